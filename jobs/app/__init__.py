@@ -1,0 +1,1 @@
+"""What the framework does, in terms of the ports."""

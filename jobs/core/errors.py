@@ -1,0 +1,138 @@
+"""Every error that the framework raises on purpose, in one tree.
+
+    JobsError
+    ├── InvalidInput            what the caller sent is well formed but wrong; carries one Problem per fault
+    │   ├── InvalidSchedule     a schedule expression, time zone or schedule option
+    │   └── UnknownHandler      no handler of that name is registered
+    ├── JobNotFound             no job has that id
+    ├── Conflict                the job's present state does not allow it
+    │   ├── JobNameTaken        an active job already holds the name; names the holder
+    │   └── JobIdTaken          a job with the id that the caller supplied already exists
+    ├── PreconditionFailed      the job has changed since the revision that the caller named
+    ├── IdempotencyKeyReused    the key was used before for another request
+    ├── Unavailable             a dependency cannot be reached now; trying later is right
+    │   ├── StoreUnavailable    the database
+    │   └── SchedulerUnavailable  the scheduler
+    └── ConfigurationError      the app cannot start as it is set up
+        └── HandlerRegistrationError  a handler module, handler or provider is not usable
+
+A message says what was wrong, where, and what to do. It never carries a secret or a payload's content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault in what a caller sent.
+
+    ``pointer`` is a JSON Pointer (RFC 6901) into the request, such as ``/payload/to``; ``""`` is the whole of it.
+    """
+
+    pointer: str
+    detail: str
+
+
+class JobsError(Exception):
+    """The root of every error raised on purpose; catch it to catch them all."""
+
+
+class InvalidInput(JobsError):
+    """The request is well formed but wrong. Nothing was written."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{p.pointer or '(request)'}: {p.detail}" for p in self.problems))
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> InvalidInput:
+        """Make the error for a single fault at ``pointer``."""
+        return cls([Problem(pointer, detail)])
+
+
+class InvalidSchedule(InvalidInput):
+    """A schedule expression, time zone or schedule option that cannot be used."""
+
+
+class UnknownHandler(InvalidInput):
+    """No handler of that name is registered in this app."""
+
+    def __init__(self, handler_name: str, known: Sequence[str]) -> None:
+        names = ", ".join(sorted(known)) or "none"
+        super().__init__(
+            [Problem("/handler_name", f"no handler is registered as {handler_name!r}; registered are: {names}")]
+        )
+
+
+class JobNotFound(JobsError):
+    """No job has that id: it never existed, or it has ended and was pruned."""
+
+    def __init__(self, job_id: UUID) -> None:
+        self.job_id = job_id
+        super().__init__(f"no job has the id {job_id}; it never existed, or it ended and was pruned")
+
+
+class Conflict(JobsError):
+    """The job's present state does not allow what was asked. Nothing was changed."""
+
+
+class JobNameTaken(Conflict):
+    """A job that is Scheduled or Running already holds the name; the name is free again once that one has ended."""
+
+    def __init__(self, job_name: str, holder: UUID) -> None:
+        self.job_name = job_name
+        self.holder = holder
+        super().__init__(
+            f"job_name {job_name!r} is held by the active job {holder}; wait until it has ended, delete it, "
+            "use another name, or send on_conflict return_existing or replace"
+        )
+
+
+class JobIdTaken(Conflict):
+    """A job with the id that the caller supplied already exists, ended or not."""
+
+    def __init__(self, job_id: UUID) -> None:
+        self.job_id = job_id
+        super().__init__(f"a job with the id {job_id} already exists; ids are never used again")
+
+
+class PreconditionFailed(JobsError):
+    """The job has changed since the revision that the caller named with ``If-Match``."""
+
+    def __init__(self, job_id: UUID, wanted: int, found: int) -> None:
+        self.found = found
+        super().__init__(f"job {job_id} is at revision {found}, not {wanted}; read it again and decide anew")
+
+
+class IdempotencyKeyReused(JobsError):
+    """The idempotency key was used before, with another request body."""
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used with another request body; use a fresh key for a new request")
+
+
+class Unavailable(JobsError):
+    """A dependency cannot be reached at the moment; the same call may succeed later."""
+
+
+class StoreUnavailable(Unavailable):
+    """The database cannot be reached, or refused for lack of room. A write may or may not have happened."""
+
+
+class SchedulerUnavailable(Unavailable):
+    """The scheduler did not accept the alarm. The row stands, and the reconciler arms it later."""
+
+
+class ConfigurationError(JobsError):
+    """The app cannot start as it is set up; the message names the setting or the file and the mend."""
+
+
+class HandlerRegistrationError(ConfigurationError):
+    """A handler module, a handler or a provider is not usable; the message names the file and the mend."""

@@ -1,0 +1,1 @@
+"""Where the outside world comes in: HTTP, timers, the command line. Thin."""
