@@ -1,0 +1,3 @@
+from jobs.bootstrap import create_app
+
+app = create_app()

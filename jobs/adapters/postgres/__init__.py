@@ -1,0 +1,1 @@
+"""The store on PostgreSQL, through SQLAlchemy and pg8000."""

@@ -1,0 +1,152 @@
+"""Run one statement: in one round trip, bounded in time, tried again where that is safe, its faults in our words."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import sqlalchemy as sa
+
+from jobs.adapters.postgres.engine import make_engine
+from jobs.adapters.postgres.faults import (
+    Fault,
+    OutcomeUnknown,
+    UniqueViolation,
+    closes_connection,
+    fault_of,
+    in_words,
+)
+from jobs.adapters.postgres.wire import Statement, UnsendableText, exchange, to_text
+from jobs.core.errors import InvalidInput, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy.engine import Engine
+
+    from jobs.adapters.postgres.engine import DatabaseOptions
+
+_logger = logging.getLogger("jobs.store")
+_TRIES = 4
+
+Rows = list[tuple[Any, ...]]
+
+
+class Database:
+    """A pool of connections to one database; lives as long as the process, and connects when first used."""
+
+    def __init__(self, options: DatabaseOptions) -> None:
+        self.engine: Engine = make_engine(options)
+
+    def run(self, statement: Statement, values: Mapping[str, Any], connection: object | None = None) -> Rows:
+        """Run one statement in its own transaction, or in that of ``connection``, and give its rows.
+
+        A deadlock or a serialization failure is tried again, a few times. Raises ``UniqueViolation``; and
+        ``StoreUnavailable`` when nothing was written, its kind ``OutcomeUnknown`` when that cannot be known.
+        """
+        try:
+            if connection is not None:
+                return _run_within(connection, statement, values)
+            message = statement.message(values)
+        except UnsendableText as error:
+            raise InvalidInput.at("", str(error)) from None
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return self._exchange(message)
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                if fault_of(error) is not Fault.RETRY or attempt == _TRIES:
+                    raise_as_ours(error)
+                _logger.info("statement rolled back by the server, trying again: %s", in_words(error))
+                time.sleep(0.01 * 2**attempt)
+        raise AssertionError
+
+    def _exchange(self, message: bytes) -> Rows:
+        try:
+            pooled = self.engine.raw_connection()
+        except Exception as error:
+            raise StoreUnavailable(f"the database cannot be reached: {in_words(error)}") from error
+        try:
+            return exchange(pooled.driver_connection, message)
+        except BaseException as error:
+            if closes_connection(error):
+                pooled.invalidate(error)
+            raise
+        finally:
+            pooled.close()
+
+    def close(self) -> None:
+        """Close every pooled connection; a later call connects anew."""
+        self.engine.dispose()
+
+
+def _run_within(connection: object, statement: Statement, values: Mapping[str, Any]) -> Rows:
+    """Run on a caller's SQLAlchemy connection or session, whatever driver it has, as text and with text values."""
+    execute: Callable[..., Any] = getattr(connection, "execute")  # noqa: B009  Connection and Session both have it
+    sent = {name: to_text(values[name]) for name in statement.parameters if name in values}
+    try:
+        return [tuple(row) for row in execute(statement.clause, sent)]
+    except sa.exc.DBAPIError as error:
+        raise_as_ours(error)
+
+
+def raise_as_ours(error: Exception) -> NoReturn:
+    """Raise ``error`` as what it means to us; what is our own mistake is raised as it is."""
+    match fault_of(error):
+        case Fault.UNIQUE:
+            raise UniqueViolation(in_words(error)) from error
+        case Fault.BROKEN:
+            raise OutcomeUnknown(f"the connection to the database broke: {in_words(error)}") from error
+        case Fault.AWAY | Fault.RETRY:
+            raise StoreUnavailable(f"the database cannot do this now: {in_words(error)}") from error
+        case Fault.BUG:
+            raise error
+
+
+class DatabaseClock:
+    """The database's time, told from a local monotonic clock that is set by the database every few minutes."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        every: timedelta = timedelta(minutes=5),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._every = every.total_seconds()
+        self._monotonic = monotonic
+        self._set: tuple[datetime, float] | None = None
+        self._lock = Lock()
+
+    def now(self) -> datetime:
+        """Give the database's present time in UTC, within about a round trip.
+
+        While the database is away the clock goes on from its last setting; raises ``StoreUnavailable`` if there is none.
+        """
+        current = self._set
+        if current is None or self._monotonic() - current[1] > self._every:
+            with self._lock:
+                current = self._adjust(current)
+        return current[0] + timedelta(seconds=self._monotonic() - current[1])
+
+    def _adjust(self, known: tuple[datetime, float] | None) -> tuple[datetime, float]:
+        if self._set is not None and self._set is not known:
+            return self._set  # another thread has just done it
+        before = self._monotonic()
+        try:
+            [(moment,)] = self._database.run(_CLOCK, {})
+        except StoreUnavailable:
+            if known is None:
+                raise
+            self._set = (known[0] + timedelta(seconds=before - known[1]), before)
+            return self._set
+        self._set = (moment.astimezone(UTC), (before + self._monotonic()) / 2)
+        return self._set
+
+
+_CLOCK = Statement.of(sa.text("select clock_timestamp()"))

@@ -1,0 +1,22 @@
+"""A Microsoft Entra token in place of a password. Imports azure-identity only when this is how to connect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCOPE = "https://ossrdbms-aad.database.windows.net/.default"
+"""What a token for Azure Database for PostgreSQL is asked for (Microsoft Learn, "Connect with managed identity")."""
+
+
+def entra_password(client_id: str | None = None) -> Callable[[], str]:
+    """Give a function that fetches a token for each new connection; the library caches it until shortly before its end.
+
+    ``client_id`` names a user-assigned managed identity. On a developer's machine the Azure CLI's login serves.
+    """
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415  half a second of import, only when chosen
+
+    credential = DefaultAzureCredential(managed_identity_client_id=client_id)
+    return lambda: str(credential.get_token(SCOPE).token)

@@ -1,0 +1,84 @@
+"""What a failed statement means. Decided by SQLSTATE alone: the driver's exception classes do not tell.
+
+pg8000 raises deadlocks as ProgrammingError, serialization failures as DatabaseError, and a socket's time-out as a bare
+TimeoutError; whatever was not answered by the server leaves the connection in an unknown state.
+(Codes: PostgreSQL documentation, appendix A.)
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from pg8000.exceptions import DatabaseError as DriverError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from jobs.core.errors import StoreUnavailable
+
+
+class Fault(Enum):
+    """What to do about a failed statement."""
+
+    UNIQUE = auto()
+    """A unique index has the value already."""
+    RETRY = auto()
+    """Rolled back by the server because of others at work; the same statement may succeed now."""
+    AWAY = auto()
+    """The server answered that it cannot do it now; nothing was written."""
+    BROKEN = auto()
+    """No answer: the connection is of no use any more, and a write may or may not have happened."""
+    BUG = auto()
+    """Our statement is wrong."""
+
+
+class UniqueViolation(Exception):
+    """A unique index has the value already; nothing was written."""
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The connection broke before the answer came: the write may or may not have happened."""
+
+
+_RETRY = frozenset({"40001", "40P01", "55P03"})
+_AWAY = frozenset({"57014", "25006", "25P02", "25P03", "57P01", "57P02", "57P03", "57P05", "42501", "28P01", "3D000"})
+_AWAY_CLASSES = frozenset({"08", "53", "58"})
+_CLOSING = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006"})
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Give the five-character code of a server's answer, None if the error is no answer of the server's."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, DriverError) and cause.args and isinstance(cause.args[0], dict):
+        code = cause.args[0].get("C")
+        return str(code) if code else None
+    code = getattr(cause, "sqlstate", None)  # psycopg, on a caller's own connection
+    return str(code) if code else None
+
+
+def fault_of(error: BaseException) -> Fault:
+    """Classify ``error``."""
+    code = sqlstate(error)
+    if code is None:
+        return Fault.AWAY if isinstance(error, PoolTimeout | PendingRollbackError) else Fault.BROKEN
+    if code == "23505":
+        return Fault.UNIQUE
+    if code in _RETRY:
+        return Fault.RETRY
+    if code in _AWAY or code[:2] in _AWAY_CLASSES:
+        return Fault.AWAY
+    return Fault.BUG
+
+
+def closes_connection(error: BaseException) -> bool:
+    """Whether the connection must be thrown away: no answer came, or the answer was that the server closes it."""
+    code = sqlstate(error)
+    return code is None or code in _CLOSING
+
+
+def in_words(error: BaseException) -> str:
+    """Say what happened, without values that a row or a statement may have held."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    code = sqlstate(error)
+    if code is not None and cause.args and isinstance(cause.args[0], dict):
+        return f"{cause.args[0].get('M', 'no message')} (SQLSTATE {code})"
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

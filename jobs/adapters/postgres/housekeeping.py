@@ -1,0 +1,82 @@
+"""What the reconciler and the operators ask of PostgreSQL. Each call is bounded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from jobs.adapters.postgres.run_statements import run_statements
+from jobs.core.identifiers import AlarmName
+from jobs.core.ports import Alarm
+
+if TYPE_CHECKING:
+    from jobs.adapters.postgres.database import Database
+
+_RATE_WINDOW = timedelta(minutes=5)
+
+
+class PostgresHousekeeping:
+    """The ``Housekeeping`` port on PostgreSQL."""
+
+    def __init__(self, database: Database, schema: str) -> None:
+        self._run = database.run
+        self._statements = run_statements(schema)
+
+    def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
+        """Take back runs whose lease has expired."""
+        rows = self._run(self._statements.reap, {"limit": limit, "max_lost": max_lost})
+        return [(name := AlarmName(row[0], row[1]), Alarm(name, row[2]) if row[2] else None) for row in rows]
+
+    def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:
+        """List alarms that no scheduler has accepted."""
+        return _alarms(self._run(self._statements.unarmed, {"limit": limit, "within": within}))
+
+    def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
+        """List alarms that should have rung by now."""
+        return _alarms(self._run(self._statements.overdue, {"limit": limit, "grace": grace}))
+
+    def prune(self, limit: int, retention: timedelta) -> int:
+        """Delete jobs that ended long ago, with their history; and idempotency keys of that age."""
+        [(count,)] = self._run(self._statements.prune, {"limit": limit, "retention": retention})
+        return int(count)
+
+    def prune_keys(self, limit: int, retention: timedelta) -> None:
+        """Delete idempotency keys older than ``retention``."""
+        self._run(self._statements.prune_keys, {"limit": limit, "retention": retention})
+
+    def stats(self) -> dict[str, Any]:
+        """Count jobs by handler and status, the due ones and how late they are, and the last five minutes' attempts."""
+        counts = self._run(self._statements.counts, {})
+        [(due, late, unarmed)] = self._run(self._statements.lateness, {})
+        rates = self._run(self._statements.rates, {"window": _RATE_WINDOW})
+        by_status: dict[str, int] = {}
+        handlers: dict[str, dict[str, int]] = {}
+        for handler_name, status, count, _paused in counts:
+            by_status[status] = by_status.get(status, 0) + count
+            handlers.setdefault(handler_name, {})[status] = count
+        return {
+            "jobs": by_status,
+            "paused": sum(row[3] for row in counts),
+            "handlers": handlers,
+            "due": {"count": due, "unarmed": unarmed, "latest_by_seconds": round(max(late, 0.0), 3)},
+            "recent": {
+                "window": "PT5M",
+                "attempts": {
+                    outcome: {
+                        "count": count,
+                        "per_second": round(count / _RATE_WINDOW.total_seconds(), 3),
+                        "mean_duration_seconds": round(duration, 6),
+                        "mean_wait_seconds": round(wait or 0.0, 6),
+                    }
+                    for outcome, count, duration, wait in rates
+                },
+            },
+        }
+
+    def ping(self) -> None:
+        """Read from the table, so that a database that is away or not migrated is noticed."""
+        self._run(self._statements.ping, {})
+
+
+def _alarms(rows: list[tuple[Any, ...]]) -> list[Alarm]:
+    return [Alarm(AlarmName(job_id, generation), due_at) for job_id, generation, due_at in rows]

@@ -1,0 +1,84 @@
+"""List jobs by what operators ask for, newest first, page by page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime
+from itertools import product
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from jobs.adapters.postgres.rows import job_of
+from jobs.adapters.postgres.statements import JOB_COLUMNS, quoted
+from jobs.adapters.postgres.wire import Statement
+from jobs.core.errors import InvalidInput
+from jobs.core.ports import Page
+
+if TYPE_CHECKING:
+    from jobs.adapters.postgres.database import Database
+    from jobs.core.commands import JobQuery
+    from jobs.core.job import Job
+
+
+def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
+    """Run ``query``. The cursor is the last job's place in the order, so a page costs the same wherever it is.
+
+    Raises ``InvalidInput`` for a cursor that this app did not give.
+    """
+    conditions, values = _conditions(query)
+    where = " and ".join(conditions) or "true"
+    sql = (
+        f"select {JOB_COLUMNS} from {quoted(schema)}.jobs j where {where} "
+        "order by j.created_at desc, j.id desc limit :limit"
+    )
+    rows = database.run(Statement.of(sa.text(sql)), values | {"limit": query.limit + 1})
+    jobs = [job_of(row) for row in rows]
+    more = len(jobs) > query.limit
+    return Page(jobs[: query.limit], _cursor_of(jobs[query.limit - 1]) if more else None)
+
+
+def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
+    conditions: list[str] = []
+    values: dict[str, Any] = {}
+    if query.status:
+        # Spelled out, not a parameter: so the planner can tell that a partial index covers it.
+        conditions.append("j.status in (" + ", ".join(f"'{status.value}'" for status in query.status) + ")")
+    for name in ("handler_name", "job_name"):
+        if (value := getattr(query, name)) is not None:
+            conditions.append(f"j.{name} = :{name}")
+            values[name] = value
+    if query.due_before is not None:
+        conditions.append("j.next_run_at < cast(:due_before as timestamptz)")
+        values["due_before"] = query.due_before
+    if query.metadata:
+        conditions.append(_metadata_condition(query, values))
+    if query.cursor is not None:
+        conditions.append("(j.created_at, j.id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))")
+        values["after_at"], values["after_id"] = _place_of(query.cursor)
+    return conditions, values
+
+
+def _metadata_condition(query: JobQuery, values: dict[str, Any]) -> str:
+    """Ask for any of the readings of each value: ``OrderId=1`` in a URL may be the number or the text."""
+    readings = product(*([(key, value) for value in options] for key, options in query.metadata.items()))
+    parts = []
+    for number, reading in enumerate(readings):
+        values[f"metadata_{number}"] = json.dumps(dict(reading), ensure_ascii=False)
+        parts.append(f"j.metadata @> cast(:metadata_{number} as jsonb)")
+    return "(j.metadata <> '{}'::jsonb and (" + " or ".join(parts) + "))"
+
+
+def _cursor_of(job: Job) -> str:
+    return base64.urlsafe_b64encode(f"{job.created_at.isoformat()} {job.id}".encode()).decode().rstrip("=")
+
+
+def _place_of(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        moment, _, job_id = text.partition(" ")
+        return datetime.fromisoformat(moment), UUID(job_id)
+    except ValueError:
+        raise InvalidInput.at("/cursor", "not a cursor that this API gave; take it from a page's next link") from None

@@ -1,0 +1,47 @@
+"""Rows into what the core knows."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
+from jobs.core.status import JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """Read a job from its three texts (see ``JOB_COLUMNS``)."""
+    fields, payload, metadata = row
+    values: dict[str, Any] = json.loads(fields)
+    values |= values.pop("options") or {}
+    readable = _json_or_text(metadata)
+    values["metadata"] = readable if isinstance(readable, dict) else {"unreadable": metadata}
+    values["payload"] = _json_or_text(payload)
+    return Job.model_validate(values)
+
+
+def _json_or_text(text: str) -> Any:
+    """Parse ``text``; what no program here would have written but a person might (a number of 5,000 digits) stays text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def run_of(row: Sequence[Any]) -> ClaimedRun:
+    """Read a claimed run, in the order of its statement's columns."""
+    return ClaimedRun(*row)
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """Read one line of history."""
+    return Attempt.model_validate(dict(zip(Attempt.model_fields, row, strict=True)))
+
+
+def recorded_of(row: Sequence[Any]) -> Recorded:
+    """Read what stands after an outcome."""
+    token, job_id, status, generation, due_at = row
+    return Recorded(token, job_id, JobStatus(status), generation, due_at)

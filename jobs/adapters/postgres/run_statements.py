@@ -1,0 +1,244 @@
+"""Every statement about runs: claim, heartbeat, outcome; and the reconciler's reaping, arming, sweeping and pruning.
+
+Each is a single statement. Batches lock rows in id order or pass over locked ones, so that no two can deadlock. Only the
+database's clock decides what is due and which lease has expired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from jobs.adapters.postgres.statements import prepare
+from jobs.adapters.postgres.wire import Statement
+
+_TAKE = """
+  status = 'Running', attempt = attempt + 1, lease_token = gen_random_uuid(),
+  lease_expires_at = now() + cast(:lease as interval), started_at = clock_timestamp(), worker = :worker,
+  revision = revision + 1, updated_at = now()
+"""
+
+_CLAIMED = """
+  j.id, j.lease_token, j.generation, j.handler_name, j.job_name, j.payload, j.metadata, j.attempt, j.max_retries,
+  j.run_count + 1, j.scheduled_for, j.anchor, extract(epoch from j.timeout)::float8, j.recurring, j.schedule,
+  j.timezone, j.options, j.trace_parent, j.worker
+"""
+
+_CLAIM = (
+    "update {schema}.jobs j set "
+    + _TAKE
+    + """
+where j.id = :id and j.generation = :generation and j.status = 'Scheduled' and not j.paused and j.next_run_at <= now()
+returning """
+    + _CLAIMED
+)
+
+# The sub-select around now() keeps the planner from trusting a histogram that is older than the backlog: it then walks
+# jobs_due in order and stops at the limit, where a low estimate would have it fetch and sort every due row.
+_CLAIM_DUE = (
+    """
+with due as materialized (
+  select id from {schema}.jobs
+  where status = 'Scheduled' and not paused and next_run_at <= (select now())
+  order by next_run_at, id limit :limit for update skip locked
+)
+update {schema}.jobs j set """
+    + _TAKE
+    + """
+where j.id = any(array(select id from due))
+returning """
+    + _CLAIMED
+)
+
+_REREAD = (
+    "select " + _CLAIMED + " from {schema}.jobs j where j.id = :id and j.lease_token = :token and j.status = 'Running'"
+)
+
+_EXTEND = """
+with held as (
+  select j.id from {schema}.jobs j
+  join unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token) on l.id = j.id and l.token = j.lease_token
+  where j.status = 'Running'
+  order by j.id for update of j skip locked
+)
+update {schema}.jobs j set lease_expires_at = now() + cast(:lease as interval)
+from held where j.id = held.id
+returning j.lease_token, j.cancel_requested_at is not null
+"""
+
+_HELD = """
+select j.lease_token, j.cancel_requested_at is not null from {schema}.jobs j
+join unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token) on l.id = j.id and l.token = j.lease_token
+where j.status = 'Running'
+"""
+
+# A requested cancellation turns whatever would have gone on into Cancelled, within the statement that ends the attempt.
+_RECORD = """
+with o as materialized (
+  select * from json_to_recordset(cast(:outcomes as json)) as r(
+    id uuid, token uuid, generation bigint, status text, due_at timestamptz, next_for timestamptz, next_attempt integer,
+    tally text, run_ended boolean, last_error text, run bigint, attempt integer, scheduled_for timestamptz,
+    started_at timestamptz, finished_at timestamptz, outcome text, error text, worker text, trace_id text)
+), written as (
+  update {schema}.jobs j set
+    status = case when o.status = 'Scheduled' and j.cancel_requested_at is not null then 'Cancelled' else o.status end,
+    handled_at = case when o.status = 'Scheduled' and j.cancel_requested_at is null then null else now() end,
+    next_run_at = case when o.status = 'Scheduled' and j.cancel_requested_at is null then o.due_at end,
+    scheduled_for = coalesce(o.next_for, j.scheduled_for),
+    generation = j.generation + (o.status = 'Scheduled')::int, armed_at = null,
+    attempt = o.next_attempt, lost_count = 0,
+    lease_token = null, lease_expires_at = null,
+    run_count = j.run_count + o.run_ended::int,
+    consecutive_failures = case o.tally
+      when 'reset' then 0 when 'increment' then j.consecutive_failures + 1 else j.consecutive_failures end,
+    last_run_at = o.started_at, last_error = o.last_error,
+    revision = j.revision + 1, updated_at = now()
+  from o
+  where j.id = o.id and j.lease_token = o.token and j.generation = o.generation and j.status = 'Running'
+  returning o.token, j.id, j.status, j.generation, j.next_run_at
+), kept as (
+  insert into {schema}.job_attempts (
+    job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id)
+  select o.id, o.token, o.run, o.attempt, o.scheduled_for, o.started_at, o.finished_at, o.outcome, o.error, o.worker,
+    o.trace_id
+  from o join written using (token)
+)
+select token, id, status, generation, next_run_at from written
+"""
+
+_RECORDED_BEFORE = """
+select a.token, j.id, j.status, j.generation, j.next_run_at
+from unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token)
+join {schema}.job_attempts a on a.job_id = l.id and a.token = l.token
+join {schema}.jobs j on j.id = l.id
+"""
+
+# A lost worker is not the job's fault: no attempt is counted, and the run is due again at once, then ever later while
+# it goes on losing its workers. A one-time job that has lost too many in a row is what kills them, and is failed.
+_REAP = """
+with lost as materialized (
+  select id, lease_token, run_count + 1 as run, attempt, scheduled_for, started_at, worker, lost_count,
+    case when cancel_requested_at is not null then 'Cancelled'
+      when not recurring and lost_count + 1 >= cast(:max_lost as integer) then 'Failed'
+      else 'Scheduled' end as next_status,
+    'the worker ' || coalesce(worker, '(unknown)') || ' was lost: its lease expired at ' || lease_expires_at as error
+  from {schema}.jobs
+  where status = 'Running' and lease_expires_at < now()
+  order by lease_expires_at limit :limit for update skip locked
+), taken as (
+  update {schema}.jobs j set
+    status = l.next_status,
+    handled_at = case when l.next_status = 'Scheduled' then null else now() end,
+    next_run_at = case when l.next_status = 'Scheduled' then
+      now() + make_interval(secs => case when l.lost_count = 0 then 0 else least(5 * power(2, l.lost_count), 600) end) end,
+    generation = j.generation + 1, armed_at = null,
+    attempt = greatest(j.attempt - 1, 0), lost_count = j.lost_count + 1,
+    lease_token = null, lease_expires_at = null,
+    last_error = l.error, last_run_at = l.started_at, revision = j.revision + 1, updated_at = now()
+  from lost l where j.id = l.id
+  returning j.id, j.status, j.generation, j.next_run_at
+), kept as (
+  insert into {schema}.job_attempts (
+    job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker)
+  select id, lease_token, run, attempt, scheduled_for, started_at, now(), 'Lost', error, worker from lost
+)
+select id, generation, next_run_at from taken
+"""
+
+_UNARMED = """
+select id, generation, next_run_at from {schema}.jobs
+where status = 'Scheduled' and not paused and armed_at is null
+  and next_run_at <= now() + cast(:within as interval)
+order by next_run_at, id limit :limit
+"""
+
+_OVERDUE = """
+select id, generation, next_run_at from {schema}.jobs
+where status = 'Scheduled' and not paused and next_run_at <= now() - cast(:grace as interval)
+order by next_run_at, id limit :limit
+"""
+
+# A job that ended was created before, so the index on created_at, read from its old end, finds what may go.
+_PRUNE = """
+with old as (
+  select id from {schema}.jobs
+  where handled_at < now() - cast(:retention as interval) and created_at < now() - cast(:retention as interval)
+  order by created_at, id limit :limit for update skip locked
+), gone as (
+  delete from {schema}.jobs j using old where j.id = old.id returning j.id
+), attempts_gone as (
+  delete from {schema}.job_attempts a using gone where a.job_id = gone.id
+), audit_gone as (
+  delete from {schema}.job_audit a using gone where a.job_id = gone.id
+)
+select count(*) from gone
+"""
+
+_PRUNE_KEYS = """
+delete from {schema}.idempotency_keys where key in (
+  select key from {schema}.idempotency_keys where created_at < now() - cast(:retention as interval)
+  limit :limit for update skip locked)
+"""
+
+_COUNTS = """
+select handler_name, status, count(*), count(*) filter (where paused) from {schema}.jobs group by 1, 2 order by 1, 2
+"""
+
+_LATENESS = """
+select count(*), coalesce(extract(epoch from now() - min(next_run_at)), 0)::float8,
+  count(*) filter (where armed_at is null)
+from {schema}.jobs where status = 'Scheduled' and not paused and next_run_at <= now()
+"""
+
+_RATES = """
+select outcome, count(*), avg(extract(epoch from finished_at - started_at))::float8,
+  avg(greatest(extract(epoch from started_at - scheduled_for), 0))::float8
+from {schema}.job_attempts where finished_at > now() - cast(:window as interval) group by 1 order by 1
+"""
+
+_PING = "select count(*) from (select 1 from {schema}.jobs limit 1) as one"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatements:
+    """The statements, for one schema."""
+
+    claim: Statement
+    claim_due: Statement
+    reread: Statement
+    extend: Statement
+    held: Statement
+    record: Statement
+    recorded_before: Statement
+    reap: Statement
+    unarmed: Statement
+    overdue: Statement
+    prune: Statement
+    prune_keys: Statement
+    counts: Statement
+    lateness: Statement
+    rates: Statement
+    ping: Statement
+
+
+@lru_cache(maxsize=8)
+def run_statements(schema: str) -> RunStatements:
+    """Prepare the statements for ``schema``."""
+    return RunStatements(
+        claim=prepare(_CLAIM, schema),
+        claim_due=prepare(_CLAIM_DUE, schema),
+        reread=prepare(_REREAD, schema),
+        extend=prepare(_EXTEND, schema),
+        held=prepare(_HELD, schema),
+        record=prepare(_RECORD, schema),
+        recorded_before=prepare(_RECORDED_BEFORE, schema),
+        reap=prepare(_REAP, schema),
+        unarmed=prepare(_UNARMED, schema),
+        overdue=prepare(_OVERDUE, schema),
+        prune=prepare(_PRUNE, schema),
+        prune_keys=prepare(_PRUNE_KEYS, schema),
+        counts=prepare(_COUNTS, schema),
+        lateness=prepare(_LATENESS, schema),
+        rates=prepare(_RATES, schema),
+        ping=prepare(_PING, schema),
+    )

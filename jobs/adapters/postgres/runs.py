@@ -1,0 +1,106 @@
+"""Claims, leases and outcomes in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from jobs.adapters.postgres.faults import OutcomeUnknown
+from jobs.adapters.postgres.rows import recorded_of, run_of
+from jobs.adapters.postgres.run_statements import run_statements
+from jobs.core.ports import Heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime, timedelta
+
+    from jobs.adapters.postgres.database import Database
+    from jobs.core.identifiers import AlarmName
+    from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
+
+
+class PostgresRunStore:
+    """The ``RunStore`` port on PostgreSQL; lives as long as its ``Database``."""
+
+    def __init__(self, database: Database, schema: str) -> None:
+        self._run = database.run
+        self._statements = run_statements(schema)
+
+    def claim(self, alarm: AlarmName, *, worker: str, lease: timedelta) -> ClaimedRun | None:
+        """Claim one job. If the answer is lost the lease runs out by itself and the reconciler takes the run back."""
+        values = {"id": alarm.job_id, "generation": alarm.generation, "worker": worker, "lease": lease}
+        rows = self._run(self._statements.claim, values)
+        return run_of(rows[0]) if rows else None
+
+    def claim_due(self, limit: int, *, worker: str, lease: timedelta) -> list[ClaimedRun]:
+        """Claim up to ``limit`` due jobs, the longest due first."""
+        rows = self._run(self._statements.claim_due, {"limit": limit, "worker": worker, "lease": lease})
+        runs = [run_of(row) for row in rows]
+        runs.sort(key=lambda run: (run.scheduled_for, run.job_id))
+        return runs
+
+    def reread(self, run: ClaimedRun) -> ClaimedRun | None:
+        """Read the run anew if its lease is still held."""
+        rows = self._run(self._statements.reread, {"id": run.job_id, "token": run.token})
+        return run_of(rows[0]) if rows else None
+
+    def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
+        """Extend leases. A row that another statement holds just then is passed over, so it is asked after, not judged."""
+        values: dict[str, Any] = _keys(leases)
+        rows = self._run(self._statements.extend, values | {"lease": lease})
+        if len(rows) < len(leases):
+            rows += self._run(self._statements.held, values)
+        return Heartbeat(
+            held=frozenset(token for token, _ in rows),
+            cancel_requested=frozenset(token for token, cancel in rows if cancel),
+        )
+
+    def record(self, outcomes: Sequence[RecordedOutcome]) -> list[Recorded]:
+        """Write outcomes in one statement. After a lost answer the history tells which of them were written."""
+        values = {"outcomes": json.dumps([_outcome_row(outcome) for outcome in outcomes], ensure_ascii=False)}
+        try:
+            return [recorded_of(row) for row in self._run(self._statements.record, values)]
+        except OutcomeUnknown:
+            again = self._run(self._statements.record, values)
+            before = self._run(self._statements.recorded_before, _keys([outcome.run for outcome in outcomes]))
+            return list({row[0]: recorded_of(row) for row in [*before, *again]}.values())
+
+
+def _keys(leases: Collection[Lease] | Collection[ClaimedRun]) -> dict[str, Any]:
+    return {"ids": [lease.job_id for lease in leases], "tokens": [lease.token for lease in leases]}
+
+
+def _outcome_row(outcome: RecordedOutcome) -> dict[str, Any]:
+    run, result = outcome.run, outcome.result
+    return {
+        "id": str(run.job_id),
+        "token": str(run.token),
+        "generation": run.generation,
+        "status": outcome.status,
+        "due_at": _iso(outcome.due_at),
+        "next_for": _iso(outcome.scheduled_for),
+        "next_attempt": outcome.attempt,
+        "tally": outcome.tally.value,
+        "run_ended": outcome.run_ended,
+        "last_error": _storable(outcome.last_error),
+        "run": run.run,
+        "attempt": run.attempt,
+        "scheduled_for": _iso(run.scheduled_for),
+        "started_at": _iso(outcome.started_at),
+        "finished_at": _iso(outcome.finished_at),
+        "outcome": result.outcome,
+        "error": _storable(result.error),
+        "worker": run.worker,
+        "trace_id": outcome.trace_id,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _storable(text: str | None) -> str | None:
+    """Replace what PostgreSQL cannot keep: an error's text must never be why its outcome is not recorded."""
+    if text is None:
+        return None
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,185 @@
+"""Every statement about jobs as rows: insert, read, change. The ones about runs stand in ``run_statements``.
+
+``{schema}`` is replaced once by the quoted schema; values are always parameters. Casts are spelled out because the same
+text also runs on a caller's own connection, whose driver may send every value as text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import sqlalchemy as sa
+
+from jobs.adapters.postgres.wire import Statement
+from jobs.core.errors import ConfigurationError
+
+_SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+JOB_FIELDS = (
+    "id", "handler_name", "job_name", "schedule", "timezone", "options", "recurring", "status", "paused", "next_run_at",
+    "scheduled_for", "anchor", "generation", "armed_at", "attempt", "max_retries", "started_at", "lease_expires_at",
+    "worker", "run_count", "consecutive_failures", "last_run_at", "last_error", "handled_at", "cancel_requested_at",
+    "revision", "created_by", "trace_parent", "created_at", "updated_at",
+)  # fmt: skip
+
+JOB_COLUMNS = (
+    "cast(json_build_object("
+    + ", ".join(f"'{name}', j.{name}" for name in JOB_FIELDS)
+    + ", 'timeout', extract(epoch from j.timeout)) as text), cast(j.payload as text), cast(j.metadata as text)"
+)
+"""A job in three texts. Payload and metadata stand apart, so that one that cannot be parsed spoils no more than itself."""
+
+_INSERT = """
+insert into {schema}.jobs (
+  id, handler_name, job_name, schedule, timezone, options, recurring, payload, metadata, status,
+  next_run_at, scheduled_for, anchor, max_retries, timeout, created_by, trace_parent)
+select
+  r.id, r.handler_name, r.job_name, r.schedule, r.timezone, r.options, r.recurring, r.payload, r.metadata, 'Scheduled',
+  coalesce(r.due_at, now()), coalesce(r.scheduled_for, now()), coalesce(r.anchor, now()), r.max_retries,
+  make_interval(secs => r.timeout), r.created_by, r.trace_parent
+from json_to_recordset(cast(:jobs as json)) as r(
+  id uuid, handler_name text, job_name text, schedule text, timezone text, options jsonb, recurring boolean,
+  payload jsonb, metadata jsonb, due_at timestamptz, scheduled_for timestamptz, anchor timestamptz, max_retries integer,
+  timeout double precision, created_by text, trace_parent text)
+order by r.job_name  -- two batches that hold the same names wait for each other in one order
+on conflict do nothing
+returning id, created_at, next_run_at, scheduled_for
+"""
+
+_JUST_INSERTED = """
+select id, created_at, coalesce(next_run_at, created_at), scheduled_for from {schema}.jobs
+where id = any(cast(:ids as uuid[])) and created_at > now() - interval '5 minutes'
+"""
+
+_GET = "select " + JOB_COLUMNS + " from {schema}.jobs j where j.id = cast(:id as uuid)"
+
+_ACTIVE_HOLDER = (
+    "select "
+    + JOB_COLUMNS
+    + " from {schema}.jobs j where j.job_name = :job_name and j.status in ('Scheduled', 'Running')"
+)
+
+_ATTEMPTS = """
+select run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id
+from {schema}.job_attempts where job_id = :id order by started_at desc, finished_at desc limit :limit
+"""
+
+_MARK_ARMED = """
+with armed as (
+  select j.id from {schema}.jobs j
+  join unnest(cast(:ids as uuid[]), cast(:generations as bigint[])) as a(id, generation)
+    on a.id = j.id and a.generation = j.generation
+  where j.status = 'Scheduled'
+  order by j.id for update of j
+)
+update {schema}.jobs j set armed_at = now() from armed where j.id = armed.id
+"""
+
+_HOLD_KEY = """
+insert into {schema}.idempotency_keys (key, fingerprint) values (:key, :fingerprint)
+on conflict (key) do nothing returning key
+"""
+
+_READ_KEY = "select fingerprint, answer from {schema}.idempotency_keys where key = :key"
+
+_KEEP_ANSWER = "update {schema}.idempotency_keys set answer = :answer where key = :key"
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatements:
+    """The statements, for one schema."""
+
+    schema: str
+    insert: Statement
+    just_inserted: Statement
+    get: Statement
+    active_holder: Statement
+    attempts: Statement
+    mark_armed: Statement
+    hold_key: Statement
+    read_key: Statement
+    keep_answer: Statement
+
+
+def quoted(schema: str) -> str:
+    """Give the schema as it stands in a statement.
+
+    Raises ``ConfigurationError`` for a name that would need care.
+    """
+    if not _SCHEMA_NAME.fullmatch(schema):
+        raise ConfigurationError(
+            f"JOBS_DATABASE_SCHEMA is {schema!r}; use lower-case letters, digits and underscores, 63 at most"
+        )
+    return f'"{schema}"'
+
+
+def prepare(sql: str, schema: str) -> Statement:
+    """Make a statement of ``sql`` for one schema."""
+    return Statement.of(sa.text(sql.replace("{schema}", quoted(schema))))
+
+
+@lru_cache(maxsize=8)
+def job_statements(schema: str) -> JobStatements:
+    """Prepare the statements for ``schema``."""
+    return JobStatements(
+        schema=schema,
+        insert=prepare(_INSERT, schema),
+        just_inserted=prepare(_JUST_INSERTED, schema),
+        get=prepare(_GET, schema),
+        active_holder=prepare(_ACTIVE_HOLDER, schema),
+        attempts=prepare(_ATTEMPTS, schema),
+        mark_armed=prepare(_MARK_ARMED, schema),
+        hold_key=prepare(_HOLD_KEY, schema),
+        read_key=prepare(_READ_KEY, schema),
+        keep_answer=prepare(_KEEP_ANSWER, schema),
+    )
+
+
+_CASTS = {
+    "status": "cast(:status as text)",
+    "schedule": "cast(:schedule as text)",
+    "timezone": "cast(:timezone as text)",
+    "options": "cast(:options as jsonb)",
+    "recurring": "cast(:recurring as boolean)",
+    "payload": "cast(:payload as jsonb)",
+    "metadata": "cast(:metadata as jsonb)",
+    "paused": "cast(:paused as boolean)",
+    "next_run_at": "cast(:next_run_at as timestamptz)",
+    "scheduled_for": "cast(:scheduled_for as timestamptz)",
+    "attempt": "cast(:attempt as integer)",
+    "max_retries": "cast(:max_retries as integer)",
+    "timeout": "cast(:timeout as interval)",
+    "lost_count": "cast(:lost_count as integer)",
+    "cancel_requested_at": "cast(:cancel_requested_at as timestamptz)",
+    "handled_at": "cast(:handled_at as timestamptz)",
+    "anchor": "cast(:anchor as timestamptz)",
+}
+
+_CHANGE = (
+    """
+with changed as (
+  update {schema}.jobs j set %s, revision = revision + 1, updated_at = now()
+  where j.id = cast(:id as uuid) and j.revision = cast(:revision as bigint)
+  returning j.*
+), noted as (
+  insert into {schema}.job_audit (job_id, actor, action, revision)
+  select id, cast(:actor as text), cast(:action as text), revision from changed
+)
+select """
+    + JOB_COLUMNS
+    + " from changed j"
+)
+
+
+@lru_cache(maxsize=64)
+def change_statement(
+    schema: str, columns: tuple[str, ...], now_columns: tuple[str, ...], *, new_generation: bool
+) -> Statement:
+    """Prepare a change of ``columns``, with the database's time put into ``now_columns``, noted in the audit."""
+    sets = [f"{name} = {_CASTS[name]}" for name in columns]
+    sets += [f"{name} = now()" for name in now_columns if name in _CASTS]
+    if new_generation:
+        sets += ["generation = generation + 1", "armed_at = null"]
+    return prepare(_CHANGE % ", ".join(sets), schema)

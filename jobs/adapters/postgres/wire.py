@@ -1,0 +1,211 @@
+"""Send one statement and read its rows in one round trip.
+
+SQLAlchemy on pg8000 takes four round trips for a single statement in its own transaction (BEGIN, parse and describe,
+bind and execute, COMMIT). PostgreSQL's extended protocol lets parse, bind, describe, execute and sync travel together;
+without a BEGIN the statement is its own transaction, committed at the sync. The statement stays unnamed, so it works
+behind PgBouncer in transaction mode. (PostgreSQL documentation, "Message Flow: Extended Query".)
+
+All text is encoded before a byte is written: a fault in a value can then never leave half a message on the wire, which
+would shift every later answer by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pg8000.core import (
+    BIND,
+    BIND_COMPLETE,
+    COMMAND_COMPLETE,
+    DATA_ROW,
+    DESCRIBE,
+    EXECUTE_MSG,
+    PARSE,
+    PARSE_COMPLETE,
+    READY_FOR_QUERY,
+    ROW_DESCRIPTION,
+    SYNC_MSG,
+    Context,
+)
+from pg8000.exceptions import InterfaceError
+from sqlalchemy.dialects import postgresql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sqlalchemy.sql.elements import CompilerElement
+
+_DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_NULL = (-1).to_bytes(4, "big", signed=True)
+_UNREMARKABLE = frozenset({PARSE_COMPLETE, BIND_COMPLETE, COMMAND_COMPLETE})
+_PORTAL = DESCRIBE + (6).to_bytes(4, "big") + b"P\x00"
+
+
+class UnsendableText(ValueError):
+    """A text holds a NUL character or half a surrogate pair, which PostgreSQL cannot keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement, compiled once: for the wire, and as SQLAlchemy has it for a caller's own connection."""
+
+    clause: CompilerElement
+    parse_message: bytes
+    parameters: tuple[str, ...]
+    literals: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, clause: CompilerElement) -> Statement:
+        """Compile a ``text()`` or Core construct to numbered parameters."""
+        compiled = clause.compile(dialect=_DIALECT)
+        sql = str(compiled).encode()
+        return cls(
+            clause=clause,
+            parse_message=_message(PARSE, b"\x00" + sql + b"\x00\x00\x00"),
+            parameters=tuple(compiled.positiontup or ()),  # type: ignore[attr-defined]
+            literals={name: value for name, value in compiled.params.items() if value is not None},
+        )
+
+    def message(self, values: Mapping[str, Any]) -> bytes:
+        """Encode the whole exchange with ``values``, by name, in the text format.
+
+        Raises ``UnsendableText`` for text that the database cannot hold.
+        """
+        parts = [b"\x00\x00\x00\x00", len(self.parameters).to_bytes(2, "big")]
+        for name in self.parameters:
+            text = to_text(values[name] if name in values else self.literals[name])
+            if text is None:
+                parts.append(_NULL)
+                continue
+            data = _encoded(text)
+            parts += (len(data).to_bytes(4, "big"), data)
+        parts.append(b"\x00\x00")
+        return self.parse_message + _message(BIND, b"".join(parts)) + _PORTAL + EXECUTE_MSG + SYNC_MSG
+
+
+def to_text(value: Any) -> str | None:
+    """Write a value as PostgreSQL reads it: None is NULL, a list an array literal, a timedelta an interval."""
+    if value is None or isinstance(value, str):
+        return value if value is None else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():.6f} seconds"
+    if isinstance(value, int | float | UUID):
+        return str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return "{" + ",".join(_array_item(item) for item in value) + "}"
+    msg = f"a value of type {type(value).__name__} cannot be sent to the database"
+    raise TypeError(msg)
+
+
+def exchange(connection: Any, message: bytes) -> list[tuple[Any, ...]]:
+    """Send ``Statement.message`` on a pg8000 connection that is in no transaction, and give the rows.
+
+    An error answered by the server is raised as pg8000's ``DatabaseError``, and the connection stays usable. After any
+    other error the connection is in an unknown state: the caller must throw it away.
+    """
+    stream = connection._sock  # noqa: SLF001  pg8000 has no public call that sends all of it at once
+    stream.write(message)
+    stream.flush()
+    return _receive(connection, stream)
+
+
+def _receive(connection: Any, stream: Any) -> list[tuple[Any, ...]]:
+    """Read messages up to ReadyForQuery. What is not about rows (notices, settings, errors) is left to pg8000."""
+    context = Context(None)
+    rows: list[tuple[Any, ...]] = []
+    decoders: list[Callable[[str], Any]] = []
+    code = b""
+    while code != READY_FOR_QUERY:
+        header = _read(stream, 5)
+        code = header[:1]
+        body = _read(stream, int.from_bytes(header[1:], "big") - 4)
+        if code == DATA_ROW:
+            rows.append(_row(body, decoders))
+        elif code == ROW_DESCRIPTION:
+            decoders = [_DECODERS.get(oid, _text) for oid in _type_oids(body)]
+        elif code not in _UNREMARKABLE:
+            connection.message_types[code](body, context)
+    if context.error is not None:
+        context.error.args[0].pop("D", None)  # the detail shows the row, and so the payload, to whoever reads the log
+        raise context.error
+    return rows
+
+
+def _read(stream: Any, size: int) -> bytes:
+    data: bytes = stream.read(size)
+    if len(data) < size:
+        raise InterfaceError("the database closed the connection")
+    return data
+
+
+def _row(body: bytes, decoders: list[Callable[[str], Any]]) -> tuple[Any, ...]:
+    values = []
+    at = 2
+    for decode in decoders:
+        size = int.from_bytes(body[at : at + 4], "big", signed=True)
+        at += 4
+        if size < 0:
+            values.append(None)
+        else:
+            values.append(decode(body[at : at + size].decode()))
+            at += size
+    return tuple(values)
+
+
+def _type_oids(body: bytes) -> Iterator[int]:
+    """Read the column types out of a RowDescription: after each name, 6 bytes on, stands the type's OID."""
+    at = 2
+    for _ in range(int.from_bytes(body[:2], "big")):
+        at = body.index(b"\x00", at) + 1
+        yield int.from_bytes(body[at + 6 : at + 10], "big")
+        at += 18
+
+
+def _text(data: str) -> str:
+    return data
+
+
+def _moment(data: str) -> datetime:
+    return datetime.fromisoformat(data)
+
+
+_DECODERS: dict[int, Callable[[str], Any]] = {
+    16: lambda data: data == "t",
+    20: int,
+    21: int,
+    23: int,
+    700: float,
+    701: float,
+    1184: _moment,
+    2950: UUID,
+}
+"""By type OID (pg_type.dat): bool, int8, int2, int4, float4, float8, timestamptz, uuid. All else stays text."""
+
+
+def _message(code: bytes, body: bytes) -> bytes:
+    return code + (len(body) + 4).to_bytes(4, "big") + body
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise UnsendableText("text with half a surrogate pair cannot be stored") from None
+    if b"\x00" in data:
+        raise UnsendableText("text with a NUL character cannot be stored")
+    return data
+
+
+def _array_item(item: Any) -> str:
+    text = to_text(item)
+    if text is None:
+        return "NULL"
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,50 @@
+"""Set alarms after a commit. Whatever goes wrong here costs lateness, never a job: the reconciler sets what is not set."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from jobs.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.core.identifiers import AlarmName
+    from jobs.core.ports import Alarm, JobStore, Scheduler
+
+_logger = logging.getLogger("jobs.alarms")
+
+
+class Alarms:
+    """The scheduler, with a note in the row of what it holds."""
+
+    def __init__(self, scheduler: Scheduler, store: JobStore) -> None:
+        self._scheduler = scheduler
+        self._store = store
+
+    @property
+    def needed(self) -> bool:
+        """Whether the scheduler keeps alarms of its own; a backend that polls for due rows does not."""
+        return self._scheduler.holds_alarms
+
+    def set(self, alarms: Sequence[Alarm]) -> int:
+        """Ask for wake-ups and note those accepted; gives how many. Never raises for a dependency that is away."""
+        if not alarms or not self.needed:
+            return 0
+        try:
+            accepted = self._scheduler.arm_many(alarms)
+            self._store.mark_armed(accepted)
+        except Unavailable as error:
+            _logger.warning("%d alarms left for the reconciler to set: %s", len(alarms), error)
+            return 0
+        return len(accepted)
+
+    def withdraw(self, names: Sequence[AlarmName]) -> None:
+        """Withdraw wake-ups that are of no use any more; one that rings all the same finds nothing to do."""
+        if not names or not self.needed:
+            return
+        try:
+            self._scheduler.disarm_many(names)
+        except Unavailable as error:
+            _logger.info("%d alarms not withdrawn, they will ring for nothing: %s", len(names), error)

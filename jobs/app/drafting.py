@@ -1,0 +1,132 @@
+"""From a command to the row to insert, and from the inserted row to the job to answer with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from jobs.core.errors import InvalidSchedule
+from jobs.core.identifiers import new_id
+from jobs.core.job import Job
+from jobs.core.ports import NewJob
+from jobs.core.status import JobStatus
+from jobs.core.strict_json import refuse_unstorable, write_json
+from jobs.core.timing import Timing
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from jobs.core.commands import EnqueueJob
+    from jobs.core.ports import Clock, Inserted
+    from jobs.core.registry import HandlerSpec
+
+_TIMING_FIELDS = frozenset(Timing.model_fields)
+_OPTION_FIELDS = _TIMING_FIELDS - {"schedule", "timezone"}
+_NEVER_RUNS = "this never runs: no fire lies between now or start_at and end_at; change the schedule or the bounds"
+
+
+def draft_job(
+    command: EnqueueJob, spec: HandlerSpec, clock: Clock, random: Random, *, actor: str | None, trace_parent: str | None
+) -> NewJob:
+    """Check the payload against the handler's model and the schedule against the grammar, and draft the row.
+
+    Raises ``InvalidInput`` for what the handler would not take or the database cannot keep, ``InvalidSchedule`` for a
+    schedule that cannot be read or never comes.
+    """
+    payload = write_json(command.payload, "/payload")
+    spec.read_arguments(payload)
+    for field in ("handler_name", "job_name"):
+        refuse_unstorable(getattr(command, field), f"/{field}")
+    first = FirstRun() if _is_plainly_now(command) else first_run(command, clock, random)
+    timeout = command.timeout or spec.timeout
+    return NewJob(
+        id=command.id or new_id(),
+        handler_name=command.handler_name,
+        job_name=command.job_name,
+        schedule=command.schedule,
+        timezone=command.timezone,
+        options=options_text(command),
+        recurring=first.recurring,
+        payload=payload,
+        metadata=write_json(command.metadata, "/metadata") if command.metadata else "{}",
+        due_at=first.due_at,
+        scheduled_for=first.scheduled_for,
+        anchor=first.anchor,
+        max_retries=spec.retry.max_retries if command.max_retries is None else command.max_retries,
+        timeout_seconds=timeout.total_seconds() if timeout else None,
+        created_by=actor,
+        trace_parent=trace_parent,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRun:
+    """When a schedule's first run is due. None is now, by the database's clock."""
+
+    recurring: bool = False
+    due_at: datetime | None = None
+    scheduled_for: datetime | None = None
+    anchor: datetime | None = None
+
+
+def first_run(timing: Timing, clock: Clock, random: Random) -> FirstRun:
+    """Find the first run of ``timing`` from now on; raises ``InvalidSchedule`` if there is none."""
+    now = clock.now()
+    recurrence = timing.recurrence(anchor=now)
+    occurrence = recurrence.first(now, random)
+    if occurrence is None:
+        raise InvalidSchedule.at("/schedule", _NEVER_RUNS)
+    return FirstRun(recurrence.schedule.recurring, occurrence.due_at, occurrence.scheduled_for, now)
+
+
+def options_text(timing: Timing) -> str | None:
+    """Write what ``timing`` has beside schedule and timezone, as JSON text; None when all of it is the default."""
+    if not timing.model_fields_set & _OPTION_FIELDS:
+        return None
+    options = timing.model_dump(mode="json", include=set(_OPTION_FIELDS), exclude_defaults=True)
+    return json.dumps(options) if options else None
+
+
+def _is_plainly_now(command: EnqueueJob) -> bool:
+    """Tell the commonest case apart: it needs no clock, so it costs no round trip to set one."""
+    return command.schedule == "@once" and command.model_fields_set & _TIMING_FIELDS <= {"schedule"}
+
+
+def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:
+    """Give the job as a read of it just after the insert would."""
+    timing = {name: getattr(command, name) for name in Timing.model_fields}
+    return Job.model_construct(
+        **timing,
+        id=row.id,
+        handler_name=draft.handler_name,
+        job_name=draft.job_name,
+        payload=command.payload,
+        metadata=command.metadata,
+        status=JobStatus.SCHEDULED,
+        paused=False,
+        recurring=draft.recurring,
+        next_run_at=row.due_at.astimezone(UTC),
+        scheduled_for=row.scheduled_for.astimezone(UTC),
+        anchor=draft.anchor or row.created_at.astimezone(UTC),
+        generation=1,
+        armed_at=None,
+        attempt=0,
+        max_retries=draft.max_retries,
+        timeout=None if draft.timeout_seconds is None else timedelta(seconds=draft.timeout_seconds),
+        run_count=0,
+        consecutive_failures=0,
+        last_run_at=None,
+        last_error=None,
+        handled_at=None,
+        cancel_requested_at=None,
+        started_at=None,
+        lease_expires_at=None,
+        worker=None,
+        revision=1,
+        created_by=draft.created_by,
+        trace_parent=draft.trace_parent,
+        created_at=row.created_at.astimezone(UTC),
+        updated_at=row.created_at.astimezone(UTC),
+    )

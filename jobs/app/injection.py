@@ -1,0 +1,58 @@
+"""Give handlers their services: each made once per attempt, by the provider of its type, and cleaned up after it."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import svcs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from jobs.core.registry import HandlerRegistry, HandlerSpec, ProviderSpec
+
+_NOTHING: dict[str, Any] = {}
+
+
+class Injector:
+    """Makes services from an app's providers; lives as long as the app."""
+
+    def __init__(self, registry: HandlerRegistry) -> None:
+        self._services = svcs.Registry()
+        for spec in registry.providers.values():
+            self._services.register_factory(spec.makes, _factory(spec))
+
+    def override(self, service: type, value: Any) -> None:
+        """Give ``value`` wherever ``service`` is wanted from now on."""
+        self._services.register_value(service, value)
+
+    @contextmanager
+    def provide(self, spec: HandlerSpec) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Make what a handler's function and its class's constructor want; clean up when the block ends."""
+        if not spec.services and not spec.constructor_services:
+            yield _NOTHING, _NOTHING
+            return
+        with svcs.Container(self._services) as container:
+            yield _made(container, spec.services), _made(container, spec.constructor_services or {})
+
+
+def _made(container: svcs.Container, wanted: Mapping[str, type]) -> dict[str, Any]:
+    return {name: container.get(service) for name, service in wanted.items()}
+
+
+def _factory(spec: ProviderSpec) -> Callable[..., Any]:
+    """Adapt a provider to svcs, which passes its container to a factory and enters what is a generator."""
+    wanted = spec.services
+    if inspect.isgeneratorfunction(spec.function):
+
+        def generate(svcs_container: svcs.Container) -> Iterator[Any]:
+            yield from spec.function(**_made(svcs_container, wanted))
+
+        return generate
+
+    def make(svcs_container: svcs.Container) -> Any:
+        return spec.function(**_made(svcs_container, wanted))
+
+    return make

@@ -1,0 +1,157 @@
+"""Keep the leases of this process's runs alive while their handlers work, and tell handlers what they should know.
+
+One thread for all runs: it extends leases in one statement, passes on requests to cancel, and takes the lease from an
+attempt that has run past its timeout. While nothing runs, it sleeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.core.errors import StoreUnavailable
+from jobs.core.job import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import timedelta
+    from uuid import UUID
+
+    from jobs.core.context import JobContext
+    from jobs.core.job import ClaimedRun
+    from jobs.core.ports import RunStore
+
+_logger = logging.getLogger("jobs.leases")
+
+
+@dataclass(slots=True)
+class _Held:
+    run: ClaimedRun
+    context: JobContext | None = None
+    deadline: float | None = None
+
+
+class LeaseKeeper:
+    """The leases that this process holds; lives as long as the process.
+
+    ``on_timeout`` is called, on the keeper's thread, with a run whose lease it has just taken away.
+    """
+
+    def __init__(self, runs: RunStore, lease: timedelta, on_timeout: Callable[[ClaimedRun], None]) -> None:
+        self._runs = runs
+        self._lease = lease
+        self._interval = lease.total_seconds() / 3
+        self._on_timeout = on_timeout
+        self._held: dict[UUID, _Held] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def hold(self, runs: Iterable[ClaimedRun]) -> None:
+        """Begin to extend the leases of freshly claimed runs."""
+        with self._lock:
+            for run in runs:
+                self._held[run.token] = _Held(run)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._keep, name="jobs-leases", daemon=True)
+                self._thread.start()
+
+    def begin(self, run: ClaimedRun, context: JobContext, timeout_seconds: float | None) -> bool:
+        """Note that the handler starts now; False if the run is not ours any more and must not be started."""
+        with self._lock:
+            held = self._held.get(run.token)
+            if held is None:
+                return False
+            held.context = context
+            if timeout_seconds is not None:
+                held.deadline = time.monotonic() + timeout_seconds
+        if timeout_seconds is not None and timeout_seconds < self._interval:
+            self._wake.set()
+        return True
+
+    def let_go(self, run: ClaimedRun) -> bool:
+        """Stop extending; False if the lease was already taken away, so that the outcome is not ours to record."""
+        with self._lock:
+            return self._held.pop(run.token, None) is not None
+
+    def held(self) -> list[ClaimedRun]:
+        """List the runs in hand."""
+        with self._lock:
+            return [held.run for held in self._held.values()]
+
+    def announce_shutdown(self) -> None:
+        """Tell every running handler that the host is going down."""
+        with self._lock:
+            for held in self._held.values():
+                if held.context is not None:
+                    held.context.signal_shutdown()
+
+    def close(self) -> None:
+        """Stop the thread; leases that are still held run out by themselves."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _keep(self) -> None:
+        beat_at = time.monotonic() + self._interval
+        while not self._closed:
+            self._wake.wait(max(0.0, min(beat_at, self._next_deadline()) - time.monotonic()))
+            self._wake.clear()
+            self._expire()
+            if time.monotonic() >= beat_at:
+                beat_at = time.monotonic() + self._interval
+                self.beat()
+
+    def _next_deadline(self) -> float:
+        with self._lock:
+            return min((h.deadline for h in self._held.values() if h.deadline is not None), default=float("inf"))
+
+    def _expire(self) -> None:
+        """Take the lease from attempts past their deadline: a thread cannot be stopped, but it can be fenced off."""
+        now = time.monotonic()
+        with self._lock:
+            late = [held for held in self._held.values() if held.deadline is not None and held.deadline <= now]
+            for held in late:
+                del self._held[held.run.token]
+        for held in late:
+            if held.context is not None:
+                held.context.signal_lease_lost()
+            self._on_timeout(held.run)
+
+    def beat(self) -> None:
+        """Extend every lease once. While the database is away the leases stand until they expire there."""
+        with self._lock:
+            mine = dict(self._held)
+        if not mine:
+            return
+        try:
+            found = self._runs.extend([Lease(h.run.job_id, token) for token, h in mine.items()], self._lease)
+        except StoreUnavailable as error:
+            _logger.warning(
+                "heartbeat for %d runs failed, trying again in %.0f s: %s", len(mine), self._interval, error
+            )
+            return
+        except Exception:
+            _logger.exception("heartbeat failed; it goes on")
+            return
+        for token, held in mine.items():
+            if token not in found.held:
+                self._lose(token, held)
+            elif token in found.cancel_requested and held.context is not None:
+                held.context.signal_cancelled()
+
+    def _lose(self, token: UUID, held: _Held) -> None:
+        with self._lock:
+            if self._held.pop(token, None) is None:
+                return  # it ended while the heartbeat was under way
+        if held.context is not None:
+            held.context.signal_lease_lost()
+        _logger.warning(
+            "lease-lost: job %s run %d attempt %d was taken over; what this attempt does no longer counts",
+            held.run.job_id, held.run.run, held.run.attempt,
+        )  # fmt: skip

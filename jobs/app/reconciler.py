@@ -1,0 +1,113 @@
+"""Put right what went wrong: take back lost runs, set missing alarms, catch what did not ring, prune what is old.
+
+Each step is bounded, paged and on its own: one that fails is reported and does not stop the others. Several
+reconcilers at once do no harm; rows that one is working on are passed over by the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.alarms import Alarms
+    from jobs.app.worker import Worker
+    from jobs.core.ports import Housekeeping
+
+_logger = logging.getLogger("jobs.reconciler")
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileLimits:
+    """How far one reconciliation goes."""
+
+    page: int = 500
+    budget_seconds: float = 45.0
+    arm_within: timedelta = timedelta(days=30)
+    overdue_grace: timedelta = timedelta(seconds=60)
+    retention: timedelta | None = timedelta(days=30)
+    key_retention: timedelta = timedelta(days=1)
+    max_lost: int = 5
+
+
+@dataclass(slots=True)
+class Report:
+    """What one reconciliation did, and which steps failed."""
+
+    reaped: int = 0
+    armed: int = 0
+    swept: int = 0
+    pruned: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class Reconciler:
+    """Runs on a timer, every minute as a rule; lives as long as the process."""
+
+    def __init__(self, housekeeping: Housekeeping, alarms: Alarms, worker: Worker, limits: ReconcileLimits) -> None:
+        self._housekeeping = housekeeping
+        self._alarms = alarms
+        self._worker = worker
+        self._limits = limits
+
+    def run(self) -> Report:
+        """Do every step once, within the budget, and report. Never raises for a step that fails."""
+        report = Report()
+        until = time.monotonic() + self._limits.budget_seconds
+        self._step("reap", report, lambda: self._reap(report, until))
+        if self._alarms.needed:
+            self._step("arm", report, lambda: self._arm(report, until))
+            self._step("sweep", report, lambda: self._sweep(report, until))
+        self._step("prune", report, lambda: self._prune(report, until))
+        level = logging.WARNING if report.failures or report.reaped else logging.INFO
+        _logger.log(level, "reconciled: %d runs taken back, %d alarms set, %d overdue swept, %d jobs pruned%s",
+                    report.reaped, report.armed, report.swept, report.pruned,
+                    f"; failed: {report.failures}" if report.failures else "")  # fmt: skip
+        return report
+
+    def _step(self, name: str, report: Report, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            report.failures[name] = f"{type(error).__name__}: {error}"
+            _logger.exception("reconciling failed at the step %s; the next one goes on", name)
+
+    def _reap(self, report: Report, until: float) -> None:
+        while True:
+            taken = self._housekeeping.reap(self._limits.page, max_lost=self._limits.max_lost)
+            report.reaped += len(taken)
+            self._alarms.set([alarm for _, alarm in taken if alarm is not None])
+            if len(taken) < self._limits.page or time.monotonic() > until:
+                return
+
+    def _arm(self, report: Report, until: float) -> None:
+        while True:
+            alarms = self._housekeeping.unarmed(self._limits.page, self._limits.arm_within)
+            accepted = self._alarms.set(alarms)
+            report.armed += accepted
+            # A page that could not be set whole would come again and again: leave it for the next tick.
+            if len(alarms) < self._limits.page or accepted < len(alarms) or time.monotonic() > until:
+                return
+
+    def _sweep(self, report: Report, until: float) -> None:
+        """Ring again for what should have rung; where the scheduler is away, run it here."""
+        overdue = self._housekeeping.overdue(self._limits.page, self._limits.overdue_grace)
+        if not overdue:
+            return
+        if self._alarms.set(overdue) == len(overdue):
+            report.swept += len(overdue)
+            return
+        report.swept += self._worker.drain(max(until - time.monotonic(), 1.0)).executed
+
+    def _prune(self, report: Report, until: float) -> None:
+        self._housekeeping.prune_keys(self._limits.page, self._limits.key_retention)
+        while self._limits.retention is not None:
+            gone = self._housekeeping.prune(self._limits.page, self._limits.retention)
+            report.pruned += gone
+            if gone < self._limits.page or time.monotonic() > until:
+                return

@@ -1,0 +1,33 @@
+"""The app's parts, joined; made once per process by ``bootstrap`` and handed to the entry points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.dispatcher import Dispatcher
+    from jobs.app.injection import Injector
+    from jobs.app.reconciler import Reconciler
+    from jobs.app.service import JobService
+    from jobs.app.worker import Worker
+    from jobs.core.ports import Clock, Housekeeping, Scheduler
+    from jobs.core.registry import HandlerRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What an entry point may call. ``close`` gives back what runs and lets go of connections."""
+
+    service: JobService
+    dispatcher: Dispatcher
+    worker: Worker
+    reconciler: Reconciler
+    housekeeping: Housekeeping
+    registry: HandlerRegistry
+    injector: Injector
+    scheduler: Scheduler
+    clock: Clock
+    close: Callable[[], None]

@@ -1,0 +1,226 @@
+"""What callers ask for: enqueue, update, delete, pause, resume, run now, replay; each a command that becomes one row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobs.app.drafting import draft_job, job_from
+from jobs.app.revising import cancel, pause, replay, resume, run_now, update
+from jobs.core.commands import EnqueueJob, JobQuery, OnConflict, UpdateJob
+from jobs.core.errors import Conflict, JobIdTaken, JobNameTaken, JobNotFound, JobsError, PreconditionFailed
+from jobs.core.identifiers import AlarmName
+from jobs.core.ports import Alarm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
+    from uuid import UUID
+
+    from jobs.app.alarms import Alarms
+    from jobs.core.job import Attempt, Job
+    from jobs.core.ports import Change, Clock, JobStore, NewJob, Page
+    from jobs.core.registry import HandlerRegistry
+
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and within which trace; both are kept with the job."""
+
+    actor: str | None = None
+    trace_parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The job that stands for a request; ``created`` is False where an active one of that name was given instead."""
+
+    job: Job
+    created: bool
+
+
+NOBODY = Caller()
+
+
+class JobService:
+    """Every command about jobs; lives as long as the process and is safe to share between threads."""
+
+    def __init__(
+        self, store: JobStore, alarms: Alarms, registry: HandlerRegistry, clock: Clock, random: Random
+    ) -> None:
+        self._store = store
+        self._alarms = alarms
+        self._registry = registry
+        self._clock = clock
+        self._random = random
+
+    def enqueue(self, command: EnqueueJob, *, connection: object | None = None, caller: Caller = NOBODY) -> Enqueued:
+        """Insert a job. With ``connection``, a SQLAlchemy connection or session, it joins the caller's transaction.
+
+        Without, it is committed when this returns, and armed. Within a caller's transaction the job exists once that
+        commits, and is armed by the next reconciliation. Raises ``InvalidInput``, ``JobNameTaken``, ``JobIdTaken``.
+        """
+        draft = self._draft(command, caller)
+        [inserted] = self._store.insert([draft], connection=connection)
+        if inserted is None:
+            return self._settle_conflict(command, draft, connection, caller)
+        if connection is None:
+            self._alarms.set([Alarm(AlarmName(inserted.id, 1), inserted.due_at)])
+        return Enqueued(job_from(command, draft, inserted), created=True)
+
+    def enqueue_many(
+        self, commands: Sequence[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
+    ) -> list[Enqueued | JobsError]:
+        """Insert many jobs in one statement, each on its own merit: what is wrong with one does not stop the others."""
+        results: list[Enqueued | JobsError | None] = [None] * len(commands)
+        drafts: list[tuple[int, NewJob]] = []
+        for place, command in enumerate(commands):
+            try:
+                drafts.append((place, self._draft(command, caller)))
+            except JobsError as error:
+                results[place] = error
+        inserted = self._store.insert([draft for _, draft in drafts], connection=connection) if drafts else []
+        alarms = []
+        for (place, draft), row in zip(drafts, inserted, strict=True):
+            if row is not None:
+                results[place] = Enqueued(job_from(commands[place], draft, row), created=True)
+                alarms.append(Alarm(AlarmName(row.id, 1), row.due_at))
+                continue
+            try:
+                results[place] = self._settle_conflict(commands[place], draft, connection, caller)
+            except JobsError as error:
+                results[place] = error
+        if connection is None:
+            self._alarms.set(alarms)
+        return [result for result in results if result is not None]
+
+    def enqueue_once(
+        self,
+        command: EnqueueJob,
+        *,
+        key: str,
+        fingerprint: str,
+        render: Callable[[Enqueued], str],
+        caller: Caller = NOBODY,
+    ) -> str:
+        """Enqueue under an idempotency key: the rendered answer is kept in the same transaction, and given again.
+
+        Raises ``IdempotencyKeyReused`` if the key belongs to another ``fingerprint``.
+        """
+        with self._store.once(key, fingerprint) as entry:
+            if entry.answer is not None:
+                return entry.answer
+            enqueued = self.enqueue(command, connection=entry.connection, caller=caller)
+            answer = render(enqueued)
+            entry.keep(answer)
+        self._alarms.set(_alarms_of(enqueued.job))
+        return answer
+
+    def get(self, job_id: UUID) -> Job:
+        """Read a job; raises ``JobNotFound``."""
+        job = self._store.get(job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    def attempts(self, job_id: UUID) -> list[Attempt]:
+        """Read a job's history, newest first; raises ``JobNotFound``."""
+        attempts = self._store.attempts(job_id)
+        if not attempts:
+            self.get(job_id)
+        return attempts
+
+    def find(self, query: JobQuery) -> Page:
+        """List jobs, newest first."""
+        return self._store.find(query)
+
+    def update(self, job_id: UUID, command: UpdateJob, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        """Change a job. A new schedule takes effect at once, or from the next run of a recurring job that is running.
+
+        Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` when ``revision`` is not the job's, ``Conflict``
+        for a one-time job that is running or a job that has ended.
+        """
+        return self._revise(
+            job_id, lambda job: update(job, command, self._registry, self._clock, self._random), caller, revision
+        )
+
+    def delete(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        """Cancel a job: at once if it is waiting; if it is running, its handler is told. A job that has ended stays so."""
+        return self._revise(job_id, cancel, caller, revision)
+
+    def pause(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        """Keep a job from being run until it is resumed; a run under way goes on."""
+        return self._revise(job_id, pause, caller, revision)
+
+    def resume(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        """Let a paused job run again. What fell due meanwhile is settled by its misfire policy."""
+        return self._revise(job_id, lambda job: resume(job, self._clock, self._random), caller, revision)
+
+    def run_now(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        """Make a waiting job due at once; a recurring one keeps its schedule afterwards."""
+        return self._revise(job_id, run_now, caller, revision)
+
+    def replay(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        """Run a job that has ended once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
+        return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision)
+
+    def _draft(self, command: EnqueueJob, caller: Caller) -> NewJob:
+        spec = self._registry.require(command.handler_name)
+        return draft_job(command, spec, self._clock, self._random, actor=caller.actor, trace_parent=caller.trace_parent)
+
+    def _settle_conflict(
+        self, command: EnqueueJob, draft: NewJob, connection: object | None, caller: Caller
+    ) -> Enqueued:
+        """An id or a name is taken: do as ``on_conflict`` says, against whoever holds it by now."""
+        for _ in range(_TRIES):
+            if command.id is not None and self._store.get(command.id, connection=connection) is not None:
+                raise JobIdTaken(command.id)
+            holder = self._store.active_holder(command.job_name, connection=connection)
+            if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
+                return Enqueued(holder, created=False)
+            if holder is not None and command.on_conflict is OnConflict.REPLACE:
+                if holder.status.value == "Running":
+                    raise JobNameTaken(command.job_name, holder.id)
+                self._revise(holder.id, cancel, caller, None, connection=connection)
+            elif holder is not None:
+                raise JobNameTaken(command.job_name, holder.id)
+            [inserted] = self._store.insert([draft], connection=connection)
+            if inserted is not None:
+                if connection is None:
+                    self._alarms.set([Alarm(AlarmName(inserted.id, 1), inserted.due_at)])
+                return Enqueued(job_from(command, draft, inserted), created=True)
+        raise Conflict(f"job_name {command.job_name!r} changes hands faster than this call can follow; try again")
+
+    def _revise(
+        self,
+        job_id: UUID,
+        decide: Callable[[Job], Change | None],
+        caller: Caller,
+        revision: int | None,
+        *,
+        connection: object | None = None,
+    ) -> Job:
+        """Read, decide, and write if nobody else has written in between; else decide anew on what stands then."""
+        for _ in range(_TRIES):
+            job = self._store.get(job_id, connection=connection)
+            if job is None:
+                raise JobNotFound(job_id)
+            if revision is not None and job.revision != revision:
+                raise PreconditionFailed(job_id, revision, job.revision)
+            change = decide(job)
+            if change is None:
+                return job
+            changed = self._store.change(job, change, actor=caller.actor, connection=connection)
+            if changed is not None:
+                if connection is None and changed.generation != job.generation:
+                    self._alarms.withdraw([AlarmName(job.id, job.generation)])
+                    self._alarms.set(_alarms_of(changed))
+                return changed
+        raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
+
+
+def _alarms_of(job: Job) -> list[Alarm]:
+    due: Any = job.next_run_at
+    return [] if due is None or job.paused or job.status.ended else [Alarm(AlarmName(job.id, job.generation), due)]

@@ -1,0 +1,155 @@
+"""Join the parts. The only file that names concrete classes; everything else is told what it is given."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+from jobs.adapters.postgres.database import Database, DatabaseClock
+from jobs.adapters.postgres.engine import DatabaseOptions
+from jobs.adapters.postgres.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.runs import PostgresRunStore
+from jobs.adapters.postgres.store import PostgresJobStore
+from jobs.adapters.scheduler_timer import TimerScheduler
+from jobs.app.alarms import Alarms
+from jobs.app.dispatcher import Dispatcher, WorkerIdentity
+from jobs.app.injection import Injector
+from jobs.app.reconciler import ReconcileLimits, Reconciler
+from jobs.app.runtime import Runtime
+from jobs.app.service import JobService
+from jobs.app.worker import Worker, WorkerLimits
+from jobs.core.errors import ConfigurationError
+from jobs.core.loading import load_handlers
+from jobs.settings import Settings
+
+if TYPE_CHECKING:
+    import azure.functions as func
+
+    from jobs.core.ports import Scheduler
+    from jobs.core.registry import HandlerRegistry
+
+_logger = logging.getLogger("jobs")
+
+
+def create_app() -> func.FunctionApp:
+    """Make the function app: settings and handlers are read now, the database is connected to when first needed.
+
+    Raises ``ConfigurationError`` when a setting or a handler module cannot be used; the host then shows why.
+    """
+    from jobs.entrypoints.functions import build_app  # noqa: PLC0415  only a host needs azure.functions
+
+    try:
+        settings = Settings.read()
+        registry = load_handlers(settings.handlers)
+    except ConfigurationError as error:
+        _logger.critical("the app cannot start: %s", error)
+        raise
+    return build_app(LazyRuntime(settings, registry), settings, registry)
+
+
+class LazyRuntime:
+    """Makes the runtime at the first call and gives the same one ever after."""
+
+    def __init__(self, settings: Settings, registry: HandlerRegistry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._lock = threading.Lock()
+        self._runtime: Runtime | None = None
+
+    def __call__(self) -> Runtime:
+        """Give the runtime; raises ``ConfigurationError`` while a setting that it needs is missing."""
+        if self._runtime is None:
+            with self._lock:
+                if self._runtime is None:
+                    self._runtime = build_runtime(self._settings, self._registry)
+        return self._runtime
+
+    def close(self) -> None:
+        """Close the runtime if it was ever made."""
+        with self._lock:
+            if self._runtime is not None:
+                self._runtime.close()
+                self._runtime = None
+
+
+def build_runtime(settings: Settings, registry: HandlerRegistry, database: Database | None = None) -> Runtime:
+    """Join the parts for ``settings``. Nothing is connected until it is used."""
+    database = database or Database(database_options(settings))
+    schema = settings.database_schema
+    clock = DatabaseClock(database)
+    random = Random()  # noqa: S311  jitter, not secrets
+    scheduler = _scheduler(settings)
+    store = PostgresJobStore(database, schema)
+    housekeeping = PostgresHousekeeping(database, schema)
+    alarms = Alarms(scheduler, store)
+    injector = Injector(registry)
+    identity = WorkerIdentity(
+        name=_worker_name(),
+        lease=timedelta(seconds=settings.lease_seconds),
+        default_timeout=timedelta(seconds=settings.default_timeout_seconds),
+    )
+    dispatcher = Dispatcher(PostgresRunStore(database, schema), registry, injector, alarms, clock, random, identity)
+    worker = Worker(dispatcher, WorkerLimits(settings.concurrency, settings.batch_size))
+    limits = ReconcileLimits(
+        overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
+        retention=settings.retention,
+        max_lost=settings.max_lost_runs,
+    )
+
+    def close() -> None:
+        worker.stop(settings.shutdown_grace_seconds)
+        scheduler.close()
+        database.close()
+
+    return Runtime(
+        service=JobService(store, alarms, registry, clock, random),
+        dispatcher=dispatcher,
+        worker=worker,
+        reconciler=Reconciler(housekeeping, alarms, worker, limits),
+        housekeeping=housekeeping,
+        registry=registry,
+        injector=injector,
+        scheduler=scheduler,
+        clock=clock,
+        close=close,
+    )
+
+
+def database_options(settings: Settings) -> DatabaseOptions:
+    """Say how to reach the database; raises ``ConfigurationError`` when no setting says where it is."""
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "JOBS_DATABASE_URL is not set; set it to postgresql://user:password@host:5432/database, "
+            "or start with `python -m jobs dev`, which brings its own Postgres"
+        )
+    password = None
+    if settings.database_auth == "entra":
+        from jobs.adapters.postgres.entra import entra_password  # noqa: PLC0415  only when chosen
+
+        password = entra_password(os.environ.get("AZURE_CLIENT_ID"))
+    return DatabaseOptions(
+        url=settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        statement_timeout_seconds=settings.database_statement_timeout_seconds,
+        socket_timeout_seconds=settings.database_socket_timeout_seconds,
+        tls=settings.database_tls,
+        ca_file=settings.database_ca_file,
+        pgbouncer=settings.database_pgbouncer,
+        password=password,
+    )
+
+
+def _scheduler(settings: Settings) -> Scheduler:
+    if settings.scheduler == "dapr":
+        raise ConfigurationError("JOBS_SCHEDULER is dapr, which this release does not have yet; set it to timer")
+    return TimerScheduler()
+
+
+def _worker_name() -> str:
+    instance = os.environ.get("WEBSITE_INSTANCE_ID") or socket.gethostname()
+    return f"{instance[:40]}/{os.getpid()}"

@@ -1,0 +1,137 @@
+"""What a caller may ask for, checked for shape. Field names are those of the HTTP API and of the client."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jobs.core.errors import InvalidInput, Problem
+from jobs.core.job import Job, Json
+from jobs.core.status import JobStatus
+from jobs.core.timing import DstOptions, Duration, Instant, MisfireOptions, Timing
+
+MAX_NAME = 200
+MAX_RETRIES = 1_000
+MAX_PAGE = 500
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+Metadata = dict[Annotated[str, Field(min_length=1, max_length=MAX_NAME)], Json]
+Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
+
+
+class OnConflict(StrEnum):
+    """What to do when an active job already holds the ``job_name``."""
+
+    REJECT = "reject"
+    RETURN_EXISTING = "return_existing"
+    REPLACE = "replace"
+
+
+class EnqueueJob(Timing):
+    """Ask for a new job. ``max_retries`` and ``timeout`` left out are the handler's own."""
+
+    handler_name: Name
+    job_name: Name
+    payload: Json = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
+    id: UUID | None = None
+    max_retries: Retries | None = None
+    timeout: Duration | None = None
+    on_conflict: OnConflict = OnConflict.REJECT
+
+
+class UpdateJob(BaseModel):
+    """Change a job; only the fields that are given change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedule: str | None = None
+    timezone: str | None = None
+    dst: DstOptions | None = None
+    misfire: MisfireOptions | None = None
+    start_at: Instant | None = None
+    end_at: Instant | None = None
+    max_runs: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    jitter: Duration | None = None
+    payload: Json = None
+    metadata: Metadata | None = None
+    max_retries: Retries | None = None
+    timeout: Duration | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The fields that were given, null included where null means "none"."""
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        for name in self.model_fields_set & _NEVER_NULL:
+            if given[name] is None:
+                raise InvalidInput.at(f"/{name}", "cannot be null; leave the field out to keep it as it is")
+        return given
+
+    @property
+    def retimes(self) -> bool:
+        """Whether the change touches when the job runs."""
+        return bool(self.model_fields_set & Timing.model_fields.keys())
+
+    def timing_of(self, job: Job) -> Timing:
+        """Give ``job``'s timing with this change made."""
+        fields = {name: getattr(job, name) for name in Timing.model_fields}
+        changed = {name: value for name, value in self.changes.items() if name in Timing.model_fields}
+        return Timing.model_validate(fields | changed)
+
+
+_NEVER_NULL = frozenset({"schedule", "timezone", "dst", "misfire", "metadata", "max_retries"})
+
+
+class JobQuery(BaseModel):
+    """Which jobs to list, newest first. Every condition given must hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: tuple[JobStatus, ...] = ()
+    handler_name: str | None = None
+    job_name: str | None = None
+    metadata: dict[str, tuple[Json, ...]] = Field(default_factory=dict)
+    due_before: Instant | None = None
+    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
+    cursor: str | None = None
+
+
+class PreviewSchedule(BaseModel):
+    """Ask when an expression would fire."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedule: str
+    timezone: str = "UTC"
+    dst: DstOptions = DstOptions()
+    after: Instant | None = None
+    count: int = Field(default=5, ge=1, le=100)
+
+
+Command = TypeVar("Command", bound=BaseModel)
+
+
+def read_command(model: type[Command], value: object) -> Command:
+    """Check ``value``, parsed JSON, against ``model``.
+
+    Raises ``InvalidInput`` with one problem per fault, each with its JSON Pointer.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidInput(problems_of(error)) from None
+
+
+def problems_of(error: ValidationError, prefix: str = "") -> list[Problem]:
+    """Turn pydantic's faults into problems; ``prefix`` is where the checked value stands in the request."""
+    return [
+        Problem(prefix + "".join(f"/{_escaped(part)}" for part in fault["loc"]), fault["msg"])
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _escaped(part: str | int) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")

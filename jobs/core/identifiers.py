@@ -1,0 +1,55 @@
+"""Job ids (time-ordered UUIDs) and alarm names."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from uuid import UUID
+
+_VERSION_7 = 0x7 << 76
+_VARIANT = 0b10 << 62
+_ALARM_PARTS = 2
+_HEX_DIGITS = 32
+_MAX_GENERATION_DIGITS = 18
+
+
+def new_id() -> UUID:
+    """Make a version 7 UUID (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then 74 random bits.
+
+    Ids made later sort later to the millisecond, so inserts land at the right-hand edge of the primary key.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    random_bits = int.from_bytes(os.urandom(10), "big")
+    high = (random_bits >> 62 & 0xFFF) << 64
+    low = random_bits & ((1 << 62) - 1)
+    return UUID(int=(milliseconds & 0xFFFF_FFFF_FFFF) << 80 | _VERSION_7 | high | _VARIANT | low)
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmName:
+    """Which job to look at, and which of its alarms this is.
+
+    ``generation`` grows whenever the job is to be woken at another time, so an alarm set before that finds nothing.
+    """
+
+    job_id: UUID
+    generation: int
+
+    def __str__(self) -> str:
+        """Give ``<32 hex digits>-<generation>``: characters that every scheduler and URL takes as they are."""
+        return f"{self.job_id.hex}-{self.generation}"
+
+    @classmethod
+    def parse(cls, text: str) -> AlarmName | None:
+        """Read an alarm's name back; None if ``text`` is no name that this app would have given."""
+        parts = text.split("-")
+        if len(parts) != _ALARM_PARTS or len(parts[0]) != _HEX_DIGITS or not parts[1].isascii():
+            return None
+        if not parts[1].isdigit() or len(parts[1]) > _MAX_GENERATION_DIGITS:
+            return None
+        try:
+            name = cls(UUID(hex=parts[0]), int(parts[1]))
+        except ValueError:
+            return None
+        return name if str(name) == text else None

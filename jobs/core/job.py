@@ -1,0 +1,154 @@
+"""A job as the store gives it, one claimed run of it, and what became of that run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.timing import Duration, Instant, Timing
+
+Json = Any
+"""Any JSON value, as ``json.loads`` gives it."""
+
+
+class Job(Timing):
+    """The row: everything about a job but its lease token. ``model_dump(mode="json")`` is its form in the HTTP API."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: UUID
+    handler_name: str
+    job_name: str
+    payload: Json
+    metadata: dict[str, Json]
+    status: JobStatus
+    paused: bool = False
+    recurring: bool
+    next_run_at: Instant | None = Field(description="When the job is due; null once it has ended.")
+    scheduled_for: Instant | None = Field(description="The instant that the pending or running run stands for.")
+    anchor: Instant = Field(description="What @every counts from: when the schedule was set.")
+    generation: int = Field(description="Which alarm is current; grows when the due time changes.")
+    armed_at: Instant | None = Field(description="When the scheduler accepted the current alarm.")
+    attempt: int = Field(description="Attempts begun of the current run.")
+    max_retries: int
+    timeout: Duration | None
+    run_count: int = Field(description="Runs that have come to an end, well or not.")
+    consecutive_failures: int
+    last_run_at: Instant | None
+    last_error: str | None
+    handled_at: Instant | None = Field(description="When the job ended; null while it is active.")
+    cancel_requested_at: Instant | None
+    started_at: Instant | None = Field(description="When the current attempt was claimed.")
+    lease_expires_at: Instant | None
+    worker: str | None
+    revision: int = Field(description="Grows with every change; the HTTP ETag.")
+    created_by: str | None
+    trace_parent: str | None
+    created_at: Instant
+    updated_at: Instant
+
+
+class Attempt(BaseModel):
+    """One execution of a run, from the job's history."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: int
+    attempt: int
+    scheduled_for: Instant | None
+    started_at: Instant
+    finished_at: Instant
+    outcome: AttemptOutcome
+    error: str | None
+    worker: str | None
+    trace_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRun:
+    """One attempt that this process holds the lease of. ``payload``, ``metadata`` and ``options`` are JSON text."""
+
+    job_id: UUID
+    token: UUID
+    generation: int
+    handler_name: str
+    job_name: str
+    payload: str
+    metadata: str
+    attempt: int
+    max_retries: int
+    run: int
+    scheduled_for: datetime
+    anchor: datetime
+    timeout_seconds: float | None
+    recurring: bool
+    schedule: str
+    timezone: str
+    options: str | None
+    trace_parent: str | None
+    worker: str
+
+
+class Tally(Enum):
+    """What an outcome does to ``consecutive_failures``, and whether it ends the run."""
+
+    RESET = "reset"
+    INCREMENT = "increment"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a handler's execution ended, before anything is decided about the job."""
+
+    outcome: AttemptOutcome
+    error: str | None = None
+    retry: bool = False
+    after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedOutcome:
+    """What one statement is to write for one finished attempt. Guarded by ``token`` and ``generation``.
+
+    ``status`` Scheduled comes with the next ``due_at`` and ``scheduled_for``. A job whose cancellation was requested
+    becomes Cancelled where ``status`` says Scheduled. ``attempt`` is what the job's counter becomes.
+    """
+
+    run: ClaimedRun
+    result: RunResult
+    status: JobStatus
+    started_at: datetime
+    finished_at: datetime
+    attempt: int = 0
+    due_at: datetime | None = None
+    scheduled_for: datetime | None = None
+    tally: Tally = Tally.KEEP
+    run_ended: bool = True
+    last_error: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What stands after an outcome was written. ``due_at`` is None once the job has ended."""
+
+    token: UUID
+    job_id: UUID
+    status: JobStatus
+    generation: int
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to record one attempt's outcome."""
+
+    job_id: UUID
+    token: UUID

@@ -1,0 +1,61 @@
+"""Find handlers and providers in a package, named by a setting, so that the framework never imports the user's code."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import traceback
+from typing import TYPE_CHECKING
+
+from jobs.core.errors import HandlerRegistrationError
+from jobs.core.registry import MARK, PROVIDER_MARK, HandlerRegistry
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def load_handlers(package_name: str) -> HandlerRegistry:
+    """Import ``package_name`` and every module below it, and register what is marked ``@handler`` or ``@provider``.
+
+    Raises ``HandlerRegistrationError`` naming the file, the line and the reason when a module cannot be imported or
+    something in it cannot be registered: the app must not start with half of its handlers.
+    """
+    registry = HandlerRegistry()
+    for module in _modules(package_name):
+        for value in vars(module).values():
+            if getattr(value, "__module__", None) != module.__name__:
+                continue  # imported from elsewhere; it is registered where it is defined
+            if MARK in getattr(value, "__dict__", {}):
+                options = getattr(value, MARK)
+                registry.add_handler(options.name, value, retry=options.retry, timeout=options.timeout)
+            if PROVIDER_MARK in getattr(value, "__dict__", {}):
+                registry.add_provider(value)
+    registry.check_services()
+    return registry
+
+
+def _modules(package_name: str) -> list[ModuleType]:
+    package = _import(package_name)
+    names = sorted(
+        found.name for found in pkgutil.walk_packages(getattr(package, "__path__", []), prefix=f"{package_name}.")
+    )
+    return [package, *(_import(name) for name in names)]
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise HandlerRegistrationError(
+            f"the handler module {name} cannot be imported: {type(error).__name__}: {error} ({_place_of(error, name)}); "
+            "mend it, or point JOBS_HANDLERS at another package"
+        ) from error
+
+
+def _place_of(error: Exception, name: str) -> str:
+    """Say where in the user's code it went wrong: a syntax error's own line, else the last frame outside importlib."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    ours = [f for f in frames if not f.filename.endswith("loading.py")]
+    return f"{ours[-1].filename}:{ours[-1].lineno}" if ours else f"module {name}"

@@ -1,0 +1,230 @@
+"""What the core needs of the outside: a store, a scheduler, a clock. Adapters implement these; nothing else is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from jobs.core.commands import JobQuery
+    from jobs.core.identifiers import AlarmName
+    from jobs.core.job import Attempt, ClaimedRun, Job, Lease, Recorded, RecordedOutcome
+
+
+class Clock(Protocol):
+    """The time that counts: the database's, so that workers with a wrong clock do no harm."""
+
+    def now(self) -> datetime:
+        """Give the present instant in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A row to insert. ``due_at``, ``scheduled_for`` and ``anchor`` None are now, by the database's clock.
+
+    ``payload``, ``metadata`` and ``options`` are JSON text; ``options`` holds what the timing has beside schedule and
+    timezone, None when all of it is the default.
+    """
+
+    id: UUID
+    handler_name: str
+    job_name: str
+    schedule: str
+    timezone: str
+    options: str | None
+    recurring: bool
+    payload: str
+    metadata: str
+    due_at: datetime | None
+    scheduled_for: datetime | None
+    anchor: datetime | None
+    max_retries: int
+    timeout_seconds: float | None
+    created_by: str | None
+    trace_parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What the database decided about an inserted row."""
+
+    id: UUID
+    created_at: datetime
+    due_at: datetime
+    scheduled_for: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A wake-up to ask a scheduler for: call back about ``name`` at ``due_at`` (UTC)."""
+
+    name: AlarmName
+    due_at: datetime
+
+
+class _Now(Enum):
+    NOW = "now"
+
+
+NOW = _Now.NOW
+"""Stands in a ``Change`` for the database's present time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Columns to set on one job, for one named action. Values are plain; JSON values are text; ``NOW`` is the present."""
+
+    action: str
+    columns: dict[str, Any]
+    new_generation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs, newest first, and the cursor of the next page, None at the end."""
+
+    jobs: list[Job]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a heartbeat found: the leases still held, and of these the ones whose cancellation was requested."""
+
+    held: frozenset[UUID]
+    cancel_requested: frozenset[UUID]
+
+
+class OnceEntry(Protocol):
+    """An idempotency key, held in an open transaction."""
+
+    @property
+    def answer(self) -> str | None:
+        """The answer kept for the first request under this key, None if this is the first."""
+
+    @property
+    def connection(self) -> object:
+        """The transaction to do the work in."""
+
+    def keep(self, answer: str) -> None:
+        """Keep the answer for repeats; it commits or rolls back with the work."""
+
+
+class JobStore(Protocol):
+    """Jobs as rows. Every method raises ``StoreUnavailable`` when the database cannot be reached in time.
+
+    ``connection`` is the caller's own SQLAlchemy connection or session: the call joins its transaction.
+    """
+
+    def insert(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
+        """Insert rows in one statement, each on its own merit: None where an active name or an id is taken."""
+
+    def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
+        """Read one job."""
+
+    def active_holder(self, job_name: str, *, connection: object | None = None) -> Job | None:
+        """Read the Scheduled or Running job of that name."""
+
+    def find(self, query: JobQuery) -> Page:
+        """List jobs, newest first."""
+
+    def attempts(self, job_id: UUID) -> list[Attempt]:
+        """Read a job's history, newest first."""
+
+    def change(
+        self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
+    ) -> Job | None:
+        """Change a job and note who did it; None when it has changed since ``job`` was read.
+
+        Raises ``JobNameTaken`` when the change would make it hold a name that another active job holds.
+        """
+
+    def mark_armed(self, names: Collection[AlarmName]) -> None:
+        """Note that the scheduler holds these alarms; those of a past generation are passed over."""
+
+    def once(self, key: str, fingerprint: str) -> AbstractContextManager[OnceEntry]:
+        """Open a transaction that holds an idempotency key; it commits when the block ends well.
+
+        A concurrent request under the same key waits for the first. Raises ``IdempotencyKeyReused`` if the key
+        belongs to another request.
+        """
+
+
+class RunStore(Protocol):
+    """Claims, leases and outcomes: each a single statement, fenced by the lease's token."""
+
+    def claim(self, alarm: AlarmName, *, worker: str, lease: timedelta) -> ClaimedRun | None:
+        """Claim the job of ``alarm`` if it is due, unpaused and of that generation; None otherwise."""
+
+    def claim_due(self, limit: int, *, worker: str, lease: timedelta) -> list[ClaimedRun]:
+        """Claim up to ``limit`` due jobs, the longest due first, passing over rows that others are claiming."""
+
+    def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
+        """Push the expiry of these leases out to now + ``lease``."""
+
+    def record(self, outcomes: Sequence[RecordedOutcome]) -> list[Recorded]:
+        """Write outcomes, history and next occurrences; gives those that stand.
+
+        One that is missing was fenced off: its lease is another's now, or the job's schedule has changed meanwhile.
+        """
+
+    def reread(self, run: ClaimedRun) -> ClaimedRun | None:
+        """Give the run with the job's present schedule and generation if its lease is still held, else None."""
+
+
+class Housekeeping(Protocol):
+    """What the reconciler asks of the store. Each call is one bounded statement."""
+
+    def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
+        """Take back runs whose lease has expired; a one-time job lost ``max_lost`` times in a row is failed.
+
+        Gives each job with its next alarm, None where it has ended.
+        """
+
+    def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:
+        """List alarms that no scheduler has accepted, due within that time."""
+
+    def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
+        """List alarms that should have rung longer than ``grace`` ago."""
+
+    def prune(self, limit: int, retention: timedelta) -> int:
+        """Delete jobs that ended longer than ``retention`` ago, with their history; gives how many."""
+
+    def prune_keys(self, limit: int, retention: timedelta) -> None:
+        """Delete idempotency keys older than ``retention``."""
+
+    def stats(self) -> dict[str, Any]:
+        """Count jobs by status and handler, with lateness and recent rates."""
+
+    def ping(self) -> None:
+        """Check that the database answers and is migrated."""
+
+
+class Scheduler(Protocol):
+    """An alarm clock, no more. Losing every alarm costs lateness, never a run."""
+
+    @property
+    def name(self) -> str:
+        """The word that chooses it in ``JOBS_SCHEDULER``."""
+
+    @property
+    def holds_alarms(self) -> bool:
+        """Whether alarms live outside the database and so must be set; False where due rows are polled for."""
+
+    def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
+        """Ask for wake-ups; gives the names that were accepted. Setting the same alarm twice is harmless.
+
+        Raises ``SchedulerUnavailable`` when none could be set.
+        """
+
+    def disarm_many(self, names: Iterable[AlarmName]) -> None:
+        """Withdraw wake-ups; one that is missing or rings all the same is harmless."""
+
+    def close(self) -> None:
+        """Let go of connections."""

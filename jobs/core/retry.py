@@ -1,0 +1,52 @@
+"""When a failed attempt is tried again: a pure function of the attempt and a random source that is passed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
+
+_LARGEST_EXPONENT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter, capped.
+
+    The wait after attempt *n* (1, 2, …) is drawn evenly from ``[floor, base * factor ** (n - 1)]``, at most ``cap``,
+    where ``floor`` is a tenth of that bound: never a burst of immediate retries, and no herd in step.
+    (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+
+    ``jitter=False`` waits exactly the bound. ``never`` names exceptions that end the run at once.
+    """
+
+    max_retries: int = 3
+    base: timedelta = timedelta(seconds=5)
+    factor: float = 2.0
+    cap: timedelta = timedelta(hours=1)
+    jitter: bool = True
+    never: tuple[type[BaseException], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that could wait a negative time or for ever."""
+        if self.max_retries < 0 or self.base < timedelta() or self.factor < 1 or self.cap < self.base:
+            msg = "a retry policy needs max_retries >= 0, base >= 0, factor >= 1 and cap >= base"
+            raise ValueError(msg)
+
+    def bound(self, attempt: int) -> timedelta:
+        """Give the longest wait after attempt ``attempt``; it grows with each attempt until ``cap``."""
+        exponent = min(max(attempt, 1) - 1, _LARGEST_EXPONENT)
+        seconds = self.base.total_seconds() * self.factor**exponent
+        return min(timedelta(seconds=min(seconds, self.cap.total_seconds())), self.cap)
+
+    def wait(self, attempt: int, random: Random) -> timedelta:
+        """Draw the wait after attempt ``attempt``."""
+        bound = self.bound(attempt)
+        return bound * random.uniform(0.1, 1.0) if self.jitter else bound
+
+    def retries(self, error: BaseException) -> bool:
+        """Whether ``error`` may be tried again at all."""
+        return not isinstance(error, self.never)

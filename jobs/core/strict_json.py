@@ -1,0 +1,127 @@
+"""JSON that can be kept: parsed strictly, written strictly, each refusal with a pointer to the place.
+
+RFC 8259 leaves open what a parser does with duplicate keys, huge numbers and deep nesting; whatever is accepted here
+means the same to every reader, and PostgreSQL can store it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from jobs.core.errors import InvalidInput, Problem
+
+MAX_DEPTH = 64
+MAX_INTEGER_DIGITS = 4_000
+
+_SUSPECT = re.compile(r"\\u0000|[\ud800-\udfff]")
+_OPENING = re.compile(r"[\[{]")
+
+
+class MalformedJson(ValueError):
+    """The text is not JSON, or JSON of a kind that is refused; the message says why and where."""
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Parse strictly: no NaN or Infinity, no key twice in one object, no integer of over 4,000 digits, depth up to 64.
+
+    Raises ``MalformedJson`` for what is no such JSON, and ``InvalidInput`` for strings that cannot be stored.
+    """
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"the text is not UTF-8: byte {error.start} cannot be read") from None
+    try:
+        value = json.loads(decoded, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        raise MalformedJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels") from None
+    _check_depth(decoded, value)
+    if _SUSPECT.search(decoded) or "\\u" in decoded:
+        refuse_unstorable(value)
+    return value
+
+
+def write_json(value: Any, pointer: str = "") -> str:
+    """Write ``value`` compactly. Raises ``InvalidInput`` for what is not JSON or cannot be stored."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput.at(pointer, f"not a JSON value: {error}") from None
+    if _SUSPECT.search(text):
+        refuse_unstorable(value, pointer)
+    try:
+        _check_depth(text, value)
+    except MalformedJson as error:
+        raise InvalidInput.at(pointer, str(error)) from None
+    return text
+
+
+def refuse_unstorable(value: Any, pointer: str = "") -> None:
+    """Raise ``InvalidInput`` naming every string in ``value`` that PostgreSQL cannot store."""
+    problems = [
+        Problem(
+            place, "a NUL character or half a surrogate pair cannot be stored; remove it or encode it, as base64 say"
+        )
+        for place, text in _strings(value, pointer)
+        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text)
+    ]
+    if problems:
+        raise InvalidInput(problems)
+
+
+def _strings(value: Any, pointer: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    waiting = [(pointer, value)]
+    while waiting:
+        place, item = waiting.pop()
+        if isinstance(item, str):
+            found.append((place, item))
+        elif isinstance(item, dict):
+            found += [(place, key) for key in item]
+            waiting += [(f"{place}/{_shown(key)}", child) for key, child in item.items()]
+        elif isinstance(item, list):
+            waiting += [(f"{place}/{index}", child) for index, child in enumerate(item)]
+    return found
+
+
+def _shown(key: str) -> str:
+    safe = key.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return safe.replace("~", "~0").replace("/", "~1")
+
+
+def _check_depth(text: str, value: Any) -> None:
+    """Measure the nesting, but only where there are brackets enough for it to be too deep."""
+    if len(_OPENING.findall(text)) <= MAX_DEPTH:
+        return
+    level, depth = [value], 0
+    while level:
+        level = [child for item in level if isinstance(item, dict | list) for child in _children(item)]
+        depth += 1
+        if depth > MAX_DEPTH and any(isinstance(item, dict | list) for item in level):
+            raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels")
+
+
+def _children(item: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(item.values()) if isinstance(item, dict) else item
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise MalformedJson(f"the key {json.dumps(twice)} stands twice in one object")
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise MalformedJson(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_INTEGER_DIGITS:
+        raise MalformedJson(f"an integer of {len(digits)} digits; {MAX_INTEGER_DIGITS} are the most")
+    return int(digits)

@@ -1,0 +1,133 @@
+"""The options that say when a job runs, as callers give them and as the job keeps them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from jobs.core.durations import format_duration, parse_duration
+from jobs.core.errors import InvalidSchedule
+from jobs.core.recurrence import Recurrence
+from jobs.core.schedule import Dst, Schedule, parse_schedule
+
+MAX_DURATION = timedelta(days=366)
+
+
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("an instant between the years 1 and 9999 in UTC is needed") from None
+
+
+def _read_duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _bounded(duration: timedelta) -> timedelta:
+    if not timedelta() < duration <= MAX_DURATION:
+        raise ValueError(f"a duration above zero and up to {format_duration(MAX_DURATION)} is needed")
+    return duration
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""An RFC 3339 instant with its offset, kept and written in UTC with ``Z``."""
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_read_duration),
+    AfterValidator(_bounded),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+]
+"""An ISO 8601 duration such as ``PT30S`` (a number is read as seconds): above zero, at most a year."""
+
+
+class DstOptions(BaseModel):
+    """What happens to a fixed local time that a change of clocks skips (gap) or repeats (overlap)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gap: Literal["shift", "skip"] = "shift"
+    overlap: Literal["once", "twice"] = "once"
+
+
+class MisfireOptions(BaseModel):
+    """What happens to runs that fell due while nothing could run them. A bare policy word is accepted too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: Literal["run_once", "skip", "catch_up"] = "run_once"
+    max: int | None = Field(default=None, ge=1, le=10_000)
+    grace: Duration = timedelta(seconds=60)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return {"policy": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _max_belongs_to_catch_up(self) -> MisfireOptions:
+        if (self.policy == "catch_up") != (self.max is not None):
+            raise ValueError(
+                "max says how many missed runs catch_up makes up for: give it with catch_up, and only there"
+            )
+        return self
+
+
+class Timing(BaseModel):
+    """When a job runs: the expression, its zone, and the policies on top of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schedule: str = "@once"
+    timezone: str = "UTC"
+    dst: DstOptions = DstOptions()
+    misfire: MisfireOptions = MisfireOptions()
+    start_at: Instant | None = None
+    end_at: Instant | None = None
+    max_runs: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    jitter: Duration | None = None
+
+    @cached_property
+    def parsed(self) -> Schedule:
+        """The schedule behind the expression.
+
+        Raises ``InvalidSchedule`` naming the field.
+        """
+        return parse_schedule(self.schedule, self.timezone, Dst(gap=self.dst.gap, overlap=self.dst.overlap))
+
+    def recurrence(self, anchor: datetime) -> Recurrence:
+        """Join the schedule and its policies; ``anchor`` is the instant that ``@every`` counts from.
+
+        Raises ``InvalidSchedule`` naming the field.
+        """
+        schedule = self.parsed
+        if not schedule.recurring:
+            for field in ("end_at", "max_runs"):
+                if getattr(self, field) is not None:
+                    raise InvalidSchedule.at(f"/{field}", "only a recurring schedule can have this; leave it out")
+        if self.start_at and self.end_at and self.end_at <= self.start_at:
+            raise InvalidSchedule.at("/end_at", "end_at must be later than start_at")
+        return Recurrence(
+            schedule=schedule,
+            anchor=anchor,
+            misfire=self.misfire.policy,
+            misfire_max=self.misfire.max,
+            misfire_grace=self.misfire.grace,
+            start_at=self.start_at,
+            end_at=self.end_at,
+            max_runs=self.max_runs,
+            jitter=self.jitter,
+        )

@@ -1,0 +1,86 @@
+"""What becomes of a job after an attempt: a pure function of the run, how it ended, the time and a random source."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
+from jobs.core.retry import RetryPolicy
+from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.timing import Timing
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from jobs.core.recurrence import Occurrence, Recurrence
+
+UNKNOWN_HANDLER_DELAY = timedelta(seconds=30)
+"""How long a job waits whose handler this app does not have: during a deployment the next version may."""
+
+_UNCOUNTED = frozenset({AttemptOutcome.SNOOZED, AttemptOutcome.RELEASED, AttemptOutcome.UNKNOWN_HANDLER})
+_TRIED_AGAIN = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
+
+
+@lru_cache(maxsize=1024)
+def timing_of(schedule: str, timezone: str, options: str | None) -> Timing:
+    """Read a job's timing as the store keeps it."""
+    return Timing.model_validate({**json.loads(options or "{}"), "schedule": schedule, "timezone": timezone})
+
+
+def recurrence_of(run: ClaimedRun) -> Recurrence:
+    """Give the recurrence that a claimed run belongs to."""
+    return timing_of(run.schedule, run.timezone, run.options).recurrence(run.anchor)
+
+
+def decide(
+    run: ClaimedRun,
+    result: RunResult,
+    policy: RetryPolicy,
+    random: Random,
+    *,
+    started_at: datetime,
+    finished_at: datetime,
+    rescheduled: bool = False,
+) -> RecordedOutcome:
+    """Say what to write for an attempt that ended with ``result``.
+
+    ``rescheduled``: the schedule was changed while the run was under way, so the next run is the new schedule's first.
+    """
+
+    def written(status: JobStatus, occurrence: Occurrence | None = None, **fields: object) -> RecordedOutcome:
+        times = {} if occurrence is None else {"due_at": occurrence.due_at, "scheduled_for": occurrence.scheduled_for}
+        known = {"last_error": result.error} | times | fields
+        return RecordedOutcome(run, result, status, started_at, finished_at, **known)  # type: ignore[arg-type]
+
+    if result.outcome in _UNCOUNTED:
+        due_at = finished_at + timedelta(seconds=result.after_seconds or 0)
+        return written(JobStatus.SCHEDULED, due_at=due_at, attempt=max(run.attempt - 1, 0), run_ended=False)
+    if result.outcome is AttemptOutcome.CANCELLED:
+        return written(JobStatus.CANCELLED)
+
+    succeeded = result.outcome is AttemptOutcome.SUCCEEDED
+    following = _following(run, finished_at, random, rescheduled=rescheduled) if run.recurring else None
+    if result.outcome in _TRIED_AGAIN and result.retry and run.attempt <= run.max_retries:
+        due_at = finished_at + _wait(run, result, policy, random)
+        if following is None or due_at < following.due_at:
+            return written(JobStatus.SCHEDULED, due_at=due_at, attempt=run.attempt, run_ended=False)
+    tally = Tally.RESET if succeeded else Tally.INCREMENT
+    if following is not None:
+        return written(JobStatus.SCHEDULED, following, tally=tally)
+    return written(JobStatus.COMPLETED if succeeded else JobStatus.FAILED, attempt=run.attempt, tally=tally)
+
+
+def _following(run: ClaimedRun, now: datetime, random: Random, *, rescheduled: bool) -> Occurrence | None:
+    recurrence = recurrence_of(run)
+    if rescheduled:
+        return recurrence.first(now, random)
+    return recurrence.following(run.scheduled_for, now, run.run, random)
+
+
+def _wait(run: ClaimedRun, result: RunResult, policy: RetryPolicy, random: Random) -> timedelta:
+    if result.after_seconds is not None:
+        return timedelta(seconds=result.after_seconds)
+    return policy.wait(run.attempt, random)

