@@ -49,7 +49,7 @@ def create_app() -> func.FunctionApp:
     except ConfigurationError as error:
         _logger.critical("the app cannot start: %s", error)
         raise
-    return build_app(LazyRuntime(settings, registry), settings, registry)
+    return build_app(LazyRuntime(settings, registry), settings)
 
 
 class LazyRuntime:

@@ -187,8 +187,10 @@ class Dispatcher:
             ])  # fmt: skip
 
     def _record_fenced(self, outcome: RecordedOutcome) -> None:
-        """An outcome hit no row: either the schedule was changed meanwhile, and the next run is the new one's, or the
-        lease is another's now, and nothing is to be written.
+        """Look again at an outcome that hit no row.
+
+        Either the schedule was changed meanwhile, and the next run is the new one's, or the lease is another's now, and
+        nothing is to be written.
         """
         fresh = self._runs.reread(outcome.run)
         if fresh is None:
@@ -244,8 +246,8 @@ class Dispatcher:
         self._leases.close()
 
 
-async def _within(work: Any, timeout: float | None) -> None:
-    async with asyncio.timeout(timeout):
+async def _within(work: Any, seconds: float | None) -> None:
+    async with asyncio.timeout(seconds):
         await work
 
 
@@ -257,7 +259,7 @@ def _unknown_handler(run: ClaimedRun) -> RunResult:
     return RunResult(AttemptOutcome.UNKNOWN_HANDLER, why, after_seconds=UNKNOWN_HANDLER_DELAY.total_seconds())
 
 
-def _result_of(error: BaseException, spec: HandlerSpec, context: JobContext) -> RunResult:
+def _result_of(error: BaseException, spec: HandlerSpec, context: JobContext) -> RunResult:  # noqa: PLR0911  one a kind
     match error:
         case Retry():
             return RunResult(AttemptOutcome.FAILED, error.reason, retry=True, after_seconds=error.after_seconds)

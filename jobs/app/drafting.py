@@ -12,7 +12,7 @@ from jobs.core.identifiers import new_id
 from jobs.core.job import Job
 from jobs.core.ports import NewJob
 from jobs.core.status import JobStatus
-from jobs.core.strict_json import refuse_unstorable, write_json
+from jobs.core.strict_json import refuse_unstorable_text, write_json
 from jobs.core.timing import Timing
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def draft_job(
     """
     payload = write_json(command.payload, "/payload")
     spec.read_arguments(payload)
-    for field in ("handler_name", "job_name"):
-        refuse_unstorable(getattr(command, field), f"/{field}")
+    refuse_unstorable_text(command.handler_name, "/handler_name")
+    refuse_unstorable_text(command.job_name, "/job_name")
     first = FirstRun() if _is_plainly_now(command) else first_run(command, clock, random)
     timeout = command.timeout or spec.timeout
     return NewJob(

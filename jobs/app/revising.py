@@ -55,7 +55,7 @@ def _retimed(job: Job, command: UpdateJob, clock: Clock, random: Random) -> dict
     except ValidationError as error:
         raise InvalidInput(problems_of(error)) from None
     first = first_run(timing, clock, random)
-    columns = {
+    columns: dict[str, Any] = {
         "schedule": timing.schedule,
         "timezone": timing.timezone,
         "options": options_text(timing),

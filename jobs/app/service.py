@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jobs.app.drafting import draft_job, job_from
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Change, Clock, JobStore, NewJob, Page
+    from jobs.core.ports import Change, Clock, Inserted, JobStore, NewJob, Page
     from jobs.core.registry import HandlerRegistry
 
 _TRIES = 10
@@ -33,12 +34,18 @@ class Caller:
     trace_parent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Enqueued:
     """The job that stands for a request; ``created`` is False where an active one of that name was given instead."""
 
-    job: Job
+    id: UUID
     created: bool
+    read: Callable[[], Job] = field(repr=False)
+
+    @cached_property
+    def job(self) -> Job:
+        """The job as it was when it was enqueued. Put together when first asked for: a batch may never ask."""
+        return self.read()
 
 
 NOBODY = Caller()
@@ -68,7 +75,7 @@ class JobService:
             return self._settle_conflict(command, draft, connection, caller)
         if connection is None:
             self._alarms.set([Alarm(AlarmName(inserted.id, 1), inserted.due_at)])
-        return Enqueued(job_from(command, draft, inserted), created=True)
+        return _created(command, draft, inserted)
 
     def enqueue_many(
         self, commands: Sequence[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
@@ -85,7 +92,7 @@ class JobService:
         alarms = []
         for (place, draft), row in zip(drafts, inserted, strict=True):
             if row is not None:
-                results[place] = Enqueued(job_from(commands[place], draft, row), created=True)
+                results[place] = _created(commands[place], draft, row)
                 alarms.append(Alarm(AlarmName(row.id, 1), row.due_at))
                 continue
             try:
@@ -179,7 +186,7 @@ class JobService:
                 raise JobIdTaken(command.id)
             holder = self._store.active_holder(command.job_name, connection=connection)
             if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
-                return Enqueued(holder, created=False)
+                return Enqueued(holder.id, created=False, read=lambda: holder)
             if holder is not None and command.on_conflict is OnConflict.REPLACE:
                 if holder.status.value == "Running":
                     raise JobNameTaken(command.job_name, holder.id)
@@ -190,7 +197,7 @@ class JobService:
             if inserted is not None:
                 if connection is None:
                     self._alarms.set([Alarm(AlarmName(inserted.id, 1), inserted.due_at)])
-                return Enqueued(job_from(command, draft, inserted), created=True)
+                return _created(command, draft, inserted)
         raise Conflict(f"job_name {command.job_name!r} changes hands faster than this call can follow; try again")
 
     def _revise(
@@ -219,6 +226,10 @@ class JobService:
                     self._alarms.set(_alarms_of(changed))
                 return changed
         raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
+
+
+def _created(command: EnqueueJob, draft: NewJob, row: Inserted) -> Enqueued:
+    return Enqueued(row.id, created=True, read=lambda: job_from(command, draft, row))
 
 
 def _alarms_of(job: Job) -> list[Alarm]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,18 +16,23 @@ Json = Any
 """Any JSON value, as ``json.loads`` gives it."""
 
 
-class Job(Timing):
+class JobHead(BaseModel):
+    """What tells one job from another, and how it stands. A base of its own so that these fields come first."""
+
+    id: UUID
+    job_name: str
+    handler_name: str
+    status: JobStatus
+    paused: bool = False
+
+
+class Job(Timing, JobHead):
     """The row: everything about a job but its lease token. ``model_dump(mode="json")`` is its form in the HTTP API."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: UUID
-    handler_name: str
-    job_name: str
     payload: Json
     metadata: dict[str, Json]
-    status: JobStatus
-    paused: bool = False
     recurring: bool
     next_run_at: Instant | None = Field(description="When the job is due; null once it has ended.")
     scheduled_for: Instant | None = Field(description="The instant that the pending or running run stands for.")
@@ -70,8 +74,7 @@ class Attempt(BaseModel):
     trace_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedRun:
+class ClaimedRun(NamedTuple):
     """One attempt that this process holds the lease of. ``payload``, ``metadata`` and ``options`` are JSON text."""
 
     job_id: UUID
@@ -103,8 +106,7 @@ class Tally(Enum):
     KEEP = "keep"
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(NamedTuple):
     """How a handler's execution ended, before anything is decided about the job."""
 
     outcome: AttemptOutcome
@@ -113,8 +115,7 @@ class RunResult:
     after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedOutcome:
+class RecordedOutcome(NamedTuple):
     """What one statement is to write for one finished attempt. Guarded by ``token`` and ``generation``.
 
     ``status`` Scheduled comes with the next ``due_at`` and ``scheduled_for``. A job whose cancellation was requested
@@ -135,8 +136,7 @@ class RecordedOutcome:
     trace_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What stands after an outcome was written. ``due_at`` is None once the job has ended."""
 
     token: UUID
@@ -146,8 +146,7 @@ class Recorded:
     due_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """The right to record one attempt's outcome."""
 
     job_id: UUID

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,8 +24,7 @@ class Clock(Protocol):
         """Give the present instant in UTC."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A row to insert. ``due_at``, ``scheduled_for`` and ``anchor`` None are now, by the database's clock.
 
     ``payload``, ``metadata`` and ``options`` are JSON text; ``options`` holds what the timing has beside schedule and
@@ -50,8 +49,7 @@ class NewJob:
     trace_parent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Inserted:
+class Inserted(NamedTuple):
     """What the database decided about an inserted row."""
 
     id: UUID
@@ -60,8 +58,7 @@ class Inserted:
     scheduled_for: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(NamedTuple):
     """A wake-up to ask a scheduler for: call back about ``name`` at ``due_at`` (UTC)."""
 
     name: AlarmName

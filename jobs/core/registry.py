@@ -7,7 +7,7 @@ import types
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -141,7 +141,8 @@ class HandlerRegistry:
 
     def check_services(self) -> None:
         """Raise ``HandlerRegistrationError`` if a handler or provider needs a service that nothing provides."""
-        for needer in (*self._handlers.values(), *self.providers.values()):
+        needers: list[HandlerSpec | ProviderSpec] = [*self._handlers.values(), *self.providers.values()]
+        for needer in needers:
             wanted = dict(needer.services)
             if isinstance(needer, HandlerSpec):
                 wanted |= needer.constructor_services or {}
@@ -222,7 +223,8 @@ def _provider_spec(function: Callable[..., Any]) -> ProviderSpec:
         made = get_args(made)[0]
     if not inspect.isclass(made) or isinstance(made, types.GenericAlias):
         _refuse(origin, "a provider needs a return annotation that names the class it makes")
-    return ProviderSpec(made, function, _parameters(function, origin), origin)
+    made_type: type = made
+    return ProviderSpec(made_type, function, _parameters(function, origin), origin)
 
 
 def _parameters(function: Callable[..., Any], origin: str, *, skip_first: bool = False) -> dict[str, type]:
@@ -241,11 +243,11 @@ def _hints(function: Callable[..., Any], origin: str) -> dict[str, Any]:
     try:
         return get_type_hints(function)
     except NameError as error:
-        return _refuse(
+        _refuse(
             origin,
             f"an annotation names {error.name!r}, unknown when the handler runs; import it outside TYPE_CHECKING",
         )
 
 
-def _refuse(origin: str, why: str) -> Any:
+def _refuse(origin: str, why: str) -> NoReturn:
     raise HandlerRegistrationError(f"{origin}: {why}")

@@ -16,6 +16,8 @@ MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 4_000
 
 _SUSPECT = re.compile(r"\\u0000|[\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _OPENING = re.compile(r"[\[{]")
 
 
@@ -47,7 +49,7 @@ def parse_json(text: bytes | str) -> Any:
 def write_json(value: Any, pointer: str = "") -> str:
     """Write ``value`` compactly. Raises ``InvalidInput`` for what is not JSON or cannot be stored."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput.at(pointer, f"not a JSON value: {error}") from None
     if _SUSPECT.search(text):
@@ -66,10 +68,16 @@ def refuse_unstorable(value: Any, pointer: str = "") -> None:
             place, "a NUL character or half a surrogate pair cannot be stored; remove it or encode it, as base64 say"
         )
         for place, text in _strings(value, pointer)
-        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text)
+        if _UNSTORABLE.search(text)
     ]
     if problems:
         raise InvalidInput(problems)
+
+
+def refuse_unstorable_text(text: str, pointer: str) -> None:
+    """Raise ``InvalidInput`` if PostgreSQL cannot store ``text``."""
+    if _UNSTORABLE.search(text):
+        refuse_unstorable(text, pointer)
 
 
 def _strings(value: Any, pointer: str) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -263,7 +264,8 @@ def test_what_cannot_be_used_is_refused_with_the_reason(expression, part):
 
 
 @pytest.mark.parametrize(
-    "zone", ["", "Mars/Base", "../etc/passwd", "localtime", "right/UTC", "America", "UTC\0", "x" * 300, "Ümlaut", "utc "]
+    "zone",
+    ["", "Mars/Base", "../etc/passwd", "localtime", "right/UTC", "America", "UTC\0", "x" * 300, "Ümlaut", "utc "],
 )
 @pytest.mark.parametrize("expression", ["0 0 * * *", "@once", "PT1S"])
 def test_an_unknown_timezone_is_refused_at_its_own_field(zone, expression):
@@ -286,7 +288,7 @@ def test_leap_days_are_found_across_the_year_2100():
 def test_the_longest_wait_of_the_calendar_is_within_the_horizon(weekday):
     found = runs(f"0 0 * 2 {weekday}#5", NOW, 110)
     years = [at.year for at in found]
-    assert max(later - earlier for earlier, later in zip(years, years[1:], strict=False)) == 40
+    assert max(later - earlier for earlier, later in pairwise(years)) == 40
     assert all((at.month, at.day, at.isoweekday() % 7) == (2, 29, weekday) for at in found)
 
 
@@ -312,7 +314,7 @@ def test_days_are_those_of_a_walk_through_the_calendar(days, months, weekdays, s
         return in_month and (by_day or by_weekday or (days is None and weekdays is None))
 
     first = utc("2024-01-01T00:00Z") + timedelta(days=start)
-    walked = [day for n in range(1, 1500) if matches(day := first + timedelta(days=n))]
+    walked = [day for n in range(1, 1000) if matches(day := first + timedelta(days=n))]
     assume(walked)
     fields = [",".join(map(str, values)) if values else "*" for values in (days, months, weekdays)]
     assert runs(f"0 0 {' '.join(fields)}", first, len(walked)) == walked
@@ -550,7 +552,9 @@ TEXTS = st.one_of(
     st.lists(FIELD, min_size=5, max_size=6).map(" ".join),
     st.text(max_size=140),
     st.text(alphabet="@PTevryonc0123456789:-+.ZhmsDW ", max_size=40),
-    st.sampled_from(["@every ", "P", "PT", "2026-", "@"]).flatmap(lambda start: st.text(max_size=20).map(start.__add__)),
+    st.sampled_from(["@every ", "P", "PT", "2026-", "@"]).flatmap(
+        lambda start: st.text(max_size=20).map(start.__add__)
+    ),
 )
 
 

@@ -58,7 +58,7 @@ class Database:
                 return self._exchange(message)
             except StoreUnavailable:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  each is classified, and raised again unless it is to be retried
                 if fault_of(error) is not Fault.RETRY or attempt == _TRIES:
                     raise_as_ours(error)
                 _logger.info("statement rolled back by the server, trying again: %s", in_words(error))

@@ -97,7 +97,7 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
     return arguments
 
 
-def _watch(engine: Engine, options: DatabaseOptions) -> None:
+def _watch(engine: Engine, options: DatabaseOptions) -> None:  # noqa: C901  five small listeners that share a moment
     """Ask for the password anew, invalidate what is out of step, and ping what was idle or is under suspicion."""
     suspected_at = 0.0
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 class PostgresRunStore:
     """The ``RunStore`` port on PostgreSQL; lives as long as its ``Database``."""
@@ -57,7 +59,7 @@ class PostgresRunStore:
 
     def record(self, outcomes: Sequence[RecordedOutcome]) -> list[Recorded]:
         """Write outcomes in one statement. After a lost answer the history tells which of them were written."""
-        values = {"outcomes": json.dumps([_outcome_row(outcome) for outcome in outcomes], ensure_ascii=False)}
+        values = {"outcomes": _ENCODER.encode([_outcome_row(outcome) for outcome in outcomes])}
         try:
             return [recorded_of(row) for row in self._run(self._statements.record, values)]
         except OutcomeUnknown:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jobs.core.ports import Change, NewJob, Page
 
 _HISTORY_LIMIT = 1_000
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class PostgresJobStore:
@@ -134,7 +135,7 @@ class _OnceEntry:
 
 def _row_text(job: NewJob) -> str:
     """Write one row as JSON; the JSON values in it are spliced in as they are, without parsing them again."""
-    fields = json.dumps(
+    fields = _ENCODER.encode(
         {
             "id": str(job.id),
             "handler_name": job.handler_name,
@@ -149,8 +150,7 @@ def _row_text(job: NewJob) -> str:
             "timeout": job.timeout_seconds,
             "created_by": job.created_by,
             "trace_parent": job.trace_parent,
-        },
-        ensure_ascii=False,
+        }
     )
     return f'{fields[:-1]},"options":{job.options or "null"},"payload":{job.payload},"metadata":{job.metadata}}}'
 

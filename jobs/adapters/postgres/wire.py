@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -40,7 +41,11 @@ if TYPE_CHECKING:
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _NULL = (-1).to_bytes(4, "big", signed=True)
-_UNREMARKABLE = frozenset({PARSE_COMPLETE, BIND_COMPLETE, COMMAND_COMPLETE})
+_INT32 = Struct("!i")
+_HEADER = 5
+_PIECE = 256 * 1024
+_DATA_ROW, _ROW_DESCRIPTION, _READY = DATA_ROW[0], ROW_DESCRIPTION[0], READY_FOR_QUERY[0]
+_UNREMARKABLE = frozenset({PARSE_COMPLETE[0], BIND_COMPLETE[0], COMMAND_COMPLETE[0]})
 _PORTAL = DESCRIBE + (6).to_bytes(4, "big") + b"P\x00"
 
 
@@ -83,7 +88,7 @@ class Statement:
             data = _encoded(text)
             parts += (len(data).to_bytes(4, "big"), data)
         parts.append(b"\x00\x00")
-        return self.parse_message + _message(BIND, b"".join(parts)) + _PORTAL + EXECUTE_MSG + SYNC_MSG
+        return b"".join((self.parse_message, _message(BIND, b"".join(parts)), _PORTAL, EXECUTE_MSG, SYNC_MSG))
 
 
 def to_text(value: Any) -> str | None:
@@ -110,52 +115,60 @@ def exchange(connection: Any, message: bytes) -> list[tuple[Any, ...]]:
     An error answered by the server is raised as pg8000's ``DatabaseError``, and the connection stays usable. After any
     other error the connection is in an unknown state: the caller must throw it away.
     """
-    stream = connection._sock  # noqa: SLF001  pg8000 has no public call that sends all of it at once
-    stream.write(message)
-    stream.flush()
-    return _receive(connection, stream)
+    channel = connection._usock  # noqa: SLF001  pg8000 has no public call that sends all of it at once
+    channel.sendall(message)
+    return _receive(connection, channel)
 
 
-def _receive(connection: Any, stream: Any) -> list[tuple[Any, ...]]:
-    """Read messages up to ReadyForQuery. What is not about rows (notices, settings, errors) is left to pg8000."""
+def _receive(connection: Any, channel: Any) -> list[tuple[Any, ...]]:
+    """Read messages up to ReadyForQuery. What is not about rows (notices, settings, errors) is left to pg8000.
+
+    Reads the socket itself, in large pieces: every read gives other threads the interpreter, and waiting to have it
+    back costs more than the read. Between exchanges pg8000's own buffer is empty, so nothing is read past it.
+    """
     context = Context(None)
     rows: list[tuple[Any, ...]] = []
-    decoders: list[Callable[[str], Any]] = []
-    code = b""
-    while code != READY_FOR_QUERY:
-        header = _read(stream, 5)
-        code = header[:1]
-        body = _read(stream, int.from_bytes(header[1:], "big") - 4)
-        if code == DATA_ROW:
+    decoders: list[Callable[[bytes], Any]] = []
+    data, at = b"", 0
+    while True:
+        while len(data) - at < _HEADER or len(data) - at <= (size := _INT32.unpack_from(data, at + 1)[0]):
+            data, at = data[at:] + _more(channel), 0
+        code, body = data[at], data[at + _HEADER : at + 1 + size]
+        at += 1 + size
+        if code == _DATA_ROW:
             rows.append(_row(body, decoders))
-        elif code == ROW_DESCRIPTION:
-            decoders = [_DECODERS.get(oid, _text) for oid in _type_oids(body)]
+        elif code == _ROW_DESCRIPTION:
+            decoders = [_DECODERS.get(oid, bytes.decode) for oid in _type_oids(body)]
         elif code not in _UNREMARKABLE:
-            connection.message_types[code](body, context)
+            connection.message_types[bytes((code,))](body, context)
+            if code == _READY:
+                break
     if context.error is not None:
         context.error.args[0].pop("D", None)  # the detail shows the row, and so the payload, to whoever reads the log
         raise context.error
     return rows
 
 
-def _read(stream: Any, size: int) -> bytes:
-    data: bytes = stream.read(size)
-    if len(data) < size:
+def _more(channel: Any) -> bytes:
+    piece: bytes = channel.recv(_PIECE)
+    if not piece:
         raise InterfaceError("the database closed the connection")
-    return data
+    return piece
 
 
-def _row(body: bytes, decoders: list[Callable[[str], Any]]) -> tuple[Any, ...]:
-    values = []
+def _row(body: bytes, decoders: list[Callable[[bytes], Any]]) -> tuple[Any, ...]:
+    values: list[Any] = []
     at = 2
+    unpack = _INT32.unpack_from
     for decode in decoders:
-        size = int.from_bytes(body[at : at + 4], "big", signed=True)
+        (size,) = unpack(body, at)
         at += 4
         if size < 0:
             values.append(None)
         else:
-            values.append(decode(body[at : at + size].decode()))
-            at += size
+            end = at + size
+            values.append(decode(body[at:end]))
+            at = end
     return tuple(values)
 
 
@@ -168,23 +181,15 @@ def _type_oids(body: bytes) -> Iterator[int]:
         at += 18
 
 
-def _text(data: str) -> str:
-    return data
-
-
-def _moment(data: str) -> datetime:
-    return datetime.fromisoformat(data)
-
-
-_DECODERS: dict[int, Callable[[str], Any]] = {
-    16: lambda data: data == "t",
+_DECODERS: dict[int, Callable[[bytes], Any]] = {
+    16: b"t".__eq__,
     20: int,
     21: int,
     23: int,
     700: float,
     701: float,
-    1184: _moment,
-    2950: UUID,
+    1184: lambda data: datetime.fromisoformat(data.decode()),
+    2950: lambda data: UUID(data.decode()),
 }
 """By type OID (pg_type.dat): bool, int8, int2, int4, float4, float8, timestamptz, uuid. All else stays text."""
 

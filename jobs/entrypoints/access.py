@@ -1,0 +1,65 @@
+"""Who calls, and whether they may. Function keys are the host's matter; this is about Easy Auth's principal."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from jobs.entrypoints.problems import FORBIDDEN, UNAUTHENTICATED, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PRINCIPAL = "x-ms-client-principal"
+_PRINCIPAL_NAME = "x-ms-client-principal-name"
+_ROLE_CLAIMS = frozenset({"roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"})
+
+
+class Role(StrEnum):
+    """What a caller may do; each includes what stands above it."""
+
+    READ = "Jobs.Read"
+    ENQUEUE = "Jobs.Enqueue"
+    MANAGE = "Jobs.Manage"
+
+
+_SUFFICES = {
+    Role.READ: frozenset(Role),
+    Role.ENQUEUE: frozenset({Role.ENQUEUE, Role.MANAGE}),
+    Role.MANAGE: frozenset({Role.MANAGE}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Checks callers. Without Easy Auth the principal's headers could be anybody's, so they are not looked at."""
+
+    easy_auth: bool
+
+    def admit(self, headers: Mapping[str, str], needed: Role) -> str | None:
+        """Give the caller's name, None where there is no Easy Auth.
+
+        Raises ``Refusal``: 401 without a principal, 403 without a sufficient role.
+        """
+        if not self.easy_auth:
+            return None
+        roles = _roles_of(headers.get(_PRINCIPAL))
+        if not roles & _SUFFICES[needed]:
+            raise Refusal(FORBIDDEN, f"this needs the app role {needed}; have it assigned to you in Microsoft Entra ID")
+        return headers.get(_PRINCIPAL_NAME)
+
+
+def _roles_of(principal: str | None) -> frozenset[str]:
+    """Read the roles out of the header that App Service sets: base64 of JSON with a list of claims."""
+    if not principal:
+        raise Refusal(UNAUTHENTICATED, "this app wants you to sign in with Microsoft Entra ID; send a bearer token")
+    try:
+        decoded: Any = json.loads(base64.b64decode(principal, validate=False))
+        claims = decoded["claims"]
+        return frozenset(claim["val"] for claim in claims if claim["typ"] in _ROLE_CLAIMS)
+    except (binascii.Error, ValueError, KeyError, TypeError):
+        raise Refusal(UNAUTHENTICATED, "the principal that came with the call cannot be read") from None

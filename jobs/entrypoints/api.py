@@ -1,0 +1,150 @@
+"""HTTP functions that enqueue, list and read jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from jobs.core.commands import EnqueueJob, JobQuery, read_command
+from jobs.core.errors import InvalidInput, JobsError, Problem
+from jobs.entrypoints.access import Access, Role
+from jobs.entrypoints.exchange import MAX_BODY, Call, answering, etag_of, job_answer, json_answer, next_url, sibling_url
+from jobs.entrypoints.problems import TOO_LARGE, Refusal, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.runtime import Runtime
+    from jobs.app.service import Enqueued
+
+MAX_BATCH = 1_000
+MAX_BATCH_BODY = 16 * MAX_BODY
+MAX_KEY = 200
+_HOST_PARAMETERS = frozenset({"code", "clientId"})
+
+
+def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
+    """Make the functions under ``api/jobs`` that enqueue and read."""
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+
+    def get(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
+        function = blueprint.route(route, methods=["GET"])(answering(access, Role.READ, answer))
+        blueprint.function_name(name)(function)
+
+    def post(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
+        function = blueprint.route(route, methods=["POST"])(answering(access, Role.ENQUEUE, answer))
+        blueprint.function_name(name)(function)
+
+    post("enqueue_job", "api/jobs", lambda call: enqueue(runtime(), call))
+    post("enqueue_jobs", "api/jobs/batch", lambda call: enqueue_batch(runtime(), call))
+    get("list_jobs", "api/jobs", lambda call: find(runtime(), call))
+    get("get_job", "api/jobs/{id:guid}", lambda call: job_answer(runtime().service.get(call.job_id)))
+    get("get_attempts", "api/jobs/{id:guid}/attempts", lambda call: attempts(runtime(), call))
+    return blueprint
+
+
+def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Enqueue one job: 201 with where it is; 200 where ``on_conflict`` gave an existing one."""
+    command = read_command(EnqueueJob, call.json())
+    key = call.request.headers.get("idempotency-key")
+    if key is None:
+        return _enqueued_answer(json.loads(_render(runtime.service.enqueue(command, caller=call.caller))), call)
+    if not 0 < len(key) <= MAX_KEY or not key.isascii():
+        raise InvalidInput.at("", f"Idempotency-Key has 1 to {MAX_KEY} ASCII characters")
+    answer = runtime.service.enqueue_once(
+        command,
+        key=f"{call.caller.actor or ''}:{key}",
+        fingerprint=hashlib.sha256(call.request.get_body()).hexdigest(),
+        render=_render,
+        caller=call.caller,
+    )
+    return _enqueued_answer(json.loads(answer), call)
+
+
+def _render(enqueued: Enqueued) -> str:
+    """Write the answer as it is kept for a repeat of the request."""
+    job = enqueued.job
+    status = 201 if enqueued.created else 200
+    return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": job.model_dump_json()})
+
+
+def _enqueued_answer(rendered: dict[str, Any], call: Call) -> func.HttpResponse:
+    location = sibling_url(call.request.url, f"/api/jobs/{rendered['id']}")
+    return json_answer(rendered["body"], rendered["status"], ETag=rendered["etag"], Location=location)
+
+
+def enqueue_batch(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Enqueue many jobs in one statement; each has its own result, in the order given."""
+    items = _batch_items(call.json(MAX_BATCH_BODY))
+    read: list[EnqueueJob | JobsError] = []
+    for item in items:
+        try:
+            read.append(read_command(EnqueueJob, item))
+        except JobsError as error:
+            read.append(error)
+    commands = [command for command in read if isinstance(command, EnqueueJob)]
+    made = iter(runtime.service.enqueue_many(commands, caller=call.caller))
+    results = [next(made) if isinstance(each, EnqueueJob) else each for each in read]
+    return json_answer({"results": [_item_result(place, result) for place, result in enumerate(results)]})
+
+
+def _batch_items(body: Any) -> list[Any]:
+    items = body.get("jobs") if isinstance(body, dict) and set(body) == {"jobs"} else None
+    if not isinstance(items, list) or not items:
+        raise InvalidInput.at("/jobs", 'a batch is {"jobs": […]} with at least one job')
+    if len(items) > MAX_BATCH:
+        raise Refusal(TOO_LARGE, f"a batch holds up to {MAX_BATCH} jobs, this one {len(items)}; send it in parts")
+    return items
+
+
+def _item_result(place: int, result: Enqueued | JobsError) -> dict[str, Any]:
+    if isinstance(result, JobsError):
+        if isinstance(result, InvalidInput):
+            result = InvalidInput([Problem(f"/jobs/{place}{p.pointer}", p.detail) for p in result.problems])
+        problem = problem_of(result, None)
+        return {"status": problem["status"], "problem": problem}
+    return {"status": 201 if result.created else 200, "job": result.job.model_dump(mode="json")}
+
+
+def find(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """List jobs, newest first, with the address of the next page."""
+    query = read_command(JobQuery, _query_of(call.request.params))
+    page = runtime.service.find(query)
+    following = "null" if page.cursor is None else json.dumps(next_url(call.request.url, page.cursor))
+    jobs = ",".join(job.model_dump_json() for job in page.jobs)
+    return json_answer(f'{{"jobs":[{jobs}],"next":{following}}}')
+
+
+def _query_of(params: Any) -> dict[str, Any]:
+    """Read the query string; a metadata value is looked for as the text it is and as the JSON value it may be."""
+    query: dict[str, Any] = {"metadata": {}}
+    for name, value in params.items():
+        if name in _HOST_PARAMETERS:
+            continue
+        if name.startswith("metadata."):
+            query["metadata"][name.removeprefix("metadata.")] = _readings(value)
+        elif name == "status":
+            query["status"] = [word.strip() for word in value.split(",")]
+        elif name in JobQuery.model_fields and name != "metadata":
+            query[name] = value
+        else:
+            known = "status, handler_name, job_name, metadata.KEY, due_before, limit, cursor"
+            raise InvalidInput.at(f"/{name}", f"no such filter; there are {known}")
+    return query
+
+
+def _readings(value: str) -> list[Any]:
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError):
+        return [value]
+    return [value] if isinstance(parsed, dict | list) else [value, parsed]
+
+
+def attempts(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Give a job's history, newest first."""
+    history = runtime.service.attempts(call.job_id)
+    return json_answer({"attempts": [attempt.model_dump(mode="json") for attempt in history]})

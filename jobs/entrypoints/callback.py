@@ -1,0 +1,55 @@
+"""The scheduler's callback: an alarm rings, and the job it names is looked at."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from jobs.core.errors import ConfigurationError, Unavailable
+from jobs.core.identifiers import AlarmName
+from jobs.entrypoints.exchange import json_answer
+from jobs.entrypoints.problems import RETRY_AFTER_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobs.app.runtime import Runtime
+
+_logger = logging.getLogger("jobs.callback")
+
+
+def callback_blueprint(
+    runtime: Callable[[], Runtime], tokens: Sequence[bytes], *, open_without_token: bool
+) -> func.Blueprint:
+    """Make ``POST /job/{alarm}``. With no ``tokens`` it answers only where ``open_without_token``, on a developer's machine.
+
+    Whatever was understood is answered 200, so that it is not delivered again: also a stale, unknown or early alarm.
+    Never 404, which Dapr takes for success: that would drop an alarm still wanted.
+    """
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+
+    @blueprint.function_name("ring_alarm")
+    @blueprint.route("job/{alarm}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+    def ring_alarm(req: func.HttpRequest) -> func.HttpResponse:
+        if not (_has_token(req, tokens) or (open_without_token and not tokens)):
+            return json_answer({"outcome": "unauthorized"}, 401)
+        name = AlarmName.parse(req.route_params.get("alarm", ""))
+        if name is None:
+            return json_answer({"outcome": "unknown"})
+        try:
+            return json_answer({"outcome": runtime().dispatcher.ring(name)})
+        except (Unavailable, ConfigurationError) as error:
+            _logger.warning("the alarm %s could not be answered and should ring again: %s", name, error)
+            return json_answer({"outcome": "unavailable"}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+
+    return blueprint
+
+
+def _has_token(req: func.HttpRequest, tokens: Sequence[bytes]) -> bool:
+    """Compare as bytes and in constant time with every token, so that timing tells nothing of either."""
+    given = req.headers.get("dapr-api-token", "").encode("utf-8", "surrogateescape")
+    matches = [hmac.compare_digest(given, token) for token in tokens]
+    return any(matches)

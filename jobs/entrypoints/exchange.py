@@ -1,0 +1,121 @@
+"""What every HTTP function does alike: admit the caller, read the body strictly, answer, and turn errors to problems."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+import azure.functions as func
+
+from jobs.app.service import Caller
+from jobs.core.errors import InvalidInput
+from jobs.core.strict_json import parse_json
+from jobs.entrypoints.problems import NOT_JSON, TOO_LARGE, Refusal, problem_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.core.job import Job
+    from jobs.entrypoints.access import Access, Role
+
+MAX_BODY = 256 * 1024
+_TRACE_PARENT_LENGTH = 55
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One admitted HTTP call."""
+
+    request: func.HttpRequest
+    caller: Caller
+
+    @property
+    def job_id(self) -> UUID:
+        """The id in the route, which the route's constraint has checked."""
+        return UUID(self.request.route_params["id"])
+
+    def json(self, limit: int = MAX_BODY) -> Any:
+        """Parse the body strictly.
+
+        Raises ``Refusal`` for what is too large or no JSON by its content type, ``MalformedJson``, ``InvalidInput``.
+        """
+        body = self.request.get_body()
+        if len(body) > limit:
+            raise Refusal(TOO_LARGE, f"the body has {len(body)} bytes; {limit} are the most that is read")
+        content_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json" and not content_type.endswith("+json"):
+            raise Refusal(
+                NOT_JSON, f"the body came as {content_type or 'no type'}; send content-type: application/json"
+            )
+        return parse_json(body)
+
+    def revision(self) -> int | None:
+        """Read the revision that ``If-Match`` names; None without it or with ``*``."""
+        tag = self.request.headers.get("if-match", "").strip()
+        if tag in {"", "*"}:
+            return None
+        bare = tag.removeprefix("W/").strip('"')
+        if not (bare.isascii() and bare.isdigit() and len(bare) < 20):  # noqa: PLR2004  digits of a bigint
+            raise InvalidInput.at("", 'If-Match is not an ETag that this API gave; they look like "7"')
+        return int(bare)
+
+
+def answering(
+    access: Access, needed: Role, answer: Callable[[Call], func.HttpResponse]
+) -> Callable[[func.HttpRequest, func.Context], func.HttpResponse]:
+    """Wrap ``answer`` as the body of an HTTP function, so that whatever it raises becomes a problem+json answer."""
+
+    @functools.wraps(answer)
+    def respond(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        trace_parent = _trace_parent(req, context)
+        try:
+            actor = access.admit(req.headers, needed)
+            return answer(Call(req, Caller(actor=actor, trace_parent=trace_parent)))
+        except Exception as error:  # noqa: BLE001  every error is answered, the unexpected ones logged
+            return problem_answer(error, _trace_id(trace_parent) or context.invocation_id)
+
+    del respond.__wrapped__  # the worker reads the signature, and this one is the function's
+    return respond
+
+
+def _trace_parent(req: func.HttpRequest, context: func.Context) -> str | None:
+    found = req.headers.get("traceparent") or getattr(context.trace_context, "Traceparent", None) or ""
+    return found if len(found) == _TRACE_PARENT_LENGTH and found.isascii() else None
+
+
+def _trace_id(trace_parent: str | None) -> str | None:
+    return trace_parent.split("-")[1] if trace_parent else None
+
+
+def json_answer(value: Any, status: int = 200, **headers: str) -> func.HttpResponse:
+    """Answer with JSON. Header names come with underscores for hyphens."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    named = {name.replace("_", "-"): content for name, content in headers.items()}
+    return func.HttpResponse(text, status_code=status, headers=named, mimetype="application/json")
+
+
+def job_answer(job: Job, status: int = 200, **headers: str) -> func.HttpResponse:
+    """Answer with a job and its ETag."""
+    return json_answer(job.model_dump_json(), status, ETag=etag_of(job), **headers)
+
+
+def etag_of(job: Job) -> str:
+    """Give the job's ETag: its revision."""
+    return f'"{job.revision}"'
+
+
+def sibling_url(url: str, path: str) -> str:
+    """Give the address of ``path`` on the host that was called, without the query, which may hold a key."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def next_url(url: str, cursor: str) -> str:
+    """Give the address of the next page: the same query with the cursor, and without the function key."""
+    parts = urlsplit(url)
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("cursor", "code", "clientId")]
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode([*kept, ("cursor", cursor)]), ""))

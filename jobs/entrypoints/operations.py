@@ -1,0 +1,100 @@
+"""HTTP functions for people who look after the app: handlers, statistics, previews of schedules, health."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from jobs.core.commands import PreviewSchedule, read_command
+from jobs.core.errors import ConfigurationError, Unavailable
+from jobs.core.schedule import describe
+from jobs.core.timing import Timing
+from jobs.entrypoints.access import Access, Role
+from jobs.entrypoints.exchange import Call, answering, json_answer
+from jobs.entrypoints.problems import RETRY_AFTER_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.runtime import Runtime
+
+
+def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
+    """Make the functions that read the app's state. The two health probes are open and tell nothing but health."""
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+
+    def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
+        function: Any = blueprint.route(route, methods=[method])(answering(access, Role.READ, answer))
+        blueprint.function_name(name)(function)
+
+    add("list_handlers", "GET", "api/handlers", lambda _: handlers(runtime()))
+    add("get_stats", "GET", "api/stats", lambda _: json_answer(stats(runtime())))
+    add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview(runtime(), call))
+
+    @blueprint.function_name("health_live")
+    @blueprint.route("api/health/live", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+    def health_live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the trigger's parameter
+        return json_answer({"status": "live"})
+
+    @blueprint.function_name("health_ready")
+    @blueprint.route("api/health/ready", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+    def health_ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the trigger's parameter
+        return ready(runtime)
+
+    return blueprint
+
+
+def handlers(runtime: Runtime) -> func.HttpResponse:
+    """List the handlers of this version of the app, with the JSON Schema of their arguments."""
+    return json_answer(
+        {
+            "handlers": [
+                {
+                    "name": spec.name,
+                    "description": (spec.target.__doc__ or "").strip().partition("\n")[0] or None,
+                    "max_retries": spec.retry.max_retries,
+                    "timeout_seconds": spec.timeout.total_seconds() if spec.timeout else None,
+                    "arguments": spec.arguments.model_json_schema(),
+                }
+                for spec in runtime.registry.all()
+            ]
+        }
+    )
+
+
+def stats(runtime: Runtime) -> dict[str, Any]:
+    """Count jobs by state and handler, how late the due ones are, and what the last five minutes' attempts came to."""
+    return {"scheduler": runtime.scheduler.name, **runtime.housekeeping.stats()}
+
+
+def preview(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Give the next fire times of an expression, in UTC and local time, with what a change of clocks does to them."""
+    command = read_command(PreviewSchedule, call.json())
+    timing = Timing(schedule=command.schedule, timezone=command.timezone, dst=command.dst)
+    after = command.after or runtime.clock.now()
+    recurrence = timing.recurrence(anchor=after)
+    runs = [
+        {"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note}
+        for fire in recurrence.preview(after, command.count)
+    ]
+    kind = "recurring" if recurrence.schedule.recurring else "one-time"
+    return json_answer({"kind": kind, "description": describe(recurrence.schedule), "runs": runs})
+
+
+def _utc_text(moment: Any) -> str:
+    return str(moment.isoformat()).replace("+00:00", "Z")
+
+
+def ready(runtime: Callable[[], Runtime]) -> func.HttpResponse:
+    """Say whether the app can take work: configured, the database answering and migrated."""
+    try:
+        runtime().housekeeping.ping()
+    except (Unavailable, ConfigurationError) as error:
+        reason = "not configured" if isinstance(error, ConfigurationError) else "the database cannot be reached"
+        return json_answer({"status": "unavailable", "reason": reason}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+    except Exception:  # noqa: BLE001  whatever it is, the app is not ready
+        return json_answer(
+            {"status": "unavailable", "reason": "the schema is missing; run python -m jobs db upgrade"}, 503
+        )
+    return json_answer({"status": "ready", "scheduler": runtime().scheduler.name})
