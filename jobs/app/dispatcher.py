@@ -6,36 +6,32 @@ attempt that outlived its lease changes nothing, however late it comes back.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from jobs.app.executor import Executor
 from jobs.app.leases import LeaseKeeper
-from jobs.core.context import JobContext
-from jobs.core.errors import InvalidInput, StoreUnavailable
+from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult
 from jobs.core.ports import Alarm
 from jobs.core.retry import RetryPolicy
-from jobs.core.signals import Cancel, Discard, Retry, ShutdownRequested, Snooze
 from jobs.core.status import AttemptOutcome
-from jobs.core.verdict import UNKNOWN_HANDLER_DELAY, decide
+from jobs.core.verdict import decide, settle, skip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from random import Random
 
-    from pydantic import BaseModel
-
     from jobs.app.alarms import Alarms
     from jobs.app.injection import Injector
     from jobs.core.ports import Clock, RunStore
-    from jobs.core.registry import HandlerRegistry, HandlerSpec
+    from jobs.core.recurrence import Occurrence
+    from jobs.core.registry import HandlerRegistry
 
 _logger = logging.getLogger("jobs.dispatcher")
 _MAX_ERROR = 8_000
@@ -73,12 +69,12 @@ class Dispatcher:
     ) -> None:
         self._runs = runs
         self._registry = registry
-        self._injector = injector
         self._alarms = alarms
         self._clock = clock
         self._random = random
         self._identity = identity
         self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout)
+        self._executor = Executor(registry, injector, self._leases, identity.default_timeout)
 
     def ring(self, name: AlarmName) -> Ring:
         """Answer an alarm: run the job it names if it is due, unpaused and of that generation; else do nothing.
@@ -104,54 +100,21 @@ class Dispatcher:
     def execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         """Run one attempt to its end; gives what to record, None if the lease was lost on the way."""
         started_at = self._clock.now()
-        spec = self._registry.get(run.handler_name)
-        result = self._attempt(run, spec, started_at)
+        settled = settle(run, started_at, self._random)
+        if settled is None or settled.due_at > started_at:
+            return self._skipped(run, settled, started_at)
+        run = run._replace(scheduled_for=settled.scheduled_for)
+        result = self._executor.attempt(run, started_at)
         if not self._leases.let_go(run):
             return None
         _log_end(run, result)
         return self._decided(run, result, started_at, self._clock.now())
 
-    def _attempt(self, run: ClaimedRun, spec: HandlerSpec | None, started_at: datetime) -> RunResult:
-        if spec is None:
-            return _unknown_handler(run)
-        try:
-            arguments = spec.read_arguments(run.payload)
-        except InvalidInput as error:
-            return RunResult(AttemptOutcome.INVALID_PAYLOAD, f"the payload does not fit {spec.name}: {error}")
-        timeout = run.timeout_seconds or _seconds(self._identity.default_timeout)
-        context = JobContext(
-            job_id=run.job_id,
-            job_name=run.job_name,
-            handler_name=run.handler_name,
-            run=run.run,
-            attempt=run.attempt,
-            scheduled_for=run.scheduled_for,
-            metadata=json.loads(run.metadata) if run.metadata != "{}" else {},
-            deadline=None if timeout is None else started_at + timedelta(seconds=timeout),
-            trace_parent=run.trace_parent,
-        )
-        # An async handler is cancelled by its own loop, and gets a moment to clean up before it is fenced off.
-        fence_after = timeout + 5 if timeout is not None and spec.is_async else timeout
-        if not self._leases.begin(run, context, fence_after):
-            return RunResult(AttemptOutcome.RELEASED)
-        try:
-            self._call(spec, arguments, context, timeout)
-        except BaseException as error:  # noqa: BLE001  whatever a handler raises must end in an outcome
-            return _result_of(error, spec, context)
-        return RunResult(AttemptOutcome.SUCCEEDED)
-
-    def _call(self, spec: HandlerSpec, arguments: BaseModel, context: JobContext, timeout: float | None) -> None:
-        with self._injector.provide(spec) as (services, constructor_services):
-            given: dict[str, Any] = {spec.arguments_parameter: arguments, **services}
-            if spec.context_parameter is not None:
-                given[spec.context_parameter] = context
-            function = spec.target
-            if spec.constructor_services is not None:
-                function = function(**constructor_services).handle
-            if spec.is_async:
-                asyncio.run(_within(function(**given), timeout))
-            else:
-                function(**given)
+    def _skipped(self, run: ClaimedRun, instead: Occurrence | None, now: datetime) -> RecordedOutcome | None:
+        """Pass over a run that fell due while nothing could run it, as its misfire policy wants."""
+        if not self._leases.let_go(run):
+            return None
+        return skip(run, instead, now)
 
     def record(self, outcomes: Sequence[RecordedOutcome]) -> None:
         """Write outcomes and set the alarms of what comes next.
@@ -203,7 +166,7 @@ class Dispatcher:
 
     def _record_timeout(self, run: ClaimedRun) -> None:
         now = self._clock.now()
-        seconds = run.timeout_seconds or _seconds(self._identity.default_timeout) or 0.0
+        seconds = self._executor.timeout_of(run) or 0.0
         result = RunResult(AttemptOutcome.TIMED_OUT, f"timed out after {seconds:g} s", retry=True)
         _log_end(run, result)
         try:
@@ -246,52 +209,6 @@ class Dispatcher:
         self._leases.close()
 
 
-async def _within(work: Any, seconds: float | None) -> None:
-    async with asyncio.timeout(seconds):
-        await work
-
-
-def _unknown_handler(run: ClaimedRun) -> RunResult:
-    why = (
-        f"this version of the app has no handler {run.handler_name!r}; the job is tried again every "
-        f"{UNKNOWN_HANDLER_DELAY.total_seconds():.0f} s until one that has it is deployed, or the job is deleted"
-    )
-    return RunResult(AttemptOutcome.UNKNOWN_HANDLER, why, after_seconds=UNKNOWN_HANDLER_DELAY.total_seconds())
-
-
-def _result_of(error: BaseException, spec: HandlerSpec, context: JobContext) -> RunResult:  # noqa: PLR0911  one a kind
-    match error:
-        case Retry():
-            return RunResult(AttemptOutcome.FAILED, error.reason, retry=True, after_seconds=error.after_seconds)
-        case Snooze():
-            return RunResult(AttemptOutcome.SNOOZED, error.reason, after_seconds=error.after_seconds)
-        case Discard():
-            return RunResult(AttemptOutcome.DISCARDED, error.reason)
-        case Cancel():
-            return RunResult(AttemptOutcome.CANCELLED, error.reason)
-        case ShutdownRequested():
-            return RunResult(AttemptOutcome.RELEASED, error.args[0])
-        case TimeoutError() if spec.is_async and context.deadline is not None:
-            return RunResult(AttemptOutcome.TIMED_OUT, "timed out", retry=True)
-    return RunResult(AttemptOutcome.FAILED, describe_error(error), retry=spec.retry.retries(error))
-
-
-def describe_error(error: BaseException) -> str:
-    """Say what a handler raised: its type, its message, and the line of the handler that raised it, within bounds."""
-    place = ""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    if frame is not None:
-        code = frame.tb_frame.f_code
-        place = f" (in {code.co_name}, {code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno})"
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001  an exception whose own text fails must not hide that the handler failed
-        text = "(its message could not be read)"
-    return f"{type(error).__name__}: {text}"[:_MAX_ERROR] + place
-
-
 def _log_end(run: ClaimedRun, result: RunResult) -> None:
     level = logging.INFO if result.outcome is AttemptOutcome.SUCCEEDED else logging.WARNING
     if _logger.isEnabledFor(level):
@@ -302,7 +219,3 @@ def _log_end(run: ClaimedRun, result: RunResult) -> None:
             f", {result.error}" if result.error else "",
             extra={"job_id": str(run.job_id), "handler_name": run.handler_name, "outcome": str(result.outcome)},
         )  # fmt: skip
-
-
-def _seconds(duration: timedelta | None) -> float | None:
-    return None if duration is None else duration.total_seconds()

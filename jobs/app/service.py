@@ -186,7 +186,7 @@ class JobService:
                 raise JobIdTaken(command.id)
             holder = self._store.active_holder(command.job_name, connection=connection)
             if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
-                return Enqueued(holder.id, created=False, read=lambda: holder)
+                return _existing(holder)
             if holder is not None and command.on_conflict is OnConflict.REPLACE:
                 if holder.status.value == "Running":
                     raise JobNameTaken(command.job_name, holder.id)
@@ -226,6 +226,10 @@ class JobService:
                     self._alarms.set(_alarms_of(changed))
                 return changed
         raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
+
+
+def _existing(job: Job) -> Enqueued:
+    return Enqueued(job.id, created=False, read=lambda: job)
 
 
 def _created(command: EnqueueJob, draft: NewJob, row: Inserted) -> Enqueued:

@@ -88,6 +88,7 @@ class ClaimedRun(NamedTuple):
     max_retries: int
     run: int
     scheduled_for: datetime
+    due_at: datetime
     anchor: datetime
     timeout_seconds: float | None
     recurring: bool

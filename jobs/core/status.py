@@ -65,6 +65,7 @@ class AttemptOutcome(StrEnum):
     DISCARDED = "Discarded"
     CANCELLED = "Cancelled"
     SNOOZED = "Snoozed"
+    SKIPPED = "Skipped"
     UNKNOWN_HANDLER = "UnknownHandler"
     RELEASED = "Released"
     LOST = "Lost"

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
+from jobs.core.recurrence import Occurrence
 from jobs.core.retry import RetryPolicy
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.timing import Timing
@@ -15,7 +16,7 @@ from jobs.core.timing import Timing
 if TYPE_CHECKING:
     from random import Random
 
-    from jobs.core.recurrence import Occurrence, Recurrence
+    from jobs.core.recurrence import Recurrence
 
 UNKNOWN_HANDLER_DELAY = timedelta(seconds=30)
 """How long a job waits whose handler this app does not have: during a deployment the next version may."""
@@ -33,6 +34,39 @@ def timing_of(schedule: str, timezone: str, options: str | None) -> Timing:
 def recurrence_of(run: ClaimedRun) -> Recurrence:
     """Give the recurrence that a claimed run belongs to."""
     return timing_of(run.schedule, run.timezone, run.options).recurrence(run.anchor)
+
+
+def settle(run: ClaimedRun, now: datetime, random: Random) -> Occurrence | None:
+    """Say which occurrence a freshly claimed run stands for, by the misfire policy; None when none is left to run.
+
+    Only a run that was late in being claimed is looked at: a retry or a snooze is later than its instant by right.
+    """
+    occurrence = Occurrence(run.scheduled_for, run.due_at)
+    if not run.recurring or run.attempt > 1:
+        return occurrence
+    recurrence = recurrence_of(run)
+    if now - run.due_at <= recurrence.misfire_grace:
+        return occurrence
+    return recurrence.settle(run.scheduled_for, now, random)
+
+
+def skip(run: ClaimedRun, instead: Occurrence | None, now: datetime) -> RecordedOutcome:
+    """Say what to write for a run that is not made up for: the next occurrence, or the end of the schedule."""
+    result = RunResult(
+        AttemptOutcome.SKIPPED, f"not run: it was due at {run.due_at.isoformat()}, and late runs are skipped"
+    )
+    if instead is None:
+        return RecordedOutcome(run, result, JobStatus.COMPLETED, now, now, run_ended=False)
+    return RecordedOutcome(
+        run,
+        result,
+        JobStatus.SCHEDULED,
+        now,
+        now,
+        due_at=instead.due_at,
+        scheduled_for=instead.scheduled_for,
+        run_ended=False,
+    )
 
 
 def decide(

@@ -391,9 +391,9 @@ WINDOWS = [
 
 @cache
 def walk(zone: str, day: str) -> list[tuple[datetime, datetime]]:
-    """Give every minute of three days and a margin: the instant, and the local time on the wall."""
+    """Give every minute of three days, a day before and two after: the instant, and the local time on the wall."""
     start = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(days=1)
-    instants = [start + n * MINUTE for n in range(5 * 1440)]
+    instants = [start + n * MINUTE for n in range(6 * 1440)]
     return [(at, at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)) for at in instants]
 
 

@@ -20,7 +20,7 @@ _TAKE = """
 
 _CLAIMED = """
   j.id, j.lease_token, j.generation, j.handler_name, j.job_name, j.payload, j.metadata, j.attempt, j.max_retries,
-  j.run_count + 1, j.scheduled_for, j.anchor, extract(epoch from j.timeout)::float8, j.recurring, j.schedule,
+  j.run_count + 1, j.scheduled_for, j.next_run_at, j.anchor, extract(epoch from j.timeout)::float8, j.recurring, j.schedule,
   j.timezone, j.options, j.trace_parent, j.worker
 """
 
