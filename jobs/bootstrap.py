@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
@@ -28,6 +29,8 @@ from jobs.core.loading import load_handlers
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import azure.functions as func
 
     from jobs.core.ports import Scheduler
@@ -39,8 +42,16 @@ _logger = logging.getLogger("jobs")
 def create_app() -> func.FunctionApp:
     """Make the function app: settings and handlers are read now, the database is connected to when first needed.
 
-    Raises ``ConfigurationError`` when a setting or a handler module cannot be used; the host then shows why.
+    When the process ends in good order, runs under way are given back. Raises ``ConfigurationError`` when a setting
+    or a handler module cannot be used; the host then shows why.
     """
+    app, close = create_closable_app()
+    atexit.register(close)
+    return app
+
+
+def create_closable_app() -> tuple[func.FunctionApp, Callable[[], None]]:
+    """Make the function app, and what gives back its runs and lets go of its connections."""
     from jobs.entrypoints.functions import build_app  # noqa: PLC0415  only a host needs azure.functions
 
     try:
@@ -49,7 +60,8 @@ def create_app() -> func.FunctionApp:
     except ConfigurationError as error:
         _logger.critical("the app cannot start: %s", error)
         raise
-    return build_app(LazyRuntime(settings, registry), settings)
+    runtime = LazyRuntime(settings, registry)
+    return build_app(runtime, settings), runtime.close
 
 
 class LazyRuntime:
@@ -153,3 +165,15 @@ def _scheduler(settings: Settings) -> Scheduler:
 def _worker_name() -> str:
     instance = os.environ.get("WEBSITE_INSTANCE_ID") or socket.gethostname()
     return f"{instance[:40]}/{os.getpid()}"
+
+
+def upgrade_database() -> tuple[str | None, str | None]:
+    """Migrate the database that the settings name; gives the revisions before and after."""
+    from jobs.adapters.postgres.migrate import upgrade  # noqa: PLC0415  Alembic, which serving requests never needs
+
+    settings = Settings.read()
+    database = Database(database_options(settings))
+    try:
+        return upgrade(database.engine, settings.database_schema)
+    finally:
+        database.close()

@@ -14,7 +14,7 @@ Seconds = Annotated[float, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """Settings named ``JOBS_<FIELD>``. The README's table is made from these descriptions, and a test holds them to it."""
+    """Settings named ``JOBS_<FIELD>``. The README's table has these descriptions, and a test holds it to them."""
 
     model_config = SettingsConfigDict(env_prefix="JOBS_", extra="ignore", frozen=True, populate_by_name=True)
 
@@ -56,11 +56,11 @@ class Settings(BaseSettings):
     )
     lease_seconds: Annotated[float, Field(ge=1)] = Field(
         default=60,
-        description="How long a run stays with a worker that gives no sign of life; a heartbeat comes three times as often.",
+        description="How long a run stays with a silent worker; heartbeats come three times as often.",
     )
     default_timeout_seconds: Seconds = Field(
         default=1500,
-        description="The longest attempt where handler and job say nothing; keep it below functionTimeout in host.json.",
+        description="The longest attempt where handler and job say nothing; below functionTimeout in host.json.",
     )
     shutdown_grace_seconds: Annotated[float, Field(ge=0)] = Field(
         default=10,
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     easy_auth: bool = Field(
         default=False,
         validation_alias=AliasChoices("WEBSITE_AUTH_ENABLED", "easy_auth"),
-        description="Set by App Service when Easy Auth is on: callers then need the roles `Jobs.Read`, `Jobs.Enqueue`, `Jobs.Manage`.",
+        description="Set by App Service with Easy Auth: callers need `Jobs.Read`, `Jobs.Enqueue` or `Jobs.Manage`.",
     )
 
     @field_validator("callback_tokens", mode="before")

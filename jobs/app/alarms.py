@@ -1,4 +1,4 @@
-"""Set alarms after a commit. Whatever goes wrong here costs lateness, never a job: the reconciler sets what is not set."""
+"""Set alarms after a commit. What goes wrong here costs lateness, never a job: the reconciler sets what is not set."""
 
 from __future__ import annotations
 

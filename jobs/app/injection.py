@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import svcs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    import svcs
 
     from jobs.core.registry import HandlerRegistry, HandlerSpec, ProviderSpec
 
@@ -20,13 +21,28 @@ class Injector:
     """Makes services from an app's providers; lives as long as the app."""
 
     def __init__(self, registry: HandlerRegistry) -> None:
-        self._services = svcs.Registry()
-        for spec in registry.providers.values():
-            self._services.register_factory(spec.makes, _factory(spec))
+        self._registry = registry
+
+    @cached_property
+    def _services(self) -> svcs.Registry:
+        # svcs imports every web framework that it finds installed, aiohttp among them, which comes with dapr: a cold
+        # start that only enqueues should not wait for that.
+        import svcs  # noqa: PLC0415
+
+        services = svcs.Registry()
+        for spec in self._registry.providers.values():
+            services.register_factory(spec.makes, _factory(spec))
+        return services
 
     def override(self, service: type, value: Any) -> None:
         """Give ``value`` wherever ``service`` is wanted from now on."""
         self._services.register_value(service, value)
+
+    def container(self) -> svcs.Container:
+        """Open a container: what is made in it lives until it is closed."""
+        import svcs  # noqa: PLC0415  see above
+
+        return svcs.Container(self._services)
 
     @contextmanager
     def provide(self, spec: HandlerSpec) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -34,7 +50,7 @@ class Injector:
         if not spec.services and not spec.constructor_services:
             yield _NOTHING, _NOTHING
             return
-        with svcs.Container(self._services) as container:
+        with self.container() as container:
             yield _made(container, spec.services), _made(container, spec.constructor_services or {})
 
 

@@ -1,4 +1,4 @@
-"""What callers ask for: enqueue, update, delete, pause, resume, run now, replay; each a command that becomes one row."""
+"""What callers ask for: enqueue, update, delete, pause, resume, run now, replay. Each changes one row."""
 
 from __future__ import annotations
 
@@ -146,15 +146,15 @@ class JobService:
     def update(self, job_id: UUID, command: UpdateJob, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
         """Change a job. A new schedule takes effect at once, or from the next run of a recurring job that is running.
 
-        Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` when ``revision`` is not the job's, ``Conflict``
-        for a one-time job that is running or a job that has ended.
+        Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` when ``revision`` is not the job's;
+        ``Conflict`` for a one-time job that is running or a job that has ended.
         """
         return self._revise(
             job_id, lambda job: update(job, command, self._registry, self._clock, self._random), caller, revision
         )
 
     def delete(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
-        """Cancel a job: at once if it is waiting; if it is running, its handler is told. A job that has ended stays so."""
+        """Cancel a job: at once if it is waiting; if it is running, its handler is told. An ended one stays so."""
         return self._revise(job_id, cancel, caller, revision)
 
     def pause(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
@@ -170,7 +170,7 @@ class JobService:
         return self._revise(job_id, run_now, caller, revision)
 
     def replay(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
-        """Run a job that has ended once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
+        """Run an ended job once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
         return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision)
 
     def _draft(self, command: EnqueueJob, caller: Caller) -> NewJob:

@@ -47,8 +47,8 @@ def _import(name: str) -> ModuleType:
         return importlib.import_module(name)
     except Exception as error:
         raise HandlerRegistrationError(
-            f"the handler module {name} cannot be imported: {type(error).__name__}: {error} ({_place_of(error, name)}); "
-            "mend it, or point JOBS_HANDLERS at another package"
+            f"the handler module {name} cannot be imported: {type(error).__name__}: {error} "
+            f"({_place_of(error, name)}); mend it, or point JOBS_HANDLERS at another package"
         ) from error
 
 

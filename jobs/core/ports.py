@@ -1,4 +1,4 @@
-"""What the core needs of the outside: a store, a scheduler, a clock. Adapters implement these; nothing else is asked."""
+"""What the core needs of the outside: a store, a scheduler, a clock. Adapters implement these and no more."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ NOW = _Now.NOW
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Columns to set on one job, for one named action. Values are plain; JSON values are text; ``NOW`` is the present."""
+    """Columns to set on one job, for one named action. Values are plain, JSON values text; ``NOW`` is the present."""
 
     action: str
     columns: dict[str, Any]

@@ -22,7 +22,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. Waiting for a retry is Scheduled with ``attempt`` > 0; paused is Scheduled with ``paused``."""
+    """Where a job stands. Waiting for a retry is Scheduled with ``attempt`` > 0, paused Scheduled with ``paused``."""
 
     SCHEDULED = "Scheduled"
     RUNNING = "Running"

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from azure.functions.timer import TimerRequest
-from waitress.server import create_server  # type: ignore[import-untyped]
+from waitress.server import create_server
 
 from jobs.entrypoints.devhost_functions import DevHostError, LoadedFunction, TraceContext, load_functions
 from jobs.entrypoints.devhost_http import Site

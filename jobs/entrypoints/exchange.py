@@ -1,4 +1,4 @@
-"""What every HTTP function does alike: admit the caller, read the body strictly, answer, and turn errors to problems."""
+"""What every HTTP function does alike: admit the caller, read strictly, answer, and turn errors into problems."""
 
 from __future__ import annotations
 

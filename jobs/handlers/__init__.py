@@ -1,1 +1,1 @@
-"""Your handlers: one file per handler, and ``dependencies.py`` with your providers. An upgrade leaves this folder alone."""
+"""Your handlers: one file per handler, and ``dependencies.py`` with your providers. An upgrade leaves them alone."""

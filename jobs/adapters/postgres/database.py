@@ -126,7 +126,7 @@ class DatabaseClock:
     def now(self) -> datetime:
         """Give the database's present time in UTC, within about a round trip.
 
-        While the database is away the clock goes on from its last setting; raises ``StoreUnavailable`` if there is none.
+        While the database is away the clock goes on from its last setting; ``StoreUnavailable`` if there is none.
         """
         current = self._set
         if current is None or self._monotonic() - current[1] > self._every:

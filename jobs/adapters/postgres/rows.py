@@ -24,7 +24,7 @@ def job_of(row: Sequence[Any]) -> Job:
 
 
 def _json_or_text(text: str) -> Any:
-    """Parse ``text``; what no program here would have written but a person might (a number of 5,000 digits) stays text."""
+    """Parse ``text``; what only a person at the database would have written (a number of 5,000 digits) stays text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
 """Every statement about runs: claim, heartbeat, outcome; and the reconciler's reaping, arming, sweeping and pruning.
 
-Each is a single statement. Batches lock rows in id order or pass over locked ones, so that no two can deadlock. Only the
-database's clock decides what is due and which lease has expired.
+Each is a single statement. Batches lock rows in id order or pass over locked ones, so that no two can deadlock.
+Only the database's clock decides what is due and which lease has expired.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _TAKE = """
 
 _CLAIMED = """
   j.id, j.lease_token, j.generation, j.handler_name, j.job_name, j.payload, j.metadata, j.attempt, j.max_retries,
-  j.run_count + 1, j.scheduled_for, j.next_run_at, j.anchor, extract(epoch from j.timeout)::float8, j.recurring, j.schedule,
-  j.timezone, j.options, j.trace_parent, j.worker
+  j.run_count + 1, j.scheduled_for, j.next_run_at, j.anchor, extract(epoch from j.timeout)::float8, j.recurring,
+  j.schedule, j.timezone, j.options, j.trace_parent, j.worker
 """
 
 _CLAIM = (
@@ -130,7 +130,8 @@ with lost as materialized (
     status = l.next_status,
     handled_at = case when l.next_status = 'Scheduled' then null else now() end,
     next_run_at = case when l.next_status = 'Scheduled' then
-      now() + make_interval(secs => case when l.lost_count = 0 then 0 else least(5 * power(2, l.lost_count), 600) end) end,
+      now() + make_interval(secs =>
+        case l.lost_count when 0 then 0 else least(5 * power(2, l.lost_count), 600) end) end,
     generation = j.generation + 1, armed_at = null,
     attempt = greatest(j.attempt - 1, 0), lost_count = j.lost_count + 1,
     lease_token = null, lease_expires_at = null,

@@ -47,7 +47,7 @@ class PostgresRunStore:
         return run_of(rows[0]) if rows else None
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
-        """Extend leases. A row that another statement holds just then is passed over, so it is asked after, not judged."""
+        """Extend leases. A row that another statement holds just then is passed over, then asked after, not judged."""
         values: dict[str, Any] = _keys(leases)
         rows = self._run(self._statements.extend, values | {"lease": lease})
         if len(rows) < len(leases):

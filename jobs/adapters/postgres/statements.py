@@ -29,7 +29,7 @@ JOB_COLUMNS = (
     + ", ".join(f"'{name}', j.{name}" for name in JOB_FIELDS)
     + ", 'timeout', extract(epoch from j.timeout)) as text), cast(j.payload as text), cast(j.metadata as text)"
 )
-"""A job in three texts. Payload and metadata stand apart, so that one that cannot be parsed spoils no more than itself."""
+"""A job in three texts. Payload and metadata stand apart: one that cannot be parsed spoils no more than itself."""
 
 _INSERT = """
 insert into {schema}.jobs (

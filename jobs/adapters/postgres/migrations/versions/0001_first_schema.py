@@ -95,8 +95,10 @@ _STATEMENTS = (
         updated_at TIMESTAMPTZ DEFAULT now() NOT NULL,
         PRIMARY KEY (id),
         CONSTRAINT jobs_status_known CHECK (status IN ('Scheduled', 'Running', 'Completed', 'Failed', 'Cancelled')),
-        CONSTRAINT jobs_ended_is_handled CHECK ((status IN ('Completed', 'Failed', 'Cancelled')) = (handled_at IS NOT NULL)),
-        CONSTRAINT jobs_running_has_lease CHECK ((status = 'Running') = (lease_token IS NOT NULL AND lease_expires_at IS NOT NULL)),
+        CONSTRAINT jobs_ended_is_handled
+            CHECK ((status IN ('Completed', 'Failed', 'Cancelled')) = (handled_at IS NOT NULL)),
+        CONSTRAINT jobs_running_has_lease
+            CHECK ((status = 'Running') = (lease_token IS NOT NULL AND lease_expires_at IS NOT NULL)),
         CONSTRAINT jobs_active_is_due CHECK ((status IN ('Completed', 'Failed', 'Cancelled')) = (next_run_at IS NULL)),
         CONSTRAINT jobs_counts_are_sane CHECK (attempt >= 0 AND max_retries >= 0 AND generation > 0)
     )

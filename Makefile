@@ -1,0 +1,44 @@
+# Two commands: `make run` and `make test`. The rest is for people who change the framework.
+
+PORT ?= 7071
+VENV := .venv
+BIN := $(VENV)/bin
+ROUNDS ?= 5
+
+# The newest supported Python that really starts: on PATH, or among pyenv's.
+FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/python python3.12 \
+  $$HOME/.pyenv/versions/3.12*/bin/python python3.11 $$HOME/.pyenv/versions/3.11*/bin/python python3; do \
+    [ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+      && { echo "$$p"; exit 0; }; done; \
+  echo "Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make run PYTHON=/path/to/python" >&2; exit 1
+
+.PHONY: run test lint bench lock clean
+
+run: $(VENV)/installed  ## set up, start Postgres and the app, run two sample jobs, stay up until Ctrl-C
+	@exec $(BIN)/python -m jobs dev --demo --port $(PORT)
+
+test: $(VENV)/installed  ## set up and run every test
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/installed  ## style, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed  ## throughput beside pgqueuer on the same Postgres, in one run
+	$(BIN)/python -m tests.benchmarks --rounds $(ROUNDS)
+
+lock: $(VENV)/installed  ## write requirements*.txt anew from requirements*.in
+	for name in requirements requirements-dev; do \
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	    --python-version 3.11 $$name.in --output-file $$name.txt; done
+
+$(VENV)/installed: requirements-dev.txt
+	@set -e; python="$$($(FIND_PYTHON))"; echo "setting up $(VENV) with $$("$$python" --version)"; \
+	  "$$python" -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+clean:  ## remove the environment and the local data
+	rm -rf $(VENV) .local

