@@ -123,3 +123,18 @@ class Settings(BaseSettings):
 def _setting_of(location: tuple[int | str, ...]) -> str:
     name = str(location[0]) if location else "?"
     return name if name.isupper() else f"JOBS_{name.upper()}"
+
+
+def settings_table() -> str:
+    """Write the settings as the README's table."""
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        named = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"JOBS_{name.upper()}"
+        default = (
+            ""
+            if field.default in (None, ())
+            else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+        )
+        rows.append(f"| `{named}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"

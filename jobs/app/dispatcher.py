@@ -139,15 +139,14 @@ class Dispatcher:
 
     def _record_once(self, outcomes: Sequence[RecordedOutcome]) -> None:
         stands = {recorded.token: recorded for recorded in self._runs.record(outcomes)}
+        alarms = []
         for outcome in outcomes:
-            if outcome.run.token not in stands:
+            recorded = stands.get(outcome.run.token)
+            if recorded is None:
                 self._record_fenced(outcome)
-        if self._alarms.needed:
-            self._alarms.set([
-                Alarm(AlarmName(recorded.job_id, recorded.generation), recorded.due_at)
-                for recorded in stands.values()
-                if recorded.due_at is not None
-            ])  # fmt: skip
+            elif recorded.due_at is not None:
+                alarms.append(Alarm(AlarmName(outcome.run.job_id, recorded.generation), recorded.due_at))
+        self._alarms.set(alarms)
 
     def _record_fenced(self, outcome: RecordedOutcome) -> None:
         """Look again at an outcome that hit no row.

@@ -18,7 +18,6 @@ from jobs.core.job import Lease
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import timedelta
-    from uuid import UUID
 
     from jobs.core.context import JobContext
     from jobs.core.job import ClaimedRun
@@ -45,7 +44,7 @@ class LeaseKeeper:
         self._lease = lease
         self._interval = lease.total_seconds() / 3
         self._on_timeout = on_timeout
-        self._held: dict[UUID, _Held] = {}
+        self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -145,7 +144,7 @@ class LeaseKeeper:
             elif token in found.cancel_requested and held.context is not None:
                 held.context.signal_cancelled()
 
-    def _lose(self, token: UUID, held: _Held) -> None:
+    def _lose(self, token: str, held: _Held) -> None:
         with self._lock:
             if self._held.pop(token, None) is None:
                 return  # it ended while the heartbeat was under way

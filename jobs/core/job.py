@@ -78,7 +78,7 @@ class ClaimedRun(NamedTuple):
     """One attempt that this process holds the lease of. ``payload``, ``metadata`` and ``options`` are JSON text."""
 
     job_id: UUID
-    token: UUID
+    token: str
     generation: int
     handler_name: str
     job_name: str
@@ -96,7 +96,6 @@ class ClaimedRun(NamedTuple):
     timezone: str
     options: str | None
     trace_parent: str | None
-    worker: str
 
 
 class Tally(Enum):
@@ -140,8 +139,7 @@ class RecordedOutcome(NamedTuple):
 class Recorded(NamedTuple):
     """What stands after an outcome was written. ``due_at`` is None once the job has ended."""
 
-    token: UUID
-    job_id: UUID
+    token: str
     status: JobStatus
     generation: int
     due_at: datetime | None
@@ -151,4 +149,4 @@ class Lease(NamedTuple):
     """The right to record one attempt's outcome."""
 
     job_id: UUID
-    token: UUID
+    token: str

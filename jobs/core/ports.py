@@ -94,8 +94,8 @@ class Page:
 class Heartbeat:
     """What a heartbeat found: the leases still held, and of these the ones whose cancellation was requested."""
 
-    held: frozenset[UUID]
-    cancel_requested: frozenset[UUID]
+    held: frozenset[str]
+    cancel_requested: frozenset[str]
 
 
 class OnceEntry(Protocol):

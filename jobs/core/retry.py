@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from random import Random
-
-_LARGEST_EXPONENT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +31,16 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse a policy that could wait a negative time or for ever."""
-        if self.max_retries < 0 or self.base < timedelta() or self.factor < 1 or self.cap < self.base:
-            msg = "a retry policy needs max_retries >= 0, base >= 0, factor >= 1 and cap >= base"
+        if self.max_retries < 0 or self.base < timedelta() or not 1 <= self.factor < inf or self.cap < self.base:
+            msg = "a retry policy needs max_retries >= 0, base >= 0, a finite factor >= 1 and cap >= base"
             raise ValueError(msg)
 
     def bound(self, attempt: int) -> timedelta:
         """Give the longest wait after attempt ``attempt``; it grows with each attempt until ``cap``."""
-        exponent = min(max(attempt, 1) - 1, _LARGEST_EXPONENT)
-        seconds = self.base.total_seconds() * self.factor**exponent
-        return min(timedelta(seconds=min(seconds, self.cap.total_seconds())), self.cap)
+        try:
+            return min(self.base * self.factor ** (max(attempt, 1) - 1), self.cap)
+        except OverflowError:  # more than any cap
+            return self.cap if self.base else self.base
 
     def wait(self, attempt: int, random: Random) -> timedelta:
         """Draw the wait after attempt ``attempt``."""

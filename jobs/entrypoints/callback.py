@@ -24,7 +24,7 @@ _logger = logging.getLogger("jobs.callback")
 def callback_blueprint(
     runtime: Callable[[], Runtime], tokens: Sequence[bytes], *, open_without_token: bool
 ) -> func.Blueprint:
-    """Make ``POST /job/{alarm}``. Without ``tokens`` it answers only if ``open_without_token``, as it is for developers.
+    """Make ``POST /job/{alarm}``. Without ``tokens`` it answers only if ``open_without_token``, as for developers.
 
     Whatever was understood is answered 200, so that it is not delivered again: also a stale, unknown or early alarm.
     Never 404, which Dapr takes for success: that would drop an alarm still wanted.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.core.identifiers import AlarmName
@@ -25,7 +26,7 @@ class PostgresHousekeeping:
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
         """Take back runs whose lease has expired."""
         rows = self._run(self._statements.reap, {"limit": limit, "max_lost": max_lost})
-        return [(name := AlarmName(row[0], row[1]), Alarm(name, row[2]) if row[2] else None) for row in rows]
+        return [(name := AlarmName(UUID(row[0]), row[1]), Alarm(name, row[2]) if row[2] else None) for row in rows]
 
     def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:
         """List alarms that no scheduler has accepted."""
@@ -79,4 +80,4 @@ class PostgresHousekeeping:
 
 
 def _alarms(rows: list[tuple[Any, ...]]) -> list[Alarm]:
-    return [Alarm(AlarmName(job_id, generation), due_at) for job_id, generation, due_at in rows]
+    return [Alarm(AlarmName(UUID(job_id), generation), due_at) for job_id, generation, due_at in rows]

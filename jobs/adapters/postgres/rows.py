@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
 from jobs.core.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_STATUSES = {status.value: status for status in JobStatus}
 
 
 def job_of(row: Sequence[Any]) -> Job:
@@ -33,7 +36,7 @@ def _json_or_text(text: str) -> Any:
 
 def run_of(row: Sequence[Any]) -> ClaimedRun:
     """Read a claimed run, in the order of its statement's columns."""
-    return ClaimedRun(*row)
+    return ClaimedRun(UUID(row[0]), *row[1:])
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
@@ -43,5 +46,5 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
 
 def recorded_of(row: Sequence[Any]) -> Recorded:
     """Read what stands after an outcome."""
-    token, job_id, status, generation, due_at = row
-    return Recorded(token, job_id, JobStatus(status), generation, due_at)
+    token, status, generation, due_at = row
+    return Recorded(token, _STATUSES[status], generation, due_at)

@@ -21,7 +21,7 @@ _TAKE = """
 _CLAIMED = """
   j.id, j.lease_token, j.generation, j.handler_name, j.job_name, j.payload, j.metadata, j.attempt, j.max_retries,
   j.run_count + 1, j.scheduled_for, j.next_run_at, j.anchor, extract(epoch from j.timeout)::float8, j.recurring,
-  j.schedule, j.timezone, j.options, j.trace_parent, j.worker
+  j.schedule, j.timezone, j.options, j.trace_parent
 """
 
 _CLAIM = (
@@ -78,7 +78,7 @@ with o as materialized (
   select * from json_to_recordset(cast(:outcomes as json)) as r(
     id uuid, token uuid, generation bigint, status text, due_at timestamptz, next_for timestamptz, next_attempt integer,
     tally text, run_ended boolean, last_error text, run bigint, attempt integer, scheduled_for timestamptz,
-    started_at timestamptz, finished_at timestamptz, outcome text, error text, worker text, trace_id text)
+    started_at timestamptz, finished_at timestamptz, outcome text, error text, trace_id text)
 ), written as (
   update {schema}.jobs j set
     status = case when o.status = 'Scheduled' and j.cancel_requested_at is not null then 'Cancelled' else o.status end,
@@ -95,19 +95,19 @@ with o as materialized (
     revision = j.revision + 1, updated_at = now()
   from o
   where j.id = o.id and j.lease_token = o.token and j.generation = o.generation and j.status = 'Running'
-  returning o.token, j.id, j.status, j.generation, j.next_run_at
+  returning o.token, j.status, j.generation, j.next_run_at, j.worker
 ), kept as (
   insert into {schema}.job_attempts (
     job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id)
-  select o.id, o.token, o.run, o.attempt, o.scheduled_for, o.started_at, o.finished_at, o.outcome, o.error, o.worker,
-    o.trace_id
+  select o.id, o.token, o.run, o.attempt, o.scheduled_for, o.started_at, o.finished_at, o.outcome, o.error,
+    written.worker, o.trace_id
   from o join written using (token)
 )
-select token, id, status, generation, next_run_at from written
+select token, status, generation, next_run_at from written
 """
 
 _RECORDED_BEFORE = """
-select a.token, j.id, j.status, j.generation, j.next_run_at
+select a.token, j.status, j.generation, j.next_run_at
 from unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token)
 join {schema}.job_attempts a on a.job_id = l.id and a.token = l.token
 join {schema}.jobs j on j.id = l.id

@@ -92,7 +92,6 @@ def _outcome_row(outcome: RecordedOutcome) -> dict[str, Any]:
         "finished_at": _iso(outcome.finished_at),
         "outcome": result.outcome,
         "error": _storable(result.error),
-        "worker": run.worker,
         "trace_id": outcome.trace_id,
     }
 
