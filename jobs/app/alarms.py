@@ -29,7 +29,7 @@ class Alarms:
         return self._scheduler.holds_alarms
 
     def set(self, alarms: Sequence[Alarm]) -> int:
-        """Ask for wake-ups and note those accepted; gives how many. Never raises for a dependency that is away."""
+        """Ask for wake-ups and note those accepted; gives how many. Never raises: the rows are committed already."""
         if not alarms or not self.needed:
             return 0
         try:
@@ -38,13 +38,18 @@ class Alarms:
         except Unavailable as error:
             _logger.warning("%d alarms left for the reconciler to set: %s", len(alarms), error)
             return 0
+        except Exception:
+            _logger.exception("%d alarms left for the reconciler to set: the scheduler's client failed", len(alarms))
+            return 0
         return len(accepted)
 
     def withdraw(self, names: Sequence[AlarmName]) -> None:
-        """Withdraw wake-ups that are of no use any more; one that rings all the same finds nothing to do."""
+        """Withdraw wake-ups of no use any more; one that rings all the same finds nothing to do. Never raises."""
         if not names or not self.needed:
             return
         try:
             self._scheduler.disarm_many(names)
         except Unavailable as error:
             _logger.info("%d alarms not withdrawn, they will ring for nothing: %s", len(names), error)
+        except Exception:
+            _logger.exception("%d alarms not withdrawn, they will ring for nothing", len(names))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    import svcs
-
-    from jobs.core.registry import HandlerRegistry, HandlerSpec, ProviderSpec
+    from jobs.core.registry import HandlerRegistry, HandlerSpec
 
 _NOTHING: dict[str, Any] = {}
 
@@ -21,54 +18,58 @@ class Injector:
     """Makes services from an app's providers; lives as long as the app."""
 
     def __init__(self, registry: HandlerRegistry) -> None:
-        self._registry = registry
-
-    @cached_property
-    def _services(self) -> svcs.Registry:
-        # svcs imports every web framework that it finds installed, aiohttp among them, which comes with dapr: a cold
-        # start that only enqueues should not wait for that.
-        import svcs  # noqa: PLC0415
-
-        services = svcs.Registry()
-        for spec in self._registry.providers.values():
-            services.register_factory(spec.makes, _factory(spec))
-        return services
+        self._providers = registry.providers
+        self._overrides: dict[type, Any] = {}
 
     def override(self, service: type, value: Any) -> None:
         """Give ``value`` wherever ``service`` is wanted from now on."""
-        self._services.register_value(service, value)
-
-    def container(self) -> svcs.Container:
-        """Open a container: what is made in it lives until it is closed."""
-        import svcs  # noqa: PLC0415  see above
-
-        return svcs.Container(self._services)
+        self._overrides[service] = value
 
     @contextmanager
     def provide(self, spec: HandlerSpec) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-        """Make what a handler's function and its class's constructor want; clean up when the block ends."""
+        """Make what a handler's function and its class's constructor want; clean up when the block ends.
+
+        What the block raises is raised in every provider that yields, at its ``yield``, the last made first; so one
+        that yields within a transaction rolls back. None of them can make a success of it. What a clean-up raises
+        passes through: it may have been the commit.
+        """
         if not spec.services and not spec.constructor_services:
             yield _NOTHING, _NOTHING
             return
-        with self.container() as container:
-            yield _made(container, spec.services), _made(container, spec.constructor_services or {})
+        failure: BaseException | None = None
+        with ExitStack() as clean_ups:
+            scope = _Scope(self, clean_ups)
+            try:
+                yield scope.made(spec.services), scope.made(spec.constructor_services or {})
+            except BaseException as error:
+                failure = error
+                raise
+        if failure is not None:
+            raise failure
+
+    def make(self, service: type, scope: _Scope) -> Any:
+        """Make one service within ``scope``, and first what its provider wants."""
+        if service in self._overrides:
+            return self._overrides[service]
+        provider = self._providers[service]
+        arguments = scope.made(provider.services)
+        if inspect.isgeneratorfunction(provider.function):
+            return scope.clean_ups.enter_context(contextmanager(provider.function)(**arguments))
+        return provider.function(**arguments)
 
 
-def _made(container: svcs.Container, wanted: Mapping[str, type]) -> dict[str, Any]:
-    return {name: container.get(service) for name, service in wanted.items()}
+class _Scope:
+    """What one attempt has been given; it is gone with the attempt."""
 
+    def __init__(self, injector: Injector, clean_ups: ExitStack) -> None:
+        self.clean_ups = clean_ups
+        self._injector = injector
+        self._services: dict[type, Any] = {}
 
-def _factory(spec: ProviderSpec) -> Callable[..., Any]:
-    """Adapt a provider to svcs, which passes its container to a factory and enters what is a generator."""
-    wanted = spec.services
-    if inspect.isgeneratorfunction(spec.function):
+    def made(self, wanted: Mapping[str, type]) -> dict[str, Any]:
+        return {name: self._get(service) for name, service in wanted.items()}
 
-        def generate(svcs_container: svcs.Container) -> Iterator[Any]:
-            yield from spec.function(**_made(svcs_container, wanted))
-
-        return generate
-
-    def make(svcs_container: svcs.Container) -> Any:
-        return spec.function(**_made(svcs_container, wanted))
-
-    return make
+    def _get(self, service: type) -> Any:
+        if service not in self._services:
+            self._services[service] = self._injector.make(service, self)
+        return self._services[service]

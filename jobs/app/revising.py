@@ -124,6 +124,9 @@ def replay(job: Job, clock: Clock, random: Random) -> Change | None:
         "next_run_at": NOW,
         "scheduled_for": NOW,
     }
+    if job.status is JobStatus.FAILED and not job.recurring:
+        # The same run once more: its idempotency key stays, so what its first attempts did elsewhere is not done again.
+        columns["run_count"] = max(job.run_count - 1, 0)
     if job.recurring and job.status is JobStatus.CANCELLED:
         first = first_run(job, clock, random)
         columns |= {"next_run_at": first.due_at, "scheduled_for": first.scheduled_for, "anchor": first.anchor}

@@ -77,8 +77,10 @@ class Worker:
         look_again_at = 0.0
         began = time.monotonic()
         while not self._stopping and (now := time.monotonic()) < until:
-            room = self._ahead() - self._in_hand
-            if now >= look_again_at and room > self._ahead() // 2:
+            ahead, in_hand = self._ahead(), self._in_hand
+            room = ahead - in_hand
+            # A free thread is filled at once; what is claimed ahead of the threads, half of it at a time.
+            if now >= look_again_at and (in_hand < self._limits.concurrency or room > ahead // 2):
                 claimed = self._claim(min(room, self._limits.batch))
                 look_again_at = 0.0 if claimed else now + _POLL_SECONDS
             if self._in_hand == 0:

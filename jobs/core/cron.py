@@ -100,7 +100,8 @@ def turn_at(local: datetime, zone: tzinfo) -> Turn | None:
 
 def turn_between(since: datetime, until: datetime, zone: tzinfo) -> Turn | None:
     """Find the change of clocks after ``since`` and not after ``until``, if the offsets at the two differ."""
-    low, high = since.replace(microsecond=0), until
+    # Clocks change on whole seconds. With fractions left on one side, the last step of the search would not move.
+    low, high = since.replace(microsecond=0), until.replace(microsecond=0)
     before = _offset(low.astimezone(zone))
     if before == _offset(high.astimezone(zone)):
         return None
@@ -110,8 +111,7 @@ def turn_between(since: datetime, until: datetime, zone: tzinfo) -> Turn | None:
             low = middle
         else:
             high = middle
-    at = high.replace(microsecond=0)
-    return Turn(at, before, _offset(at.astimezone(zone)))
+    return Turn(high, before, _offset(high.astimezone(zone)))
 
 
 def instants_of(local: datetime, zone: tzinfo, dst: Dst) -> list[datetime]:

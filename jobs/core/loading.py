@@ -36,10 +36,10 @@ def load_handlers(package_name: str) -> HandlerRegistry:
 
 def _modules(package_name: str) -> list[ModuleType]:
     package = _import(package_name)
-    names = sorted(
-        found.name for found in pkgutil.walk_packages(getattr(package, "__path__", []), prefix=f"{package_name}.")
-    )
-    return [package, *(_import(name) for name in names)]
+    path = getattr(package, "__path__", [])
+    # A package below that cannot be imported is listed all the same; importing it here then says why.
+    found = pkgutil.walk_packages(path, prefix=f"{package_name}.", onerror=lambda _: None)
+    return [package, *(_import(name) for name in sorted(module.name for module in found))]
 
 
 def _import(name: str) -> ModuleType:
@@ -53,9 +53,11 @@ def _import(name: str) -> ModuleType:
 
 
 def _place_of(error: Exception, name: str) -> str:
-    """Say where in the user's code it went wrong: a syntax error's own line, else the last frame outside importlib."""
+    """Say where it went wrong: a syntax error's own line, else the last line of a module that was being imported.
+
+    Not the last frame: that may be deep in a library which a faulty model or decorator was given to.
+    """
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
-    ours = [f for f in frames if not f.filename.endswith("loading.py")]
-    return f"{ours[-1].filename}:{ours[-1].lineno}" if ours else f"module {name}"
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.name == "<module>"]
+    return f"{lines[-1].filename}:{lines[-1].lineno}" if lines else f"module {name}"

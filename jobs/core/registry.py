@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import types
-from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from jobs.core.commands import problems_of
-from jobs.core.context import JobContext
+from jobs.core.commands import MAX_NAME, problems_of
 from jobs.core.errors import HandlerRegistrationError, InvalidInput, UnknownHandler
 from jobs.core.retry import RetryPolicy
+from jobs.core.signatures import constructor_of, made_by, origin_of, parameters_of, refuse, split_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -131,7 +129,8 @@ class HandlerRegistry:
 
         Raises ``HandlerRegistrationError`` for a second one of the same type or one without annotations.
         """
-        spec = _provider_spec(function)
+        origin = origin_of(function)
+        spec = ProviderSpec(made_by(function, origin), function, parameters_of(function, origin), origin)
         known = self.providers.get(spec.makes)
         if known is not None and known.function is not function:
             raise HandlerRegistrationError(
@@ -148,10 +147,21 @@ class HandlerRegistry:
                 wanted |= needer.constructor_services or {}
             for parameter, service in wanted.items():
                 if service not in self.providers:
+                    made = getattr(service, "__qualname__", service)  # a union has no name, only a text
                     raise HandlerRegistrationError(
-                        f"{needer.origin}: nothing provides {service.__qualname__}, wanted for the parameter "
-                        f"{parameter!r}; add a function with @provider that returns it"
+                        f"{needer.origin}: nothing provides {made}, wanted for the parameter {parameter!r}; "
+                        "add a function with @provider that returns it"
                     )
+
+        for service in self.providers:
+            self._check_cycles(service, ())
+
+    def _check_cycles(self, service: type, above: tuple[type, ...]) -> None:
+        if service in above:
+            ring = " -> ".join(each.__qualname__ for each in (*above[above.index(service) :], service))
+            refuse(self.providers[service].origin, f"providers want each other in a ring, {ring}; break it")
+        for wanted in self.providers[service].services.values():
+            self._check_cycles(wanted, (*above, service))
 
     def get(self, name: str) -> HandlerSpec | None:
         """Find a handler; None if this app has none of that name."""
@@ -169,85 +179,31 @@ class HandlerRegistry:
         return [self._handlers[name] for name in sorted(self._handlers)]
 
 
-def origin_of(target: Callable[..., Any]) -> str:
-    """Say where ``target`` is defined: file, line and name."""
-    try:
-        file = inspect.getsourcefile(target) or "?"
-        line = inspect.getsourcelines(target)[1]
-    except (OSError, TypeError):
-        return getattr(target, "__qualname__", repr(target))
-    return f"{file}:{line} ({target.__qualname__})"
-
-
 def _handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
     origin = origin_of(target)
-    if not options.name or len(options.name) > 200:  # noqa: PLR2004  as the API bounds every name
-        raise HandlerRegistrationError(f"{origin}: a handler's name has 1 to 200 characters")
+    if not 0 < len(options.name) <= MAX_NAME:
+        refuse(origin, f"a handler's name has 1 to {MAX_NAME} characters")
+    if options.timeout is not None and not (isinstance(options.timeout, timedelta) and options.timeout > timedelta()):
+        refuse(origin, f"a handler's timeout is a timedelta above zero, not {options.timeout!r}")
     constructor_services = None
     function = target
     if inspect.isclass(target):
-        function = getattr(target, "handle", None) or _refuse(
-            origin, "a handler class needs a method handle(args, ctx)"
-        )
-        initialiser = target.__init__ if target.__init__ is not object.__init__ else None
-        constructor_services = _parameters(initialiser, origin, skip_first=True) if initialiser else {}
-    parameters = _parameters(function, origin, skip_first=function is not target)
-    models = [n for n, t in parameters.items() if inspect.isclass(t) and issubclass(t, BaseModel)]
-    contexts = [n for n, t in parameters.items() if t is JobContext]
-    if len(models) != 1 or len(contexts) > 1:
-        _refuse(
-            origin,
-            "a handler takes exactly one parameter annotated with a pydantic model, its arguments, and at most one "
-            f"annotated JobContext; found {len(models)} and {len(contexts)}",
-        )
-    rest = {name: kind for name, kind in parameters.items() if name not in (*models, *contexts)}
+        function = getattr(target, "handle", None) or refuse(origin, "a handler class needs a method handle(args, ctx)")
+        constructor_services = constructor_of(target, origin)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        refuse(origin, "a handler that yields would never be run to its end; let it return")
+    parameters = parameters_of(function, origin, skip_first=function is not target)
+    arguments, context, services = split_parameters(parameters, origin)
     return HandlerSpec(
         name=options.name,
         target=target,
-        arguments=parameters[models[0]],
-        arguments_parameter=models[0],
-        context_parameter=contexts[0] if contexts else None,
-        services=rest,
+        arguments=parameters[arguments],
+        arguments_parameter=arguments,
+        context_parameter=context,
+        services=services,
         constructor_services=constructor_services,
         is_async=inspect.iscoroutinefunction(function),
         retry=options.retry,
         timeout=options.timeout,
         origin=origin,
     )
-
-
-def _provider_spec(function: Callable[..., Any]) -> ProviderSpec:
-    origin = origin_of(function)
-    made = _hints(function, origin).get("return")
-    if get_origin(made) in (Iterator, Generator):
-        made = get_args(made)[0]
-    if not inspect.isclass(made) or isinstance(made, types.GenericAlias):
-        _refuse(origin, "a provider needs a return annotation that names the class it makes")
-    made_type: type = made
-    return ProviderSpec(made_type, function, _parameters(function, origin), origin)
-
-
-def _parameters(function: Callable[..., Any], origin: str, *, skip_first: bool = False) -> dict[str, type]:
-    hints = _hints(function, origin)
-    found = {}
-    for name, parameter in list(inspect.signature(function).parameters.items())[int(skip_first) :]:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            _refuse(origin, f"*{name} cannot be injected; name each parameter")
-        if name not in hints:
-            _refuse(origin, f"the parameter {name!r} has no annotation, so nobody knows what to pass; annotate it")
-        found[name] = hints[name]
-    return found
-
-
-def _hints(function: Callable[..., Any], origin: str) -> dict[str, Any]:
-    try:
-        return get_type_hints(function)
-    except NameError as error:
-        _refuse(
-            origin,
-            f"an annotation names {error.name!r}, unknown when the handler runs; import it outside TYPE_CHECKING",
-        )
-
-
-def _refuse(origin: str, why: str) -> NoReturn:
-    raise HandlerRegistrationError(f"{origin}: {why}")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+_LONGEST_WAIT = timedelta(days=36_500)
+
 
 def _seconds(wait: timedelta | float) -> float:
     seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
-    if not 0 <= seconds < float("inf"):
-        raise ValueError("a wait is a timedelta or a number of seconds, zero or more")
+    if not 0 <= seconds <= _LONGEST_WAIT.total_seconds():
+        raise ValueError("a wait is a timedelta or a number of seconds, from zero to a hundred years")
     return seconds
 
 
 class HandlerSignal(Exception):
-    """The root of what a handler raises to steer its job; not a failure by itself."""
+    """The root of what a handler raises to steer its job; not a failure by itself.
+
+    A ``reason`` is kept as text, so that ``Discard(error)`` with the exception that led to it does as well.
+    """
 
 
 class Retry(HandlerSignal):
@@ -26,7 +31,7 @@ class Retry(HandlerSignal):
         self, after: timedelta | float | None = None, *, reason: str = "the handler asked for a retry"
     ) -> None:
         self.after_seconds = None if after is None else _seconds(after)
-        self.reason = reason
+        self.reason = str(reason)
         super().__init__(reason)
 
 
@@ -35,7 +40,7 @@ class Snooze(HandlerSignal):
 
     def __init__(self, wait: timedelta | float, *, reason: str = "the handler snoozed") -> None:
         self.after_seconds = _seconds(wait)
-        self.reason = reason
+        self.reason = str(reason)
         super().__init__(reason)
 
 
@@ -43,7 +48,7 @@ class Discard(HandlerSignal):
     """Fail the run now, whatever retries are left: trying again could not help."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
+        self.reason = str(reason)
         super().__init__(reason)
 
 
@@ -51,7 +56,7 @@ class Cancel(HandlerSignal):
     """End the job as Cancelled. A recurring job does not run again."""
 
     def __init__(self, reason: str = "the handler cancelled the job") -> None:
-        self.reason = reason
+        self.reason = str(reason)
         super().__init__(reason)
 
 

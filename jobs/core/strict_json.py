@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NoReturn
+from math import isinf
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobs.core.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 4_000
@@ -19,6 +23,7 @@ _SUSPECT = re.compile(r"\\u0000|[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _OPENING = re.compile(r"[\[{]")
+_NESTING = (dict, list, tuple)
 
 
 class MalformedJson(ValueError):
@@ -35,7 +40,9 @@ def parse_json(text: bytes | str) -> Any:
     except UnicodeDecodeError as error:
         raise MalformedJson(f"the text is not UTF-8: byte {error.start} cannot be read") from None
     try:
-        value = json.loads(decoded, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
+        value = json.loads(
+            decoded, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float
+        )
     except json.JSONDecodeError as error:
         raise MalformedJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
@@ -88,9 +95,9 @@ def _strings(value: Any, pointer: str) -> list[tuple[str, str]]:
         if isinstance(item, str):
             found.append((place, item))
         elif isinstance(item, dict):
-            found += [(place, key) for key in item]
-            waiting += [(f"{place}/{_shown(key)}", child) for key, child in item.items()]
-        elif isinstance(item, list):
+            found += [(place, str(key)) for key in item]
+            waiting += [(f"{place}/{_shown(str(key))}", child) for key, child in item.items()]
+        elif isinstance(item, list | tuple):
             waiting += [(f"{place}/{index}", child) for index, child in enumerate(item)]
     return found
 
@@ -106,14 +113,14 @@ def _check_depth(text: str, value: Any) -> None:
         return
     level, depth = [value], 0
     while level:
-        level = [child for item in level if isinstance(item, dict | list) for child in _children(item)]
+        level = [child for item in level if isinstance(item, _NESTING) for child in _children(item)]
         depth += 1
-        if depth > MAX_DEPTH and any(isinstance(item, dict | list) for item in level):
+        if depth >= MAX_DEPTH and any(isinstance(item, _NESTING) for item in level):
             raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels")
 
 
-def _children(item: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(item.values()) if isinstance(item, dict) else item
+def _children(item: dict[str, Any] | list[Any] | tuple[Any, ...]) -> Collection[Any]:
+    return item.values() if isinstance(item, dict) else item
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,6 +137,12 @@ def _constant(name: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_INTEGER_DIGITS:
-        raise MalformedJson(f"an integer of {len(digits)} digits; {MAX_INTEGER_DIGITS} are the most")
+    if (count := len(digits.removeprefix("-"))) > MAX_INTEGER_DIGITS:
+        raise MalformedJson(f"an integer of {count} digits; {MAX_INTEGER_DIGITS} are the most")
     return int(digits)
+
+
+def _float(digits: str) -> float:
+    if isinf(number := float(digits)):
+        raise MalformedJson("a number that is too large for a double, and so would be read as infinity")
+    return number

@@ -96,7 +96,7 @@ def decide(
         return written(JobStatus.CANCELLED)
 
     succeeded = result.outcome is AttemptOutcome.SUCCEEDED
-    following = _following(run, finished_at, random, rescheduled=rescheduled) if run.recurring else None
+    following = _following(run, finished_at, random, rescheduled=rescheduled) if run.recurring or rescheduled else None
     if result.outcome in _TRIED_AGAIN and result.retry and run.attempt <= run.max_retries:
         due_at = finished_at + _wait(run, result, policy, random)
         if following is None or due_at < following.due_at:
@@ -109,9 +109,11 @@ def decide(
 
 def _following(run: ClaimedRun, now: datetime, random: Random, *, rescheduled: bool) -> Occurrence | None:
     recurrence = recurrence_of(run)
-    if rescheduled:
-        return recurrence.first(now, random)
-    return recurrence.following(run.scheduled_for, now, run.run, random)
+    if not rescheduled:
+        return recurrence.following(run.scheduled_for, now, run.run, random)
+    if recurrence.max_runs is not None and run.run >= recurrence.max_runs:
+        return None
+    return recurrence.first(now, random)
 
 
 def _wait(run: ClaimedRun, result: RunResult, policy: RetryPolicy, random: Random) -> timedelta:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PRINCIPAL = "x-ms-client-principal"
-_PRINCIPAL_NAME = "x-ms-client-principal-name"
+_PRINCIPAL_NAMES = ("x-ms-client-principal-name", "x-ms-client-principal-id")
 _ROLE_CLAIMS = frozenset({"roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"})
 
 
@@ -41,7 +41,7 @@ class Access:
     easy_auth: bool
 
     def admit(self, headers: Mapping[str, str], needed: Role) -> str | None:
-        """Give the caller's name, None where there is no Easy Auth.
+        """Give the caller's name, an app's object id where it has no name; None where there is no Easy Auth.
 
         Raises ``Refusal``: 401 without a principal, 403 without a sufficient role.
         """
@@ -50,16 +50,20 @@ class Access:
         roles = _roles_of(headers.get(_PRINCIPAL))
         if not roles & _SUFFICES[needed]:
             raise Refusal(FORBIDDEN, f"this needs the app role {needed}; have it assigned to you in Microsoft Entra ID")
-        return headers.get(_PRINCIPAL_NAME)
+        return next((name for header in _PRINCIPAL_NAMES if (name := headers.get(header))), None)
 
 
 def _roles_of(principal: str | None) -> frozenset[str]:
     """Read the roles out of the header that App Service sets: base64 of JSON with a list of claims."""
     if not principal:
-        raise Refusal(UNAUTHENTICATED, "this app wants you to sign in with Microsoft Entra ID; send a bearer token")
+        raise _unauthenticated("this app wants you to sign in with Microsoft Entra ID; send a bearer token")
     try:
         decoded: Any = json.loads(base64.b64decode(principal, validate=False))
         claims = decoded["claims"]
         return frozenset(claim["val"] for claim in claims if claim["typ"] in _ROLE_CLAIMS)
-    except (binascii.Error, ValueError, KeyError, TypeError):
-        raise Refusal(UNAUTHENTICATED, "the principal that came with the call cannot be read") from None
+    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError):
+        raise _unauthenticated("the principal that came with the call cannot be read; sign in again") from None
+
+
+def _unauthenticated(detail: str) -> Refusal:
+    return Refusal(UNAUTHENTICATED, detail, WWW_Authenticate="Bearer")

@@ -11,7 +11,7 @@ import azure.functions as func
 from jobs.core.errors import ConfigurationError, Unavailable
 from jobs.core.identifiers import AlarmName
 from jobs.entrypoints.exchange import json_answer
-from jobs.entrypoints.problems import RETRY_AFTER_SECONDS
+from jobs.entrypoints.problems import BAD_TOKEN, Refusal, problem_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jobs.app.runtime import Runtime
 
 _logger = logging.getLogger("jobs.callback")
+_TOKEN_HEADER = "dapr-api-token"  # noqa: S105  the header's name
 
 
 def callback_blueprint(
@@ -35,7 +36,7 @@ def callback_blueprint(
     @blueprint.route("job/{alarm}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
     def ring_alarm(req: func.HttpRequest) -> func.HttpResponse:
         if not (_has_token(req, tokens) or (open_without_token and not tokens)):
-            return json_answer({"outcome": "unauthorized"}, 401)
+            return problem_answer(_unauthorized(tokens), None)
         name = AlarmName.parse(req.route_params.get("alarm", ""))
         if name is None:
             return json_answer({"outcome": "unknown"})
@@ -43,13 +44,22 @@ def callback_blueprint(
             return json_answer({"outcome": runtime().dispatcher.ring(name)})
         except (Unavailable, ConfigurationError) as error:
             _logger.warning("the alarm %s could not be answered and should ring again: %s", name, error)
-            return json_answer({"outcome": "unavailable"}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+            return problem_answer(error, None)
 
     return blueprint
 
 
 def _has_token(req: func.HttpRequest, tokens: Sequence[bytes]) -> bool:
     """Compare as bytes and in constant time with every token, so that timing tells nothing of either."""
-    given = req.headers.get("dapr-api-token", "").encode("utf-8", "surrogateescape")
+    given = req.headers.get(_TOKEN_HEADER, "").encode("utf-8", "surrogatepass")
     matches = [hmac.compare_digest(given, token) for token in tokens]
     return any(matches)
+
+
+def _unauthorized(tokens: Sequence[bytes]) -> Refusal:
+    mend = (
+        f"{_TOKEN_HEADER} must be one of this app's; set the sidecar's APP_API_TOKEN to one of JOBS_CALLBACK_TOKENS"
+        if tokens
+        else "this app has no callback token, so it takes no callback; set JOBS_CALLBACK_TOKENS"
+    )
+    return Refusal(BAD_TOKEN, mend, WWW_Authenticate=_TOKEN_HEADER)

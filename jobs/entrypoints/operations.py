@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
+from pydantic.errors import PydanticUserError
 
-from jobs.core.commands import PreviewSchedule, read_command
-from jobs.core.errors import ConfigurationError, Unavailable
+from jobs.core.commands import PreviewSchedule
+from jobs.core.durations import format_duration
+from jobs.core.errors import ConfigurationError, InvalidInput, Unavailable
 from jobs.core.schedule import describe
 from jobs.core.timing import Timing
 from jobs.entrypoints.access import Access, Role
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.app.runtime import Runtime
+    from jobs.core.registry import HandlerSpec
+
+_logger = logging.getLogger("jobs.api")
 
 
 def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
@@ -47,20 +53,21 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func
 
 def handlers(runtime: Runtime) -> func.HttpResponse:
     """List the handlers of this version of the app, with the JSON Schema of their arguments."""
-    return json_answer(
-        {
-            "handlers": [
-                {
-                    "name": spec.name,
-                    "description": (spec.target.__doc__ or "").strip().partition("\n")[0] or None,
-                    "max_retries": spec.retry.max_retries,
-                    "timeout_seconds": spec.timeout.total_seconds() if spec.timeout else None,
-                    "arguments": spec.arguments.model_json_schema(),
-                }
-                for spec in runtime.registry.all()
-            ]
-        }
-    )
+    return json_answer({"handlers": [_described(spec) for spec in runtime.registry.all()]})
+
+
+def _described(spec: HandlerSpec) -> dict[str, Any]:
+    try:
+        arguments = spec.arguments.model_json_schema()
+    except PydanticUserError as error:  # one such model must not hide the other handlers
+        arguments = {"description": f"no JSON Schema can be made of {spec.arguments.__qualname__}: {error.message}"}
+    return {
+        "name": spec.name,
+        "description": (spec.target.__doc__ or "").strip().partition("\n")[0] or None,
+        "max_retries": spec.retry.max_retries,
+        "timeout": format_duration(spec.timeout) if spec.timeout else None,
+        "arguments": arguments,
+    }
 
 
 def stats(runtime: Runtime) -> dict[str, Any]:
@@ -70,14 +77,15 @@ def stats(runtime: Runtime) -> dict[str, Any]:
 
 def preview(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Give the next fire times of an expression, in UTC and local time, with what a change of clocks does to them."""
-    command = read_command(PreviewSchedule, call.json())
+    command = call.command(PreviewSchedule)
     timing = Timing(schedule=command.schedule, timezone=command.timezone, dst=command.dst)
     after = command.after or runtime.clock.now()
     recurrence = timing.recurrence(anchor=after)
-    runs = [
-        {"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note}
-        for fire in recurrence.preview(after, command.count)
-    ]
+    try:
+        fires = recurrence.preview(after, command.count)
+    except OverflowError:
+        raise InvalidInput.at("/after", "the runs after this leave the years 1 to 9999; choose another") from None
+    runs = [{"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note} for fire in fires]
     kind = "recurring" if recurrence.schedule.recurring else "one-time"
     return json_answer({"kind": kind, "description": describe(recurrence.schedule), "runs": runs})
 
@@ -90,11 +98,12 @@ def ready(runtime: Callable[[], Runtime]) -> func.HttpResponse:
     """Say whether the app can take work: configured, the database answering and migrated."""
     try:
         runtime().housekeeping.ping()
-    except (Unavailable, ConfigurationError) as error:
-        reason = "not configured" if isinstance(error, ConfigurationError) else "the database cannot be reached"
+    except Exception as error:  # noqa: BLE001  whatever it is, the app is not ready
+        _logger.warning("not ready: %s: %s", type(error).__name__, error)
+        reason = "the schema is missing or damaged; run python -m jobs db upgrade"
+        if isinstance(error, ConfigurationError):
+            reason = "the app is not configured; its log names the setting"
+        elif isinstance(error, Unavailable):
+            reason = "the database cannot be reached"
         return json_answer({"status": "unavailable", "reason": reason}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
-    except Exception:  # noqa: BLE001  whatever it is, the app is not ready
-        return json_answer(
-            {"status": "unavailable", "reason": "the schema is missing; run python -m jobs db upgrade"}, 503
-        )
     return json_answer({"status": "ready", "scheduler": runtime().scheduler.name})

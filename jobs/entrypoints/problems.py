@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import azure.functions as func
+from pydantic import BaseModel
 
 from jobs.core.errors import (
     ConfigurationError,
@@ -19,13 +21,20 @@ from jobs.core.errors import (
     JobNotFound,
     JobsError,
     PreconditionFailed,
+    Problem,
     Unavailable,
 )
 from jobs.core.strict_json import MalformedJson
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 _logger = logging.getLogger("jobs.api")
 _TYPES = "urn:jobs:problem:"
 RETRY_AFTER_SECONDS = 5
+_MAX_ERRORS = 100
+_MAX_ERRORS_IN_DETAIL = 3
+_MAX_NESTING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Kind:
 
 MALFORMED = Kind("malformed-json", 400, "The body is not JSON that can be accepted")
 UNAUTHENTICATED = Kind("unauthenticated", 401, "Sign in first")
+BAD_TOKEN = Kind("bad-callback-token", 401, "The callback's token is missing or wrong")
 FORBIDDEN = Kind("forbidden", 403, "Your roles do not allow this")
 NOT_FOUND = Kind("job-not-found", 404, "No such job")
 NAME_TAKEN = Kind("job-name-taken", 409, "An active job holds the name")
@@ -68,11 +78,11 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
 
 
 class Refusal(JobsError):
-    """A request that is refused before the service is asked."""
+    """A request that is refused before the service is asked. Header names come with underscores for hyphens."""
 
     def __init__(self, kind: Kind, detail: str, **headers: str) -> None:
         self.kind = kind
-        self.headers = headers
+        self.headers = {name.replace("_", "-"): content for name, content in headers.items()}
         super().__init__(detail)
 
 
@@ -85,11 +95,15 @@ def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
         detail = "the details are in the app's log under this trace id"
     elif kind is UNAVAILABLE:
         _logger.warning("an API call found a dependency away: %s", error)
-        detail = "a dependency cannot be reached now; nothing is known to be written, so try again later"
+        detail = (
+            f"a dependency cannot be reached now; try again in {RETRY_AFTER_SECONDS} seconds. A write may have gone "
+            "through all the same, so repeat an enqueue with the same Idempotency-Key, job_name or id"
+        )
     body: dict[str, Any] = {"type": _TYPES + kind.word, "title": kind.title, "status": kind.status, "detail": detail}
     if isinstance(error, InvalidInput):
-        body["detail"] = "see errors" if len(error.problems) != 1 else error.problems[0].detail
-        body["errors"] = [{"pointer": problem.pointer, "detail": problem.detail} for problem in error.problems]
+        problems = in_plain_words(error).problems
+        body["detail"] = _summary(problems)
+        body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in problems[:_MAX_ERRORS]]
     if isinstance(error, JobNameTaken):
         body["holder"] = str(error.holder)
     if trace_id:
@@ -105,3 +119,56 @@ def problem_answer(error: Exception, trace_id: str | None) -> func.HttpResponse:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     return func.HttpResponse(text, status_code=body["status"], headers=headers, mimetype="application/problem+json")
+
+
+def _summary(problems: Sequence[Problem]) -> str:
+    told = "; ".join(f"{each.pointer or 'the request'}: {each.detail}" for each in problems[:_MAX_ERRORS_IN_DETAIL])
+    more = len(problems) - _MAX_ERRORS_IN_DETAIL
+    return f"{told}; and {more} more" if more > 0 else told
+
+
+def in_plain_words(error: InvalidInput, fields: Mapping[str, Sequence[str]] | None = None) -> InvalidInput:
+    """Say in our words what pydantic says in its own.
+
+    ``fields`` has the names that may stand at each pointer, to be listed where an unknown one stands.
+    """
+    return InvalidInput([_in_plain_words(problem, fields or {}) for problem in error.problems])
+
+
+def _in_plain_words(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Problem:
+    pointer, detail = problem.pointer, problem.detail.removeprefix("Value error, ")
+    if pointer.endswith("/[key]"):  # pydantic's way to point at the name of a member
+        pointer, detail = pointer.removesuffix("/[key]"), f"the name of this member: {detail}"
+    parent, _, name = pointer.rpartition("/")
+    if detail == "Field required":
+        detail = f"the field {name!r} is missing; it is required"
+    elif detail == "Extra inputs are not permitted":
+        known = f"; known here are {', '.join(fields[parent])}" if fields.get(parent) else "; leave it out"
+        detail = f"there is no field {name!r}{known}"
+    else:
+        detail = next((ours for theirs, ours in _OUR_WORDS.items() if detail.startswith(theirs)), detail)
+    return Problem(pointer, detail)
+
+
+_OBJECT = 'send a JSON object here: {"…": …}'
+_INSTANT = (
+    "not an instant; write date, time and offset from UTC, as in 2026-12-01T09:00:00Z or 2026-12-01T12:00:00+03:00"
+)
+_OUR_WORDS = {
+    "Input should be a valid dictionary": _OBJECT,
+    "Input should be an object": _OBJECT,
+    "Input should have timezone info": _INSTANT,
+    "Input should be a valid datetime": _INSTANT,
+    "Input should be a valid timedelta": "not a duration; write ISO 8601 such as PT30S, PT1H30M or P1D",
+}
+
+
+@functools.lru_cache(maxsize=256)
+def fields_of(model: type[BaseModel], pointer: str = "") -> dict[str, tuple[str, ...]]:
+    """Give the names of the fields of ``model``, which stands at ``pointer``, and of the models within it."""
+    found = {pointer: tuple(field.alias or name for name, field in model.model_fields.items())}
+    for name, field in model.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and pointer.count("/") < _MAX_NESTING:
+                found |= fields_of(kind, f"{pointer}/{field.alias or name}")
+    return found

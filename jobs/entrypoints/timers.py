@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from jobs.core.errors import Unavailable
+from jobs.core.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +30,18 @@ class Schedules:
 def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> func.Blueprint:
     """Make ``reconcile``, and ``run_due`` for the timer backend.
 
-    A tick that finds the database away logs it and ends: the next one is the retry, so an outage is no crash loop.
+    A tick that finds the database away logs it and ends: the next one is the retry, so an outage is no crash loop. So
+    does one that finds the app not configured, for the poll comes every second.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     @blueprint.function_name("reconcile")
     @blueprint.timer_trigger(arg_name="timer", schedule=schedules.reconcile, use_monitor=True)
     def reconcile(timer: func.TimerRequest) -> None:  # noqa: ARG001  the trigger's parameter
-        runtime().reconciler.run()
+        try:
+            runtime().reconciler.run()
+        except (Unavailable, ConfigurationError) as error:
+            _logger.warning("nothing was reconciled this time: %s", error)
 
     if schedules.poll is not None:
 
@@ -46,7 +50,7 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
         def run_due(timer: func.TimerRequest) -> None:  # noqa: ARG001  the trigger's parameter
             try:
                 runtime().worker.drain(schedules.poll_budget_seconds)
-            except Unavailable as error:
+            except (Unavailable, ConfigurationError) as error:
                 _logger.warning("nothing was run this time: %s", error)
 
     return blueprint

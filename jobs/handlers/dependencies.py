@@ -45,7 +45,7 @@ class OutboxFile:
         mail = {"message_id": message_id, "to": to, "subject": subject, "body": body}
         line = json.dumps(mail, ensure_ascii=False) + "\n"
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._one_at_a_time, self._file.open("ab", buffering=0) as outbox:
+        with self._one_at_a_time, self._file.open("ab") as outbox:
             outbox.write(line.encode())
 
 
@@ -80,7 +80,7 @@ class ReportFiles:
 
     def save(self, name: str, content: str) -> None:
         """Write to a temporary name, then rename: an attempt that dies half-way leaves the old report as it was."""
-        if Path(name).name != name:
+        if Path(name).name != name or not name.strip("."):
             raise ValueError(f"{name!r} is not a plain file name; a report is saved in the reports folder only")
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._folder / f"{name}.{uuid4().hex}.tmp"

@@ -151,6 +151,7 @@ _CASTS = {
     "attempt": "cast(:attempt as integer)",
     "max_retries": "cast(:max_retries as integer)",
     "timeout": "cast(:timeout as interval)",
+    "run_count": "cast(:run_count as bigint)",
     "lost_count": "cast(:lost_count as integer)",
     "cancel_requested_at": "cast(:cancel_requested_at as timestamptz)",
     "handled_at": "cast(:handled_at as timestamptz)",

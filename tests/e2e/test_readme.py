@@ -1,0 +1,137 @@
+"""What the README says is done here as written: its commands, its calls, its Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.core.loading import load_handlers
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
+
+
+def block(language: str, containing: str) -> str:
+    [found] = [text for kind, text in BLOCKS if kind == language and containing in text]
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The app as `make run` starts it once its environment stands, on a free port and fresh data."""
+    port, folder = free_port(), tmp_path_factory.mktemp("run")
+    log = folder / "log"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
+    environment |= {"SAMPLE_OUTBOX": str(folder / "outbox.jsonl"), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "jobs", "dev", "--demo", "--host", "builtin", "--port", str(port), "--data", str(folder)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: httpx.get(f"{url}/api/health/ready").status_code == 200, process, log)
+        yield url, log
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0, log.read_text()
+
+
+def wait_for(condition: Any, process: subprocess.Popen[bytes] | None = None, log: Path | None = None) -> None:
+    until = time.monotonic() + 40
+    while time.monotonic() < until:
+        if process is not None and process.poll() is not None:
+            break
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"it did not come about; the app said:\n{log.read_text() if log else ''}")
+
+
+def shell(command: str, url: str) -> str:
+    command = command.replace("http://127.0.0.1:7071", url)
+    done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout
+
+
+def test_make_run_and_make_test_are_the_commands_that_the_readme_names() -> None:
+    assert "make run\n" in block("sh", "make run")
+    assert "make test\n" in block("sh", "make test")
+    assert re.search(r"python -m jobs dev --demo --port", (ROOT / "Makefile").read_text())
+
+
+def test_the_sample_jobs_run_and_are_told_about(app: tuple[str, Path]) -> None:
+    _, log = app
+    wait_for(lambda: re.search(r"welcome +Completed", log.read_text()), log=log)
+    assert re.search(r"demo-every-15-seconds +Scheduled next at \d\d:\d\d:\d\d", log.read_text())
+
+
+def test_the_curl_call_enqueues_a_job_that_completes_within_three_seconds(app: tuple[str, Path]) -> None:
+    url, log = app
+    answer = shell(block("sh", '"job_name": "send-email-1"'), url)
+    head, _, body = answer.replace("\r\n", "\n").partition("\n\n")
+    assert head.startswith("HTTP/1.1 201")
+    job = json.loads(body)
+    assert f"/api/jobs/{job['id']}" in head
+    began = time.monotonic()
+    wait_for(lambda: httpx.get(f"{url}/api/jobs/{job['id']}").json()["status"] == "Completed", log=log)
+    assert time.monotonic() - began < 3
+    attempts = httpx.get(f"{url}/api/jobs/{job['id']}/attempts").json()["attempts"]
+    assert [attempt["outcome"] for attempt in attempts] == ["Succeeded"]
+
+
+def test_the_listing_call_answers(app: tuple[str, Path]) -> None:
+    url, _ = app
+    page = json.loads(shell(block("sh", "metadata.OrderId=1"), url))
+    assert page["next"] is None
+
+
+def test_the_handler_in_the_readme_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "my_handlers"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "dependencies.py").write_text((ROOT / "jobs/handlers/dependencies.py").read_text())
+    (package / "send_invoice.py").write_text(block("python", '@handler("SendInvoice")'))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert [spec.name for spec in load_handlers("my_handlers").all()] == ["SendInvoice"]
+
+
+def test_every_python_block_of_the_readme_compiles() -> None:
+    for kind, text in BLOCKS:
+        if kind == "python":
+            compile(text, "README.md", "exec")
+
+
+def test_a_taken_port_is_told_in_one_sentence_with_the_mend() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs", "dev", "--port", str(port)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,99 @@
+"""What holds for every handler: it is found, its services exist, and it imports the framework's front door only."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jobs
+from jobs import EnqueueJob, handlers
+from jobs.core.job import Job
+from jobs.core.loading import load_handlers
+from jobs.core.status import JobStatus
+from tests.support import MakeRuntime
+
+FILES = sorted(Path(str(handlers.__file__)).parent.rglob("*.py"))
+
+
+def test_the_app_has_these_handlers() -> None:
+    """A name is stored with every job: one that goes missing here is missed by the jobs in the database as well."""
+    assert [spec.name for spec in load_handlers("jobs.handlers").all()] == [
+        "CleanupData",
+        "GenerateReport",
+        "ProcessPayment",
+        "SendEmail",
+    ]
+
+
+def imports_of(source: str) -> set[str]:
+    """Names as an absolute import would have them; relative imports, from the package, begin with its dots."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            # `from jobs import core` imports a module; `from jobs import handler` is the front door.
+            found |= {module if alias.name in jobs.__all__ else f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def is_inside_the_framework(name: str) -> bool:
+    return name.startswith(("..", "jobs.")) and not name.startswith("jobs.handlers")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_handler_imports_nothing_of_the_framework_but_its_front_door(file: Path) -> None:
+    assert [name for name in imports_of(file.read_text(encoding="utf-8")) if is_inside_the_framework(name)] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import jobs.core", "from jobs.core.registry import handler", "from jobs import core", "from .. import app"],
+)
+def test_an_import_past_the_front_door_would_be_seen(source: str) -> None:
+    assert any(is_inside_the_framework(name) for name in imports_of(source))
+
+
+@pytest.fixture
+def run_to_end(make_runtime: MakeRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Enqueue a job, run it with the sample services in a folder of the test's own, and read what became of it."""
+    monkeypatch.setenv("SAMPLE_OUTBOX", str(tmp_path / "outbox.jsonl"))
+    monkeypatch.setenv("SAMPLE_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.setenv("SAMPLE_PAYMENTS", str(tmp_path / "payments.sqlite3"))
+    runtime = make_runtime(registry=load_handlers("jobs.handlers"))
+
+    def run(handler_name: str, payload: dict[str, Any]) -> Job:
+        command = EnqueueJob(handler_name=handler_name, job_name="example", payload=payload)
+        job_id = runtime.service.enqueue(command).id
+        runtime.worker.drain(budget_seconds=10)
+        return runtime.service.get(job_id)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("handler_name", "payload", "status", "error"),
+    [
+        ("CleanupData", {}, JobStatus.COMPLETED, None),
+        ("GenerateReport", {"day": "2026-11-02"}, JobStatus.COMPLETED, None),
+        ("SendEmail", {"to": "a@example.com", "subject": "Hello", "body": ""}, JobStatus.COMPLETED, None),
+        ("ProcessPayment", {"card_token": "tok_visa", "amount": 1, "currency": "EUR"}, JobStatus.COMPLETED, None),
+        (
+            "ProcessPayment",
+            {"card_token": "tok_declined", "amount": 1, "currency": "EUR"},
+            JobStatus.FAILED,
+            "declined",
+        ),
+        ("ProcessPayment", {"card_token": "tok_busy", "amount": 1, "currency": "EUR"}, JobStatus.SCHEDULED, "busy"),
+    ],
+)
+def test_a_job_ends_as_its_handler_says(
+    run_to_end: Any, handler_name: str, payload: dict[str, Any], status: JobStatus, error: str | None
+) -> None:
+    job = run_to_end(handler_name, payload)
+    assert job.status is status
+    assert (error or "") in (job.last_error or "")

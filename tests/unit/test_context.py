@@ -1,0 +1,128 @@
+"""What a handler is told about its attempt, and what it is told while it works."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from jobs.core.context import JobContext
+from jobs.core.signals import Cancel, Discard, HandlerSignal, Retry, ShutdownRequested, Snooze
+
+ID = UUID("0193a5b0-0000-7000-8000-000000000001")
+
+
+@pytest.fixture
+def ctx() -> JobContext:
+    return make_context()
+
+
+def make_context(**fields) -> JobContext:
+    known = {
+        "job_id": ID,
+        "job_name": "report/eu",
+        "handler_name": "Report",
+        "run": 3,
+        "attempt": 2,
+        "scheduled_for": datetime(2026, 6, 1, tzinfo=UTC),
+        "metadata": {"team": "a"},
+    }
+    return JobContext(**known | fields)
+
+
+def test_every_attempt_of_a_run_has_the_same_idempotency_key(ctx):
+    assert ctx.idempotency_key == make_context(attempt=3).idempotency_key == f"{ID}/3"
+
+
+def test_every_other_run_has_another_idempotency_key(ctx):
+    other = UUID("0193a5b0-0000-7000-8000-000000000002")
+    keys = {ctx.idempotency_key, make_context(run=4).idempotency_key, make_context(job_id=other).idempotency_key}
+    assert len(keys) == 3
+
+
+def test_at_first_nothing_is_asked_of_the_handler(ctx):
+    assert (ctx.cancelled, ctx.shutting_down, ctx.lease_lost) == (False, False, False)
+    ctx.raise_if_cancelled()
+
+
+def test_a_cancelled_job_stops_as_cancelled(ctx):
+    ctx.signal_cancelled()
+    assert ctx.cancelled
+    with pytest.raises(Cancel):
+        ctx.raise_if_cancelled()
+
+
+def test_a_host_that_goes_down_stops_the_attempt_and_does_not_cancel_the_job(ctx):
+    ctx.signal_shutdown()
+    assert ctx.shutting_down
+    assert not ctx.cancelled
+    with pytest.raises(ShutdownRequested):
+        ctx.raise_if_cancelled()
+
+
+def test_an_attempt_whose_lease_is_gone_stops(ctx):
+    ctx.signal_lease_lost()
+    assert ctx.lease_lost
+    with pytest.raises(ShutdownRequested, match="no longer counts"):
+        ctx.raise_if_cancelled()
+
+
+def test_a_request_to_cancel_goes_before_the_hosts_end(ctx):
+    ctx.signal_shutdown()
+    ctx.signal_cancelled()
+    with pytest.raises(Cancel):
+        ctx.raise_if_cancelled()
+
+
+def test_an_attempt_that_no_longer_counts_cannot_cancel_the_job(ctx):
+    ctx.signal_cancelled()
+    ctx.signal_lease_lost()
+    with pytest.raises(ShutdownRequested):
+        ctx.raise_if_cancelled()
+
+
+def test_every_record_that_a_handler_logs_tells_its_run(ctx, caplog):
+    with caplog.at_level(logging.INFO, "jobs.handler"):
+        ctx.logger.info("sent %d", 3, extra={"to": "a@b.c", "run": "a field of the handler's own wins"})
+        ctx.logger.warning("and on")
+    first, second = caplog.records
+    assert first.getMessage() == "sent 3"
+    assert (first.job_id, first.job_name, first.handler_name) == (str(ID), "report/eu", "Report")
+    assert (first.attempt, first.to) == (2, "a@b.c")
+    assert (second.run, hasattr(second, "to")) == (3, False)
+
+
+def test_two_attempts_are_told_apart_and_their_loggers_do_not_mix(caplog):
+    one, other = make_context(attempt=1), make_context(attempt=2)
+    one_logger, other_logger = one.logger, other.logger
+    with caplog.at_level(logging.INFO, "jobs.handler"):
+        one_logger.info("one")
+        other_logger.info("other")
+    assert [record.attempt for record in caplog.records] == [1, 2]
+
+
+# --- signals
+
+
+@pytest.mark.parametrize("signal", [Retry, Snooze])
+@pytest.mark.parametrize("wait", [-1, float("inf"), float("nan"), 1e300])
+def test_a_wait_that_nobody_can_wait_for_is_refused(signal, wait):
+    with pytest.raises(ValueError, match="a wait is"):
+        signal(wait)
+
+
+def test_a_wait_may_be_seconds_or_a_timedelta():
+    assert Retry().after_seconds is None
+    assert Retry(after=0).after_seconds == 0
+    assert Retry(1.5).after_seconds == Retry(timedelta(seconds=1.5)).after_seconds == 1.5
+    assert Snooze(2).after_seconds == 2
+
+
+@pytest.mark.parametrize("signal", [Retry(), Snooze(1), Discard("no"), Cancel()])
+def test_a_signal_says_why_in_its_text(signal):
+    assert isinstance(signal, HandlerSignal)
+    assert str(signal) == signal.reason != ""
+
+
+def test_a_reason_is_kept_as_text():
+    assert Discard(ValueError("no such account")).reason == "no such account"
