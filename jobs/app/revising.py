@@ -53,7 +53,7 @@ def _retimed(job: Job, command: UpdateJob, clock: Clock, random: Random) -> dict
     try:
         timing = command.timing_of(job)
     except ValidationError as error:
-        raise InvalidInput(problems_of(error)) from None
+        raise InvalidInput(problems_of(error, command.changes)) from None
     first = first_run(timing, clock, random)
     columns: dict[str, Any] = {
         "schedule": timing.schedule,

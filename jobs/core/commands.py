@@ -122,15 +122,28 @@ def read_command(model: type[Command], value: object) -> Command:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InvalidInput(problems_of(error)) from None
+        raise InvalidInput(problems_of(error, value)) from None
 
 
-def problems_of(error: ValidationError, prefix: str = "") -> list[Problem]:
-    """Turn pydantic's faults into problems; ``prefix`` is where the checked value stands in the request."""
+def problems_of(error: ValidationError, value: object, prefix: str = "") -> list[Problem]:
+    """Turn pydantic's faults into problems; ``prefix`` is where ``value``, which was checked, stands in the request."""
     return [
-        Problem(prefix + "".join(f"/{_escaped(part)}" for part in fault["loc"]), fault["msg"])
+        Problem(prefix + _pointer(fault["loc"], value, absent=fault["type"] == "missing"), fault["msg"])
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
+
+
+def _pointer(location: tuple[int | str, ...], value: Any, *, absent: bool) -> str:
+    """Follow a fault's location into ``value``. It also names union members and "[key]", which are no places there."""
+    places = []
+    for part in location:
+        listed = isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+        if listed or (isinstance(value, dict) and part in value):
+            value = value[part]
+            places.append(part)
+    if absent:
+        places.append(location[-1])
+    return "".join(f"/{_escaped(part)}" for part in places)
 
 
 def _escaped(part: str | int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,7 +84,7 @@ class HandlerSpec:
         try:
             return self.arguments.model_validate_json(payload)
         except ValidationError as error:
-            raise InvalidInput(problems_of(error, "/payload")) from None
+            raise InvalidInput(problems_of(error, _parsed(payload), "/payload")) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +208,10 @@ def _handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handle
         timeout=options.timeout,
         origin=origin,
     )
+
+
+def _parsed(payload: str) -> Any:
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None

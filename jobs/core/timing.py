@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -25,6 +26,16 @@ from jobs.core.schedule import Dst, Schedule, parse_schedule
 MAX_DURATION = timedelta(days=366)
 
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _read_instant(value: object) -> object:
+    # pydantic alone would read a number, or a text such as "20261201", as seconds since 1970.
+    if isinstance(value, int | float) or (isinstance(value, str) and not _DATE.match(value)):
+        raise ValueError("not an instant; write date, time and offset: 2026-12-01T09:00:00+03:00")
+    return value
+
+
 def _to_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
@@ -42,7 +53,7 @@ def _bounded(duration: timedelta) -> timedelta:
     return duration
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_read_instant), AfterValidator(_to_utc)]
 """An RFC 3339 instant with its offset, kept and written in UTC with ``Z``."""
 
 Duration = Annotated[

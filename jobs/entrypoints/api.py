@@ -38,6 +38,7 @@ MAX_BATCH_BODY = 16 * MAX_BODY
 MAX_KEY = 200
 MAX_METADATA_FILTERS = 8
 _KEY = "idempotency-key"
+_LOST_PLUS = re.compile(r"(?<=\d) (?=\d\d:\d\d$)(?<=:.{2,20})")
 
 
 def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
@@ -167,6 +168,8 @@ def _query_of(params: Any) -> dict[str, Any]:
             query["metadata"][name.removeprefix("metadata.")] = _readings(value)
         elif name == "status":
             query["status"] = [word.strip() for word in value.split(",")]
+        elif name == "due_before":
+            query["due_before"] = _LOST_PLUS.sub("+", value)
         elif name in JobQuery.model_fields and name != "metadata":
             query[name] = value
         else:

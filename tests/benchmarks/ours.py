@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -39,7 +41,7 @@ class Ours:
         self._maintenance = Maintenance(url)
         upgrade(self._maintenance.engine, settings.database_schema)
         self._runtime = build_runtime(settings, registry)
-        self.versions = f"this engine on pg8000 {version('pg8000')}, SQLAlchemy {version('SQLAlchemy')}"
+        self.versions = f"revision {_revision()} on pg8000 {version('pg8000')}, SQLAlchemy {version('SQLAlchemy')}"
         self.configuration = (
             f"concurrency {settings.concurrency}, batch_size {settings.batch_size}, pool of "
             f"{settings.database_pool_size}, attempts history on (it always is)"
@@ -98,3 +100,13 @@ class Ours:
 
 def _command(n: int) -> EnqueueJob:
     return EnqueueJob(handler_name="Noop", job_name=f"job-{n}", payload={"n": n})
+
+
+def _revision() -> str:
+    """This checkout's commit, marked when files have changed since."""
+    command = ("git", "--no-optional-locks", "describe", "--always", "--dirty", "--exclude=*")
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()

@@ -12,9 +12,9 @@ from tests.benchmarks.rounds import Contender, Result
 
 def heading(contenders: Sequence[Contender], postgres: str, rounds: int) -> list[str]:
     order = f"{rounds} alternating rounds each" if len(contenders) > 1 else f"{rounds} rounds"
+    machine = f"Python {platform.python_version()}; {os.cpu_count()} cores; {order}"
     return [
-        f"PostgreSQL {postgres}, embedded, default settings; Python {platform.python_version()}; "
-        f"{os.cpu_count()} cores; {order}",
+        f"PostgreSQL {postgres}, embedded, default settings; {machine}",
         *(f"{contender.name}: {contender.versions}; {contender.configuration}" for contender in contenders),
     ]
 
