@@ -100,10 +100,11 @@ class Dispatcher:
     def execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         """Run one attempt to its end; gives what to record, None if the lease was lost on the way."""
         started_at = self._clock.now()
-        settled = settle(run, started_at, self._random)
-        if settled is None or settled.due_at > started_at:
-            return self._skipped(run, settled, started_at)
-        run = run._replace(scheduled_for=settled.scheduled_for)
+        if run.recurring:
+            settled = settle(run, started_at, self._random)
+            if settled is None or settled.due_at > started_at:
+                return self._skipped(run, settled, started_at)
+            run = run._replace(scheduled_for=settled.scheduled_for)
         result = self._executor.attempt(run, started_at)
         if not self._leases.let_go(run):
             return None

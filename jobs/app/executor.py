@@ -73,10 +73,14 @@ class Executor:
         return SUCCEEDED
 
     def _call(self, spec: HandlerSpec, arguments: BaseModel, context: JobContext, timeout: float | None) -> None:
+        given: dict[str, Any] = {spec.arguments_parameter: arguments}
+        if spec.context_parameter is not None:
+            given[spec.context_parameter] = context
+        if not spec.services and spec.constructor_services is None and not spec.is_async:
+            spec.target(**given)
+            return
         with self._injector.provide(spec) as (services, constructor_services):
-            given: dict[str, Any] = {spec.arguments_parameter: arguments, **services}
-            if spec.context_parameter is not None:
-                given[spec.context_parameter] = context
+            given |= services
             function = spec.target
             if spec.constructor_services is not None:
                 function = function(**constructor_services).handle

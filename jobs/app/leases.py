@@ -36,7 +36,8 @@ class _Held:
 class LeaseKeeper:
     """The leases that this process holds; lives as long as the process.
 
-    ``on_timeout`` is called, on the keeper's thread, with a run whose lease it has just taken away.
+    ``on_timeout`` is called with a run whose lease it has just taken away, on a thread of its own: it may have to wait
+    for the database, and the other leases must be extended meanwhile.
     """
 
     def __init__(self, runs: RunStore, lease: timedelta, on_timeout: Callable[[ClaimedRun], None]) -> None:
@@ -48,6 +49,7 @@ class LeaseKeeper:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        self._reporting: list[threading.Thread] = []
         self._closed = False
 
     def hold(self, runs: Iterable[ClaimedRun]) -> None:
@@ -90,11 +92,14 @@ class LeaseKeeper:
                     held.context.signal_shutdown()
 
     def close(self) -> None:
-        """Stop the thread; leases that are still held run out by themselves."""
+        """Stop the threads; leases that are still held run out by themselves."""
         self._closed = True
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
+        until = time.monotonic() + 5
+        for thread in self._reporting:
+            thread.join(timeout=max(until - time.monotonic(), 0))
 
     def _keep(self) -> None:
         beat_at = time.monotonic() + self._interval
@@ -120,7 +125,17 @@ class LeaseKeeper:
         for held in late:
             if held.context is not None:
                 held.context.signal_lease_lost()
-            self._on_timeout(held.run)
+            self._reporting = [thread for thread in self._reporting if thread.is_alive()]
+            self._reporting.append(
+                threading.Thread(target=self._report, args=[held.run], name="jobs-timeout", daemon=True)
+            )
+            self._reporting[-1].start()
+
+    def _report(self, run: ClaimedRun) -> None:
+        try:
+            self._on_timeout(run)
+        except Exception:
+            _logger.exception("the time-out of job %s could not be reported; it will be taken up again", run.job_id)
 
     def beat(self) -> None:
         """Extend every lease once. While the database is away the leases stand until they expire there."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.app.worker import Worker
+    from jobs.core.identifiers import AlarmName
     from jobs.core.ports import Housekeeping
 
 _logger = logging.getLogger("jobs.reconciler")
@@ -54,6 +55,7 @@ class Reconciler:
         self._alarms = alarms
         self._worker = worker
         self._limits = limits
+        self._rung_again: frozenset[AlarmName] = frozenset()
 
     def run(self) -> Report:
         """Do every step once, within the budget, and report. Never raises for a step that fails."""
@@ -95,11 +97,13 @@ class Reconciler:
                 return
 
     def _sweep(self, report: Report, until: float) -> None:
-        """Ring again for what should have rung; where the scheduler is away, run it here."""
+        """Ring again for what should have rung; where the scheduler is away, or was told so before in vain, run it."""
         overdue = self._housekeeping.overdue(self._limits.page, self._limits.overdue_grace)
+        names = frozenset(alarm.name for alarm in overdue)
+        in_vain, self._rung_again = self._rung_again & names, names
         if not overdue:
             return
-        if self._alarms.set(overdue) == len(overdue):
+        if self._alarms.set(overdue) == len(overdue) and not in_vain:
             report.swept += len(overdue)
             return
         report.swept += self._worker.drain(max(until - time.monotonic(), 1.0)).executed

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.app.drafting import draft_job, job_from
@@ -14,7 +13,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Alarm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from random import Random
     from uuid import UUID
 
@@ -34,18 +33,34 @@ class Caller:
     trace_parent: str | None = None
 
 
-@dataclass(frozen=True)
 class Enqueued:
     """The job that stands for a request; ``created`` is False where an active one of that name was given instead."""
 
-    id: UUID
-    created: bool
-    read: Callable[[], Job] = field(repr=False)
+    __slots__ = ("_job", "_origin", "created", "id")
 
-    @cached_property
+    def __init__(self, job_id: UUID, job: Job | None, origin: tuple[EnqueueJob, NewJob, Inserted] | None) -> None:
+        self.id = job_id
+        self.created = origin is not None
+        self._job = job
+        self._origin = origin
+
+    @classmethod
+    def new(cls, command: EnqueueJob, draft: NewJob, row: Inserted) -> Enqueued:
+        """Stand for a job that was inserted."""
+        return cls(row.id, None, (command, draft, row))
+
+    @classmethod
+    def existing(cls, job: Job) -> Enqueued:
+        """Stand for a job that was there already."""
+        return cls(job.id, job, None)
+
+    @property
     def job(self) -> Job:
         """The job as it was when it was enqueued. Put together when first asked for: a batch may never ask."""
-        return self.read()
+        if self._job is None:
+            assert self._origin is not None  # noqa: S101  one of the two is always there
+            self._job = job_from(*self._origin)
+        return self._job
 
 
 NOBODY = Caller()
@@ -70,37 +85,42 @@ class JobService:
         commits, and is armed by the next reconciliation. Raises ``InvalidInput``, ``JobNameTaken``, ``JobIdTaken``.
         """
         draft = self._draft(command, caller)
-        [inserted] = self._store.insert([draft], connection=connection)
+        inserted = self._store.insert(draft, connection=connection)
         if inserted is None:
             return self._settle_conflict(command, draft, connection, caller)
         if connection is None:
             self._alarms.set([Alarm(AlarmName(inserted.id, 1), inserted.due_at)])
-        return _created(command, draft, inserted)
+        return Enqueued.new(command, draft, inserted)
 
     def enqueue_many(
         self, commands: Sequence[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
     ) -> list[Enqueued | JobsError]:
         """Insert many jobs in one statement, each on its own merit: what is wrong with one does not stop the others."""
+        self._clock.now()  # set before a connection is held, since drafting may ask for it
         results: list[Enqueued | JobsError | None] = [None] * len(commands)
         drafts: list[tuple[int, NewJob]] = []
-        for place, command in enumerate(commands):
-            try:
-                drafts.append((place, self._draft(command, caller)))
-            except JobsError as error:
-                results[place] = error
-        inserted = self._store.insert([draft for _, draft in drafts], connection=connection) if drafts else []
-        alarms = []
+
+        def drafting() -> Iterator[NewJob]:
+            for place, command in enumerate(commands):
+                try:
+                    draft = self._draft(command, caller)
+                except JobsError as error:
+                    results[place] = error
+                else:
+                    drafts.append((place, draft))
+                    yield draft
+
+        inserted = self._store.insert_many(drafting(), connection=connection)
         for (place, draft), row in zip(drafts, inserted, strict=True):
             if row is not None:
-                results[place] = _created(commands[place], draft, row)
-                alarms.append(Alarm(AlarmName(row.id, 1), row.due_at))
+                results[place] = Enqueued.new(commands[place], draft, row)
                 continue
             try:
                 results[place] = self._settle_conflict(commands[place], draft, connection, caller)
             except JobsError as error:
                 results[place] = error
-        if connection is None:
-            self._alarms.set(alarms)
+        if connection is None and self._alarms.needed:
+            self._alarms.set([Alarm(AlarmName(row.id, 1), row.due_at) for row in inserted if row is not None])
         return [result for result in results if result is not None]
 
     def enqueue_once(
@@ -186,18 +206,18 @@ class JobService:
                 raise JobIdTaken(command.id)
             holder = self._store.active_holder(command.job_name, connection=connection)
             if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
-                return _existing(holder)
+                return Enqueued.existing(holder)
             if holder is not None and command.on_conflict is OnConflict.REPLACE:
                 if holder.status.value == "Running":
                     raise JobNameTaken(command.job_name, holder.id)
                 self._revise(holder.id, cancel, caller, None, connection=connection)
             elif holder is not None:
                 raise JobNameTaken(command.job_name, holder.id)
-            [inserted] = self._store.insert([draft], connection=connection)
+            inserted = self._store.insert(draft, connection=connection)
             if inserted is not None:
                 if connection is None:
                     self._alarms.set([Alarm(AlarmName(inserted.id, 1), inserted.due_at)])
-                return _created(command, draft, inserted)
+                return Enqueued.new(command, draft, inserted)
         raise Conflict(f"job_name {command.job_name!r} changes hands faster than this call can follow; try again")
 
     def _revise(
@@ -226,14 +246,6 @@ class JobService:
                     self._alarms.set(_alarms_of(changed))
                 return changed
         raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
-
-
-def _existing(job: Job) -> Enqueued:
-    return Enqueued(job.id, created=False, read=lambda: job)
-
-
-def _created(command: EnqueueJob, draft: NewJob, row: Inserted) -> Enqueued:
-    return Enqueued(row.id, created=True, read=lambda: job_from(command, draft, row))
 
 
 def _alarms_of(job: Job) -> list[Alarm]:

@@ -10,19 +10,21 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from jobs.core.errors import StoreUnavailable
+from jobs.core.job import RecordedOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobs.app.dispatcher import Dispatcher
-    from jobs.core.job import ClaimedRun, RecordedOutcome
+    from jobs.core.job import ClaimedRun
 
 _logger = logging.getLogger("jobs.worker")
 _AHEAD_SECONDS = 0.25
 _POLL_SECONDS = 0.25
-_LINGER_SECONDS = 0.005
+_LINGER_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +45,29 @@ class Drained:
 
 
 class Worker:
-    """A bounded set of threads that run handlers; lives as long as the process. Threads start when they are needed."""
+    """A bounded set of threads that run handlers; lives as long as the process. Threads start when they are needed.
+
+    Claiming, running and recording go on side by side: the calling thread claims, some threads run handlers, and one
+    records what they finished, several outcomes a statement.
+    """
 
     def __init__(self, dispatcher: Dispatcher, limits: WorkerLimits) -> None:
         self._dispatcher = dispatcher
         self._limits = limits
         self._waiting: SimpleQueue[ClaimedRun | None] = SimpleQueue()
-        self._finished: SimpleQueue[RecordedOutcome | None] = SimpleQueue()
+        self._finished: SimpleQueue[RecordedOutcome | ClaimedRun | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._recorder: threading.Thread | None = None
         self._draining = threading.Lock()
-        self._counting = threading.Lock()
-        self._in_hand = 0
+        self._recorded = threading.Event()
+        self._claimed = 0
+        self._done = 0
         self._per_second = 0.0
         self._stopping = False
+
+    @property
+    def _in_hand(self) -> int:
+        return self._claimed - self._done
 
     def drain(self, budget_seconds: float) -> Drained:
         """Run due jobs until there are none and nothing runs, or the budget is spent.
@@ -67,90 +79,86 @@ class Worker:
         if not self._draining.acquire(blocking=False):
             return Drained(0, 0.0, self._in_hand)
         try:
-            executed = self._drain(began + budget_seconds)
+            executed = self._drain(began, began + budget_seconds)
         finally:
             self._draining.release()
         return Drained(executed, time.monotonic() - began, self._in_hand)
 
-    def _drain(self, until: float) -> int:
-        executed = 0
+    def _drain(self, began: float, until: float) -> int:
+        done_before = self._done
         look_again_at = 0.0
-        began = time.monotonic()
         while not self._stopping and (now := time.monotonic()) < until:
+            self._per_second = (self._done - done_before) / max(now - began, 0.001)
             ahead, in_hand = self._ahead(), self._in_hand
-            room = ahead - in_hand
-            # A free thread is filled at once; what is claimed ahead of the threads, half of it at a time.
-            if now >= look_again_at and (in_hand < self._limits.concurrency or room > ahead // 2):
-                claimed = self._claim(min(room, self._limits.batch))
-                look_again_at = 0.0 if claimed else now + _POLL_SECONDS
-            if self._in_hand == 0:
-                if look_again_at:
-                    break
-                continue
-            executed += self._collect(wait_seconds=_POLL_SECONDS / 5)
-            self._per_second = executed / max(time.monotonic() - began, 0.001)
-        return executed
+            room = min(ahead - in_hand, self._limits.batch)
+            # A free thread is filled at once; what is claimed ahead of the threads, a batch or half of it at a time.
+            if now >= look_again_at and (
+                in_hand < self._limits.concurrency or room >= min(self._limits.batch, ahead // 2)
+            ):
+                if self._claim(room):
+                    look_again_at = 0.0
+                    continue
+                look_again_at = now + _POLL_SECONDS
+            if self._in_hand == 0 and look_again_at:
+                break
+            self._recorded.wait(_POLL_SECONDS / 5)
+            self._recorded.clear()
+        return self._done - done_before
 
     def _ahead(self) -> int:
         """How many runs to hold: one a thread, and what these will finish in the next quarter of a second.
 
         So slow handlers leave due jobs to other instances, and fast ones are never short of work.
         """
-        return self._limits.concurrency + min(int(self._per_second * _AHEAD_SECONDS), 2 * self._limits.batch)
+        return self._limits.concurrency + min(int(self._per_second * _AHEAD_SECONDS), 3 * self._limits.batch)
 
     def _claim(self, limit: int) -> int:
         runs = self._dispatcher.claim_due(limit)
-        with self._counting:
-            self._in_hand += len(runs)
+        self._claimed += len(runs)
         for run in runs:
             self._waiting.put(run)
+        if runs and self._recorder is None:
+            self._recorder = self._thread("jobs-recorder", self._record)
         for _ in range(min(self._in_hand, self._limits.concurrency) - len(self._threads)):
-            thread = threading.Thread(target=self._work, name=f"jobs-worker-{len(self._threads) + 1}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(self._thread(f"jobs-worker-{len(self._threads) + 1}", self._work))
         return len(runs)
 
+    def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        return thread
+
     def _work(self) -> None:
-        while (run := self._waiting.get()) is not None:
-            outcome = None
+        execute, waiting, finished = self._dispatcher.execute, self._waiting, self._finished
+        while (run := waiting.get()) is not None:
             try:
-                outcome = self._dispatcher.execute(run)
+                finished.put(execute(run) or run)
             except Exception:
+                finished.put(run)
                 _logger.exception(
                     "job %s could not be executed; it is taken up again when its lease expires", run.job_id
                 )
-            self._finished.put(outcome)
-            if not self._draining.locked():
-                self._collect_left_over()
 
-    def _collect(self, wait_seconds: float) -> int:
-        """Record what has finished, several at once; wait a little for the first, and in bulk for a good batch."""
-        try:
-            finished = [self._finished.get(timeout=wait_seconds)]
-        except Empty:
-            return 0
-        if self._in_hand > self._limits.concurrency:
-            enough = min(self._in_hand, self._limits.batch) - 1
-            patience = time.monotonic() + _LINGER_SECONDS
-            while self._finished.qsize() < enough and time.monotonic() < patience:
-                time.sleep(_LINGER_SECONDS / 5)
-        while len(finished) < self._limits.batch and not self._finished.empty():
-            finished.append(self._finished.get())
-        outcomes = [outcome for outcome in finished if outcome is not None]
-        try:
-            if outcomes:
-                self._dispatcher.record(outcomes)
-        finally:
-            with self._counting:
-                self._in_hand -= len(finished)
-        return len(finished)
-
-    def _collect_left_over(self) -> None:
-        """Record an outcome that came after its tick had ended."""
-        try:
-            self._collect(wait_seconds=0.001)
-        except StoreUnavailable as error:
-            _logger.warning("an outcome could not be recorded: %s", error)
+    def _record(self) -> None:
+        """Record what has finished, as much at once as is there; while one statement is under way more is finished."""
+        while (first := self._finished.get()) is not None:
+            finished = [first]
+            if self._in_hand > self._limits.concurrency:
+                time.sleep(_LINGER_SECONDS)
+            while len(finished) < self._limits.batch and not self._finished.empty():
+                each = self._finished.get()
+                if each is None:
+                    self._finished.put(None)
+                    break
+                finished.append(each)
+            outcomes = [each for each in finished if isinstance(each, RecordedOutcome)]
+            try:
+                if outcomes:
+                    self._dispatcher.record(outcomes)
+            except Exception:
+                _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
+            self._done += len(finished)
+            self._recorded.set()
 
     def stop(self, grace_seconds: float) -> None:
         """Begin nothing more, give back what has not begun, and wait for the rest up to ``grace_seconds``."""
@@ -163,9 +171,8 @@ class Worker:
         for _ in self._threads:
             self._waiting.put(None)
         if unbegun:
-            with self._counting:
-                self._in_hand -= len(unbegun)
             self._dispatcher.give_back(unbegun, "the host went down before the handler began")
         self._dispatcher.stop(grace_seconds)
-        while not self._finished.empty():
-            self._collect(wait_seconds=0.001)
+        self._finished.put(None)
+        if self._recorder is not None:
+            self._recorder.join(timeout=max(grace_seconds, 5.0))

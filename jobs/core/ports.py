@@ -119,8 +119,11 @@ class JobStore(Protocol):
     ``connection`` is the caller's own SQLAlchemy connection or session: the call joins its transaction.
     """
 
-    def insert(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
-        """Insert rows in one statement, each on its own merit: None where an active name or an id is taken."""
+    def insert(self, job: NewJob, *, connection: object | None = None) -> Inserted | None:
+        """Insert one row in one statement; None where an active job holds its name, or a job its id."""
+
+    def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
+        """Insert rows, many a statement, each on its own merit. ``jobs`` may be lazy; it is read once."""
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Read one job."""

@@ -83,6 +83,10 @@ def decide(
 
     ``rescheduled``: the schedule was changed while the run was under way, so the next run is the new schedule's first.
     """
+    if result.outcome is AttemptOutcome.SUCCEEDED and not run.recurring:
+        return RecordedOutcome(
+            run, result, JobStatus.COMPLETED, started_at, finished_at, attempt=run.attempt, tally=Tally.RESET
+        )
 
     def written(status: JobStatus, occurrence: Occurrence | None = None, **fields: object) -> RecordedOutcome:
         times = {} if occurrence is None else {"due_at": occurrence.due_at, "scheduled_for": occurrence.scheduled_for}

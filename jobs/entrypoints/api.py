@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
@@ -38,7 +39,7 @@ MAX_BATCH_BODY = 16 * MAX_BODY
 MAX_KEY = 200
 MAX_METADATA_FILTERS = 8
 _KEY = "idempotency-key"
-_LOST_PLUS = re.compile(r"(?<=\d) (?=\d\d:\d\d$)(?<=:.{2,20})")
+_LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)$")  # a query string reads + as a space
 
 
 def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
@@ -169,7 +170,7 @@ def _query_of(params: Any) -> dict[str, Any]:
         elif name == "status":
             query["status"] = [word.strip() for word in value.split(",")]
         elif name == "due_before":
-            query["due_before"] = _LOST_PLUS.sub("+", value)
+            query["due_before"] = _LOST_PLUS.sub(r"\1+\2", value)
         elif name in JobQuery.model_fields and name != "metadata":
             query[name] = value
         else:

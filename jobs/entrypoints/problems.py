@@ -136,10 +136,8 @@ def in_plain_words(error: InvalidInput, fields: Mapping[str, Sequence[str]] | No
 
 
 def _in_plain_words(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Problem:
-    pointer, detail = problem.pointer, problem.detail.removeprefix("Value error, ")
-    if pointer.endswith("/[key]"):  # pydantic's way to point at the name of a member
-        pointer, detail = pointer.removesuffix("/[key]"), f"the name of this member: {detail}"
-    parent, _, name = pointer.rpartition("/")
+    parent, _, name = problem.pointer.rpartition("/")
+    detail = problem.detail.removeprefix("Value error, ")
     if detail == "Field required":
         detail = f"the field {name!r} is missing; it is required"
     elif detail == "Extra inputs are not permitted":
@@ -147,7 +145,7 @@ def _in_plain_words(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Pr
         detail = f"there is no field {name!r}{known}"
     else:
         detail = next((ours for theirs, ours in _OUR_WORDS.items() if detail.startswith(theirs)), detail)
-    return Problem(pointer, detail)
+    return Problem(problem.pointer, detail)
 
 
 _OBJECT = 'send a JSON object here: {"…": …}'
@@ -164,11 +162,17 @@ _OUR_WORDS = {
 
 
 @functools.lru_cache(maxsize=256)
-def fields_of(model: type[BaseModel], pointer: str = "") -> dict[str, tuple[str, ...]]:
-    """Give the names of the fields of ``model``, which stands at ``pointer``, and of the models within it."""
+def fields_of(
+    model: type[BaseModel], pointer: str = "", within: tuple[type[BaseModel], ...] = ()
+) -> dict[str, tuple[str, ...]]:
+    """Give the names of the fields of ``model``, which stands at ``pointer``, and of the models within it.
+
+    A model within itself (``within`` is the way down to it) is not followed again.
+    """
     found = {pointer: tuple(field.alias or name for name, field in model.model_fields.items())}
+    path = (*within, model)
     for name, field in model.model_fields.items():
         for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and pointer.count("/") < _MAX_NESTING:
-                found |= fields_of(kind, f"{pointer}/{field.alias or name}")
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in path and len(path) < _MAX_NESTING:
+                found |= fields_of(kind, f"{pointer}/{field.alias or name}", path)
     return found

@@ -22,10 +22,12 @@ Install what the tests need with `pip install -r requirements-dev.txt`, or measu
 
 def main() -> int:
     options = _options()
-    make_peer = None
+    make_peer: Callable[[str], Contender] | None = None
     if not options.ours_only:
         try:
-            from tests.benchmarks.peer import Peer as make_peer  # noqa: N813  it is called to make one
+            from tests.benchmarks.peer import Peer
+
+            make_peer = Peer
         except ModuleNotFoundError as error:
             print(_NO_PEER.format(error=error), file=sys.stderr)
             return 2
@@ -61,10 +63,12 @@ def _run(
         for discipline in chosen:
             tell(f"warming up {contender.name}: {discipline.name}")
             time_once(contender, discipline, options.jobs // 10, server.checkpoint)
-    tried = []
-    if "drain" in {one.group for one in chosen}:
-        for contender in contenders[1:]:
-            tried = _choose(contender, options.jobs, server, tell)
+    tried: list[str] = []
+    for contender in contenders if DISCIPLINES[0] in chosen else []:
+        tell(f"looking for the best setup of {contender.name}")
+        tried += contender.tune(options.jobs, _drain_once(contender, options.jobs, server))
+    for line in tried:
+        tell(line)
     results = [
         measure(contenders, one, max(1, int(options.jobs * one.share)), options.rounds, server.checkpoint, tell)
         for one in chosen
@@ -73,14 +77,8 @@ def _run(
     return [*about, *tried, load, "", *table(results, contenders)]
 
 
-def _choose(peer: Contender, jobs: int, server: Server, tell: Callable[[str], None]) -> list[str]:
-    """Look for the setup in which the peer drains fastest; gives what was tried."""
-    tried = []
-    tell("looking for the setup in which pgqueuer drains fastest")
-    peer.choose(jobs, lambda: time_once(peer, DISCIPLINES[0], jobs, server.checkpoint), tried.append)
-    for line in tried:
-        tell(line)
-    return tried
+def _drain_once(contender: Contender, jobs: int, server: Server) -> Callable[[], float]:
+    return lambda: time_once(contender, DISCIPLINES[0], jobs, server.checkpoint)
 
 
 def _options() -> argparse.Namespace:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,6 +47,10 @@ class Ours:
             f"concurrency {settings.concurrency}, batch_size {settings.batch_size}, pool of "
             f"{settings.database_pool_size}, attempts history on (it always is)"
         )
+
+    def tune(self, jobs: int, drain_once: Callable[[], float]) -> list[str]:
+        """Nothing is searched for: it runs as it is installed."""
+        return []
 
     def empty(self) -> None:
         self._maintenance.empty(*_TABLES)

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
+from statistics import median
 from typing import Any
 
 import asyncpg
@@ -45,8 +46,15 @@ class Setup:
         return f"{self.managers} x {'pool' if self.pool else 'connection'}, batch_size {self.batch}"
 
 
-_TRIES = 3
-SETUPS = (Setup(500), Setup(1000), Setup(2000), Setup(5000), Setup(500, managers=2), Setup(2000, pool=True))
+_TRIES = 5
+SETUPS = (
+    Setup(500),
+    Setup(1000),
+    Setup(2000),
+    Setup(500, managers=2),
+    Setup(2000, pool=True),
+    Setup(1000, managers=2, pool=True),
+)
 
 
 @dataclass
@@ -86,15 +94,14 @@ class Peer:
     def configuration(self) -> str:
         return f"{self._setup}, `pgq autovac` applied, durable tables, its log as by default"
 
-    def choose(self, jobs: int, drain_with: Callable[[], float], tell: Callable[[str], None]) -> None:
-        """Drain several times with every setup, and keep the one with the fastest drain of all."""
-        best: dict[Setup, float] = {}
-        for setup in SETUPS * _TRIES:
-            self._setup = setup
-            best[setup] = min(best.get(setup, float("inf")), drain_with())
-        for setup, seconds in best.items():
-            tell(f"pgqueuer tried with {setup}: at best {jobs / seconds:,.0f} jobs/s")
-        self._setup = min(best, key=lambda setup: best[setup])
+    def tune(self, jobs: int, drain_once: Callable[[], float]) -> list[str]:
+        """Drain several times with every setup, in turn, and keep the one with the fastest median, as in the table."""
+        seconds: dict[Setup, list[float]] = {setup: [] for setup in SETUPS}
+        for self._setup in SETUPS * _TRIES:
+            seconds[self._setup].append(drain_once())
+        medians = {setup: median(times) for setup, times in seconds.items()}
+        self._setup = min(medians, key=lambda setup: medians[setup])
+        return [f"pgqueuer with {setup}: {jobs / found:,.0f} jobs/s" for setup, found in medians.items()]
 
     def empty(self) -> None:
         self._maintenance.empty(*_TABLES)

@@ -245,7 +245,15 @@ class TestEasyAuth:
 
     @pytest.mark.parametrize(
         "header",
-        ["%%%", "bm90IGpzb24=", "W10=", "e30=", "eyJjbGFpbXMiOiBbMV19", "\u00e9".encode(), base64.b64encode(b"[" * 3000)],
+        [
+            "%%%",
+            "bm90IGpzb24=",
+            "W10=",
+            "e30=",
+            "eyJjbGFpbXMiOiBbMV19",
+            "\u00e9".encode(),
+            base64.b64encode(b"[" * 3000),
+        ],
     )
     def test_a_principal_that_cannot_be_read_is_none(self, guarded, header):
         answer = guarded.call("GET", "/api/jobs", headers={"x-ms-client-principal": header})

@@ -244,7 +244,14 @@ class TestRetry:
         assert api.get(first) == first
 
 
-COMMANDS = [("PATCH", ""), ("DELETE", ""), ("POST", "/run"), ("POST", "/pause"), ("POST", "/resume"), ("POST", "/retry")]
+COMMANDS = [
+    ("PATCH", ""),
+    ("DELETE", ""),
+    ("POST", "/run"),
+    ("POST", "/pause"),
+    ("POST", "/resume"),
+    ("POST", "/retry"),
+]
 each_command = pytest.mark.parametrize(("method", "path"), COMMANDS)
 
 

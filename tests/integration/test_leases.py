@@ -222,7 +222,7 @@ def test_a_late_attempt_does_not_touch_the_next_one_of_the_same_worker(make_runt
 def test_an_attempt_whose_lease_ran_out_still_counts_while_nobody_has_taken_it_back(make_runtime, registry):
     zombie = Zombie(make_runtime, registry)
     zombie.begin()
-    until(lambda: (found := zombie.runtime.service.get(zombie.job_id)).lease_expires_at < zombie.runtime.clock.now())
+    until(lambda: zombie.runtime.service.get(zombie.job_id).lease_expires_at < zombie.runtime.clock.now())
     zombie.end()
     assert outcomes(zombie.runtime, zombie.job_id) == ["Succeeded"]
 
@@ -341,7 +341,7 @@ def test_runs_past_their_deadline_are_all_fenced_at_once_and_reported_once():
 
     class Run:
         def __init__(self, number: int) -> None:
-            self.token = number
+            self.token = self.job_id = number
 
     def report(run: Run) -> None:
         reported.append(run.token)

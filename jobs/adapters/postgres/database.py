@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import sqlalchemy as sa
 
@@ -23,8 +24,9 @@ from jobs.adapters.postgres.wire import Statement, UnsendableText, exchange, to_
 from jobs.core.errors import InvalidInput, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from pg8000.exceptions import DatabaseError as DriverError
     from sqlalchemy.engine import Engine
 
     from jobs.adapters.postgres.engine import DatabaseOptions
@@ -40,6 +42,7 @@ class Database:
 
     def __init__(self, options: DatabaseOptions) -> None:
         self.engine: Engine = make_engine(options)
+        self._prepared = not options.pgbouncer
 
     def run(self, statement: Statement, values: Mapping[str, Any], connection: object | None = None) -> Rows:
         """Run one statement in its own transaction, or in that of ``connection``, and give its rows.
@@ -50,32 +53,57 @@ class Database:
         try:
             if connection is not None:
                 return _run_within(connection, statement, values)
-            message = statement.message(values)
+            message = self._message(statement, values)
         except UnsendableText as error:
             raise InvalidInput.at("", str(error)) from None
         for attempt in range(1, _TRIES + 1):
-            try:
-                return self._exchange(message)
-            except StoreUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001  each is classified, and raised again unless it is to be retried
-                if fault_of(error) is not Fault.RETRY or attempt == _TRIES:
-                    raise_as_ours(error)
-                _logger.info("statement rolled back by the server, trying again: %s", in_words(error))
-                time.sleep(0.01 * 2**attempt)
+            [answer] = self._exchange(statement, [message])
+            if not isinstance(answer, Exception):
+                return answer
+            if fault_of(answer) is not Fault.RETRY or attempt == _TRIES:
+                raise_as_ours(answer)
+            _logger.info("statement rolled back by the server, trying again: %s", in_words(answer))
+            time.sleep(0.01 * 2**attempt)
         raise AssertionError
 
-    def _exchange(self, message: bytes) -> Rows:
+    def run_all(self, statement: Statement, batches: Iterable[Mapping[str, Any]]) -> list[Rows]:
+        """Run one statement for each of ``batches``, each in its own transaction, sending without waiting for answers.
+
+        While the server works on a batch the next one is made, so ``batches`` may be lazy; the first is made before a
+        connection is taken. Raises as ``run`` does; then some batches may have been written.
+        """
+        messages = (self._message(statement, values) for values in batches)
+        first = next(messages, None)
+        if first is None:
+            return []
+        answers = self._exchange(statement, chain([first], messages))
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise_as_ours(answer)
+        return cast("list[Rows]", answers)
+
+    def _message(self, statement: Statement, values: Mapping[str, Any]) -> bytes:
+        return statement.execute(statement.name if self._prepared else b"", values)
+
+    def _exchange(self, statement: Statement, messages: Iterable[bytes]) -> list[Rows | DriverError]:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
             raise StoreUnavailable(f"the database cannot be reached: {in_words(error)}") from error
         try:
-            return exchange(pooled.driver_connection, message)
+            answers = exchange(pooled.driver_connection, statement, messages, prepared=self._prepared)
+            doomed = next((a for a in answers if isinstance(a, Exception) and closes_connection(a)), None)
         except BaseException as error:
-            if closes_connection(error):
-                pooled.invalidate(error)
+            pooled.invalidate(error)
+            if isinstance(error, UnsendableText):
+                raise InvalidInput.at("", str(error)) from None
+            if isinstance(error, Exception):
+                raise_as_ours(error)
             raise
+        else:
+            if doomed is not None:
+                pooled.invalidate(doomed)
+            return answers
         finally:
             pooled.close()
 

@@ -39,10 +39,12 @@ class OutcomeUnknown(StoreUnavailable):
     """The connection broke before the answer came: the write may or may not have happened."""
 
 
-_RETRY = frozenset({"40001", "40P01", "55P03"})
+# A prepared statement that a migration has outdated (0A000) or that a pooler has lost (26000) is parsed anew elsewhere.
+_OUTDATED = frozenset({"0A000", "26000"})
+_RETRY = frozenset({"40001", "40P01", "55P03"}) | _OUTDATED
 _AWAY = frozenset({"57014", "25006", "25P02", "25P03", "57P01", "57P02", "57P03", "57P05", "42501", "28P01", "3D000"})
 _AWAY_CLASSES = frozenset({"08", "53", "58"})
-_CLOSING = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006"})
+_CLOSING = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006"}) | _OUTDATED
 
 
 def sqlstate(error: BaseException) -> str | None:

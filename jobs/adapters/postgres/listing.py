@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
+from contextlib import suppress
 from datetime import datetime
-from itertools import product
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from jobs.adapters.postgres.statements import JOB_COLUMNS, quoted
 from jobs.adapters.postgres.wire import Statement
 from jobs.core.errors import InvalidInput
 from jobs.core.ports import Page
+from jobs.core.strict_json import write_json
 
 if TYPE_CHECKING:
     from jobs.adapters.postgres.database import Database
@@ -62,13 +62,20 @@ def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
 
 
 def _metadata_condition(query: JobQuery, values: dict[str, Any]) -> str:
-    """Ask for any of the readings of each value: ``OrderId=1`` in a URL may be the number or the text."""
-    readings = product(*([(key, value) for value in options] for key, options in query.metadata.items()))
-    parts = []
-    for number, reading in enumerate(readings):
-        values[f"metadata_{number}"] = json.dumps(dict(reading), ensure_ascii=False)
-        parts.append(f"j.metadata @> cast(:metadata_{number} as jsonb)")
-    return "(j.metadata <> '{}'::jsonb and (" + " or ".join(parts) + "))"
+    """Ask for any reading of each value: ``OrderId=1`` in a URL may be the number or the text.
+
+    A reading that no row can hold, such as NaN, is left out.
+    """
+    wanted = ["j.metadata <> '{}'::jsonb"]
+    for key, readings in query.metadata.items():
+        parts = []
+        for reading in readings:
+            name = f"metadata_{len(values)}"
+            with suppress(InvalidInput):
+                values[name] = write_json({key: reading})
+                parts.append(f"j.metadata @> cast(:{name} as jsonb)")
+        wanted.append("(" + (" or ".join(parts) or "false") + ")")
+    return "(" + " and ".join(wanted) + ")"
 
 
 def _cursor_of(job: Job) -> str:

@@ -77,7 +77,7 @@ _RECORD = """
 with o as materialized (
   select * from json_to_recordset(cast(:outcomes as json)) as r(
     id uuid, token uuid, generation bigint, status text, due_at timestamptz, next_for timestamptz, next_attempt integer,
-    tally text, run_ended boolean, last_error text, run bigint, attempt integer, scheduled_for timestamptz,
+    tally text, run_ended boolean, last_error text, attempt integer, scheduled_for timestamptz,
     started_at timestamptz, finished_at timestamptz, outcome text, error text, trace_id text)
 ), written as (
   update {schema}.jobs j set
@@ -95,13 +95,13 @@ with o as materialized (
     revision = j.revision + 1, updated_at = now()
   from o
   where j.id = o.id and j.lease_token = o.token and j.generation = o.generation and j.status = 'Running'
-  returning o.token, j.status, j.generation, j.next_run_at, j.worker
+  returning o.token, j.status, j.generation, j.next_run_at, j.worker, j.run_count, j.scheduled_for
 ), kept as (
   insert into {schema}.job_attempts (
     job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id)
-  select o.id, o.token, o.run, o.attempt, o.scheduled_for, o.started_at, o.finished_at, o.outcome, o.error,
-    written.worker, o.trace_id
-  from o join written using (token)
+  select o.id, o.token, w.run_count + (not o.run_ended)::int, o.attempt, coalesce(o.scheduled_for, w.scheduled_for),
+    o.started_at, o.finished_at, o.outcome, o.error, w.worker, o.trace_id
+  from o join written w using (token)
 )
 select token, status, generation, next_run_at from written
 """

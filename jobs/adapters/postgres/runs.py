@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jobs.adapters.postgres.faults import OutcomeUnknown
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
+_BOOLEAN = {True: "true", False: "false"}
 
 
 class PostgresRunStore:
@@ -38,7 +40,7 @@ class PostgresRunStore:
         """Claim up to ``limit`` due jobs, the longest due first."""
         rows = self._run(self._statements.claim_due, {"limit": limit, "worker": worker, "lease": lease})
         runs = [run_of(row) for row in rows]
-        runs.sort(key=lambda run: (run.scheduled_for, run.job_id))
+        runs.sort(key=attrgetter("due_at"))
         return runs
 
     def reread(self, run: ClaimedRun) -> ClaimedRun | None:
@@ -59,7 +61,7 @@ class PostgresRunStore:
 
     def record(self, outcomes: Sequence[RecordedOutcome]) -> list[Recorded]:
         """Write outcomes in one statement. After a lost answer the history tells which of them were written."""
-        values = {"outcomes": _ENCODER.encode([_outcome_row(outcome) for outcome in outcomes])}
+        values = {"outcomes": "[" + ",".join([_outcome_text(outcome) for outcome in outcomes]) + "]"}
         try:
             return [recorded_of(row) for row in self._run(self._statements.record, values)]
         except OutcomeUnknown:
@@ -72,28 +74,30 @@ def _keys(leases: Collection[Lease] | Collection[ClaimedRun]) -> dict[str, Any]:
     return {"ids": [lease.job_id for lease in leases], "tokens": [lease.token for lease in leases]}
 
 
-def _outcome_row(outcome: RecordedOutcome) -> dict[str, Any]:
+def _outcome_text(outcome: RecordedOutcome) -> str:
+    """Write one outcome as JSON, without the keys that are null: most outcomes are a plain success."""
     run, result = outcome.run, outcome.result
-    return {
-        "id": str(run.job_id),
-        "token": str(run.token),
-        "generation": run.generation,
-        "status": outcome.status,
-        "due_at": _iso(outcome.due_at),
-        "next_for": _iso(outcome.scheduled_for),
-        "next_attempt": outcome.attempt,
-        "tally": outcome.tally.value,
-        "run_ended": outcome.run_ended,
-        "last_error": _storable(outcome.last_error),
-        "run": run.run,
-        "attempt": run.attempt,
-        "scheduled_for": _iso(run.scheduled_for),
-        "started_at": _iso(outcome.started_at),
-        "finished_at": _iso(outcome.finished_at),
-        "outcome": result.outcome,
-        "error": _storable(result.error),
-        "trace_id": outcome.trace_id,
-    }
+    text = (
+        f'{{"id":"{run.job_id.hex}","token":"{run.token}","generation":{run.generation},"status":"{outcome.status}"'
+        f',"next_attempt":{outcome.attempt},"tally":"{outcome.tally.value}","run_ended":{_BOOLEAN[outcome.run_ended]}'
+        f',"attempt":{run.attempt},"started_at":"{outcome.started_at}","finished_at":"{outcome.finished_at}"'
+        f',"outcome":"{result.outcome}"'
+    )
+    if run.recurring or outcome.due_at is not None:
+        rest = {
+            "due_at": _iso(outcome.due_at),
+            "next_for": _iso(outcome.scheduled_for),
+            "scheduled_for": _iso(run.scheduled_for),
+        }
+        text += "," + _ENCODER.encode(rest)[1:-1]
+    if result.error is not None or outcome.last_error is not None or outcome.trace_id is not None:
+        words = {
+            "error": _storable(result.error),
+            "last_error": _storable(outcome.last_error),
+            "trace_id": outcome.trace_id,
+        }
+        text += "," + _ENCODER.encode(words)[1:-1]
+    return text + "}"
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.adapters.postgres.batches import batch_values, batched, inserted_at, read_batches
 from jobs.adapters.postgres.database import raise_as_ours
 from jobs.adapters.postgres.faults import OutcomeUnknown, UniqueViolation
 from jobs.adapters.postgres.listing import find_jobs
 from jobs.adapters.postgres.rows import attempt_of, job_of
 from jobs.adapters.postgres.statements import change_statement, job_statements
 from jobs.core.errors import IdempotencyKeyReused, JobNameTaken
-from jobs.core.ports import NOW, Inserted
+from jobs.core.ports import NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from jobs.adapters.postgres.database import Database
     from jobs.core.commands import JobQuery
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Change, NewJob, Page
+    from jobs.core.ports import Change, Inserted, NewJob, Page
 
 _HISTORY_LIMIT = 1_000
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
+_BATCH = 250
+_WHOLE = 1_000_000
 
 
 class PostgresJobStore:
@@ -40,22 +41,52 @@ class PostgresJobStore:
         self._schema = schema
         self._statements = job_statements(schema)
 
-    def insert(self, jobs: Sequence[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
-        """Insert rows in one statement. If the answer is lost on the way, reading the ids tells what happened."""
-        values = {"jobs": "[" + ",".join(_row_text(job) for job in jobs) + "]"}
+    def insert(self, job: NewJob, *, connection: object | None = None) -> Inserted | None:
+        """Insert one row. If the answer is lost on the way, reading the id tells what happened."""
+        values = job._asdict()
         try:
             rows = self._database.run(self._statements.insert, values, connection)
         except OutcomeUnknown:
             if connection is not None:
                 raise
-            rows = self._insert_after_doubt(jobs, values)
-        found = {UUID(str(row[0])): row for row in rows}
-        return [Inserted(job.id, *row[1:]) if (row := found.get(job.id)) else None for job in jobs]
+            known = self._just_inserted([job])
+            if job.id in known:
+                return inserted_at(job, known[job.id])
+            rows = self._database.run(self._statements.insert, values)
+        return inserted_at(job, rows[0][0]) if rows else None
 
-    def _insert_after_doubt(self, jobs: Sequence[NewJob], values: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Find the rows if the lost statement was committed, else insert them now: it was all or nothing."""
-        found = self._database.run(self._statements.just_inserted, {"ids": [job.id for job in jobs]})
-        return found or self._database.run(self._statements.insert, values)
+    def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
+        """Insert rows, some hundred a statement, the next being made while the server works on the last."""
+        made: list[NewJob] = []
+
+        def noted() -> Iterator[NewJob]:
+            for job in jobs:
+                made.append(job)
+                yield job
+
+        batches = (batch_values(batch) for batch in batched(noted(), _BATCH if connection is None else _WHOLE))
+        try:
+            if connection is not None:
+                answers = [self._database.run(self._statements.insert_many, values, connection) for values in batches]
+            else:
+                answers = self._database.run_all(self._statements.insert_many, batches)
+        except OutcomeUnknown:
+            if connection is not None:
+                raise
+            made += jobs
+            return self._insert_after_doubt(made)
+        return read_batches(made, [answer[0] for answer in answers], _BATCH if connection is None else _WHOLE)
+
+    def _insert_after_doubt(self, jobs: list[NewJob]) -> list[Inserted | None]:
+        """Find what of the lost statements was committed, and insert the rest now."""
+        known = self._just_inserted(jobs)
+        missing = self.insert_many([job for job in jobs if job.id not in known])
+        again = {row.id: row for row in missing if row is not None}
+        return [inserted_at(job, known[job.id]) if job.id in known else again.get(job.id) for job in jobs]
+
+    def _just_inserted(self, jobs: Sequence[NewJob]) -> dict[UUID, datetime]:
+        rows = self._database.run(self._statements.just_inserted, {"ids": [job.id for job in jobs]})
+        return {UUID(row[0]): row[1] for row in rows}
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Read one job."""
@@ -131,29 +162,3 @@ class _OnceEntry:
 
     def keep(self, answer: str) -> None:
         self.kept = answer
-
-
-def _row_text(job: NewJob) -> str:
-    """Write one row as JSON; the JSON values in it are spliced in as they are, without parsing them again."""
-    fields = _ENCODER.encode(
-        {
-            "id": str(job.id),
-            "handler_name": job.handler_name,
-            "job_name": job.job_name,
-            "schedule": job.schedule,
-            "timezone": job.timezone,
-            "recurring": job.recurring,
-            "due_at": _iso(job.due_at),
-            "scheduled_for": _iso(job.scheduled_for),
-            "anchor": _iso(job.anchor),
-            "max_retries": job.max_retries,
-            "timeout": job.timeout_seconds,
-            "created_by": job.created_by,
-            "trace_parent": job.trace_parent,
-        }
-    )
-    return f'{fields[:-1]},"options":{job.options or "null"},"payload":{job.payload},"metadata":{job.metadata}}}'
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

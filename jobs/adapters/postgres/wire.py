@@ -2,8 +2,9 @@
 
 SQLAlchemy on pg8000 takes four round trips for a single statement in its own transaction (BEGIN, parse and describe,
 bind and execute, COMMIT). PostgreSQL's extended protocol lets parse, bind, describe, execute and sync travel together;
-without a BEGIN the statement is its own transaction, committed at the sync. The statement stays unnamed, so it works
-behind PgBouncer in transaction mode. (PostgreSQL documentation, "Message Flow: Extended Query".)
+without a BEGIN the statement is its own transaction, committed at the sync. A connection parses each statement once
+and keeps it by name; behind PgBouncer in transaction mode, where the next transaction may be on another connection, it stays
+unnamed and is parsed each time. (PostgreSQL documentation, "Message Flow: Extended Query".)
 
 All text is encoded before a byte is written: a fault in a value can then never leave half a message on the wire, which
 would shift every later answer by one.
@@ -11,6 +12,7 @@ would shift every later answer by one.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from struct import Struct
@@ -31,11 +33,11 @@ from pg8000.core import (
     SYNC_MSG,
     Context,
 )
-from pg8000.exceptions import InterfaceError
+from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy.dialects import postgresql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sqlalchemy.sql.elements import CompilerElement
 
@@ -45,7 +47,8 @@ _INT32 = Struct("!i")
 _HEADER = 5
 _PIECE = 256 * 1024
 _DATA_ROW, _ROW_DESCRIPTION, _READY = DATA_ROW[0], ROW_DESCRIPTION[0], READY_FOR_QUERY[0]
-_UNREMARKABLE = frozenset({PARSE_COMPLETE[0], BIND_COMPLETE[0], COMMAND_COMPLETE[0]})
+_PARSED = PARSE_COMPLETE[0]
+_UNREMARKABLE = frozenset({BIND_COMPLETE[0], COMMAND_COMPLETE[0]})
 _PORTAL = DESCRIBE + (6).to_bytes(4, "big") + b"P\x00"
 
 
@@ -58,7 +61,8 @@ class Statement:
     """One statement, compiled once: for the wire, and as SQLAlchemy has it for a caller's own connection."""
 
     clause: CompilerElement
-    parse_message: bytes
+    name: bytes
+    sql: bytes
     parameters: tuple[str, ...]
     literals: Mapping[str, Any]
 
@@ -69,26 +73,31 @@ class Statement:
         sql = str(compiled).encode()
         return cls(
             clause=clause,
-            parse_message=_message(PARSE, b"\x00" + sql + b"\x00\x00\x00"),
+            name=b"jobs_" + hashlib.sha256(sql).hexdigest()[:24].encode(),
+            sql=sql,
             parameters=tuple(compiled.positiontup or ()),  # type: ignore[attr-defined]
             literals={name: value for name, value in compiled.params.items() if value is not None},
         )
 
-    def message(self, values: Mapping[str, Any]) -> bytes:
-        """Encode the whole exchange with ``values``, by name, in the text format.
+    def parse(self, name: bytes) -> bytes:
+        """Ask the server to parse this statement and keep it as ``name``; ``b""`` is kept until the next one."""
+        return _message(PARSE, name + b"\x00" + self.sql + b"\x00\x00\x00")
+
+    def execute(self, name: bytes, values: Mapping[str, Any]) -> bytes:
+        """Ask the server to run what it keeps as ``name`` with ``values``, by name, as a transaction of its own.
 
         Raises ``UnsendableText`` for text that the database cannot hold.
         """
-        parts = [b"\x00\x00\x00\x00", len(self.parameters).to_bytes(2, "big")]
-        for name in self.parameters:
-            text = to_text(values[name] if name in values else self.literals[name])
+        parts = [b"\x00", name, b"\x00\x00\x00", len(self.parameters).to_bytes(2, "big")]
+        for parameter in self.parameters:
+            text = to_text(values[parameter] if parameter in values else self.literals[parameter])
             if text is None:
                 parts.append(_NULL)
                 continue
             data = _encoded(text)
             parts += (len(data).to_bytes(4, "big"), data)
         parts.append(b"\x00\x00")
-        return b"".join((self.parse_message, _message(BIND, b"".join(parts)), _PORTAL, EXECUTE_MSG, SYNC_MSG))
+        return b"".join((_message(BIND, b"".join(parts)), _PORTAL, EXECUTE_MSG, SYNC_MSG))
 
 
 def to_text(value: Any) -> str | None:
@@ -109,44 +118,71 @@ def to_text(value: Any) -> str | None:
     raise TypeError(msg)
 
 
-def exchange(connection: Any, message: bytes) -> list[tuple[Any, ...]]:
-    """Send ``Statement.message`` on a pg8000 connection that is in no transaction, and give the rows.
+def exchange(
+    connection: Any, statement: Statement, messages: Iterable[bytes], *, prepared: bool
+) -> list[list[tuple[Any, ...]] | DatabaseError]:
+    """Send executions of ``statement`` on a pg8000 connection that is in no transaction; give each one's rows or error.
 
-    An error answered by the server is raised as pg8000's ``DatabaseError``, and the connection stays usable. After any
-    other error the connection is in an unknown state: the caller must throw it away.
+    All are sent before the first answer is read, so that the next message is made while the server works on the last.
+    ``prepared`` parses the statement once a connection; else the messages must be made for the name ``b""``.
+    The connection stays usable unless this raises: after that it is in an unknown state and must be thrown away.
     """
     channel = connection._usock  # noqa: SLF001  pg8000 has no public call that sends all of it at once
-    channel.sendall(message)
-    return _receive(connection, channel)
+    known: set[bytes] = connection.__dict__.setdefault("jobs_prepared", set())
+    parse = b"" if prepared and statement.name in known else statement.parse(statement.name if prepared else b"")
+    sent = 0
+    for message in messages:
+        channel.sendall(parse + message)
+        parse = b""
+        sent += 1
+    reader = _Reader(connection, channel)
+    answers = [reader.answer() for _ in range(sent)]
+    if prepared and reader.parsed:
+        known.add(statement.name)
+    return answers
 
 
-def _receive(connection: Any, channel: Any) -> list[tuple[Any, ...]]:
-    """Read messages up to ReadyForQuery. What is not about rows (notices, settings, errors) is left to pg8000.
+class _Reader:
+    """Reads whole answers off a connection.
 
-    Reads the socket itself, in large pieces: every read gives other threads the interpreter, and waiting to have it
+    It reads the socket itself, in large pieces: every read gives other threads the interpreter, and waiting to have it
     back costs more than the read. Between exchanges pg8000's own buffer is empty, so nothing is read past it.
     """
-    context = Context(None)
-    rows: list[tuple[Any, ...]] = []
-    decoders: list[Callable[[bytes], Any]] = []
-    data, at = b"", 0
-    while True:
-        while len(data) - at < _HEADER or len(data) - at <= (size := _INT32.unpack_from(data, at + 1)[0]):
-            data, at = data[at:] + _more(channel), 0
-        code, body = data[at], data[at + _HEADER : at + 1 + size]
-        at += 1 + size
-        if code == _DATA_ROW:
-            rows.append(_row(body, decoders))
-        elif code == _ROW_DESCRIPTION:
-            decoders = [_DECODERS.get(oid, bytes.decode) for oid in _type_oids(body)]
-        elif code not in _UNREMARKABLE:
-            connection.message_types[bytes((code,))](body, context)
-            if code == _READY:
-                break
-    if context.error is not None:
-        context.error.args[0].pop("D", None)  # the detail shows the row, and so the payload, to whoever reads the log
-        raise context.error
-    return rows
+
+    def __init__(self, connection: Any, channel: Any) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._data = b""
+        self._at = 0
+        self.parsed = False
+
+    def answer(self) -> list[tuple[Any, ...]] | DatabaseError:
+        """Read up to ReadyForQuery. What is not about rows (notices, settings, errors) is left to pg8000."""
+        context = Context(None)
+        rows: list[tuple[Any, ...]] = []
+        decoders: list[Callable[[bytes], Any]] = []
+        data, at = self._data, self._at
+        while True:
+            while len(data) - at < _HEADER or len(data) - at <= (size := _INT32.unpack_from(data, at + 1)[0]):
+                data, at = data[at:] + _more(self._channel), 0
+            code, body = data[at], data[at + _HEADER : at + 1 + size]
+            at += 1 + size
+            if code == _DATA_ROW:
+                rows.append(_row(body, decoders))
+            elif code == _ROW_DESCRIPTION:
+                decoders = [_DECODERS.get(oid, bytes.decode) for oid in _type_oids(body)]
+            elif code == _PARSED:
+                self.parsed = True
+            elif code not in _UNREMARKABLE:
+                self._connection.message_types[bytes((code,))](body, context)
+                if code == _READY:
+                    break
+        self._data, self._at = data, at
+        if context.error is None:
+            return rows
+        error: DatabaseError = context.error
+        error.args[0].pop("D", None)  # the detail shows the row, and so the payload, to whoever reads the log
+        return error
 
 
 def _more(channel: Any) -> bytes:

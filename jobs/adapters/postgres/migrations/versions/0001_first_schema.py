@@ -94,12 +94,18 @@ _STATEMENTS = (
         created_at TIMESTAMPTZ DEFAULT now() NOT NULL,
         updated_at TIMESTAMPTZ DEFAULT now() NOT NULL,
         PRIMARY KEY (id),
-        CONSTRAINT jobs_status_known CHECK (status IN ('Scheduled', 'Running', 'Completed', 'Failed', 'Cancelled')),
-        CONSTRAINT jobs_ended_is_handled
-            CHECK ((status IN ('Completed', 'Failed', 'Cancelled')) = (handled_at IS NOT NULL)),
-        CONSTRAINT jobs_running_has_lease
-            CHECK ((status = 'Running') = (lease_token IS NOT NULL AND lease_expires_at IS NOT NULL)),
-        CONSTRAINT jobs_active_is_due CHECK ((status IN ('Completed', 'Failed', 'Cancelled')) = (next_run_at IS NULL)),
+        CONSTRAINT jobs_state_is_whole CHECK (CASE status
+            WHEN 'Scheduled' THEN handled_at IS NULL AND next_run_at IS NOT NULL
+                AND lease_token IS NULL AND lease_expires_at IS NULL
+            WHEN 'Running' THEN handled_at IS NULL AND next_run_at IS NOT NULL
+                AND lease_token IS NOT NULL AND lease_expires_at IS NOT NULL
+            WHEN 'Completed' THEN handled_at IS NOT NULL AND next_run_at IS NULL
+                AND lease_token IS NULL AND lease_expires_at IS NULL
+            WHEN 'Failed' THEN handled_at IS NOT NULL AND next_run_at IS NULL
+                AND lease_token IS NULL AND lease_expires_at IS NULL
+            WHEN 'Cancelled' THEN handled_at IS NOT NULL AND next_run_at IS NULL
+                AND lease_token IS NULL AND lease_expires_at IS NULL
+            ELSE false END),
         CONSTRAINT jobs_counts_are_sane CHECK (attempt >= 0 AND max_retries >= 0 AND generation > 0)
     )
     """,

@@ -1,0 +1,476 @@
+"""What went wrong is put right: lost runs, missing alarms, silent schedulers and old rows."""
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from jobs.app.reconciler import Report
+from jobs.app.runtime import Runtime
+from jobs.core.context import JobContext
+from jobs.core.errors import StoreUnavailable
+from jobs.core.identifiers import AlarmName
+from jobs.core.job import Job
+from jobs.core.status import JobStatus
+from jobs.testing import MemoryScheduler
+from tests.support import Anything, job
+
+HOUR = timedelta(hours=1)
+LONG_AGO = timedelta(days=31)
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def sql(database) -> Callable[..., list]:
+    """Run SQL on the test's database."""
+
+    def run(text: str, **values) -> list:
+        with database.engine.begin() as connection:
+            result = connection.execute(sa.text(text), values)
+            return result.fetchall() if result.returns_rows else []
+
+    return run
+
+
+@pytest.fixture
+def let_pass(sql) -> Callable[[timedelta], None]:
+    """Let time pass for every row, by putting all that it holds back."""
+
+    def let_pass(time: timedelta) -> None:
+        moments = {
+            "jobs": "next_run_at scheduled_for anchor lease_expires_at started_at handled_at created_at updated_at",
+            "job_attempts": "started_at finished_at",
+            "idempotency_keys": "created_at",
+        }
+        for table, columns in moments.items():
+            sets = ", ".join(f"{column} = {column} - make_interval(secs => :s)" for column in columns.split())
+            sql(f"update jobs.{table} set {sets}", s=time.total_seconds())
+
+    return let_pass
+
+
+@pytest.fixture
+def scheduler(monkeypatch) -> MemoryScheduler:
+    """The scheduler of every runtime that is made after this one."""
+    scheduler = MemoryScheduler()
+    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    return scheduler
+
+
+def outcomes(runtime: Runtime, job_id) -> list[str]:
+    """The outcomes in a job's history, oldest first."""
+    return [str(attempt.outcome) for attempt in reversed(runtime.service.attempts(job_id))]
+
+
+def enqueue(runtime: Runtime, times: int, handler_name: str = "Noop", **fields) -> list:
+    numbers = (next(_numbers) for _ in range(times))
+    commands = [job(f"{handler_name} {number}", handler_name, **fields) for number in numbers]
+    return [enqueued.id for enqueued in runtime.service.enqueue_many(commands)]
+
+
+def lose(runtime: Runtime, times: int = 1) -> list:
+    """Claim due jobs for a worker that dies at once, and give their ids."""
+    runs = runtime.dispatcher._runs.claim_due(times, worker="dead/1", lease=timedelta())
+    assert len(runs) == times
+    return [run.job_id for run in runs]
+
+
+def limit(runtime: Runtime, **limits: Any) -> None:
+    runtime.reconciler._limits = replace(runtime.reconciler._limits, **limits)
+
+
+def ring(runtime: Runtime, scheduler: MemoryScheduler) -> list[AlarmName]:
+    """Let the scheduler ring all that is due, as it would by itself."""
+    return scheduler.ring_due(runtime.clock.now() + timedelta(seconds=1), runtime.dispatcher.ring)
+
+
+# --- lost runs
+
+
+def test_a_lost_run_is_taken_back_and_runs_again_without_counting_the_attempt(runtime):
+    [job_id] = enqueue(runtime, 1, max_retries=0)
+    lose(runtime)
+    assert runtime.reconciler.run() == Report(reaped=1)
+    after = runtime.service.get(job_id)
+    assert (after.status, after.attempt, after.run_count) == (JobStatus.SCHEDULED, 0, 0)
+    assert after.next_run_at <= runtime.clock.now() + timedelta(seconds=0.1), "it is due again at once"
+    [lost] = runtime.service.attempts(job_id)
+    assert (lost.outcome, lost.run, lost.attempt, lost.worker) == ("Lost", 1, 1, "dead/1")
+    assert "dead/1" in lost.error
+    assert after.last_error == lost.error
+    assert runtime.reconciler.run() == Report()
+    assert runtime.worker.drain(5).executed == 1
+    assert runtime.service.get(job_id).status is JobStatus.COMPLETED
+    assert outcomes(runtime, job_id) == ["Lost", "Succeeded"]
+
+
+def test_a_lost_retry_is_still_that_retry(runtime, registry, sql):
+    seen = []
+
+    def handle(args: Anything, ctx: JobContext) -> None:
+        seen.append(ctx.attempt)
+        if ctx.attempt == 1:
+            raise ValueError
+
+    registry.add_handler("Work", handle)
+    [job_id] = enqueue(runtime, 1, "Work", max_retries=1)
+    runtime.worker.drain(5)
+    sql("update jobs.jobs set next_run_at = now()")
+    lose(runtime)
+    runtime.reconciler.run()
+    runtime.worker.drain(5)
+    assert seen == [1, 2]
+    assert outcomes(runtime, job_id) == ["Failed", "Lost", "Succeeded"]
+
+
+def test_reaping_goes_on_past_a_full_page(runtime):
+    limit(runtime, page=10)
+    ids = enqueue(runtime, 25)
+    lose(runtime, 25)
+    assert runtime.reconciler.run().reaped == 25
+    assert {runtime.service.get(job_id).status for job_id in ids} == {JobStatus.SCHEDULED}
+
+
+def test_runs_whose_lease_holds_are_left_alone(runtime):
+    enqueue(runtime, 2)
+    runtime.dispatcher._runs.claim_due(1, worker="alive", lease=timedelta(minutes=1))
+    lose(runtime)
+    assert runtime.reconciler.run().reaped == 1
+    assert runtime.reconciler.run().reaped == 0
+
+
+def lose_repeatedly(runtime: Runtime, sql, job_id, times: int) -> list[Job]:
+    """Lose a job's worker again and again; gives the job as it stands after each time."""
+    stands = []
+    for _ in range(times):
+        sql("update jobs.jobs set next_run_at = now()")
+        lose(runtime)
+        runtime.reconciler.run()
+        stands.append(runtime.service.get(job_id))
+    return stands
+
+
+def test_a_one_time_job_that_loses_its_worker_too_often_is_failed_as_the_cause(make_runtime, sql):
+    runtime = make_runtime(max_lost_runs=3)
+    [job_id] = enqueue(runtime, 1)
+    first, second, third = lose_repeatedly(runtime, sql, job_id, 3)
+    assert [stood.status for stood in (first, second, third)] == ["Scheduled", "Scheduled", "Failed"]
+    assert (third.next_run_at, "was lost" in third.last_error) == (None, True)
+    assert outcomes(runtime, job_id) == ["Lost"] * 3
+    runtime.service.replay(job_id)
+    assert runtime.worker.drain(5).executed == 1
+    assert runtime.service.get(job_id).status is JobStatus.COMPLETED
+
+
+def test_a_recurring_job_goes_on_however_often_it_loses_its_worker_but_ever_later(make_runtime, sql, let_pass):
+    runtime = make_runtime(max_lost_runs=2)
+    [job_id] = enqueue(runtime, 1, schedule="@every 1h")
+    let_pass(HOUR)
+    stands = lose_repeatedly(runtime, sql, job_id, 5)
+    assert {stood.status for stood in stands} == {JobStatus.SCHEDULED}
+    waits = [(stood.next_run_at - runtime.clock.now()).total_seconds() for stood in stands]
+    assert waits == sorted(waits)
+    assert waits[0] < 0.1
+    assert waits[-1] > 5
+    assert {stood.attempt for stood in stands} == {0}
+    sql("update jobs.jobs set next_run_at = now()")
+    assert runtime.worker.drain(5).executed == 1
+    after = runtime.service.get(job_id)
+    assert (after.run_count, after.consecutive_failures) == (1, 0)
+    assert sql("select lost_count from jobs.jobs") == [(0,)], "a run that ends starts the count anew"
+
+
+@pytest.mark.parametrize("schedule", ["@once", "@every 1h"])
+def test_a_job_that_was_deleted_before_its_worker_was_lost_is_cancelled(runtime, let_pass, schedule):
+    [job_id] = enqueue(runtime, 1, schedule=schedule)
+    let_pass(HOUR)
+    lose(runtime)
+    runtime.service.delete(job_id)
+    assert runtime.reconciler.run().reaped == 1
+    after = runtime.service.get(job_id)
+    assert (after.status, after.next_run_at) == (JobStatus.CANCELLED, None)
+    assert outcomes(runtime, job_id) == ["Lost"]
+
+
+def test_a_job_that_was_paused_before_its_worker_was_lost_waits_until_it_is_resumed(runtime):
+    [job_id] = enqueue(runtime, 1)
+    lose(runtime)
+    runtime.service.pause(job_id)
+    assert runtime.reconciler.run().reaped == 1
+    assert runtime.worker.drain(1).executed == 0
+    runtime.service.resume(job_id)
+    assert runtime.worker.drain(5).executed == 1
+
+
+def test_a_run_that_was_taken_back_is_armed_under_a_new_generation(make_runtime, scheduler):
+    runtime = make_runtime()
+    [job_id] = enqueue(runtime, 1)
+    lose(runtime)
+    runtime.reconciler.run()
+    assert AlarmName(job_id, 2) in scheduler.alarms
+    assert runtime.service.get(job_id).armed_at is not None
+    ring(runtime, scheduler)
+    assert outcomes(runtime, job_id) == ["Lost", "Succeeded"]
+
+
+# --- alarms
+
+
+def test_rows_that_no_scheduler_holds_are_armed(make_runtime, scheduler, database):
+    """Enqueued in a caller's transaction, or while the scheduler was away."""
+    runtime = make_runtime()
+    with database.engine.begin() as connection:
+        joined = runtime.service.enqueue(job("joined", schedule="PT1H"), connection=connection).id
+    scheduler.available = False
+    missed = runtime.service.enqueue(job("missed", schedule="PT2H")).id
+    assert scheduler.alarms == {}
+    scheduler.available = True
+    assert runtime.reconciler.run() == Report(armed=2)
+    assert {name.job_id: due_at for name, due_at in scheduler.alarms.items()} == {
+        job_id: runtime.service.get(job_id).next_run_at for job_id in (joined, missed)
+    }
+    assert all(runtime.service.get(job_id).armed_at for job_id in (joined, missed))
+    assert runtime.reconciler.run() == Report()
+
+
+def test_arming_goes_on_past_a_full_page_and_stops_at_a_month_from_now(make_runtime, scheduler):
+    runtime = make_runtime()
+    limit(runtime, page=10)
+    scheduler.available = False
+    enqueue(runtime, 25, schedule="P29D")
+    runtime.service.enqueue(job("next year", schedule="P200D"))
+    scheduler.available = True
+    assert runtime.reconciler.run().armed == 25
+    assert len(scheduler.alarms) == 25
+
+
+def test_paused_and_ended_jobs_are_not_armed(make_runtime, scheduler, sql):
+    runtime = make_runtime()
+    paused, ended, waiting = enqueue(runtime, 3, schedule="PT1H")
+    runtime.service.pause(paused)
+    runtime.service.delete(ended)
+    sql("update jobs.jobs set armed_at = null")
+    scheduler._alarms.clear()
+    assert runtime.reconciler.run().armed == 1
+    assert list(scheduler.alarms) == [AlarmName(waiting, 1)]
+
+
+def test_a_scheduler_that_lost_all_its_alarms_costs_lateness_and_no_run(make_runtime, scheduler, let_pass):
+    runtime = make_runtime()
+    ids = enqueue(runtime, 3, schedule="PT1H")
+    scheduler._alarms.clear()
+    assert runtime.reconciler.run().swept == 0, "not overdue yet"
+    let_pass(HOUR + timedelta(minutes=2))
+    assert runtime.reconciler.run().swept == 3
+    assert {name.job_id for name in ring(runtime, scheduler)} == set(ids)
+    assert {runtime.service.get(job_id).status for job_id in ids} == {JobStatus.COMPLETED}
+
+
+def test_a_scheduler_that_takes_every_alarm_and_rings_none_costs_lateness_and_no_run(make_runtime, scheduler, let_pass):
+    runtime = make_runtime()
+    ids = enqueue(runtime, 3)
+    for _ in range(3):
+        let_pass(timedelta(minutes=2))
+        runtime.reconciler.run()
+    assert {runtime.service.get(job_id).status for job_id in ids} == {JobStatus.COMPLETED}
+    assert [outcomes(runtime, job_id) for job_id in ids] == [["Succeeded"]] * 3
+
+
+def test_an_overdue_job_that_was_rung_again_and_has_run_is_not_run_by_the_next_sweep(make_runtime, scheduler, let_pass):
+    runtime = make_runtime()
+    [job_id] = enqueue(runtime, 1, schedule="@every 1h")
+    for _ in range(3):
+        let_pass(HOUR + timedelta(minutes=2))
+        runtime.reconciler.run()
+        ring(runtime, scheduler)
+    assert len(outcomes(runtime, job_id)) == runtime.service.get(job_id).run_count == 3
+
+
+def test_while_the_scheduler_is_away_what_is_overdue_runs_here(make_runtime, scheduler, let_pass, caplog):
+    runtime = make_runtime()
+    ids = enqueue(runtime, 5)
+    let_pass(timedelta(minutes=2))
+    scheduler.available = False
+    report = runtime.reconciler.run()
+    assert (report.swept, report.failures) == (5, {})
+    assert {runtime.service.get(job_id).status for job_id in ids} == {JobStatus.COMPLETED}
+
+
+def test_paused_jobs_are_never_overdue(make_runtime, scheduler, let_pass):
+    runtime = make_runtime()
+    [job_id] = enqueue(runtime, 1)
+    runtime.service.pause(job_id)
+    let_pass(HOUR)
+    assert runtime.reconciler.run() == Report()
+
+
+def test_where_due_rows_are_polled_for_there_is_nothing_to_arm_or_to_sweep(runtime, let_pass):
+    enqueue(runtime, 3)
+    let_pass(HOUR)
+    assert runtime.reconciler.run() == Report()
+    assert runtime.worker.drain(5).executed == 3
+
+
+# --- old rows
+
+
+def test_only_jobs_that_ended_long_ago_are_pruned_with_all_that_belongs_to_them(runtime, registry, sql, let_pass):
+    def fail(args: Anything) -> None:
+        raise ValueError
+
+    registry.add_handler("Fail", fail)
+    completed, late = enqueue(runtime, 2)
+    [failed] = enqueue(runtime, 1, "Fail", max_retries=0)
+    [waiting] = enqueue(runtime, 1, "Fail", schedule="P90D")
+    runtime.service.pause(waiting)
+    sql("update jobs.jobs set next_run_at = now() + interval '1 day' where id = :id", id=late)
+    runtime.worker.drain(5)
+    cancelled = runtime.service.enqueue(job("cancelled")).id
+    runtime.service.delete(cancelled)
+    running = runtime.service.enqueue(job("running")).id
+    runtime.dispatcher._runs.claim_due(1, worker="w", lease=LONG_AGO + HOUR)
+    let_pass(LONG_AGO)
+    runtime.worker.drain(5)
+    recent = runtime.service.enqueue(job("recent")).id
+    runtime.worker.drain(5)
+    assert runtime.reconciler.run() == Report(pruned=3)
+    left = {row[0] for row in sql("select id from jobs.jobs")}
+    assert left == {waiting, running, late, recent}, "late was enqueued long ago and has ended just now"
+    gone = {completed, failed, cancelled}
+    assert not gone & {row[0] for row in sql("select job_id from jobs.job_attempts")}
+    assert not gone & {row[0] for row in sql("select job_id from jobs.job_audit")}
+    assert outcomes(runtime, recent) == ["Succeeded"]
+    assert sql("select count(*) from jobs.job_audit") == [(1,)], "the audit of those that stay, stays"
+    assert runtime.reconciler.run() == Report()
+
+
+def test_pruning_goes_on_past_a_full_page(runtime, sql, let_pass):
+    limit(runtime, page=10)
+    enqueue(runtime, 25)
+    runtime.worker.drain(5)
+    let_pass(LONG_AGO)
+    assert runtime.reconciler.run().pruned == 25
+    assert sql("select count(*) from jobs.jobs") == [(0,)]
+    assert sql("select count(*) from jobs.job_attempts") == [(0,)]
+
+
+def test_without_a_retention_everything_is_kept(make_runtime, let_pass, sql):
+    runtime = make_runtime(retention_days=0)
+    enqueue(runtime, 3)
+    runtime.worker.drain(5)
+    let_pass(timedelta(days=3_000))
+    assert runtime.reconciler.run() == Report()
+    assert sql("select count(*) from jobs.jobs") == [(3,)]
+
+
+@pytest.mark.parametrize("retention_days", [0, 30])
+def test_idempotency_keys_are_forgotten_after_a_day(make_runtime, let_pass, sql, retention_days):
+    runtime = make_runtime(retention_days=retention_days)
+
+    insert = "insert into jobs.idempotency_keys (key, fingerprint) values (:key, 'f')"
+    sql(insert, key="old")
+    let_pass(timedelta(hours=25))
+    sql(insert, key="new")
+    runtime.reconciler.run()
+    assert sql("select key from jobs.idempotency_keys") == [("new",)]
+
+
+# --- every step by itself
+
+
+@pytest.mark.parametrize("broken", ["reap", "unarmed", "overdue", "prune"])
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ZeroDivisionError("a bug")])
+def test_a_step_that_fails_is_reported_and_stops_no_other(
+    make_runtime, scheduler, monkeypatch, let_pass, sql, broken, error
+):
+    runtime = make_runtime()
+    enqueue(runtime, 1)
+    runtime.worker.drain(5)
+    let_pass(LONG_AGO)
+    lost, unarmed, overdue = enqueue(runtime, 3)
+    sql("update jobs.jobs set next_run_at = now() - interval '1 hour' where id = :id", id=lost)
+    lose(runtime)
+    sql("update jobs.jobs set armed_at = null, next_run_at = now() + interval '1 h' where id = :id", id=unarmed)
+    sql("update jobs.jobs set armed_at = now(), next_run_at = now() - interval '1 h' where id = :id", id=overdue)
+
+    def fail(*args, **kwargs) -> None:
+        raise error
+
+    monkeypatch.setattr(runtime.housekeeping, broken, fail)
+    report = runtime.reconciler.run()
+    step = {"reap": "reap", "unarmed": "arm", "overdue": "sweep", "prune": "prune"}[broken]
+    assert list(report.failures) == [step]
+    assert type(error).__name__ in report.failures[step]
+    did = {"reap": report.reaped, "arm": report.armed, "sweep": report.swept, "prune": report.pruned}
+    assert did == {name: 0 if name == step else 1 for name in did}
+    monkeypatch.undo()
+
+
+def test_a_database_that_is_away_fails_every_step_and_raises_nothing(make_runtime, scheduler, monkeypatch, caplog):
+    runtime = make_runtime()
+
+    def away(*_):
+        raise StoreUnavailable("the database cannot be reached")
+
+    monkeypatch.setattr(runtime.housekeeping, "_run", away)
+    assert set(runtime.reconciler.run().failures) == {"reap", "arm", "sweep", "prune"}
+
+
+def test_a_report_of_what_was_done_is_logged(runtime, caplog):
+    enqueue(runtime, 2)
+    lose(runtime, 2)
+    with caplog.at_level(logging.INFO, "jobs.reconciler"):
+        runtime.reconciler.run()
+        runtime.reconciler.run()
+    first, second = (record for record in caplog.records if record.name == "jobs.reconciler")
+    assert (first.levelname, second.levelname) == ("WARNING", "INFO")
+    assert "2 runs taken back" in first.getMessage()
+
+
+# --- several at once
+
+
+def test_eight_reconcilers_at_once_do_everything_once(make_runtime, scheduler, sql, let_pass):
+    runtimes = [make_runtime(database_pool_size=2) for _ in range(8)]
+    enqueue(runtimes[0], 40)
+    runtimes[0].worker.drain(5)
+    let_pass(LONG_AGO)
+    scheduler._alarms.clear()
+    scheduler.available = False
+    lost = enqueue(runtimes[0], 40)
+    lose(runtimes[0], 40)
+    waiting = enqueue(runtimes[0], 40, schedule="PT1H")
+    scheduler.available = True
+    for runtime in runtimes:
+        limit(runtime, page=15)
+    with ThreadPoolExecutor(8) as pool:
+        reports = list(pool.map(lambda runtime: runtime.reconciler.run(), runtimes))
+    assert [report.failures for report in reports] == [{}] * 8
+    assert sum(report.reaped for report in reports) == 40
+    assert sum(report.pruned for report in reports) == 40
+    assert sql("select count(*), count(distinct job_id) from jobs.job_attempts where outcome = 'Lost'") == [(40, 40)]
+    assert {name.job_id for name in scheduler.alarms} == {*lost, *waiting}
+    assert sql("select count(*) from jobs.jobs where armed_at is null") == [(0,)]
+    ring(runtimes[0], scheduler)
+    assert sql("select status, count(*) from jobs.jobs group by 1 order by 1") == [("Completed", 40), ("Scheduled", 40)]
+
+
+def test_reconciling_beside_workers_that_are_busy_harms_nothing(make_runtime, registry, sql):
+    def handle(args: Anything) -> None:
+        time.sleep(0.002)
+
+    registry.add_handler("Work", handle)
+    worker, reconciler = make_runtime(), make_runtime()
+    enqueue(worker, 300, "Work")
+    with ThreadPoolExecutor(4) as pool:
+        draining = pool.submit(worker.worker.drain, 20)
+        while not draining.done():
+            list(pool.map(lambda _: reconciler.reconciler.run(), range(3)))
+    assert sql("select outcome, count(*) from jobs.job_attempts group by 1") == [("Succeeded", 300)]

@@ -1,0 +1,142 @@
+"""The timer functions as the app has them: when they tick, and what a tick does and survives."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from azure.functions.timer import TimerRequest
+
+from jobs.adapters.postgres.runs import PostgresRunStore
+from jobs.core.errors import ConfigurationError, StoreUnavailable
+from jobs.core.identifiers import AlarmName
+from jobs.entrypoints.devhost import DevHost
+from jobs.entrypoints.functions import build_app
+from jobs.settings import Settings
+from tests.integration.test_http_api import serving
+
+
+def timers(runtime, **settings):
+    """Give the timer functions of an app by name: each one's trigger, and the function itself."""
+    found = build_app(lambda: runtime, Settings(**settings)).get_functions()
+    triggers = {function.get_function_name(): function.get_trigger().get_dict_repr() for function in found}
+    return {
+        function.get_function_name(): (triggers[function.get_function_name()], function.get_user_function())
+        for function in found
+        if triggers[function.get_function_name()]["type"] == "timerTrigger"
+    }
+
+
+def tick(runtime, name, **settings):
+    """Run one tick as the worker does, past due ones included; a timer function must return None."""
+    _, function = timers(runtime, **settings)[name]
+    assert function(timer=TimerRequest(past_due=True)) is None
+
+
+def until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+class TestTriggers:
+    def test_the_settings_say_when_the_timers_tick(self):
+        found = timers(None, poll_schedule="*/5 * * * * *", reconcile_schedule="30 */2 * * * *")
+        assert {name: trigger["schedule"] for name, (trigger, _) in found.items()} == {
+            "run_due": "*/5 * * * * *",
+            "reconcile": "30 */2 * * * *",
+        }
+
+    def test_by_default_due_jobs_are_looked_for_every_second_and_faults_every_minute(self):
+        found = timers(None)
+        assert found["run_due"][0]["schedule"] == "* * * * * *"
+        assert found["reconcile"][0]["schedule"] == "0 * * * * *"
+
+    def test_no_timer_runs_at_start_up_and_only_the_slow_one_is_monitored(self):
+        found = timers(None)
+        assert not any(trigger.get("runOnStartup") for trigger, _ in found.values())
+        assert (found["run_due"][0]["useMonitor"], found["reconcile"][0]["useMonitor"]) == (False, True)
+
+    def test_nothing_is_polled_for_where_a_scheduler_rings(self):
+        assert timers(None, scheduler="dapr").keys() == {"reconcile"}
+
+
+class TestTicks:
+    def test_the_poll_gets_the_budget_of_the_settings(self):
+        asked = []
+        runtime = SimpleNamespace(worker=SimpleNamespace(drain=asked.append))
+        tick(runtime, "run_due", poll_budget_seconds=7)
+        assert asked == [7]
+
+    @pytest.mark.parametrize("name", ["run_due", "reconcile"])
+    def test_one_that_finds_the_database_away_ends_quietly_with_a_warning(self, make_runtime, caplog, name):
+        runtime = make_runtime(database_url="postgresql://nobody@127.0.0.1:1/nothing")
+        tick(runtime, name)
+        assert any(record.levelno == logging.WARNING for record in caplog.records)
+
+    def test_a_poll_of_a_database_that_is_away_leaves_no_traceback_every_second(self, make_runtime, caplog):
+        tick(make_runtime(database_url="postgresql://nobody@127.0.0.1:1/nothing"), "run_due")
+        [record] = caplog.records
+        assert (record.name, record.levelno, record.exc_info) == ("jobs.timers", logging.WARNING, None)
+
+    def test_a_database_that_goes_away_in_the_middle_of_a_poll_is_no_crash_either(self, caplog):
+        def drain(budget):
+            raise StoreUnavailable("the database cannot be reached: ConnectionResetError")
+
+        tick(SimpleNamespace(worker=SimpleNamespace(drain=drain)), "run_due")
+        assert "ConnectionResetError" in caplog.text
+
+    @pytest.mark.parametrize("name", ["run_due", "reconcile"])
+    def test_one_of_an_app_that_is_not_configured_says_which_setting_is_missing(self, caplog, name):
+        def unconfigured():
+            raise ConfigurationError("JOBS_DATABASE_URL is not set; set it")
+
+        found = {
+            function.get_function_name(): function.get_user_function()
+            for function in build_app(unconfigured, Settings()).get_functions()
+        }
+        assert found[name](timer=TimerRequest()) is None
+        [record] = caplog.records
+        assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+        assert "JOBS_DATABASE_URL is not set" in record.getMessage()
+
+
+class TestOnAHost:
+    @pytest.fixture
+    def api(self, database_url):
+        with serving(database_url) as api:
+            yield api
+
+    def test_the_poll_runs_what_is_due_and_nothing_else(self, api):
+        due, later, paused = api.enqueue(), api.later(), api.enqueue()
+        api.command(paused, "pause")
+        assert api.call("POST", "/admin/functions/run_due").status_code == 202
+        until(lambda: api.get(due)["status"] == "Completed")
+        assert (api.get(later)["run_count"], api.get(paused)["run_count"]) == (0, 0)
+
+    def test_the_reconciliation_takes_back_a_run_whose_worker_is_lost(self, api, database):
+        job = api.enqueue()
+        alarm = AlarmName(uuid.UUID(job["id"]), 1)
+        PostgresRunStore(database, "jobs").claim(alarm, worker="lost", lease=timedelta(milliseconds=1))
+        assert api.get(job)["status"] == "Running"
+        time.sleep(0.01)
+        assert api.call("POST", "/admin/functions/reconcile").status_code == 202
+        until(lambda: api.get(job)["status"] == "Scheduled")
+        [attempt] = api.call("GET", f"/api/jobs/{job['id']}/attempts").json()["attempts"]
+        assert (attempt["outcome"], attempt["worker"]) == ("Lost", "lost")
+
+    def test_both_tick_by_themselves_as_their_schedules_say(self):
+        ticks = []
+        spy = SimpleNamespace(
+            worker=SimpleNamespace(drain=lambda budget: ticks.append("run_due")),
+            reconciler=SimpleNamespace(run=lambda: ticks.append("reconcile")),
+        )
+        every_second = Settings(poll_schedule="* * * * * *", reconcile_schedule="* * * * * *")
+        with DevHost(build_app(lambda: spy, every_second), port=0, route_prefix=""):
+            until(lambda: {"run_due", "reconcile"} <= set(ticks))

@@ -1,0 +1,434 @@
+"""Many due jobs, several workers, slow handlers, hosts that stop: everything runs once, nothing is held up or lost."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from jobs.app.runtime import Runtime
+from jobs.app.worker import Drained
+from jobs.core.context import JobContext
+from jobs.core.errors import StoreUnavailable
+from jobs.core.retry import RetryPolicy
+from jobs.core.status import JobStatus
+from tests.support import Anything, job
+
+AT_ONCE = RetryPolicy(max_retries=3, base=timedelta(), cap=timedelta(), jitter=False)
+
+
+def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
+    """Wait for a condition, and give what it gave."""
+    give_up_at = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < give_up_at, "it did not come to pass in time"
+        time.sleep(0.01)
+    return found
+
+
+@pytest.fixture
+def sql(database) -> Callable[..., list]:
+    """Run SQL on the test's database."""
+
+    def run(text: str) -> list:
+        with database.engine.begin() as connection:
+            result = connection.execute(sa.text(text))
+            return result.fetchall() if result.returns_rows else []
+
+    return run
+
+
+@pytest.fixture
+def count(sql) -> Callable[[], dict[str, int]]:
+    """Count jobs by status."""
+    return lambda: dict(sql("select status, count(*) from jobs.jobs group by 1"))
+
+
+@pytest.fixture
+def history(sql) -> Callable[[], Counter]:
+    """Count jobs by their outcomes, oldest first."""
+    text = "select string_agg(outcome, ' ' order by started_at, finished_at) from jobs.job_attempts group by job_id"
+    return lambda: Counter(outcomes for (outcomes,) in sql(text))
+
+
+def outcomes(runtime: Runtime, job_id) -> list[str]:
+    """The outcomes in a job's history, oldest first."""
+    return [str(attempt.outcome) for attempt in reversed(runtime.service.attempts(job_id))]
+
+
+def enqueue(runtime: Runtime, handler_name: str, times: int, **fields) -> list:
+    """Enqueue jobs that fall due in order, and give their ids."""
+    commands = [job(f"{handler_name} {n}", handler_name, **fields) for n in range(times)]
+    return [enqueued.id for enqueued in runtime.service.enqueue_many(commands)]
+
+
+class Gate:
+    """A handler that blocks until it is opened, and counts what goes through it."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.contexts: list[JobContext] = []
+
+    def handle(self, args: Anything, ctx: JobContext) -> None:
+        self.contexts.append(ctx)
+        self.open.wait(20)
+
+
+@pytest.fixture
+def gate(registry):
+    gate = Gate()
+
+    def handle(args: Anything, ctx: JobContext) -> None:
+        gate.handle(args, ctx)
+
+    registry.add_handler("Slow", handle)
+    yield gate
+    gate.open.set()
+
+
+# --- everything once
+
+
+def test_eight_runtimes_run_two_thousand_due_jobs_once_each(make_runtime, registry, history, count):
+    ran = []
+
+    def handle(args: Anything, ctx: JobContext) -> None:
+        ran.append(ctx.job_id)
+
+    registry.add_handler("Work", handle)
+    runtimes = [make_runtime(batch_size=100) for _ in range(8)]
+    ids = enqueue(runtimes[0], "Work", 2_000)
+    with ThreadPoolExecutor(8) as pool:
+        drained = list(pool.map(lambda runtime: runtime.worker.drain(20), runtimes))
+    assert sum(one.executed for one in drained) == 2_000
+    assert Counter(ran) == Counter(ids)
+    assert count() == {"Completed": 2_000}
+    assert history() == {"Succeeded": 2_000}
+
+
+def test_several_runtimes_run_every_retry_once(make_runtime, registry, history, count, sql):
+    def handle(args: Anything, ctx: JobContext) -> None:
+        if ctx.attempt <= 2:
+            raise ValueError(f"attempt {ctx.attempt}")
+
+    registry.add_handler("Work", handle, retry=AT_ONCE)
+    runtimes = [make_runtime() for _ in range(4)]
+    enqueue(runtimes[0], "Work", 300)
+
+    def drain(runtime: Runtime) -> None:
+        give_up_at = time.monotonic() + 20
+        while count().get("Completed") != 300 and time.monotonic() < give_up_at:
+            runtime.worker.drain(2)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(drain, runtimes))
+    assert count() == {"Completed": 300}
+    assert history() == {"Failed Failed Succeeded": 300}
+    assert sql("select distinct attempt, outcome from jobs.job_attempts order by 1") == [
+        (1, "Failed"),
+        (2, "Failed"),
+        (3, "Succeeded"),
+    ]
+
+
+def test_jobs_run_in_the_order_in_which_they_fell_due(make_runtime, registry, sql):
+    ran = []
+
+    def handle(args: Anything, ctx: JobContext) -> None:
+        ran.append(ctx.job_id)
+
+    registry.add_handler("Work", handle)
+    runtime = make_runtime(concurrency=1)
+    ids = enqueue(runtime, "Work", 20)
+    for lateness, job_id in enumerate(ids):
+        sql(f"update jobs.jobs set next_run_at = now() - interval '{lateness + 1} s' where id = '{job_id}'")
+    runtime.worker.drain(5)
+    assert ran == ids[::-1]
+
+
+def test_a_drain_with_nothing_due_ends_at_once(runtime):
+    runtime.service.enqueue(job(schedule="PT1H"))
+    drained = runtime.worker.drain(10)
+    assert (drained.executed, drained.left_running) == (0, 0)
+    assert drained.seconds < 2
+
+
+# --- bounds
+
+
+def test_no_more_handlers_run_at_once_than_the_limit_allows(make_runtime, registry):
+    running, most, lock = 0, 0, threading.Lock()
+
+    def handle(args: Anything) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.005)
+        with lock:
+            running -= 1
+
+    registry.add_handler("Work", handle)
+    runtime = make_runtime(concurrency=3)
+    enqueue(runtime, "Work", 100)
+    assert runtime.worker.drain(10).executed == 100
+    assert most == 3
+
+
+def test_a_slow_handler_neither_holds_up_what_is_due_behind_it_nor_makes_the_drain_overrun(
+    make_runtime, gate, count, history
+):
+    runtime = make_runtime(concurrency=2)
+    [slow] = enqueue(runtime, "Slow", 1)
+    enqueue(runtime, "Noop", 50)
+    drained = runtime.worker.drain(1)
+    assert (drained.executed, drained.left_running) == (50, 1)
+    assert drained.seconds < 1.6
+    assert count() == {"Completed": 50, "Running": 1}
+    gate.open.set()
+    until(lambda: runtime.service.get(slow).status is JobStatus.COMPLETED)
+    assert history() == {"Succeeded": 51}
+
+
+def test_the_next_drain_goes_on_beside_what_the_last_one_left_running(make_runtime, gate, count, history):
+    runtime = make_runtime(concurrency=2)
+    [slow] = enqueue(runtime, "Slow", 1)
+    assert runtime.worker.drain(0.3).left_running == 1
+    enqueue(runtime, "Noop", 20)
+    drained = runtime.worker.drain(0.5)
+    assert (drained.executed, drained.left_running) == (20, 1)
+    threading.Timer(0.2, gate.open.set).start()
+    drained = runtime.worker.drain(10)
+    assert (drained.executed, drained.left_running) == (1, 0)
+    assert drained.seconds < 5, "a drain ends when there is nothing left to wait for"
+    assert runtime.service.get(slow).status is JobStatus.COMPLETED
+    assert history() == {"Succeeded": 21}
+
+
+def test_slow_handlers_in_every_slot_leave_the_rest_to_other_instances(make_runtime, gate, count):
+    busy, other = make_runtime(concurrency=2), make_runtime(concurrency=2)
+    enqueue(busy, "Slow", 2)
+    enqueue(busy, "Noop", 20)
+    assert busy.worker.drain(0.5).left_running == 2
+    assert count() == {"Running": 2, "Scheduled": 20}
+    assert other.worker.drain(5).executed == 20
+
+
+def test_what_falls_due_during_a_drain_is_run_by_it(make_runtime, gate):
+    runtime = make_runtime(concurrency=2)
+    enqueue(runtime, "Slow", 1)
+    later = runtime.service.enqueue(job("later", schedule="PT1S")).id
+    threading.Timer(1.8, gate.open.set).start()
+    assert runtime.worker.drain(10).executed == 2
+    assert runtime.service.get(later).status is JobStatus.COMPLETED
+
+
+def test_work_that_never_ends_stops_at_the_budget(make_runtime, registry):
+    def handle(args: Anything, ctx: JobContext) -> None:
+        runtime.service.enqueue(job(f"after {ctx.job_id}", "Again"))
+
+    registry.add_handler("Again", handle)
+    runtime = make_runtime()
+    enqueue(runtime, "Again", 5)
+    drained = runtime.worker.drain(0.5)
+    assert drained.executed > 5
+    assert drained.seconds < 1.5
+
+
+def test_a_second_drain_at_the_same_time_returns_at_once(make_runtime, gate):
+    runtime = make_runtime()
+    enqueue(runtime, "Slow", 1)
+    first = threading.Thread(target=runtime.worker.drain, args=[20])
+    first.start()
+    until(lambda: gate.contexts)
+    enqueue(runtime, "Noop", 5)
+    assert runtime.worker.drain(20) == Drained(0, 0.0, left_running=runtime.worker._in_hand)
+    gate.open.set()
+    first.join(5)
+    assert not first.is_alive()
+    assert runtime.worker.drain(5).left_running == 0
+
+
+# --- things that break
+
+
+def test_a_database_that_is_away_ends_the_drain_and_the_next_one_works(make_runtime, monkeypatch, count):
+    runtime = make_runtime()
+    enqueue(runtime, "Noop", 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime.dispatcher._runs, "claim_due", _raise(StoreUnavailable("away")))
+        with pytest.raises(StoreUnavailable):
+            runtime.worker.drain(5)
+    assert runtime.worker.drain(5).executed == 5
+    assert count() == {"Completed": 5}
+
+
+def _raise(error: Exception) -> Callable[..., None]:
+    def fail(*args, **kwargs) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ZeroDivisionError("a bug")])
+@pytest.mark.parametrize("when", ["during a drain", "between drains"])
+def test_outcomes_that_cannot_be_recorded_do_not_wear_out_the_worker(make_runtime, gate, monkeypatch, error, when):
+    runtime = make_runtime(concurrency=1, lease_seconds=1)
+    [slow] = enqueue(runtime, "Slow", 1)
+    store = runtime.dispatcher._runs
+    with monkeypatch.context() as patch:
+        recorded = threading.Event()
+
+        def fail(_):
+            recorded.set()
+            raise error
+
+        patch.setattr(store, "record", fail)
+        if when == "during a drain":
+            gate.open.set()
+            with pytest.raises(type(error)):
+                runtime.worker.drain(10)
+        else:
+            runtime.worker.drain(0.2)
+            gate.open.set()
+            until(recorded.is_set)
+            until(lambda: runtime.worker._in_hand == 0)
+    until(lambda: runtime.reconciler.run().reaped)
+    enqueue(runtime, "Noop", 5)
+    runtime.worker.drain(5)
+    assert runtime.service.get(slow).status is JobStatus.COMPLETED
+    assert outcomes(runtime, slow) == ["Lost", "Succeeded"]
+    assert runtime.worker._in_hand == 0
+
+
+def test_an_attempt_that_cannot_be_executed_at_all_stops_no_other(make_runtime, registry, monkeypatch, count):
+    runtime = make_runtime(concurrency=1)
+    ids = enqueue(runtime, "Noop", 5)
+    execute = runtime.dispatcher.execute
+
+    def fail_one(run):
+        if run.job_id == ids[2]:
+            raise ZeroDivisionError("a bug")
+        return execute(run)
+
+    monkeypatch.setattr(runtime.dispatcher, "execute", fail_one)
+    assert runtime.worker.drain(5).left_running == 0
+    assert count() == {"Completed": 4, "Running": 1}
+
+
+# --- the host stops
+
+
+def test_stopping_gives_back_what_runs_and_what_has_not_begun(make_runtime, gate, count, history, sql):
+    runtime, other = make_runtime(concurrency=2), make_runtime(concurrency=4)
+    enqueue(runtime, "Noop", 300)
+    enqueue(runtime, "Slow", 20)
+    draining = threading.Thread(target=runtime.worker.drain, args=[20])
+    draining.start()
+    until(lambda: len(gate.contexts) == 2)
+    until(lambda: runtime.worker._waiting.qsize() > 0, seconds=2)
+    unbegun = count()["Running"] - 2
+    assert unbegun > 0, "fast jobs before them made the worker claim ahead"
+    runtime.worker.stop(0.2)
+    draining.join(5)
+    assert not draining.is_alive()
+    assert all(ctx.shutting_down and ctx.lease_lost is False for ctx in gate.contexts)
+    assert count() == {"Completed": 300, "Scheduled": 20}
+    assert sql("select distinct attempt, run_count, lost_count from jobs.jobs where status = 'Scheduled'") == [
+        (0, 0, 0)
+    ]
+    assert history() == {"Succeeded": 300, "Released": unbegun + 2}
+    before = sql("select id, revision from jobs.jobs where handler_name = 'Slow' order by 1")
+    gate.open.set()
+    time.sleep(0.1)
+    assert sql("select id, revision from jobs.jobs where handler_name = 'Slow' order by 1") == before
+    assert other.worker.drain(10).executed == 20
+    assert count() == {"Completed": 320}
+    assert sql("select distinct attempt from jobs.jobs") == [(1,)]
+
+
+def test_a_handler_that_ends_within_the_grace_period_has_its_outcome(make_runtime, gate, history):
+    runtime = make_runtime()
+    enqueue(runtime, "Slow", 1)
+    runtime.worker.drain(0.2)
+    threading.Timer(0.2, gate.open.set).start()
+    began = time.monotonic()
+    runtime.worker.stop(10)
+    assert time.monotonic() - began < 5, "nobody waits for longer than handlers need"
+    assert until(history) == {"Succeeded": 1}
+
+
+def test_a_handler_that_heeds_the_hosts_end_gives_its_run_back_and_no_attempt_counts(make_runtime, registry, count):
+    began = threading.Event()
+
+    def handle(args: Anything, ctx: JobContext) -> None:
+        if ctx.metadata.get("done"):
+            return
+        began.set()
+        until(lambda: ctx.shutting_down)
+        ctx.raise_if_cancelled()
+
+    registry.add_handler("Long", handle)
+    runtime, other = make_runtime(), make_runtime()
+    [job_id] = enqueue(runtime, "Long", 1, max_retries=0)
+    runtime.worker.drain(0.2)
+    assert began.is_set()
+    runtime.worker.stop(5)
+    after = until(lambda: (found := other.service.get(job_id)).status is JobStatus.SCHEDULED and found)
+    assert (after.attempt, after.run_count) == (0, 0)
+    assert outcomes(other, job_id) == ["Released"]
+
+
+def test_a_job_that_was_deleted_while_the_host_stops_is_cancelled(make_runtime, gate, history):
+    runtime = make_runtime()
+    [job_id] = enqueue(runtime, "Slow", 1)
+    runtime.worker.drain(0.2)
+    runtime.service.delete(job_id)
+    runtime.worker.stop(0)
+    assert runtime.service.get(job_id).status is JobStatus.CANCELLED
+
+
+def test_a_claim_that_is_under_way_when_the_host_stops_is_given_back_too(make_runtime, monkeypatch, count):
+    runtime = make_runtime()
+    enqueue(runtime, "Noop", 5)
+    claim_due, claimed, go_on = runtime.dispatcher.claim_due, threading.Event(), threading.Event()
+
+    def slowly(limit):
+        runs = claim_due(limit)
+        claimed.set()
+        go_on.wait(5)
+        return runs
+
+    monkeypatch.setattr(runtime.dispatcher, "claim_due", slowly)
+    draining = threading.Thread(target=runtime.worker.drain, args=[5])
+    draining.start()
+    claimed.wait(5)
+    stopping = threading.Thread(target=runtime.worker.stop, args=[0.5])
+    stopping.start()
+    time.sleep(0.1)
+    go_on.set()
+    stopping.join(5)
+    draining.join(5)
+    assert "Running" not in count()
+
+
+def test_a_stopped_worker_claims_nothing(make_runtime, count):
+    runtime = make_runtime()
+    enqueue(runtime, "Noop", 5)
+    runtime.worker.stop(0)
+    assert runtime.worker.drain(1).executed == 0
+    assert count() == {"Scheduled": 5}
+
+
+def test_closing_twice_is_harmless(make_runtime, count):
+    runtime = make_runtime()
+    enqueue(runtime, "Noop", 5)
+    runtime.worker.drain(5)
+    runtime.close()
+    runtime.close()
+    assert count() == {"Completed": 5}
