@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     @field_validator("callback_tokens", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @classmethod
     def read(cls) -> Settings:

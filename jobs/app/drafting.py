@@ -39,7 +39,7 @@ def draft_job(
     spec.read_arguments(payload)
     refuse_unstorable_text(command.handler_name, "/handler_name")
     refuse_unstorable_text(command.job_name, "/job_name")
-    first = FirstRun() if _is_plainly_now(command) else first_run(command, clock, random)
+    first = _AT_ONCE if _is_plainly_now(command) else first_run(command, clock, random)
     timeout = command.timeout or spec.timeout
     return NewJob(
         id=command.id or new_id(),
@@ -69,6 +69,9 @@ class FirstRun:
     due_at: datetime | None = None
     scheduled_for: datetime | None = None
     anchor: datetime | None = None
+
+
+_AT_ONCE = FirstRun()
 
 
 def first_run(timing: Timing, clock: Clock, random: Random) -> FirstRun:

@@ -136,6 +136,7 @@ class JobService:
 
         Raises ``IdempotencyKeyReused`` if the key belongs to another ``fingerprint``.
         """
+        self._clock.now()  # set before a connection is held, since drafting may ask for it
         with self._store.once(key, fingerprint) as entry:
             if entry.answer is not None:
                 return entry.answer

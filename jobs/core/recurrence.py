@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _MOMENT = timedelta.resolution
 _LAST = datetime.max.replace(tzinfo=UTC)
+_FIRST = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
 _FIRST_STEP = timedelta(minutes=1)
 
 
@@ -150,7 +151,8 @@ class Recurrence:
         if not isinstance(self.schedule, Recurring):
             return None
         if self.start_at:
-            after = max(after, self.start_at.astimezone(UTC) - _MOMENT)
+            start_at = max(self.start_at.astimezone(UTC), _FIRST)
+            after = max(after, start_at - _MOMENT)
         at = self.schedule.next_after(after, self.anchor)
         return None if at is None or (self.end_at and at > self.end_at) else at
 

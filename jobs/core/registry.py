@@ -85,6 +85,9 @@ class HandlerSpec:
             return self.arguments.model_validate_json(payload)
         except ValidationError as error:
             raise InvalidInput(problems_of(error, _parsed(payload), "/payload")) from None
+        except Exception as error:
+            name = self.arguments.__qualname__
+            raise InvalidInput.at("/payload", f"{name} failed to read it with a {type(error).__name__}") from error
 
 
 @dataclass(frozen=True, slots=True)

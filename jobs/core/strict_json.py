@@ -22,7 +22,6 @@ MAX_INTEGER_DIGITS = 4_000
 _SUSPECT = re.compile(r"\\u0000|[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_OPENING = re.compile(r"[\[{]")
 _NESTING = (dict, list, tuple)
 
 
@@ -59,7 +58,7 @@ def write_json(value: Any, pointer: str = "") -> str:
         text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput.at(pointer, f"not a JSON value: {error}") from None
-    if _SUSPECT.search(text):
+    if (not text.isascii() or "\\u0000" in text) and _SUSPECT.search(text):
         refuse_unstorable(value, pointer)
     try:
         _check_depth(text, value)
@@ -83,7 +82,7 @@ def refuse_unstorable(value: Any, pointer: str = "") -> None:
 
 def refuse_unstorable_text(text: str, pointer: str) -> None:
     """Raise ``InvalidInput`` if PostgreSQL cannot store ``text``."""
-    if _UNSTORABLE.search(text):
+    if (not text.isascii() or "\x00" in text) and _UNSTORABLE.search(text):
         refuse_unstorable(text, pointer)
 
 
@@ -109,7 +108,7 @@ def _shown(key: str) -> str:
 
 def _check_depth(text: str, value: Any) -> None:
     """Measure the nesting, but only where there are brackets enough for it to be too deep."""
-    if len(_OPENING.findall(text)) <= MAX_DEPTH:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
         return
     level, depth = [value], 0
     while level:

@@ -83,7 +83,7 @@ def decide(
 
     ``rescheduled``: the schedule was changed while the run was under way, so the next run is the new schedule's first.
     """
-    if result.outcome is AttemptOutcome.SUCCEEDED and not run.recurring:
+    if result.outcome is AttemptOutcome.SUCCEEDED and not run.recurring and not rescheduled:
         return RecordedOutcome(
             run, result, JobStatus.COMPLETED, started_at, finished_at, attempt=run.attempt, tally=Tally.RESET
         )

@@ -88,11 +88,13 @@ class Peer:
         self._loop.run(self._queries.install())
         self._loop.run(self._queries.optimize_autovacuum())
         self._setup = SETUPS[0]
+        self._tuned = False
         self.versions = f"pgqueuer {version('pgqueuer')} on asyncpg {version('asyncpg')}, uvloop {version('uvloop')}"
 
     @property
     def configuration(self) -> str:
-        return f"{self._setup}, `pgq autovac` applied, durable tables, its log as by default"
+        drain = f"drains with {self._setup}, the best of those below; " if self._tuned else ""
+        return f"{drain}`pgq autovac` applied, durable tables, its log as by default"
 
     def tune(self, jobs: int, drain_once: Callable[[], float]) -> list[str]:
         """Drain several times with every setup, in turn, and keep the one with the fastest median, as in the table."""
@@ -101,6 +103,7 @@ class Peer:
             seconds[self._setup].append(drain_once())
         medians = {setup: median(times) for setup, times in seconds.items()}
         self._setup = min(medians, key=lambda setup: medians[setup])
+        self._tuned = True
         return [f"pgqueuer with {setup}: {jobs / found:,.0f} jobs/s" for setup, found in medians.items()]
 
     def empty(self) -> None:

@@ -11,7 +11,7 @@ from tests.benchmarks.rounds import Contender, Result
 
 
 def heading(contenders: Sequence[Contender], postgres: str, rounds: int) -> list[str]:
-    order = f"{rounds} alternating rounds each" if len(contenders) > 1 else f"{rounds} rounds"
+    order = f"rounds of each figure: {rounds}{', alternating' if len(contenders) > 1 else ''}"
     machine = f"Python {platform.python_version()}; {os.cpu_count()} cores; {order}"
     return [
         f"PostgreSQL {postgres}, embedded, default settings; {machine}",

@@ -43,7 +43,19 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     log = folder / "log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
     environment |= {"SAMPLE_OUTBOX": str(folder / "outbox.jsonl"), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "jobs", "dev", "--demo", "--host", "builtin", "--port", str(port), "--data", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "jobs",
+        "dev",
+        "--demo",
+        "--host",
+        "builtin",
+        "--port",
+        str(port),
+        "--data",
+        str(folder),
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
@@ -129,7 +141,11 @@ def test_a_taken_port_is_told_in_one_sentence_with_the_mend() -> None:
         holder.listen()
         port = holder.getsockname()[1]
         done = subprocess.run(
-            [sys.executable, "-m", "jobs", "dev", "--port", str(port)], cwd=ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "jobs", "dev", "--port", str(port)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     assert done.returncode == 1
     assert f"port {port}" in done.stderr

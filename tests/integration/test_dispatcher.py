@@ -1137,6 +1137,25 @@ def test_a_run_that_is_claimed_and_cannot_begin_is_not_kept_from_the_reconciler(
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED
 
 
+def test_a_hiccup_in_the_midst_of_a_batch_forgets_nothing_of_it(make_runtime, registry, scheduler, let_pass, caplog):
+    def handle(args: Anything, ctx: JobContext) -> None:
+        if ctx.job_name == "changed":
+            runtime.service.update(ctx.job_id, UpdateJob(schedule="@every 3h"))
+
+    registry.add_handler("Work", handle)
+    runtime = make_runtime()
+    ids = [runtime.service.enqueue(job(name, "Work", schedule="@every 1h")).id for name in ("plain", "changed")]
+    let_pass(HOUR)
+    recorded = [runtime.dispatcher.execute(run) for run in runtime.dispatcher.claim_due(2)]
+    falter(runtime, "reread", 1)
+    runtime.dispatcher.record(recorded)
+    for job_id in ids:
+        after = runtime.service.get(job_id)
+        assert (after.status, after.run_count) == (JobStatus.SCHEDULED, 1)
+        assert scheduler.alarms[AlarmName(job_id, after.generation)] == after.next_run_at
+    assert "lease-lost" not in caplog.text
+
+
 # --- the next alarm
 
 

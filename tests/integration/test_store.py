@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ from jobs.core.commands import JobQuery
 from jobs.core.errors import IdempotencyKeyReused, InvalidInput, JobNameTaken, StoreUnavailable
 from jobs.core.identifiers import AlarmName, new_id
 from jobs.core.job import Job
-from jobs.core.ports import NOW, Change, NewJob
+from jobs.core.ports import NOW, Change, Inserted, NewJob
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import MalformedJson, parse_json, write_json
 
@@ -54,6 +54,17 @@ def app_engine(database: Database) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
+Put = Callable[..., list[Inserted | None]]
+
+
+@pytest.fixture(params=["one by one", "many at once"])
+def put(request: pytest.FixtureRequest, store: PostgresJobStore) -> Put:
+    """Insert rows by either call; what is said of one holds of the other."""
+    if request.param == "many at once":
+        return store.insert_many
+    return lambda jobs, connection=None: [store.insert(job, connection=connection) for job in jobs]
+
+
 def draft(job_name: str = "job", **fields: Any) -> NewJob:
     given = {
         "id": new_id(),
@@ -78,7 +89,7 @@ def draft(job_name: str = "job", **fields: Any) -> NewJob:
 
 def added(store: PostgresJobStore, job_name: str = "job", **fields: Any) -> Job:
     new = draft(job_name, **fields)
-    assert store.insert([new]) != [None]
+    assert store.insert(new) is not None
     found = store.get(new.id)
     assert found is not None
     return found
@@ -109,7 +120,7 @@ REVIVE = Change("replay", {"status": JobStatus.SCHEDULED, "handled_at": None, "n
 # --- insert
 
 
-def test_a_job_is_read_back_as_it_was_inserted(store):
+def test_a_job_is_read_back_as_it_was_inserted(put, store):
     new = draft(
         "naïve \U0001f600 \\ \" ' {} $1 :x %s \n",
         schedule="0 9 * * *",
@@ -126,7 +137,7 @@ def test_a_job_is_read_back_as_it_was_inserted(store):
         created_by="somebody",
         trace_parent="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
     )
-    [inserted] = store.insert([new])
+    [inserted] = put([new])
     job = store.get(new.id)
     for name in ("id", "handler_name", "job_name", "schedule", "timezone", "recurring", "max_retries", "created_by",
                  "trace_parent", "scheduled_for", "anchor"):  # fmt: skip
@@ -146,58 +157,58 @@ def test_a_job_that_is_due_now_is_due_by_the_databases_clock(store, database):
     assert job.next_run_at == job.scheduled_for == job.anchor == job.created_at
 
 
-def test_many_jobs_are_inserted_in_one_statement_and_answered_in_the_order_given(store):
+def test_many_jobs_are_inserted_in_one_statement_and_answered_in_the_order_given(put, store):
     drafts = [draft(f"job-{number % 7}-{number}") for number in range(500)]
-    assert [row.id for row in store.insert(drafts)] == [new.id for new in drafts]
+    assert [row.id for row in put(drafts)] == [new.id for new in drafts]
     assert {job.job_name for job in store.find(JobQuery(limit=500)).jobs} == {new.job_name for new in drafts}
 
 
-def test_nothing_to_insert_is_fine(store, database):
-    assert store.insert([]) == []
+def test_nothing_to_insert_is_fine(put, store, database):
+    assert put([]) == []
     assert count(database) == 0
 
 
-def test_a_name_that_an_active_job_holds_is_not_inserted_and_the_others_are(store, database):
+def test_a_name_that_an_active_job_holds_is_not_inserted_and_the_others_are(put, store, database):
     added(store, "taken")
-    assert [row is None for row in store.insert([draft("a"), draft("taken"), draft("b")])] == [False, True, False]
+    assert [row is None for row in put([draft("a"), draft("taken"), draft("b")])] == [False, True, False]
     assert count(database) == 3
 
 
-def test_a_name_that_stands_twice_in_one_batch_is_inserted_once(store, database):
-    rows = store.insert([draft("same"), draft("other"), draft("same")])
+def test_a_name_that_stands_twice_in_one_batch_is_inserted_once(put, store, database):
+    rows = put([draft("same"), draft("other"), draft("same")])
     assert sorted(row is None for row in rows) == [False, False, True]
     assert count(database) == 2
     assert all(store.get(row.id) for row in rows if row)
 
 
-def test_names_are_compared_whole_and_by_every_character(store):
+def test_names_are_compared_whole_and_by_every_character(put, store):
     """A prefix, a wildcard or a letter's case must not hit a neighbour."""
     for name in ("a", "a-1", "A", "a ", "%", "_", "%_", "\u00e1", "a\u0301"):
-        assert store.insert([draft(name)]) != [None], name
+        assert put([draft(name)]) != [None], name
 
 
-def test_an_id_that_exists_is_not_inserted_whatever_became_of_its_job(store, database):
+def test_an_id_that_exists_is_not_inserted_whatever_became_of_its_job(put, store, database):
     first = added(store, "first")
-    assert store.insert([draft("second", id=first.id)]) == [None]
+    assert put([draft("second", id=first.id)]) == [None]
     store.change(first, CANCEL)
-    assert store.insert([draft("third", id=first.id)]) == [None]
+    assert put([draft("third", id=first.id)]) == [None]
     assert count(database) == 1
 
 
-def test_an_id_that_stands_twice_in_one_batch_is_inserted_once_and_only_one_is_said_to_be(store, database):
+def test_an_id_that_stands_twice_in_one_batch_is_inserted_once_and_only_one_is_said_to_be(put, store, database):
     same = new_id()
-    rows = store.insert([draft("b", id=same), draft("a", id=same)])
+    rows = put([draft("b", id=same), draft("a", id=same)])
     assert count(database) == 1
     assert sorted(row is None for row in rows) == [False, True]
 
 
 @pytest.mark.parametrize("status", ["Completed", "Failed", "Cancelled"])
-def test_a_name_is_free_again_once_its_job_has_ended(store, status):
+def test_a_name_is_free_again_once_its_job_has_ended(put, store, status):
     job = added(store, "name")
     ended = Change("test", {"status": status, "handled_at": NOW, "next_run_at": None})
     assert store.change(job, ended) is not None
     assert store.active_holder("name") is None
-    assert store.insert([draft("name")]) != [None]
+    assert put([draft("name")]) != [None]
 
 
 def test_the_active_job_of_a_name_is_found(store):
@@ -207,10 +218,10 @@ def test_the_active_job_of_a_name_is_found(store):
     assert store.active_holder("name%") is None
 
 
-def test_text_that_cannot_be_stored_is_invalid_input_and_leaves_the_connection_in_step(store, database):
+def test_text_that_cannot_be_stored_is_invalid_input_and_leaves_the_connection_in_step(put, store, database):
     for broken in ("half \ud800 a pair", "\udfff"):
         with pytest.raises(InvalidInput):
-            store.insert([draft(broken)])
+            put([draft(broken)])
         with pytest.raises(InvalidInput):
             store.active_holder(broken)
     with pytest.raises(InvalidInput):
@@ -230,6 +241,13 @@ def same(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, list) and isinstance(theirs, list):
         return len(ours) == len(theirs) and all(map(same, ours, theirs))
     return type(ours) is type(theirs) and ours == theirs
+
+
+def as_metadata(value: Any) -> str:
+    try:
+        return write_json({"v": value})
+    except InvalidInput:  # one level too deep now
+        return "{}"
 
 
 json_texts = st.recursive(
@@ -259,12 +277,12 @@ def test_whatever_the_parser_accepts_is_stored_as_jsonb_and_read_back_the_same(s
             accepted.append(parse_json(text))
         except (MalformedJson, InvalidInput):
             continue
-    drafts = [draft(str(new_id()), payload=write_json(value), metadata=write_json({"v": value})) for value in accepted]
-    store.insert(drafts)
+    drafts = [draft(str(new_id()), payload=write_json(value), metadata=as_metadata(value)) for value in accepted]
+    store.insert_many(drafts)
     for new, value in zip(drafts, accepted, strict=True):
         job = store.get(new.id)
         assert same(job.payload, value), (job.payload, value)
-        assert same(job.metadata, {"v": value})
+        assert same(job.metadata, {"v": value} if new.metadata != "{}" else {})
 
 
 def test_a_number_of_5000_digits_put_in_by_hand_is_readable_and_shifts_no_answer(store, database):
@@ -286,21 +304,22 @@ def test_a_number_of_5000_digits_put_in_by_hand_is_readable_and_shifts_no_answer
         assert {found.job_name for found in store.find(JobQuery()).jobs} == {"job", "other"}
 
 
-def test_json_nested_as_deep_as_postgres_goes_is_readable_too(store, database):
+@pytest.mark.parametrize("depth", [65, 200, 1_000, 6_000])
+def test_json_nested_as_deep_as_postgres_goes_is_readable_and_can_be_answered_with(store, database, depth):
     job = added(store)
-    deep = "[" * 6_000 + "]" * 6_000
+    deep = "[" * depth + "]" * depth
     sql(database, "update jobs.jobs set payload = cast(:json as jsonb) where id = :id", id=job.id, json=deep)
-    assert store.get(job.id).payload in (deep, json.loads("[]"))
+    assert deep in store.get(job.id).model_dump_json()
     assert store.get(job.id).job_name == "job"
 
 
 # --- within a caller's transaction
 
 
-def test_a_job_inserted_on_a_callers_connection_commits_with_the_callers_data(store, database, app_engine):
+def test_a_job_inserted_on_a_callers_connection_commits_with_the_callers_data(put, store, database, app_engine):
     with app_engine.begin() as connection:
         connection.execute(sa.text("insert into orders values (1)"))
-        [row] = store.insert([draft("order-1", payload='{"n":1}')], connection=connection)
+        [row] = put([draft("order-1", payload='{"n":1}')], connection=connection)
         assert store.get(row.id) is None, "not committed yet"
         assert store.get(row.id, connection=connection).payload == {"n": 1}
     assert store.get(row.id).job_name == "order-1"
@@ -308,49 +327,49 @@ def test_a_job_inserted_on_a_callers_connection_commits_with_the_callers_data(st
     assert sql(database, "select id from orders") == [(1,)]
 
 
-def test_a_job_inserted_on_a_callers_connection_is_gone_when_the_caller_rolls_back(store, database, app_engine):
+def test_a_job_inserted_on_a_callers_connection_is_gone_when_the_caller_rolls_back(put, store, database, app_engine):
     with app_engine.connect() as connection:
         connection.execute(sa.text("insert into orders values (1)"))
-        assert store.insert([draft("order-1")], connection=connection) != [None]
+        assert put([draft("order-1")], connection=connection) != [None]
         connection.rollback()
     assert count(database) == 0
     assert sql(database, "select id from orders") == []
 
 
 @pytest.mark.parametrize("ending", ["commit", "rollback", "error"])
-def test_a_job_inserted_in_a_callers_session_shares_its_fate(store, database, app_engine, ending):
+def test_a_job_inserted_in_a_callers_session_shares_its_fate(put, store, database, app_engine, ending):
     failing = pytest.raises(ZeroDivisionError) if ending == "error" else nullcontext()
     with failing, Session(app_engine) as session:
         session.execute(sa.text("insert into orders values (1)"))
-        store.insert([draft("order-1"), draft("order-2")], connection=session)
+        put([draft("order-1"), draft("order-2")], connection=session)
         if ending == "error":
             raise ZeroDivisionError
         getattr(session, ending)()
     assert count(database) == (2 if ending == "commit" else 0)
 
 
-def test_a_savepoint_of_the_caller_takes_the_job_back_too(store, database, app_engine):
+def test_a_savepoint_of_the_caller_takes_the_job_back_too(put, store, database, app_engine):
     with app_engine.begin() as connection:
-        store.insert([draft("kept")], connection=connection)
+        put([draft("kept")], connection=connection)
         savepoint = connection.begin_nested()
-        store.insert([draft("dropped")], connection=connection)
+        put([draft("dropped")], connection=connection)
         savepoint.rollback()
     assert names(store) == ["kept"]
 
 
-def test_a_taken_name_leaves_the_callers_transaction_usable(store, database, app_engine):
+def test_a_taken_name_leaves_the_callers_transaction_usable(put, store, database, app_engine):
     added(store, "taken")
     with app_engine.begin() as connection:
-        assert store.insert([draft("taken")], connection=connection) == [None]
+        assert put([draft("taken")], connection=connection) == [None]
         connection.execute(sa.text("insert into orders values (1)"))
         assert store.active_holder("taken", connection=connection) is not None
     assert sql(database, "select id from orders") == [(1,)]
 
 
-def test_text_that_cannot_be_stored_leaves_the_callers_transaction_usable(store, database, app_engine):
+def test_text_that_cannot_be_stored_leaves_the_callers_transaction_usable(put, store, database, app_engine):
     with app_engine.begin() as connection:
         with pytest.raises(InvalidInput):
-            store.insert([draft("half \ud800")], connection=connection)
+            put([draft("half \ud800")], connection=connection)
         with pytest.raises(InvalidInput):
             store.active_holder("a\x00b", connection=connection)
         connection.execute(sa.text("insert into orders values (1)"))
@@ -368,10 +387,10 @@ def test_a_change_on_a_callers_connection_shares_its_fate(store, database, app_e
     assert count(database, "job_audit") == 0
 
 
-def test_a_callers_session_in_another_time_zone_gives_the_same_instants(store, app_engine):
+def test_a_callers_session_in_another_time_zone_gives_the_same_instants(put, store, app_engine):
     with app_engine.begin() as connection:
         connection.execute(sa.text("set local timezone to 'Asia/Kolkata'"))
-        [row] = store.insert([draft("job", due_at=DUE)], connection=connection)
+        [row] = put([draft("job", due_at=DUE)], connection=connection)
         inside = store.get(row.id, connection=connection)
     assert row.due_at == DUE
     assert inside == store.get(row.id)
@@ -445,7 +464,7 @@ def test_asking_for_many_metadata_keys_at_once_costs_no_more_than_their_number(s
 
 
 def test_pages_follow_one_another_newest_first_without_gap_or_repeat(store, database):
-    store.insert([draft(f"job-{number}") for number in range(23)])  # one statement: all of one instant
+    store.insert_many([draft(f"job-{number}") for number in range(23)])  # one statement: all of one instant
     for number in range(10):
         added(store, f"later-{number}")
     seen: list[Job] = []
@@ -463,7 +482,7 @@ def test_pages_follow_one_another_newest_first_without_gap_or_repeat(store, data
 
 
 def test_a_page_that_is_just_full_has_no_cursor(store):
-    store.insert([draft(f"job-{number}") for number in range(6)])
+    store.insert_many([draft(f"job-{number}") for number in range(6)])
     page = store.find(JobQuery(limit=6))
     assert (len(page.jobs), page.cursor) == (6, None)
     page = store.find(JobQuery(limit=3))
@@ -471,7 +490,7 @@ def test_a_page_that_is_just_full_has_no_cursor(store):
 
 
 def test_pages_stay_in_place_while_jobs_before_them_end_and_go(store, database):
-    store.insert([draft(f"job-{number}") for number in range(10)])
+    store.insert_many([draft(f"job-{number}") for number in range(10)])
     first = store.find(JobQuery(limit=5))
     sql(database, "delete from jobs.jobs where id = :id", id=first.jobs[-1].id)
     second = store.find(JobQuery(limit=5, cursor=first.cursor))
@@ -603,7 +622,7 @@ def test_only_the_current_alarm_of_a_waiting_job_is_noted_as_armed(store):
 def test_the_first_answer_under_a_key_is_given_again(store):
     with store.once("key", "body-1") as entry:
         assert entry.answer is None
-        store.insert([draft("job")], connection=entry.connection)
+        store.insert_many([draft("job")], connection=entry.connection)
         entry.keep('{"id": "ü"}')
     for _ in range(2):
         with store.once("key", "body-1") as entry:
@@ -627,7 +646,7 @@ def test_another_key_is_another_request(store):
 
 def test_what_fails_under_a_key_leaves_neither_job_nor_key(store, database):
     with suppress(ZeroDivisionError), store.once("key", "body-1") as entry:
-        store.insert([draft("job")], connection=entry.connection)
+        store.insert_many([draft("job")], connection=entry.connection)
         entry.keep("never")
         raise ZeroDivisionError
     assert (count(database), count(database, "idempotency_keys")) == (0, 0)
@@ -678,7 +697,7 @@ def test_of_many_requests_under_one_key_exactly_one_does_the_work(store, databas
         barrier.wait()
         with store.once("key", "body") as entry:
             if entry.answer is None:
-                store.insert([draft(f"job-{number}")], connection=entry.connection)
+                store.insert_many([draft(f"job-{number}")], connection=entry.connection)
                 entry.keep(f"job-{number}")
                 return f"job-{number}"
             return entry.answer
@@ -707,7 +726,7 @@ def test_of_a_hundred_inserts_of_one_name_exactly_one_stands(store, database):
 
     def insert(_: int) -> list[UUID]:
         barrier.wait()
-        return [row.id for _ in range(5) for row in store.insert([draft("wanted")]) if row]
+        return [row.id for _ in range(5) for row in store.insert_many([draft("wanted")]) if row]
 
     with ThreadPoolExecutor(20) as pool:
         stand = [job_id for ids in pool.map(insert, range(20)) for job_id in ids]
@@ -726,7 +745,7 @@ def test_batches_of_the_same_names_in_any_order_never_deadlock(store, database, 
         for lap in range(6):
             barrier.wait()
             batch = [draft(f"{lap}-{tens + units}") for tens in order for units in range(10)]
-            inserted += sum(row is not None for row in store.insert(batch))
+            inserted += sum(row is not None for row in store.insert_many(batch))
         return inserted
 
     with ThreadPoolExecutor(len(orders)) as pool:
@@ -743,7 +762,7 @@ def test_batches_with_the_same_ids_under_other_names_all_end_and_each_id_is_inse
         order = ids if worker % 2 else ids[::-1]
         batch = [draft(f"{worker}-{place:03}", id=job_id) for place, job_id in enumerate(order)]
         barrier.wait()
-        return sum(row is not None for row in store.insert(batch))
+        return sum(row is not None for row in store.insert_many(batch))
 
     with ThreadPoolExecutor(6) as pool:
         assert sum(pool.map(insert, range(6))) == 30
@@ -751,7 +770,7 @@ def test_batches_with_the_same_ids_under_other_names_all_end_and_each_id_is_inse
 
 
 def test_alarms_noted_in_any_order_never_deadlock(store, database, caplog):
-    rows = store.insert([draft(f"job-{number}") for number in range(60)])
+    rows = store.insert_many([draft(f"job-{number}") for number in range(60)])
     alarms = [AlarmName(row.id, 1) for row in rows]
     barrier = threading.Barrier(4)
 

@@ -276,7 +276,7 @@ def chosen(recurrence: Recurrence, late: list[datetime], rest: list[datetime], n
 
 
 @given(situations(), st.randoms(use_true_random=False))
-@settings(database=None, deadline=None, max_examples=300)
+@settings(database=None, deadline=None, max_examples=200)
 def test_what_follows_and_what_is_settled_is_what_the_policies_say(situation, random):
     recurrence, base, now = situation
     runs = all_runs(recurrence, base)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from jobs.core.cron import CronFields
 from jobs.core.errors import InvalidSchedule
 from jobs.core.schedule import (
     After,
@@ -145,10 +146,10 @@ def test_every_does_not_drift_over_a_million_runs():
     for n in range(1, 10_001):
         at = schedule.next_after(at, anchor)
         assert at == anchor + n * timedelta(seconds=7)
-    before = time.perf_counter()
+    before = time.process_time()
     for n in (10**6, 10**8, 3 * 10**10):
         assert schedule.next_after(anchor + timedelta(seconds=7 * n), anchor) == anchor + timedelta(seconds=7 * (n + 1))
-    assert time.perf_counter() - before < 0.1
+    assert time.process_time() - before < 0.1
 
 
 @given(
@@ -307,7 +308,7 @@ WEEKDAYS = st.lists(st.integers(0, 6), min_size=1, max_size=3, unique=True)
 
 
 @given(days=st.none() | DAYS, months=st.none() | MONTHS, weekdays=st.none() | WEEKDAYS, start=st.integers(0, 5000))
-@quick
+@settings(quick, max_examples=60)
 def test_days_are_those_of_a_walk_through_the_calendar(days, months, weekdays, start):
     def matches(day: datetime) -> bool:
         by_day, by_weekday = day.day in (days or ()), day.isoweekday() % 7 in (weekdays or ())
@@ -315,7 +316,7 @@ def test_days_are_those_of_a_walk_through_the_calendar(days, months, weekdays, s
         return in_month and (by_day or by_weekday or (days is None and weekdays is None))
 
     first = utc("2024-01-01T00:00Z") + timedelta(days=start)
-    walked = [day for n in range(1, 1000) if matches(day := first + timedelta(days=n))]
+    walked = [day for n in range(1, 800) if matches(day := first + timedelta(days=n))]
     assume(walked)
     fields = [",".join(map(str, values)) if values else "*" for values in (days, months, weekdays)]
     assert runs(f"0 0 {' '.join(fields)}", first, len(walked)) == walked
@@ -489,13 +490,28 @@ def test_seconds_around_changes_of_clocks_are_quick_and_strictly_increase(zone, 
     for expression in ("* * * * * *", "59 59 0-3 * * *"):
         schedule = parse_schedule(expression, zone, dst)
         assert isinstance(schedule, Cron)
-        before = time.perf_counter()
+        before = time.process_time()
         for n in range(150):
             moment = start + n * timedelta(minutes=17, seconds=1)
             following = schedule.next_after(moment, NOW)
             assert following is not None
             assert following > moment
-        assert time.perf_counter() - before < 1
+        assert time.process_time() - before < 1
+
+
+@pytest.mark.parametrize(
+    ("expression", "moment", "expected"),
+    [
+        ("* * 2 * * *", "2026-10-25T02:00:00+01:00", "2026-10-26T02:00:00+01:00"),  # the second pass is passed over
+        ("* * * * * *", "2026-03-29T01:59:59+01:00", "2026-03-29T03:00:00+02:00"),  # and so is the gap
+    ],
+)
+def test_an_hour_of_seconds_is_passed_over_in_one_step(monkeypatch, expression, moment, expected):
+    schedule = parse_schedule(expression, BERLIN)
+    asked, ask = [], CronFields.first_from
+    monkeypatch.setattr(CronFields, "first_from", lambda *args: asked.append(args) or ask(*args))
+    assert schedule.next_after(utc(moment), NOW) == utc(expected)
+    assert len(asked) <= 4
 
 
 # --- previews and words
@@ -543,6 +559,10 @@ def test_a_schedule_is_said_in_plain_words(expression, words):
 # --- robustness
 
 
+def turned(values: list, n: int) -> list:
+    return values[n * 12 :] + values[: n * 12]
+
+
 def test_a_schedule_is_read_once_and_shared_between_threads():
     schedule = parse_schedule("*/7 1-5 * * mon#1,tue#2", NEW_YORK)
     assert parse_schedule("*/7 1-5 * * mon#1,tue#2", NEW_YORK) is schedule
@@ -553,10 +573,11 @@ def test_a_schedule_is_read_once_and_shared_between_threads():
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(8) as pool:
-            together = list(pool.map(lambda _: [schedule.next_after(moment, NOW) for moment in moments], range(8)))
+            # Each thread begins elsewhere, or all would ask the same question at the same time.
+            together = list(pool.map(lambda n: [schedule.next_after(m, NOW) for m in turned(moments, n)], range(8)))
     finally:
         sys.setswitchinterval(usual)
-    assert all(found == alone for found in together)
+    assert together == [turned(alone, n) for n in range(8)]
 
 
 FIELD = st.text(alphabet="0123456789*/,-#LWHR?lw", min_size=1, max_size=8) | st.sampled_from(
@@ -574,11 +595,11 @@ TEXTS = st.one_of(
 
 
 @given(text=TEXTS, zone=st.sampled_from(["UTC", BERLIN, "Pacific/Apia"]) | st.text(max_size=8))
-@settings(quick, max_examples=1000)
+@settings(quick, max_examples=600)
 @example("0 0 31 1-12 1#1", "UTC")
 @example("0 0 30 2 6", "UTC")
 def test_any_text_is_a_schedule_or_is_refused_and_quickly(text, zone):
-    before = time.perf_counter()
+    before = time.process_time()
     try:
         schedule: Schedule = parse_schedule(text, zone)
     except InvalidSchedule as error:
@@ -586,7 +607,7 @@ def test_any_text_is_a_schedule_or_is_refused_and_quickly(text, zone):
         assert len(error.problems[0].detail) < 500  # noqa: PT017
         return
     finally:
-        assert time.perf_counter() - before < 1
+        assert time.process_time() - before < 1
     assert describe(schedule)
     assert schedule.expression == text
     if not isinstance(schedule, Recurring):
@@ -599,4 +620,4 @@ def test_any_text_is_a_schedule_or_is_refused_and_quickly(text, zone):
         assert following > at
         occurrence_note(schedule, at)
         at = following
-    assert time.perf_counter() - before < 1
+    assert time.process_time() - before < 1

@@ -22,6 +22,7 @@ from jobs.adapters.postgres.faults import (
 )
 from jobs.adapters.postgres.wire import Statement, UnsendableText, exchange, to_text
 from jobs.core.errors import InvalidInput, StoreUnavailable
+from jobs.core.strict_json import refuse_unstorable_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -73,7 +74,10 @@ class Database:
         connection is taken. Raises as ``run`` does; then some batches may have been written.
         """
         messages = (self._message(statement, values) for values in batches)
-        first = next(messages, None)
+        try:
+            first = next(messages, None)
+        except UnsendableText as error:
+            raise InvalidInput.at("", str(error)) from None
         if first is None:
             return []
         answers = self._exchange(statement, chain([first], messages))
@@ -116,8 +120,11 @@ def _run_within(connection: object, statement: Statement, values: Mapping[str, A
     """Run on a caller's SQLAlchemy connection or session, whatever driver it has, as text and with text values."""
     execute: Callable[..., Any] = getattr(connection, "execute")  # noqa: B009  Connection and Session both have it
     sent = {name: to_text(values[name]) for name in statement.parameters if name in values}
+    for text in sent.values():
+        refuse_unstorable_text(text or "", "")  # a driver would find out half-way, and be out of step
     try:
-        return [tuple(row) for row in execute(statement.clause, sent)]
+        result = execute(statement.clause, sent)
+        return [tuple(row) for row in result] if result.returns_rows else []
     except sa.exc.DBAPIError as error:
         raise_as_ours(error)
 

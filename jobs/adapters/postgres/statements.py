@@ -51,9 +51,9 @@ returning created_at
 _INSERT_MANY = """
 with shape as (
   select * from json_to_recordset(cast(:shapes as json)) as s(
-    shape integer, handler_name text, schedule text, timezone text, options jsonb, recurring boolean, due_at timestamptz,
-    scheduled_for timestamptz, anchor timestamptz, max_retries integer, timeout_seconds double precision,
-    created_by text, trace_parent text)
+    shape integer, handler_name text, schedule text, timezone text, options jsonb, recurring boolean,
+    due_at timestamptz, scheduled_for timestamptz, anchor timestamptz, max_retries integer,
+    timeout_seconds double precision, created_by text, trace_parent text)
 ), inserted as (
   insert into {schema}.jobs (
     id, handler_name, job_name, schedule, timezone, options, recurring, payload, metadata, status,
@@ -66,9 +66,10 @@ with shape as (
   from unnest(
       string_to_array(:ids, chr(31)), cast(:job_names as text[]), string_to_array(:payloads, chr(31)),
       string_to_array(:metadatas, chr(31)), cast(string_to_array(:shape_of, chr(31)) as integer[])
-    ) as r(id, job_name, payload, metadata, shape)
+    ) with ordinality as r(id, job_name, payload, metadata, shape, place)
   join shape s on s.shape = r.shape
-  order by r.job_name collate "C"  -- two batches that hold the same names wait for each other in one order
+  -- By name: two batches that hold the same names wait for each other in one order. Of one name the first wins.
+  order by r.job_name collate "C", r.place
   on conflict do nothing
   returning id
 )

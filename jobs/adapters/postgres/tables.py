@@ -23,7 +23,7 @@ _STATE_IS_WHOLE = (
     )
     + " ELSE false END"
 )
-"""The statuses there are, and what comes with each: an ended job has its end and nothing due, a running one its lease."""
+"""The statuses there are, and what comes with each: an end with the ended ones, a lease with the running one."""
 _NOW = sa.func.now()
 
 

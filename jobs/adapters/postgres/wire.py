@@ -2,9 +2,11 @@
 
 SQLAlchemy on pg8000 takes four round trips for a single statement in its own transaction (BEGIN, parse and describe,
 bind and execute, COMMIT). PostgreSQL's extended protocol lets parse, bind, describe, execute and sync travel together;
-without a BEGIN the statement is its own transaction, committed at the sync. A connection parses each statement once
-and keeps it by name; behind PgBouncer in transaction mode, where the next transaction may be on another connection, it stays
-unnamed and is parsed each time. (PostgreSQL documentation, "Message Flow: Extended Query".)
+without a BEGIN the statement is its own transaction, committed at the sync. (PostgreSQL documentation, "Message Flow:
+Extended Query".)
+
+A connection parses each statement once and keeps it by name. Behind PgBouncer in transaction mode, where the next
+transaction may be on another connection, it stays unnamed and is parsed each time.
 
 All text is encoded before a byte is written: a fault in a value can then never leave half a message on the wire, which
 would shift every later answer by one.
