@@ -6,12 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import Unavailable
+from jobs.core.ports import Alarm
+from jobs.core.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobs.core.identifiers import AlarmName
-    from jobs.core.ports import Alarm, JobStore, Scheduler
+    from jobs.core.ports import JobStore, Scheduler
 
 _logger = logging.getLogger("jobs.alarms")
 
@@ -42,6 +44,16 @@ class Alarms:
             _logger.exception("%d alarms left for the reconciler to set: the scheduler's client failed", len(alarms))
             return 0
         return len(accepted)
+
+    def set_again(self, name: AlarmName) -> None:
+        """Set an alarm anew that rang before its job was due; one that is stale or of no use any more is let be."""
+        if not self.needed:
+            return
+        job = self._store.get(name.job_id)
+        if job is None or job.generation != name.generation or job.paused or job.status is not JobStatus.SCHEDULED:
+            return
+        if job.next_run_at is not None:
+            self.set([Alarm(name, job.next_run_at)])
 
     def withdraw(self, names: Sequence[AlarmName]) -> None:
         """Withdraw wake-ups of no use any more; one that rings all the same finds nothing to do. Never raises."""

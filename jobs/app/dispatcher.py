@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from jobs.app.executor import Executor
 from jobs.app.leases import LeaseKeeper
@@ -24,7 +24,7 @@ from jobs.core.status import AttemptOutcome
 from jobs.core.verdict import decide, settle, skip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from jobs.app.alarms import Alarms
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jobs.core.registry import HandlerRegistry
 
 _logger = logging.getLogger("jobs.dispatcher")
+T = TypeVar("T")
 _MAX_ERROR = 8_000
 _DEFAULT_POLICY = RetryPolicy()
 
@@ -83,6 +84,7 @@ class Dispatcher:
         """
         run = self._runs.claim(name, worker=self._identity.name, lease=self._identity.lease)
         if run is None:
+            self._alarms.set_again(name)
             return Ring.NOTHING_TO_DO
         self._leases.hold([run])
         outcome = self.execute(run)
@@ -99,6 +101,14 @@ class Dispatcher:
 
     def execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         """Run one attempt to its end; gives what to record, None if the lease was lost on the way."""
+        try:
+            return self._execute(run)
+        except BaseException:
+            # A row that cannot be read, or a bug of ours: let the lease run out, so that the run is taken up again.
+            self._leases.let_go(run)
+            raise
+
+    def _execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         started_at = self._clock.now()
         if run.recurring:
             settled = settle(run, started_at, self._random)
@@ -123,31 +133,32 @@ class Dispatcher:
         While the database is away it tries for as long as the leases could live; after that the runs are taken up again
         by whoever reaps them, which at-least-once allows.
         """
+        stands = {recorded.token: recorded for recorded in self._patiently(lambda: self._runs.record(outcomes))}
+        alarms = []
+        fenced = []
+        for outcome in outcomes:
+            recorded = stands.get(outcome.run.token)
+            if recorded is None:
+                fenced.append(outcome)
+            elif recorded.due_at is not None:
+                alarms.append(Alarm(AlarmName(outcome.run.job_id, recorded.generation), recorded.due_at))
+        self._alarms.set(alarms)
+        for outcome in fenced:
+            self._record_fenced(outcome)
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask the database until it answers, as long as a lease could live."""
         give_up_at = time.monotonic() + self._identity.lease.total_seconds()
         pause = 0.1
         while True:
             try:
-                self._record_once(outcomes)
+                return ask()
             except StoreUnavailable as error:
                 if time.monotonic() > give_up_at:
-                    _logger.error("%d outcomes could not be recorded; the runs will be taken up again: %s",  # noqa: TRY400
-                                  len(outcomes), error)  # fmt: skip
+                    _logger.error("outcomes could not be recorded; the runs will be taken up again: %s", error)  # noqa: TRY400
                     raise
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
-            else:
-                return
-
-    def _record_once(self, outcomes: Sequence[RecordedOutcome]) -> None:
-        stands = {recorded.token: recorded for recorded in self._runs.record(outcomes)}
-        alarms = []
-        for outcome in outcomes:
-            recorded = stands.get(outcome.run.token)
-            if recorded is None:
-                self._record_fenced(outcome)
-            elif recorded.due_at is not None:
-                alarms.append(Alarm(AlarmName(outcome.run.job_id, recorded.generation), recorded.due_at))
-        self._alarms.set(alarms)
 
     def _record_fenced(self, outcome: RecordedOutcome) -> None:
         """Look again at an outcome that hit no row.
@@ -155,14 +166,16 @@ class Dispatcher:
         Either the schedule was changed meanwhile, and the next run is the new one's, or the lease is another's now, and
         nothing is to be written.
         """
-        fresh = self._runs.reread(outcome.run)
+        fresh = self._patiently(lambda: self._runs.reread(outcome.run))
         if fresh is None:
-            _logger.warning("lease-lost: the outcome of job %s run %d attempt %d came too late and changes nothing",
-                            outcome.run.job_id, outcome.run.run, outcome.run.attempt)  # fmt: skip
+            _logger.warning(
+                "lease-lost: the outcome of job %s run %d attempt %d came too late and changes nothing",
+                outcome.run.job_id,
+                outcome.run.run,
+                outcome.run.attempt,
+            )
             return
-        self._record_once(
-            [self._decided(fresh, outcome.result, outcome.started_at, outcome.finished_at, rescheduled=True)]
-        )
+        self.record([self._decided(fresh, outcome.result, outcome.started_at, outcome.finished_at, rescheduled=True)])
 
     def _record_timeout(self, run: ClaimedRun) -> None:
         now = self._clock.now()

@@ -39,6 +39,8 @@ def draft_job(
     spec.read_arguments(payload)
     refuse_unstorable_text(command.handler_name, "/handler_name")
     refuse_unstorable_text(command.job_name, "/job_name")
+    refuse_unstorable_text(actor or "", "/created_by")
+    refuse_unstorable_text(trace_parent or "", "/trace_parent")
     first = _AT_ONCE if _is_plainly_now(command) else first_run(command, clock, random)
     timeout = command.timeout or spec.timeout
     return NewJob(

@@ -26,6 +26,10 @@ _ASYNC_CLEAN_UP_SECONDS = 5.0
 SUCCEEDED = RunResult(AttemptOutcome.SUCCEEDED)
 
 
+class AttemptTimedOut(Exception):
+    """An async handler was cancelled at its deadline."""
+
+
 class Executor:
     """Calls handlers; lives as long as the process, and may be called from many threads."""
 
@@ -91,8 +95,13 @@ class Executor:
 
 
 async def _within(work: Any, seconds: float | None) -> None:
-    async with asyncio.timeout(seconds):
-        await work
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            await work
+    except TimeoutError as error:
+        if limit.expired():
+            raise AttemptTimedOut from error
+        raise  # of something that the handler called, and so its own failure
 
 
 def _unknown_handler(run: ClaimedRun) -> RunResult:
@@ -115,7 +124,7 @@ def _result_of(error: BaseException, spec: HandlerSpec, context: JobContext) -> 
             return RunResult(AttemptOutcome.CANCELLED, error.reason)
         case ShutdownRequested():
             return RunResult(AttemptOutcome.RELEASED, error.args[0])
-        case TimeoutError() if spec.is_async and context.deadline is not None:
+        case AttemptTimedOut():
             return RunResult(AttemptOutcome.TIMED_OUT, "timed out", retry=True)
     return RunResult(AttemptOutcome.FAILED, describe_error(error), retry=spec.retry.retries(error))
 
@@ -131,6 +140,6 @@ def describe_error(error: BaseException) -> str:
         place = f" (in {code.co_name}, {code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno})"
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001  an exception whose own text fails must not hide that the handler failed
+    except BaseException:  # noqa: BLE001  an exception whose own text fails must not hide that the handler failed
         text = "(its message could not be read)"
     return f"{type(error).__name__}: {text}"[:_MAX_ERROR] + place

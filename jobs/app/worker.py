@@ -93,7 +93,7 @@ class Worker:
             room = min(ahead - in_hand, self._limits.batch)
             # A free thread is filled at once; what is claimed ahead of the threads, a batch or half of it at a time.
             if now >= look_again_at and (
-                in_hand < self._limits.concurrency or room >= min(self._limits.batch, ahead // 2)
+                in_hand < self._limits.concurrency or room >= max(1, min(self._limits.batch, ahead // 2))
             ):
                 if self._claim(room):
                     look_again_at = 0.0

@@ -269,8 +269,11 @@ def _read_instant(text: str, zone: tzinfo, dst: Dst) -> tuple[datetime, Note | N
         raise InvalidSchedule.at("/schedule", "not an instant; write date, time and offset: 2026-12-01T09:00:00+03:00")
     if zone is UTC:
         raise InvalidSchedule.at("/schedule", "the instant needs an offset such as Z or +03:00, or give a timezone")
-    turn = turn_at(moment, zone)
-    instants = instants_of(moment, zone, dst)
+    try:
+        turn = turn_at(moment, zone)
+        instants = instants_of(moment, zone, dst)
+    except OverflowError:
+        raise InvalidSchedule.at("/schedule", "lies at the end of the calendar; give another instant") from None
     if not instants:
         raise InvalidSchedule.at("/schedule", "clocks skip this local time; give another, or dst gap shift")
     return instants[0], turn.kind if turn else None

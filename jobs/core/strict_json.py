@@ -46,7 +46,7 @@ def parse_json(text: bytes | str) -> Any:
         raise MalformedJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels") from None
-    _check_depth(decoded, value)
+    check_depth(decoded, value)
     if _SUSPECT.search(decoded) or "\\u" in decoded:
         refuse_unstorable(value)
     return value
@@ -61,7 +61,7 @@ def write_json(value: Any, pointer: str = "") -> str:
     if (not text.isascii() or "\\u0000" in text) and _SUSPECT.search(text):
         refuse_unstorable(value, pointer)
     try:
-        _check_depth(text, value)
+        check_depth(text, value)
     except MalformedJson as error:
         raise InvalidInput.at(pointer, str(error)) from None
     return text
@@ -106,8 +106,11 @@ def _shown(key: str) -> str:
     return safe.replace("~", "~0").replace("/", "~1")
 
 
-def _check_depth(text: str, value: Any) -> None:
-    """Measure the nesting, but only where there are brackets enough for it to be too deep."""
+def check_depth(text: str, value: Any) -> None:
+    """Raise ``MalformedJson`` if ``value``, parsed from ``text``, is nested too deep.
+
+    Measured only where there are brackets enough for that.
+    """
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return
     level, depth = [value], 0

@@ -723,7 +723,7 @@ def test_values_come_back_as_what_they_are(database):
         "'2026-06-01 12:00:00.123456+02'::timestamptz, 1.50::numeric, array[1,2]",
     )
     assert row[:6] == (True, False, 1, -2, 3, 1.5)
-    assert row[6] != row[6]  # noqa: PLR0124  NaN alone is not itself
+    assert row[6] != row[6]
     assert row[7:9] == (None, "")
     assert row[9] == datetime(2026, 6, 1, 10, 0, 0, 123456, tzinfo=UTC)
     assert row[10:] == ("1.50", "{1,2}")

@@ -64,13 +64,15 @@ def _shape_row(shape: tuple[Any, ...], number: int) -> dict[str, Any]:
 def read_batches(jobs: Sequence[NewJob], answers: Sequence[tuple[Any, ...]], size: int) -> list[Inserted | None]:
     """Say of each row whether it was inserted. An answer names the ids only where some of its rows were not."""
     results: list[Inserted | None] = []
-    for number, (moment, _count, ids) in enumerate(answers):
+    for number, (moment, count, ids) in enumerate(answers):
         batch = jobs[number * size : (number + 1) * size]
-        if _count == len(batch):
+        if count == len(batch):
             results += [inserted_at(job, moment) for job in batch]
         else:
             found = {UUID(text) for text in ids.split(",")} if ids else set()
-            results += [inserted_at(job, moment) if job.id in found else None for job in batch]
+            for job in batch:
+                results.append(inserted_at(job, moment) if job.id in found else None)
+                found.discard(job.id)  # an id that stands twice in a batch was inserted once
     return results
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
 from jobs.core.status import JobStatus
+from jobs.core.strict_json import check_depth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +30,11 @@ def job_of(row: Sequence[Any]) -> Job:
 def _json_or_text(text: str) -> Any:
     """Parse ``text``; what only a person at the database would have written (a number of 5,000 digits) stays text."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        check_depth(text, value)
     except (ValueError, RecursionError):
         return text
+    return value
 
 
 def run_of(row: Sequence[Any]) -> ClaimedRun:

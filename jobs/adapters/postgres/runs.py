@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _BOOLEAN = {True: "true", False: "false"}
 
+_MAX_TEXT = 9_000  # the history is no place for megabytes
+
 
 class PostgresRunStore:
     """The ``RunStore`` port on PostgreSQL; lives as long as its ``Database``."""
@@ -108,4 +110,4 @@ def _storable(text: str | None) -> str | None:
     """Replace what PostgreSQL cannot keep: an error's text must never be why its outcome is not recorded."""
     if text is None:
         return None
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return text[:_MAX_TEXT].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
