@@ -1,4 +1,4 @@
-"""A real Postgres for every test: one embedded server a session, one database a test, cloned from a migrated template."""
+"""A real Postgres for every test: one embedded server a session, a database a test, cloned from a template."""
 
 from __future__ import annotations
 

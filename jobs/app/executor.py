@@ -73,7 +73,7 @@ class Executor:
         try:
             self._call(spec, arguments, context, timeout)
         except BaseException as error:  # noqa: BLE001  whatever a handler raises must end in an outcome
-            return _result_of(error, spec, context)
+            return _result_of(error, spec)
         return SUCCEEDED
 
     def _call(self, spec: HandlerSpec, arguments: BaseModel, context: JobContext, timeout: float | None) -> None:
@@ -112,7 +112,7 @@ def _unknown_handler(run: ClaimedRun) -> RunResult:
     return RunResult(AttemptOutcome.UNKNOWN_HANDLER, why, after_seconds=UNKNOWN_HANDLER_DELAY.total_seconds())
 
 
-def _result_of(error: BaseException, spec: HandlerSpec, context: JobContext) -> RunResult:  # noqa: PLR0911  one a kind
+def _result_of(error: BaseException, spec: HandlerSpec) -> RunResult:  # noqa: PLR0911  one a kind
     match error:
         case Retry():
             return RunResult(AttemptOutcome.FAILED, error.reason, retry=True, after_seconds=error.after_seconds)

@@ -582,7 +582,7 @@ def _lose_commit(proxy: Proxy, fault: str) -> None:
 def test_an_answer_that_never_comes_is_waited_for_no_longer_than_the_socket_timeout(proxy, behind):
     proxy.next_request = "is swallowed"
     began = time.monotonic()
-    with pytest.raises(OutcomeUnknown, match="[Tt]ime"):
+    with pytest.raises(OutcomeUnknown, match=r"[Tt]ime"):
         in_step(behind)
     assert time.monotonic() - began < 1
     assert in_step(behind)
@@ -997,7 +997,7 @@ def test_the_forms_of_an_address_are_understood(url, expected):
 )
 def test_an_address_of_another_kind_is_refused(url):
     with pytest.raises(
-        ConfigurationError, match="JOBS_DATABASE_URL names .*; only postgresql:// is supported"
+        ConfigurationError, match=r"JOBS_DATABASE_URL names .*; only postgresql:// is supported"
     ) as caught:
         make_engine(DatabaseOptions(url))
     assert "hunter2" not in str(caught.value)
