@@ -462,8 +462,11 @@ def test_a_spoiled_row_stops_nobody_and_is_let_go(make_runtime, registry, sql, l
     runtime.worker.drain(2)
     assert {tuple(outcomes(runtime, job_id)) for job_id in good} == {("Succeeded",)}
     assert runtime.dispatcher._leases.held() == [], "what is not executing must not be kept from the reconciler"
-    [(status,)] = sql("select status from jobs.jobs where id = cast(:id as uuid)", id=str(bad))
+    sql("update jobs.jobs set lease_expires_at = now() - interval '1 second' where status = 'Running'")
+    runtime.reconciler.run()
+    [(status, error)] = sql("select status, last_error from jobs.jobs where id = cast(:id as uuid)", id=str(bad))
     assert status != "Running"
+    assert error or outcomes(runtime, bad) == ["Succeeded"], "what goes wrong is visible"
 
 
 # --- what exceptions may carry

@@ -19,6 +19,7 @@ from jobs.adapters.postgres.faults import (
     closes_connection,
     fault_of,
     in_words,
+    refusal_of,
 )
 from jobs.adapters.postgres.wire import Statement, UnsendableText, exchange, to_text
 from jobs.core.errors import InvalidInput, StoreUnavailable
@@ -93,7 +94,7 @@ class Database:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
-            raise StoreUnavailable(f"the database cannot be reached: {in_words(error)}") from error
+            raise StoreUnavailable(f"the database cannot be reached: {in_words(refusal_of(error))}") from error
         try:
             answers = exchange(pooled.driver_connection, statement, messages, prepared=self._prepared)
             doomed = next((a for a in answers if isinstance(a, Exception) and closes_connection(a)), None)
@@ -125,7 +126,7 @@ def _run_within(connection: object, statement: Statement, values: Mapping[str, A
     try:
         result = execute(statement.clause, sent)
         return [tuple(row) for row in result] if result.returns_rows else []
-    except sa.exc.DBAPIError as error:
+    except (OSError, sa.exc.DBAPIError) as error:
         raise_as_ours(error)
 
 

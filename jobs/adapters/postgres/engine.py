@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ def make_engine(options: DatabaseOptions) -> Engine:
         pool_recycle=1800,
     )
     _watch(engine, options)
+    engine.dialect.do_terminate = _hang_up  # type: ignore[method-assign, assignment]
     return engine
 
 
@@ -93,8 +95,25 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
         arguments["startup_params"] = {"options": " ".join(flags)}
     if options.tls and "unix_sock" not in _url(options).query:
         # A context made here verifies chain and host name; pg8000's own default may fall back to clear text.
-        arguments["ssl_context"] = ssl.create_default_context(cafile=options.ca_file)
+        try:
+            arguments["ssl_context"] = ssl.create_default_context(cafile=options.ca_file)
+        except OSError as error:
+            raise ConfigurationError(
+                f"JOBS_DATABASE_CA_FILE is {options.ca_file}, which cannot be used ({error.strerror or error}); "
+                "name a file of certificates in PEM form"
+            ) from None
     return arguments
+
+
+def _hang_up(connection: Any) -> None:
+    """End a connection that is broken or out of step: no goodbye is sent, since pg8000 would only fail at that.
+
+    Both of its handles on the socket are closed, so that the descriptor is free at once and nothing is left to flush.
+    """
+    for handle in (connection._sock, connection._usock):  # noqa: SLF001  as pg8000's own close does
+        with suppress(OSError, ValueError, AttributeError):
+            handle.close()
+    connection._sock = connection._usock = None  # noqa: SLF001
 
 
 def _watch(engine: Engine, options: DatabaseOptions) -> None:  # noqa: C901  five small listeners that share a moment

@@ -77,6 +77,14 @@ def closes_connection(error: BaseException) -> bool:
     return code is None or code in _CLOSING
 
 
+def refusal_of(error: BaseException) -> BaseException:
+    """Find why no connection could be made: pg8000 may hide the server's answer behind its failure to hang up."""
+    found: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+    while found is not None and sqlstate(found) is None:
+        found = found.__context__
+    return found or error
+
+
 def in_words(error: BaseException) -> str:
     """Say what happened, without values that a row or a statement may have held."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

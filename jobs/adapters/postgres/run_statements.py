@@ -109,7 +109,7 @@ select token, status, generation, next_run_at from written
 _RECORDED_BEFORE = """
 select a.token, j.status, j.generation, j.next_run_at
 from unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token)
-join {schema}.job_attempts a on a.job_id = l.id and a.token = l.token
+join {schema}.job_attempts a on a.job_id = l.id and a.token = l.token and a.outcome <> 'Lost'
 join {schema}.jobs j on j.id = l.id
 """
 

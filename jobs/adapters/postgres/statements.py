@@ -78,7 +78,7 @@ from inserted
 """
 
 _JUST_INSERTED = """
-select id, created_at from {schema}.jobs
+select id, created_at, job_name from {schema}.jobs
 where id = any(cast(:ids as uuid[])) and created_at > now() - interval '5 minutes'
 """
 

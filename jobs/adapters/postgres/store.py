@@ -53,6 +53,9 @@ class PostgresJobStore:
             if job.id in known:
                 return inserted_at(job, known[job.id])
             rows = self._database.run(self._statements.insert, values)
+            if not rows:  # the lost request may have arrived late, and be what stands in the way
+                known = self._just_inserted([job])
+                return inserted_at(job, known[job.id]) if job.id in known else None
         return inserted_at(job, rows[0][0]) if rows else None
 
     def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
@@ -82,11 +85,14 @@ class PostgresJobStore:
         known = self._just_inserted(jobs)
         missing = self.insert_many([job for job in jobs if job.id not in known])
         again = {row.id: row for row in missing if row is not None}
+        late = [job for job in jobs if job.id not in known and job.id not in again]
+        known |= self._just_inserted(late) if late else {}
         return [inserted_at(job, known[job.id]) if job.id in known else again.get(job.id) for job in jobs]
 
     def _just_inserted(self, jobs: Sequence[NewJob]) -> dict[UUID, datetime]:
         rows = self._database.run(self._statements.just_inserted, {"ids": [job.id for job in jobs]})
-        return {UUID(row[0]): row[1] for row in rows}
+        names = {job.id: job.job_name for job in jobs}
+        return {job_id: row[1] for row in rows if names[job_id := UUID(row[0])] == row[2]}
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Read one job."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _NULL = (-1).to_bytes(4, "big", signed=True)
 _INT32 = Struct("!i")
+_REVEALING = ("D", "W", "q")  # detail, context and inner query show rows and values to whoever reads the log
 _HEADER = 5
 _PIECE = 256 * 1024
 _DATA_ROW, _ROW_DESCRIPTION, _READY = DATA_ROW[0], ROW_DESCRIPTION[0], READY_FOR_QUERY[0]
@@ -125,20 +126,26 @@ def exchange(
 ) -> list[list[tuple[Any, ...]] | DatabaseError]:
     """Send executions of ``statement`` on a pg8000 connection that is in no transaction; give each one's rows or error.
 
-    All are sent before the first answer is read, so that the next message is made while the server works on the last.
-    ``prepared`` parses the statement once a connection; else the messages must be made for the name ``b""``.
-    The connection stays usable unless this raises: after that it is in an unknown state and must be thrown away.
+    The next is sent before the last one's answer is read, so that it is made while the server works. Answers must be
+    short, for the server may wait with one until it is read. ``prepared`` parses the statement once a connection; else
+    it is parsed with each message, which must be made for the name ``b""``. The connection stays usable unless this
+    raises: after that it is in an unknown state and must be thrown away.
     """
     channel = connection._usock  # noqa: SLF001  pg8000 has no public call that sends all of it at once
     known: set[bytes] = connection.__dict__.setdefault("jobs_prepared", set())
     parse = b"" if prepared and statement.name in known else statement.parse(statement.name if prepared else b"")
+    reader = _Reader(connection, channel)
+    answers: list[list[tuple[Any, ...]] | DatabaseError] = []
     sent = 0
     for message in messages:
         channel.sendall(parse + message)
-        parse = b""
         sent += 1
-    reader = _Reader(connection, channel)
-    answers = [reader.answer() for _ in range(sent)]
+        if prepared:
+            parse = b""
+        if sent - len(answers) > 1:
+            answers.append(reader.answer())
+    while len(answers) < sent:
+        answers.append(reader.answer())
     if prepared and reader.parsed:
         known.add(statement.name)
     return answers
@@ -183,7 +190,8 @@ class _Reader:
         if context.error is None:
             return rows
         error: DatabaseError = context.error
-        error.args[0].pop("D", None)  # the detail shows the row, and so the payload, to whoever reads the log
+        for field in _REVEALING:
+            error.args[0].pop(field, None)
         return error
 
 
