@@ -24,7 +24,7 @@ from jobs.app.reconciler import ReconcileLimits, Reconciler
 from jobs.app.runtime import Runtime
 from jobs.app.service import JobService
 from jobs.app.worker import Worker, WorkerLimits
-from jobs.core.errors import ConfigurationError
+from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.loading import load_handlers
 from jobs.settings import Settings
 
@@ -89,13 +89,18 @@ class LazyRuntime:
                 self._runtime = None
 
 
-def build_runtime(settings: Settings, registry: HandlerRegistry, database: Database | None = None) -> Runtime:
-    """Join the parts for ``settings``. Nothing is connected until it is used."""
+def build_runtime(
+    settings: Settings,
+    registry: HandlerRegistry,
+    database: Database | None = None,
+    scheduler: Scheduler | None = None,
+) -> Runtime:
+    """Join the parts for ``settings``, or with a database or scheduler given. Nothing is connected until it is used."""
     database = database or Database(database_options(settings))
     schema = settings.database_schema
     clock = DatabaseClock(database)
     random = Random()  # noqa: S311  jitter, not secrets
-    scheduler = _scheduler(settings)
+    scheduler = scheduler or _scheduler(settings)
     store = PostgresJobStore(database, schema)
     housekeeping = PostgresHousekeeping(database, schema)
     alarms = Alarms(scheduler, store)
@@ -114,9 +119,13 @@ def build_runtime(settings: Settings, registry: HandlerRegistry, database: Datab
     )
 
     def close() -> None:
-        worker.stop(settings.shutdown_grace_seconds)
-        scheduler.close()
-        database.close()
+        try:
+            worker.stop(settings.shutdown_grace_seconds)
+        except StoreUnavailable as error:
+            _logger.warning("runs under way were not given back, their leases run out instead: %s", error)
+        finally:
+            scheduler.close()
+            database.close()
 
     return Runtime(
         service=JobService(store, alarms, registry, clock, random),

@@ -17,10 +17,10 @@ from jobs.app.executor import Executor
 from jobs.app.leases import LeaseKeeper
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
-from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult
+from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
 from jobs.core.ports import Alarm
 from jobs.core.retry import RetryPolicy
-from jobs.core.status import AttemptOutcome
+from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.verdict import decide, settle, skip
 
 if TYPE_CHECKING:
@@ -103,10 +103,14 @@ class Dispatcher:
         """Run one attempt to its end; gives what to record, None if the lease was lost on the way."""
         try:
             return self._execute(run)
-        except BaseException:
-            # A row that cannot be read, or a bug of ours: let the lease run out, so that the run is taken up again.
-            self._leases.let_go(run)
+        except StoreUnavailable:
+            self._leases.let_go(run)  # it runs out, and the run is taken up again
             raise
+        except Exception as error:
+            _logger.exception("job %s cannot be executed", run.job_id)
+            if not self._leases.let_go(run):
+                return None
+            return self._spoiled(run, error)
 
     def _execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         started_at = self._clock.now()
@@ -120,6 +124,14 @@ class Dispatcher:
             return None
         _log_end(run, result)
         return self._decided(run, result, started_at, self._clock.now())
+
+    def _spoiled(self, run: ClaimedRun, error: Exception) -> RecordedOutcome:
+        """End a job whose row cannot be understood: no attempt would fare better. It can be mended and replayed."""
+        now = self._clock.now()
+        result = RunResult(AttemptOutcome.FAILED, f"the job's row cannot be used: {type(error).__name__}: {error}")
+        return RecordedOutcome(
+            run, result, JobStatus.FAILED, now, now, attempt=run.attempt, tally=Tally.INCREMENT, last_error=result.error
+        )
 
     def _skipped(self, run: ClaimedRun, instead: Occurrence | None, now: datetime) -> RecordedOutcome | None:
         """Pass over a run that fell due while nothing could run it, as its misfire policy wants."""

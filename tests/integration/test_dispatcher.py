@@ -101,13 +101,13 @@ def sql(database) -> Callable[..., list]:
 
 @pytest.fixture
 def let_pass(sql) -> Callable[[timedelta], None]:
-    """Let time pass for every job, by putting back what it waits for."""
+    """Let time pass for every job, by putting back what it waits for; a second more, for clocks told by round trips."""
 
     def let_pass(time: timedelta) -> None:
         sql(
             "update jobs.jobs set next_run_at = next_run_at - make_interval(secs => :s),"
             " scheduled_for = scheduled_for - make_interval(secs => :s), anchor = anchor - make_interval(secs => :s)",
-            s=time.total_seconds(),
+            s=time.total_seconds() + 1,
         )
 
     return let_pass

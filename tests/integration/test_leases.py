@@ -219,6 +219,19 @@ def test_a_late_attempt_does_not_touch_the_next_one_of_the_same_worker(make_runt
     assert outcomes(zombie.runtime, zombie.job_id) == ["Lost", "Succeeded"]
 
 
+def test_the_token_alone_fences(make_runtime, registry, database, caplog):
+    """Also within one generation, however the row came to be another's."""
+    zombie = Zombie(make_runtime, registry)
+    zombie.begin()
+    with database.engine.begin() as connection:
+        connection.execute(sa.text("update jobs.jobs set lease_token = gen_random_uuid()"))
+    running = zombie.runtime.service.get(zombie.job_id)
+    zombie.end()
+    assert zombie.runtime.service.get(zombie.job_id) == running
+    assert outcomes(zombie.runtime, zombie.job_id) == []
+    assert "lease-lost" in caplog.text
+
+
 def test_an_attempt_whose_lease_ran_out_still_counts_while_nobody_has_taken_it_back(make_runtime, registry):
     zombie = Zombie(make_runtime, registry)
     zombie.begin()

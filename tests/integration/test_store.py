@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from jobs.adapters.postgres.database import Database
 from jobs.adapters.postgres.engine import DatabaseOptions
+from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.store import PostgresJobStore
 from jobs.core.commands import JobQuery
 from jobs.core.errors import IdempotencyKeyReused, InvalidInput, JobNameTaken, StoreUnavailable
@@ -37,6 +38,33 @@ FUZZ = settings(
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+
+
+# Some hundred tests: they share a database, emptied before each, which costs a tenth of a new one.
+
+
+@pytest.fixture(scope="module")
+def database_url(server: Any) -> Iterator[str]:
+    with server.admin.connect() as connection:
+        connection.execute(sa.text("create database store_tests"))
+    yield server.url("store_tests")
+    with server.admin.connect() as connection:
+        connection.execute(sa.text("drop database store_tests with (force)"))
+
+
+@pytest.fixture(scope="module")
+def shared(database_url: str) -> Iterator[Database]:
+    shared = Database(DatabaseOptions(database_url, pool_size=20))
+    upgrade(shared.engine, "jobs")
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def database(shared: Database) -> Database:
+    sql(shared, "truncate jobs.jobs, jobs.job_attempts, jobs.job_audit, jobs.idempotency_keys")
+    sql(shared, "drop table if exists orders")
+    return shared
 
 
 @pytest.fixture

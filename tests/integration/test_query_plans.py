@@ -1,0 +1,219 @@
+"""Every statement that runs often finds its rows by the index that is there for it, on a table of some size."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.engine import DatabaseOptions
+from jobs.adapters.postgres.listing import find_jobs
+from jobs.adapters.postgres.migrate import upgrade
+from jobs.adapters.postgres.run_statements import run_statements
+from jobs.adapters.postgres.statements import job_statements
+from jobs.adapters.postgres.wire import Statement, to_text
+from jobs.core.commands import JobQuery
+from jobs.core.identifiers import new_id
+from jobs.core.status import JobStatus
+
+ROWS = 20_000
+NOW = datetime.now(UTC)
+RUNS, JOBS = run_statements("jobs"), job_statements("jobs")
+
+# What the table holds: in ordinary times most jobs have ended; after an outage most are due.
+SHARES = {
+    "mostly ended": {"Completed": 80, "Failed": 5, "Cancelled": 2, "Running": 3, "Scheduled": 10},
+    "a backlog": {"Completed": 10, "Failed": 1, "Cancelled": 1, "Running": 3, "Scheduled": 85},
+}
+
+_FILL = """
+insert into jobs.jobs (id, handler_name, job_name, schedule, timezone, recurring, payload, metadata, status,
+  next_run_at, scheduled_for, anchor, max_retries, attempt, lease_token, lease_expires_at, handled_at, created_at,
+  armed_at)
+select gen_random_uuid(), case when n % 500 = 0 then 'Rare' else 'Handler' || n % 10 end, 'job-' || n,
+  '@once', 'UTC', false, jsonb_build_object('n', n),
+  case when n % 2 = 0 then jsonb_build_object('OrderId', n, 'Domain', 'd' || n % 20) else '{}' end, status,
+  case when status in ('Scheduled', 'Running') then now() + (n % 100 - 50) * interval '1 minute' end,
+  now(), now(), 3, 1,
+  case when status = 'Running' then gen_random_uuid() end,
+  case when status = 'Running' then now() + (n % 60 - 5) * interval '1 second' end,
+  case when status in ('Completed', 'Failed', 'Cancelled') then now() - n * interval '1 minute' end,
+  now() - n * interval '1 minute', case when n % 3 = 0 then now() end
+from (
+  select n, (cast(:statuses as text[]))[1 + n * 37 % 100] as status from generate_series(1, cast(:rows as integer)) n
+) as rows
+"""
+
+
+@pytest.fixture(scope="module", params=SHARES)
+def filled(request: pytest.FixtureRequest, server: Any) -> Iterator[Database]:
+    """A database of this module's own, with its table filled and analysed."""
+    name = "plans_" + request.param.replace(" ", "_")
+    with server.admin.connect() as connection:
+        connection.execute(sa.text(f"create database {name}"))
+    database = Database(DatabaseOptions(server.url(name)))
+    upgrade(database.engine, "jobs")
+    statuses = [status for status, share in SHARES[request.param].items() for _ in range(share)]
+    database.run(Statement.of(sa.text(_FILL)), {"statuses": statuses, "rows": ROWS})
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("vacuum analyze jobs.jobs"))
+    yield database
+    database.close()
+    with server.admin.connect() as connection:
+        connection.execute(sa.text(f"drop database {name} with (force)"))
+
+
+@pytest.fixture(params=[1, 10], ids=["the first time", "the tenth time"])
+def times(request: pytest.FixtureRequest) -> int:
+    """How often a connection has run a statement: from the sixth time on, one plan may serve for all values."""
+    return request.param
+
+
+class Plan:
+    """Which nodes a plan has for the table ``jobs``."""
+
+    def __init__(self, database: Database, statement: Statement, values: dict[str, Any], times: int = 1) -> None:
+        given = [to_text(values[n] if n in values else statement.literals[n]) for n in statement.parameters]
+        literals = ", ".join("null" if text is None else "'" + text.replace("'", "''") + "'" for text in given)
+        pooled = database.engine.raw_connection()
+        try:
+            ask = pooled.driver_connection.execute_simple
+            ask(f"prepare asked as {statement.sql.decode()}")
+            execution = f"execute asked({literals})" if literals else "execute asked"
+            for _ in range(times):
+                [[text]] = ask(f"explain (format json, costs off) {execution}").rows
+            ask("deallocate asked")
+        finally:
+            pooled.close()
+        self.tree = text if isinstance(text, list) else json.loads(text)
+        nodes = list(_nodes(self.tree[0]["Plan"]))
+        self.indexes = {node["Index Name"] for node in nodes if "Index Name" in node}
+        self.scanned = [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "jobs"]
+        self.sorted = [node for node in nodes if node["Node Type"] == "Sort"]
+        self.filtered = [node.get("Filter") for node in nodes if node.get("Relation Name") == "jobs"]
+
+    def __str__(self) -> str:
+        return json.dumps(self.tree, indent=1)
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", []):
+        yield from _nodes(child)
+
+
+SOME_IDS = [new_id() for _ in range(20)]
+OUTCOME = {
+    "id": new_id().hex, "token": str(new_id()), "generation": 1, "status": "Completed", "next_attempt": 1,
+    "tally": "reset", "run_ended": True, "attempt": 1, "started_at": NOW.isoformat(), "finished_at": NOW.isoformat(),
+    "outcome": "Succeeded",
+}  # fmt: skip
+LEASE = {"worker": "w", "lease": timedelta(minutes=1)}
+STATEMENTS = {
+    "claim": (RUNS.claim, LEASE | {"id": new_id(), "generation": 1}, {"jobs_pkey"}),
+    "claim_due": (RUNS.claim_due, LEASE | {"limit": 500}, {"jobs_due", "jobs_pkey"}),
+    "claim_due, a few": (RUNS.claim_due, LEASE | {"limit": 5}, {"jobs_due", "jobs_pkey"}),
+    "extend": (RUNS.extend, {"ids": SOME_IDS, "tokens": SOME_IDS, "lease": timedelta(1)}, {"jobs_pkey|jobs_running"}),
+    "held": (RUNS.held, {"ids": SOME_IDS, "tokens": SOME_IDS}, {"jobs_pkey|jobs_running"}),
+    "reread": (RUNS.reread, {"id": new_id(), "token": new_id()}, {"jobs_pkey|jobs_running"}),
+    "record": (RUNS.record, {"outcomes": json.dumps([OUTCOME] * 20)}, {"jobs_pkey|jobs_running"}),
+    "recorded_before": (RUNS.recorded_before, {"ids": SOME_IDS, "tokens": SOME_IDS}, {"jobs_pkey"}),
+    "reap": (RUNS.reap, {"limit": 500, "max_lost": 5}, {"jobs_running", "jobs_pkey"}),
+    "unarmed": (RUNS.unarmed, {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
+    "overdue": (RUNS.overdue, {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
+    "prune": (RUNS.prune, {"limit": 500, "retention": timedelta(days=30)}, {"jobs_newest"}),
+    "get": (JOBS.get, {"id": new_id()}, {"jobs_pkey"}),
+    "active_holder": (JOBS.active_holder, {"job_name": "job-77"}, {"jobs_active_name"}),
+    "just_inserted": (JOBS.just_inserted, {"ids": SOME_IDS}, {"jobs_pkey|jobs_newest"}),
+    "mark_armed": (JOBS.mark_armed, {"ids": SOME_IDS, "generations": [1] * 20}, {"jobs_pkey"}),
+}
+
+
+def used(plan: Plan, wanted: set[str]) -> bool:
+    return all(any(name in plan.indexes for name in one.split("|")) for one in wanted)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_uses_the_index_that_is_there_for_it(filled, times, name):
+    statement, values, wanted = STATEMENTS[name]
+    plan = Plan(filled, statement, values, times)
+    assert not plan.scanned, plan
+    assert used(plan, wanted), plan
+
+
+@pytest.mark.parametrize("limit", [5, 500])
+@pytest.mark.parametrize("filled", ["a backlog"], indirect=True)
+def test_due_jobs_are_found_in_their_order_without_sorting_all_of_them(filled, times, limit):
+    """With an outage's backlog, a sort of everything due would cost every claim what the whole backlog costs."""
+    plan = Plan(filled, RUNS.claim_due, LEASE | {"limit": limit}, times)
+    assert not plan.sorted, plan
+
+
+class Asked:
+    """Stands in for a database, to catch the statement that a query becomes."""
+
+    def run(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
+        self.statement, self.values = statement, values
+        return []
+
+
+def plan_of(database: Database, **query: Any) -> Plan:
+    asked = Asked()
+    find_jobs(asked, "jobs", JobQuery(**query))
+    return Plan(database, asked.statement, asked.values)
+
+
+def a_cursor(database: Database) -> str:
+    """Give the cursor of a page well within the list."""
+    page = find_jobs(database, "jobs", JobQuery(limit=500))
+    assert page.cursor is not None
+    return page.cursor
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ({}, "jobs_newest"),
+        ({"status": [JobStatus.FAILED]}, "jobs_newest_failed"),
+        ({"status": [JobStatus.COMPLETED]}, "jobs_newest"),
+        ({"handler_name": "Rare"}, "jobs_newest_by_handler"),
+        ({"handler_name": "Rare", "status": [JobStatus.COMPLETED]}, "jobs_newest_by_handler"),
+        ({"metadata": {"OrderId": [7_000]}}, "jobs_metadata"),
+        ({"metadata": {"OrderId": ["7000", 7_000]}}, "jobs_metadata"),
+        ({"metadata": {"OrderId": ["7000", 7_000], "Domain": ["d0"]}}, "jobs_metadata"),
+    ],
+    ids=str,
+)
+def test_a_list_is_read_off_the_index_for_what_it_is_asked_by(filled, query, index):
+    plan = plan_of(filled, **query)
+    assert not plan.scanned, plan
+    assert index in plan.indexes, plan
+
+
+@pytest.mark.parametrize("query", [{}, {"status": [JobStatus.FAILED]}, {"handler_name": "Handler7"}], ids=str)
+def test_a_later_page_costs_what_the_first_does(filled, query):
+    plan = plan_of(filled, cursor=a_cursor(filled), **query)
+    assert not plan.scanned, plan
+    assert not plan.sorted, plan
+    assert not any("created_at" in (condition or "") for condition in plan.filtered), "the index begins at the cursor"
+
+
+@pytest.mark.parametrize("filled", ["mostly ended"], indirect=True)
+@pytest.mark.xfail(reason="no index serves these; one on every job's name or time would be paid for by every insert")
+@pytest.mark.parametrize("query", [{"job_name": "job-4711"}, {"due_before": NOW - timedelta(minutes=45)}], ids=str)
+def test_other_conditions_do_not_read_the_whole_table_either(filled, query):
+    plan = plan_of(filled, **query)
+    assert not plan.scanned, plan
+
+
+def test_the_table_that_plans_are_made_for_holds_what_is_said_of_it(filled):
+    [(total,)] = filled.run(Statement.of(sa.text("select count(*) from jobs.jobs")), {})
+    spread = dict(filled.run(Statement.of(sa.text("select status, count(*) from jobs.jobs group by 1")), {}))
+    assert total == ROWS
+    assert set(spread) == set(JobStatus)
+    assert min(spread.values()) >= ROWS // 100
