@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _TIMING_FIELDS = frozenset(Timing.model_fields)
 _OPTION_FIELDS = _TIMING_FIELDS - {"schedule", "timezone"}
+_BESIDE_SCHEDULE = _TIMING_FIELDS - {
+    "schedule"
+}  # the commonest job has none: it needs no clock, so no round trip for one
 _NEVER_RUNS = "this never runs: no fire lies between now or start_at and end_at; change the schedule or the bounds"
 
 
@@ -39,27 +42,29 @@ def draft_job(
     spec.read_arguments(payload)
     refuse_unstorable_text(command.handler_name, "/handler_name")
     refuse_unstorable_text(command.job_name, "/job_name")
-    refuse_unstorable_text(actor or "", "/created_by")
-    refuse_unstorable_text(trace_parent or "", "/trace_parent")
-    first = _AT_ONCE if _is_plainly_now(command) else first_run(command, clock, random)
+    if actor or trace_parent:
+        refuse_unstorable_text(actor or "", "/created_by")
+        refuse_unstorable_text(trace_parent or "", "/trace_parent")
+    plainly_now = command.schedule == "@once" and command.model_fields_set.isdisjoint(_BESIDE_SCHEDULE)
+    first = _AT_ONCE if plainly_now else first_run(command, clock, random)
     timeout = command.timeout or spec.timeout
     return NewJob(
-        id=command.id or new_id(),
-        handler_name=command.handler_name,
-        job_name=command.job_name,
-        schedule=command.schedule,
-        timezone=command.timezone,
-        options=options_text(command),
-        recurring=first.recurring,
-        payload=payload,
-        metadata=write_json(command.metadata, "/metadata") if command.metadata else "{}",
-        due_at=first.due_at,
-        scheduled_for=first.scheduled_for,
-        anchor=first.anchor,
-        max_retries=spec.retry.max_retries if command.max_retries is None else command.max_retries,
-        timeout_seconds=timeout.total_seconds() if timeout else None,
-        created_by=actor,
-        trace_parent=trace_parent,
+        command.id or new_id(),
+        command.job_name,
+        payload,
+        write_json(command.metadata, "/metadata") if command.metadata else "{}",
+        command.handler_name,
+        command.schedule,
+        command.timezone,
+        None if plainly_now else options_text(command),
+        first.recurring,
+        first.due_at,
+        first.scheduled_for,
+        first.anchor,
+        spec.retry.max_retries if command.max_retries is None else command.max_retries,
+        timeout.total_seconds() if timeout else None,
+        actor,
+        trace_parent,
     )
 
 
@@ -92,11 +97,6 @@ def options_text(timing: Timing) -> str | None:
         return None
     options = timing.model_dump(mode="json", include=set(_OPTION_FIELDS), exclude_defaults=True)
     return json.dumps(options) if options else None
-
-
-def _is_plainly_now(command: EnqueueJob) -> bool:
-    """Tell the commonest case apart: it needs no clock, so it costs no round trip to set one."""
-    return command.schedule == "@once" and command.model_fields_set & _TIMING_FIELDS <= {"schedule"}
 
 
 def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:

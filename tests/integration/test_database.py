@@ -784,6 +784,16 @@ def test_a_session_in_another_time_zone_gives_the_same_instants(database_url, da
     assert store.get(new.id) == PostgresJobStore(database, "jobs").get(new.id)
 
 
+@pytest.mark.parametrize("pgbouncer", [False, True])
+def test_a_database_that_writes_dates_in_another_style_is_read_all_the_same(
+    database_url, database, open_database, pgbouncer
+):
+    name = database_url.split("/")[3].split("?")[0]
+    run(database, f"alter database {name} set datestyle = 'German'")
+    elsewhere, moment = open_database(pgbouncer=pgbouncer), datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
+    assert run(elsewhere, "select cast(:v as timestamptz)", v=moment) == [(moment,)]
+
+
 # --- prepared statements
 
 

@@ -358,6 +358,28 @@ def test_a_service_of_a_type_that_no_provider_can_make_is_refused_likewise(targe
         registry.check_services()
 
 
+def test_a_parameter_with_a_default_keeps_it():
+    def with_default(args: Args, limit: int = 5, *, mailer: Mailer | None = None) -> None: ...
+
+    registry = HandlerRegistry()
+    assert registry.add_handler("X", with_default).services == {}
+    registry.check_services()
+
+
+def make_templates_of(mailer: Mailer) -> Templates: ...
+
+
+def test_providers_that_want_each_other_are_refused():
+    registry = HandlerRegistry()
+    registry.add_handler("X", wants_a_mailer)
+    registry.add_provider(make_mailer)
+    registry.add_provider(make_templates_of)
+    with pytest.raises(
+        HandlerRegistrationError, match="providers want each other in a ring, Mailer -> Templates -> Mailer"
+    ):
+        registry.check_services()
+
+
 # --- loading a package
 
 

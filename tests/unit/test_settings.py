@@ -113,7 +113,7 @@ def test_settings_do_not_change_after_they_were_read(environment):
 def test_one_callback_token_or_two_during_a_rotation_are_read(environment):
     assert tokens(read(environment, JOBS_CALLBACK_TOKENS="new")) == ["new"]
     assert tokens(read(environment, JOBS_CALLBACK_TOKENS="new,old")) == ["new", "old"]
-    assert tokens(read(environment, JOBS_CALLBACK_TOKENS="new,,old,")) == ["new", "old"]
+    assert tokens(read(environment, JOBS_CALLBACK_TOKENS=" new, ,old,")) == ["new", "old"]
 
 
 def test_an_empty_setting_is_no_token(environment):

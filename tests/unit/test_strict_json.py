@@ -116,7 +116,7 @@ def test_many_brackets_side_by_side_or_within_strings_are_not_deep():
     [
         ("", "line 1, column 1"),
         ("{", "line 1, column 2"),
-        ('{"a": 1,}', "line 1, column 8"),
+        ('{"a": 1,}', r"line 1, column [89]"),
         ('[1,\n "a]', "line 2, column 2"),
         ("[1] 2", "line 1, column 5"),
         ("{'a': 1}", "line 1, column 2"),

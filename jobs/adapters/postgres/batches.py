@@ -7,13 +7,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from jobs.core.ports import Inserted
+from jobs.core.ports import OWN_FIELDS, Inserted, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
-
-    from jobs.core.ports import NewJob
 
 _SEPARATOR = "\x1f"
 
@@ -28,7 +26,7 @@ def batched(jobs: Iterable[NewJob], size: int) -> Iterator[list[NewJob]]:
 def batch_values(jobs: Sequence[NewJob]) -> dict[str, Any]:
     """Lay the rows out for ``insert_many``."""
     shapes: dict[tuple[Any, ...], int] = {}
-    shape_of = [str(shapes.setdefault(_shape(job), len(shapes))) for job in jobs]
+    shape_of = [str(shapes.setdefault(job[OWN_FIELDS:], len(shapes))) for job in jobs]
     return {
         "ids": _SEPARATOR.join([job.id.hex for job in jobs]),
         "job_names": [job.job_name for job in jobs],
@@ -40,17 +38,7 @@ def batch_values(jobs: Sequence[NewJob]) -> dict[str, Any]:
     }
 
 
-_SHAPE = (
-    "handler_name", "schedule", "timezone", "options", "recurring", "due_at", "scheduled_for", "anchor", "max_retries",
-    "timeout_seconds", "created_by", "trace_parent",
-)  # fmt: skip
-
-
-def _shape(job: NewJob) -> tuple[Any, ...]:
-    return (
-        job.handler_name, job.schedule, job.timezone, job.options, job.recurring, job.due_at, job.scheduled_for,
-        job.anchor, job.max_retries, job.timeout_seconds, job.created_by, job.trace_parent,
-    )  # fmt: skip
+_SHAPE = NewJob._fields[OWN_FIELDS:]
 
 
 def _shape_row(shape: tuple[Any, ...], number: int) -> dict[str, Any]:

@@ -84,6 +84,8 @@ def _url(options: DatabaseOptions) -> sa.URL:
 
 
 def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
+    # Instants are read as ISO writes them, whatever a role or database is set to; PgBouncer passes this one on.
+    startup = {"DateStyle": "ISO"}
     arguments: dict[str, Any] = {"timeout": options.socket_timeout_seconds, "application_name": "jobs"}
     if not options.pgbouncer:
         limits = {
@@ -92,7 +94,8 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
             "idle_in_transaction_session_timeout": options.idle_in_transaction_seconds,
         }
         flags = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
-        arguments["startup_params"] = {"options": " ".join(flags)}
+        startup["options"] = " ".join(flags)
+    arguments["startup_params"] = startup
     if options.tls and "unix_sock" not in _url(options).query:
         # A context made here verifies chain and host name; pg8000's own default may fall back to clear text.
         try:
