@@ -13,7 +13,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Alarm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from random import Random
     from uuid import UUID
 
@@ -93,30 +93,35 @@ class JobService:
         return Enqueued.new(command, draft, inserted)
 
     def enqueue_many(
-        self, commands: Sequence[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
+        self, commands: Iterable[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
     ) -> list[Enqueued | JobsError]:
-        """Insert many jobs in one statement, each on its own merit: what is wrong with one does not stop the others."""
+        """Insert many jobs, each on its own merit: what is wrong with one does not stop the others.
+
+        Up to 1,000 make one transaction; of these, either all that can be are inserted or, when this raises, none.
+        ``commands`` may be a generator: then they are made while the database works on the ones before.
+        """
         self._clock.now()  # set before a connection is held, since drafting may ask for it
-        results: list[Enqueued | JobsError | None] = [None] * len(commands)
-        drafts: list[tuple[int, NewJob]] = []
+        results: list[Enqueued | JobsError | None] = []
+        drafts: list[tuple[int, EnqueueJob, NewJob]] = []
 
         def drafting() -> Iterator[NewJob]:
             for place, command in enumerate(commands):
+                results.append(None)
                 try:
                     draft = self._draft(command, caller)
                 except JobsError as error:
                     results[place] = error
                 else:
-                    drafts.append((place, draft))
+                    drafts.append((place, command, draft))
                     yield draft
 
         inserted = self._store.insert_many(drafting(), connection=connection)
-        for (place, draft), row in zip(drafts, inserted, strict=True):
+        for (place, command, draft), row in zip(drafts, inserted, strict=True):
             if row is not None:
-                results[place] = Enqueued.new(commands[place], draft, row)
+                results[place] = Enqueued.new(command, draft, row)
                 continue
             try:
-                results[place] = self._settle_conflict(commands[place], draft, connection, caller)
+                results[place] = self._settle_conflict(command, draft, connection, caller)
             except JobsError as error:
                 results[place] = error
         if connection is None and self._alarms.needed:

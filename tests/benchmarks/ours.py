@@ -75,7 +75,7 @@ class Ours:
         enqueue_many = self._runtime.service.enqueue_many
         began = time.perf_counter()
         for numbers in spans(jobs, BATCH):
-            enqueue_many([_command(n) for n in numbers])
+            enqueue_many(_command(n) for n in numbers)
         return time.perf_counter() - began
 
     def bulk_built(self, jobs: int) -> float:

@@ -7,14 +7,16 @@ import time
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
+from pg8000.exceptions import DatabaseError as DriverError
 
 from jobs.adapters.postgres.engine import make_engine
 from jobs.adapters.postgres.faults import (
     Fault,
     OutcomeUnknown,
+    RolledBack,
     UniqueViolation,
     closes_connection,
     fault_of,
@@ -28,7 +30,6 @@ from jobs.core.strict_json import refuse_unstorable_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pg8000.exceptions import DatabaseError as DriverError
     from sqlalchemy.engine import Engine
 
     from jobs.adapters.postgres.engine import DatabaseOptions
@@ -59,20 +60,21 @@ class Database:
         except UnsendableText as error:
             raise InvalidInput.at("", str(error)) from None
         for attempt in range(1, _TRIES + 1):
-            [answer] = self._exchange(statement, [message])
-            if not isinstance(answer, Exception):
-                return answer
-            if fault_of(answer) is not Fault.RETRY or attempt == _TRIES:
-                raise_as_ours(answer)
-            _logger.info("statement rolled back by the server, trying again: %s", in_words(answer))
-            time.sleep(0.01 * 2**attempt)
+            try:
+                return self._exchange(statement, [message])
+            except DriverError as error:
+                if fault_of(error) is not Fault.RETRY or attempt == _TRIES:
+                    raise_as_ours(error)
+                _logger.info("statement rolled back by the server, trying again: %s", in_words(error))
+                time.sleep(0.01 * 2**attempt)
         raise AssertionError
 
-    def run_all(self, statement: Statement, batches: Iterable[Mapping[str, Any]]) -> list[Rows]:
-        """Run one statement for each of ``batches``, each in its own transaction, sending without waiting for answers.
+    def run_all(self, statement: Statement, batches: Iterable[Mapping[str, Any]]) -> Rows:
+        """Run one statement for each of ``batches``, all in one transaction, and give all their rows.
 
-        While the server works on a batch the next one is made, so ``batches`` may be lazy; the first is made before a
-        connection is taken. Raises as ``run`` does; then some batches may have been written.
+        While the server works on a batch the next one is made, so ``batches`` may be lazy; the first is made before
+        a connection is taken. The answers must be short. Nothing is written unless all is. Raises as ``run`` does, and
+        ``RolledBack`` for what ``run`` would try again.
         """
         messages = (self._message(statement, values) for values in batches)
         try:
@@ -81,34 +83,36 @@ class Database:
             raise InvalidInput.at("", str(error)) from None
         if first is None:
             return []
-        answers = self._exchange(statement, chain([first], messages))
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise_as_ours(answer)
-        return cast("list[Rows]", answers)
+        try:
+            return self._exchange(statement, chain([first], messages))
+        except DriverError as error:
+            if fault_of(error) is Fault.RETRY:
+                raise RolledBack(in_words(error)) from error
+            raise_as_ours(error)
 
     def _message(self, statement: Statement, values: Mapping[str, Any]) -> bytes:
         return statement.execute(statement.name if self._prepared else b"", values)
 
-    def _exchange(self, statement: Statement, messages: Iterable[bytes]) -> list[Rows | DriverError]:
+    def _exchange(self, statement: Statement, messages: Iterable[bytes]) -> Rows:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
             raise StoreUnavailable(f"the database cannot be reached: {in_words(refusal_of(error))}") from error
         try:
-            answers = exchange(pooled.driver_connection, statement, messages, prepared=self._prepared)
-            doomed = next((a for a in answers if isinstance(a, Exception) and closes_connection(a)), None)
+            return exchange(pooled.driver_connection, statement, messages, prepared=self._prepared)
+        except DriverError as error:
+            if closes_connection(error):
+                pooled.invalidate(error)
+            raise
+        except UnsendableText as error:
+            pooled.invalidate(error)
+            raise InvalidInput.at("", str(error)) from None
+        except Exception as error:  # noqa: BLE001  whatever it is, the connection is out of step
+            pooled.invalidate(error)
+            raise_as_ours(error)
         except BaseException as error:
             pooled.invalidate(error)
-            if isinstance(error, UnsendableText):
-                raise InvalidInput.at("", str(error)) from None
-            if isinstance(error, Exception):
-                raise_as_ours(error)
             raise
-        else:
-            if doomed is not None:
-                pooled.invalidate(doomed)
-            return answers
         finally:
             pooled.close()
 

@@ -7,6 +7,7 @@ PgBouncer in transaction mode a session has no settings of its own, so there the
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from contextlib import suppress
@@ -36,7 +37,6 @@ class DatabaseOptions:
     url: str
     pool_size: int = 5
     pool_timeout_seconds: float = 5.0
-    connect_timeout_seconds: float = 10.0
     socket_timeout_seconds: float = 30.0
     statement_timeout_seconds: float = 15.0
     lock_timeout_seconds: float = 5.0
@@ -127,6 +127,11 @@ def _watch(engine: Engine, options: DatabaseOptions) -> None:  # noqa: C901  fiv
     def _connect(_dialect: Any, _record: Any, _args: Any, arguments: dict[str, Any]) -> None:
         if options.password is not None:
             arguments["password"] = options.password()
+
+    @event.listens_for(engine, "connect")
+    def _send_at_once(connection: Any, _record: Any) -> None:
+        if connection._usock.family != getattr(socket, "AF_UNIX", None):  # noqa: SLF001  pg8000 offers no option for it
+            connection._usock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # noqa: SLF001
 
     @event.listens_for(engine, "handle_error")
     def _invalidate(context: ExceptionContext) -> None:

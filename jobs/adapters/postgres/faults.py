@@ -35,6 +35,10 @@ class UniqueViolation(Exception):
     """A unique index has the value already; nothing was written."""
 
 
+class RolledBack(StoreUnavailable):
+    """The server rolled the transaction back because of others at work; nothing was written."""
+
+
 class OutcomeUnknown(StoreUnavailable):
     """The connection broke before the answer came: the write may or may not have happened."""
 

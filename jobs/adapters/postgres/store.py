@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.adapters.postgres.batches import batch_values, batched, inserted_at, read_batches
 from jobs.adapters.postgres.database import raise_as_ours
-from jobs.adapters.postgres.faults import OutcomeUnknown, UniqueViolation
+from jobs.adapters.postgres.faults import OutcomeUnknown, RolledBack, UniqueViolation
 from jobs.adapters.postgres.listing import find_jobs
 from jobs.adapters.postgres.rows import attempt_of, job_of
 from jobs.adapters.postgres.statements import change_statement, job_statements
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _HISTORY_LIMIT = 1_000
 _BATCH = 250
-_WHOLE = 1_000_000
+_TRANSACTION = 1_000
 
 
 class PostgresJobStore:
@@ -59,26 +60,36 @@ class PostgresJobStore:
         return inserted_at(job, rows[0][0]) if rows else None
 
     def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
-        """Insert rows, some hundred a statement, the next being made while the server works on the last."""
+        """Insert rows, up to 1,000 a transaction, some being made while the server works on the ones before."""
+        if connection is not None:
+            whole = list(jobs)
+            rows = self._database.run(self._statements.insert_many, batch_values(whole), connection) if whole else []
+            return read_batches(whole, rows, len(whole) or 1)
+        results: list[Inserted | None] = []
+        rest = iter(jobs)
+        while group := self._insert_group(islice(rest, _TRANSACTION)):
+            results += group
+        return results
+
+    def _insert_group(self, jobs: Iterator[NewJob]) -> list[Inserted | None]:
+        """Insert rows in one transaction; none are left when there were none."""
         made: list[NewJob] = []
 
-        def noted() -> Iterator[NewJob]:
-            for job in jobs:
-                made.append(job)
-                yield job
+        def batches() -> Iterator[dict[str, Any]]:
+            for batch in batched(jobs, _BATCH):
+                made.extend(batch)
+                yield batch_values(batch)
 
-        batches = (batch_values(batch) for batch in batched(noted(), _BATCH if connection is None else _WHOLE))
         try:
-            if connection is not None:
-                answers = [self._database.run(self._statements.insert_many, values, connection) for values in batches]
-            else:
-                answers = self._database.run_all(self._statements.insert_many, batches)
+            rows = self._database.run_all(self._statements.insert_many, batches())
+        except RolledBack:
+            # Two calls with the same names in other batches wait for each other; as one statement they are in order.
+            made += jobs
+            return read_batches(made, self._database.run(self._statements.insert_many, batch_values(made)), len(made))
         except OutcomeUnknown:
-            if connection is not None:
-                raise
             made += jobs
             return self._insert_after_doubt(made)
-        return read_batches(made, [answer[0] for answer in answers], _BATCH if connection is None else _WHOLE)
+        return read_batches(made, rows, _BATCH)
 
     def _insert_after_doubt(self, jobs: list[NewJob]) -> list[Inserted | None]:
         """Find what of the lost statements was committed, and insert the rest now."""

@@ -87,7 +87,7 @@ class Statement:
         return _message(PARSE, name + b"\x00" + self.sql + b"\x00\x00\x00")
 
     def execute(self, name: bytes, values: Mapping[str, Any]) -> bytes:
-        """Ask the server to run what it keeps as ``name`` with ``values``, by name, as a transaction of its own.
+        """Ask the server to run what it keeps as ``name`` with ``values``, by name.
 
         Raises ``UnsendableText`` for text that the database cannot hold.
         """
@@ -100,7 +100,7 @@ class Statement:
             data = _encoded(text)
             parts += (len(data).to_bytes(4, "big"), data)
         parts.append(b"\x00\x00")
-        return b"".join((_message(BIND, b"".join(parts)), _PORTAL, EXECUTE_MSG, SYNC_MSG))
+        return b"".join((_message(BIND, b"".join(parts)), _PORTAL, EXECUTE_MSG))
 
 
 def to_text(value: Any) -> str | None:
@@ -123,32 +123,32 @@ def to_text(value: Any) -> str | None:
 
 def exchange(
     connection: Any, statement: Statement, messages: Iterable[bytes], *, prepared: bool
-) -> list[list[tuple[Any, ...]] | DatabaseError]:
-    """Send executions of ``statement`` on a pg8000 connection that is in no transaction; give each one's rows or error.
+) -> list[tuple[Any, ...]]:
+    """Send executions of ``statement`` on a pg8000 connection that is in no transaction; give the rows of all of them.
 
-    The next is sent before the last one's answer is read, so that it is made while the server works. Answers must be
-    short, for the server may wait with one until it is read. ``prepared`` parses the statement once a connection; else
-    it is parsed with each message, which must be made for the name ``b""``. The connection stays usable unless this
-    raises: after that it is in an unknown state and must be thrown away.
+    Together they are one transaction, committed at the end. Each message is sent as it is made, so that the server
+    works on one while the next is made; what they answer must fit a socket's buffer, some 64 KiB in all. ``prepared``
+    parses the statement once a connection; else the messages must be made for the name ``b""``.
+
+    An error answered by the server is raised as pg8000's ``DatabaseError``; nothing was written and the connection
+    stays usable. After any other error the connection is in an unknown state and must be thrown away.
     """
     channel = connection._usock  # noqa: SLF001  pg8000 has no public call that sends all of it at once
     known: set[bytes] = connection.__dict__.setdefault("jobs_prepared", set())
     parse = b"" if prepared and statement.name in known else statement.parse(statement.name if prepared else b"")
-    reader = _Reader(connection, channel)
-    answers: list[list[tuple[Any, ...]] | DatabaseError] = []
-    sent = 0
-    for message in messages:
-        channel.sendall(parse + message)
-        sent += 1
-        if prepared:
+    if isinstance(messages, list):
+        channel.sendall(b"".join((parse, *messages, SYNC_MSG)))
+    else:
+        for message in messages:
+            channel.sendall(parse + message)
             parse = b""
-        if sent - len(answers) > 1:
-            answers.append(reader.answer())
-    while len(answers) < sent:
-        answers.append(reader.answer())
-    if prepared and reader.parsed:
-        known.add(statement.name)
-    return answers
+        channel.sendall(SYNC_MSG)
+    reader = _Reader(connection, channel)
+    try:
+        return reader.answer()
+    finally:
+        if prepared and reader.parsed:
+            known.add(statement.name)
 
 
 class _Reader:
@@ -165,7 +165,7 @@ class _Reader:
         self._at = 0
         self.parsed = False
 
-    def answer(self) -> list[tuple[Any, ...]] | DatabaseError:
+    def answer(self) -> list[tuple[Any, ...]]:
         """Read up to ReadyForQuery. What is not about rows (notices, settings, errors) is left to pg8000."""
         context = Context(None)
         rows: list[tuple[Any, ...]] = []
@@ -192,7 +192,7 @@ class _Reader:
         error: DatabaseError = context.error
         for field in _REVEALING:
             error.args[0].pop(field, None)
-        return error
+        raise error
 
 
 def _more(channel: Any) -> bytes:
