@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from random import Random
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
@@ -30,7 +30,15 @@ def new_id() -> UUID:
     random_bits = _random.getrandbits(74)
     high = (random_bits >> 62) << 64
     low = random_bits & ((1 << 62) - 1)
-    return UUID(int=(milliseconds & 0xFFFF_FFFF_FFFF) << 80 | _VERSION_7 | high | _VARIANT | low)
+    return _uuid((milliseconds & 0xFFFF_FFFF_FFFF) << 80 | _VERSION_7 | high | _VARIANT | low)
+
+
+def _uuid(number: int) -> UUID:
+    """Make a UUID without the constructor's checks of six other forms: as ``uuid.uuid7`` does in Python 3.14."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", number)
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from sqlalchemy.dialects import postgresql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from sqlalchemy.sql.elements import CompilerElement
 
@@ -116,7 +116,7 @@ def to_text(value: Any) -> str | None:
     if isinstance(value, int | float | UUID):
         return str(value)
     if isinstance(value, list | tuple | set | frozenset):
-        return "{" + ",".join(_array_item(item) for item in value) + "}"
+        return _array(value)
     msg = f"a value of type {type(value).__name__} cannot be sent to the database"
     raise TypeError(msg)
 
@@ -254,6 +254,15 @@ def _encoded(text: str) -> bytes:
     if b"\x00" in data:
         raise UnsendableText("text with a NUL character cannot be stored")
     return data
+
+
+def _array(items: Collection[Any]) -> str:
+    """Write an array literal; plain texts, of which there may be a thousand, are joined without a look at each."""
+    if items and all(type(item) is str for item in items):
+        joined = '","'.join(items)
+        if "\\" not in joined and joined.count('"') == 2 * (len(items) - 1):
+            return f'{{"{joined}"}}'
+    return "{" + ",".join([_array_item(item) for item in items]) + "}"
 
 
 def _array_item(item: Any) -> str:
