@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.app.runtime import Runtime
 from jobs.core.commands import EnqueueJob
+from jobs.core.identifiers import new_id
+from jobs.core.ports import NewJob
 
 MakeRuntime = Callable[..., Runtime]
 
@@ -22,3 +25,35 @@ class Anything(BaseModel):
 def job(name: str = "job", handler_name: str = "Noop", **fields: Any) -> EnqueueJob:
     """A command with what a test does not care about filled in."""
     return EnqueueJob(handler_name=handler_name, job_name=name, **fields)
+
+
+def draft(job_name: str = "job", **fields: Any) -> NewJob:
+    """A row to insert, with what a test does not care about filled in."""
+    given = {
+        "id": new_id(),
+        "handler_name": "Noop",
+        "job_name": job_name,
+        "schedule": "@once",
+        "timezone": "UTC",
+        "options": None,
+        "recurring": False,
+        "payload": "{}",
+        "metadata": "{}",
+        "due_at": None,
+        "scheduled_for": None,
+        "anchor": None,
+        "max_retries": 3,
+        "timeout_seconds": None,
+        "created_by": None,
+        "trace_parent": None,
+    }
+    return NewJob(**(given | fields))
+
+
+def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
+    """Wait for a condition, and give what it gave."""
+    give_up_at = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < give_up_at, "it did not come to pass in time"
+        time.sleep(0.01)
+    return found

@@ -13,7 +13,8 @@
     ├── Unavailable             a dependency cannot be reached now; trying later is right
     │   ├── StoreUnavailable    the database
     │   └── SchedulerUnavailable  the scheduler
-    └── ConfigurationError      the app cannot start as it is set up
+    └── ConfigurationError      the app cannot work as it is set up
+        ├── NotMigrated         the database lacks the tables, or has those of an older release
         └── HandlerRegistrationError  a handler module, handler or provider is not usable
 
 A message says what was wrong, where, and what to do. It never carries a secret or a payload's content.
@@ -131,7 +132,11 @@ class SchedulerUnavailable(Unavailable):
 
 
 class ConfigurationError(JobsError):
-    """The app cannot start as it is set up; the message names the setting or the file and the mend."""
+    """The app cannot work as it is set up; the message names the setting or the file and the mend."""
+
+
+class NotMigrated(ConfigurationError):
+    """The database lacks the tables, or has those of an older release. Nothing was written."""
 
 
 class HandlerRegistrationError(ConfigurationError):

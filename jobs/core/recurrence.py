@@ -22,7 +22,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from jobs.core.schedule import Note, OneTime, Recurring, Schedule
+from jobs.core.local_time import Note
+from jobs.core.schedule import OneTime, Recurring, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,10 @@ from pydantic import (
 
 from jobs.core.durations import format_duration, parse_duration
 from jobs.core.errors import InvalidSchedule
+from jobs.core.expression import parse_schedule
+from jobs.core.local_time import Dst
 from jobs.core.recurrence import Recurrence
-from jobs.core.schedule import Dst, Schedule, parse_schedule
+from jobs.core.schedule import Schedule
 
 MAX_DURATION = timedelta(days=366)
 

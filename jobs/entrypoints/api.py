@@ -31,8 +31,8 @@ from jobs.entrypoints.problems import TOO_LARGE, Refusal, fields_of, in_plain_wo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobs.app.enqueued import Enqueued
     from jobs.app.runtime import Runtime
-    from jobs.app.service import Enqueued
 
 MAX_BATCH = 1_000
 MAX_BATCH_BODY = 16 * MAX_BODY

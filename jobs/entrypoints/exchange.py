@@ -11,7 +11,7 @@ from uuid import UUID
 
 import azure.functions as func
 
-from jobs.app.service import Caller
+from jobs.app.enqueued import Caller
 from jobs.core.commands import Command, read_command
 from jobs.core.errors import InvalidInput
 from jobs.core.strict_json import MalformedJson, parse_json

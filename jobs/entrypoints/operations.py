@@ -10,7 +10,7 @@ from pydantic.errors import PydanticUserError
 
 from jobs.core.commands import PreviewSchedule
 from jobs.core.durations import format_duration
-from jobs.core.errors import ConfigurationError, InvalidInput, Unavailable
+from jobs.core.errors import ConfigurationError, InvalidInput, NotMigrated, Unavailable
 from jobs.core.schedule import describe
 from jobs.core.timing import Timing
 from jobs.entrypoints.access import Access, Role
@@ -100,10 +100,20 @@ def ready(runtime: Callable[[], Runtime]) -> func.HttpResponse:
         runtime().housekeeping.ping()
     except Exception as error:  # noqa: BLE001  whatever it is, the app is not ready
         _logger.warning("not ready: %s: %s", type(error).__name__, error)
-        reason = "the schema is missing or damaged; run python -m jobs db upgrade"
-        if isinstance(error, ConfigurationError):
-            reason = "the app is not configured; its log names the setting"
-        elif isinstance(error, Unavailable):
-            reason = "the database cannot be reached"
-        return json_answer({"status": "unavailable", "reason": reason}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+        return json_answer(
+            {"status": "unavailable", "reason": _reason_of(error)}, 503, Retry_After=str(RETRY_AFTER_SECONDS)
+        )
     return json_answer({"status": "ready", "scheduler": runtime().scheduler.name})
+
+
+def _reason_of(error: Exception) -> str:
+    """Say why the app is not ready, to anybody who asks: no more than what to look at."""
+    match error:
+        case NotMigrated():
+            return "the schema is missing or old; run python -m jobs db upgrade"
+        case ConfigurationError():
+            return "the app is not configured; its log names the setting"
+        case Unavailable():
+            return "the database cannot be reached"
+        case _:
+            return "the database does not answer as it should; see the app's log"

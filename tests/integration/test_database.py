@@ -27,20 +27,21 @@ from pg8000.exceptions import DatabaseError as DriverError
 
 from jobs.adapters.postgres import engine as engine_module
 from jobs.adapters.postgres.database import Database, DatabaseClock
+from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.engine import DatabaseOptions, make_engine
 from jobs.adapters.postgres.faults import OutcomeUnknown, UniqueViolation
 from jobs.adapters.postgres.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.runs import PostgresRunStore
 from jobs.adapters.postgres.statements import quoted
 from jobs.adapters.postgres.store import PostgresJobStore
-from jobs.adapters.postgres.wire import Statement
-from jobs.core.errors import ConfigurationError, InvalidInput, StoreUnavailable
+from jobs.core.errors import ConfigurationError, InvalidInput, NotMigrated, StoreUnavailable
 from jobs.core.identifiers import AlarmName, new_id
 from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult
 from jobs.core.ports import Change, NewJob
 from jobs.core.retry import RetryPolicy
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.verdict import decide
+from tests.support import draft
 
 FUZZ = settings(
     database=None, print_blob=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -243,6 +244,25 @@ def test_too_many_connections_are_told_as_the_database_being_away(table, databas
     ("text", "code"),
     [
         ("select * from no_such_table", "42P01"),
+        ("select no_such_column from numbers", "42703"),
+        ("select * from no_such_schema.numbers", "42P01"),
+    ],
+)
+def test_tables_that_are_missing_are_told_with_the_mend_and_leave_the_connection_usable(
+    table, open_database, text, code
+):
+    one = open_database(pool_size=1)
+    before = backend(one)
+    for _ in range(2):
+        with pytest.raises(NotMigrated, match=rf"{code}.*python -m jobs db upgrade"):
+            run(one, text)
+    assert in_step(one)
+    assert backend(one) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
         ("selec 1", "42601"),
         ("select 1 / 0", "22012"),
         ("select cast(:v as integer)", "22P02"),
@@ -447,28 +467,6 @@ def behind(proxy: Proxy, database_url: str, open_database: Open) -> Database:
     behind = open_database(f"{database_url.partition('host=')[0]}host={proxy.directory}", socket_timeout_seconds=0.3)
     assert in_step(behind)
     return behind
-
-
-def draft(job_name: str = "job", **fields: Any) -> NewJob:
-    given = {
-        "id": new_id(),
-        "handler_name": "Noop",
-        "job_name": job_name,
-        "schedule": "@once",
-        "timezone": "UTC",
-        "options": None,
-        "recurring": False,
-        "payload": "{}",
-        "metadata": "{}",
-        "due_at": None,
-        "scheduled_for": None,
-        "anchor": None,
-        "max_retries": 3,
-        "timeout_seconds": None,
-        "created_by": None,
-        "trace_parent": None,
-    }
-    return NewJob(**(given | fields))
 
 
 def names(database: Database) -> list[str]:
@@ -830,7 +828,7 @@ def test_statements_that_somebody_deallocated_are_parsed_anew(open_database):
 def test_a_statement_that_could_not_be_parsed_is_parsed_at_the_next_try(table, open_database):
     one = open_database(pool_size=1)
     later = statement("select * from not_yet")
-    with pytest.raises(DriverError):
+    with pytest.raises(NotMigrated):
         one.run(later, {})
     run(table, "create table not_yet (id integer)")
     assert one.run(later, {}) == []

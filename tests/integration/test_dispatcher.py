@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from pydantic import BaseModel, field_validator
 
 from jobs.adapters.postgres.faults import OutcomeUnknown
@@ -25,7 +24,7 @@ from jobs.core.retry import RetryPolicy
 from jobs.core.signals import Cancel, Discard, Retry, Snooze
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.testing import MemoryScheduler
-from tests.support import Anything, job
+from tests.support import Anything, job, until
 
 HOUR = timedelta(hours=1)
 TEN_THEN_THIRTY = RetryPolicy(max_retries=2, base=timedelta(seconds=10), factor=3, jitter=False)
@@ -76,27 +75,6 @@ def outcomes(runtime: Runtime, job_id) -> list[str]:
 
 def last_attempt(runtime: Runtime, job_id):
     return runtime.service.attempts(job_id)[0]
-
-
-def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
-    """Wait for a condition, and give what it gave."""
-    give_up_at = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < give_up_at, "it did not come to pass in time"
-        time.sleep(0.01)
-    return found
-
-
-@pytest.fixture
-def sql(database) -> Callable[..., list]:
-    """Run SQL on the test's database."""
-
-    def run(text: str, **values) -> list:
-        with database.engine.begin() as connection:
-            result = connection.execute(sa.text(text), values)
-            return result.fetchall() if result.returns_rows else []
-
-    return run
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -20,16 +19,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Heartbeat
 from jobs.core.signals import Discard
 from jobs.core.status import JobStatus
-from tests.support import Anything, job
-
-
-def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
-    """Wait for a condition, and give what it gave."""
-    give_up_at = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < give_up_at, "it did not come to pass in time"
-        time.sleep(0.01)
-    return found
+from tests.support import Anything, job, until
 
 
 def outcomes(runtime: Runtime, job_id) -> list[str]:

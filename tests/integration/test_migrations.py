@@ -18,11 +18,12 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from jobs.adapters.postgres import migrate
 from jobs.adapters.postgres.database import Database
 from jobs.adapters.postgres.engine import DatabaseOptions
-from jobs.adapters.postgres.migrate import current_revision, head_revision, upgrade
+from jobs.adapters.postgres.migrate import current_revision, upgrade
 from jobs.adapters.postgres.tables import add_background_jobs
 from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime
@@ -53,6 +54,11 @@ def empty(empty_url: str) -> Iterator[Database]:
     empty = Database(DatabaseOptions(empty_url, pool_size=10))
     yield empty
     empty.close()
+
+
+def head_revision() -> str | None:
+    """The last step that this release has."""
+    return ScriptDirectory(str(ROOT / "jobs/adapters/postgres/migrations")).get_current_head()
 
 
 def sql(database: Database, text: str, **values: Any) -> list[Any]:
@@ -407,3 +413,28 @@ def test_a_handler_author_imports_the_core_alone():
         "jobs.bootstrap",
     )
     assert [name for name in outside if name in modules] == []
+
+
+def test_work_on_a_database_that_nobody_has_migrated_is_refused_with_the_mend(empty_url: str) -> None:
+    runtime = build_runtime(Settings(database_url=empty_url), _registry())
+    try:
+        for ask in (lambda: runtime.service.enqueue(job()), lambda: runtime.worker.drain(1), runtime.housekeeping.ping):
+            with pytest.raises(ConfigurationError, match="python -m jobs db upgrade"):
+                ask()
+    finally:
+        runtime.close()
+
+
+def test_a_database_that_is_not_there_is_told_with_what_to_look_at(tmp_path: Path) -> None:
+    nowhere = Database(DatabaseOptions(f"postgresql://postgres@/postgres?host={tmp_path}"))
+    with pytest.raises(StoreUnavailable, match="check JOBS_DATABASE_URL"):
+        upgrade(nowhere.engine, "jobs")
+
+
+def _registry() -> HandlerRegistry:
+    def noop(args: Anything) -> None:
+        pass
+
+    registry = HandlerRegistry()
+    registry.add_handler("Noop", noop)
+    return registry

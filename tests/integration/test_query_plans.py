@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.encoding import Statement, to_text
 from jobs.adapters.postgres.engine import DatabaseOptions
 from jobs.adapters.postgres.listing import find_jobs
 from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.adapters.postgres.statements import job_statements
-from jobs.adapters.postgres.wire import Statement, to_text
 from jobs.core.commands import JobQuery
 from jobs.core.identifiers import new_id
 from jobs.core.status import JobStatus

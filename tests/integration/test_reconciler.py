@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from jobs.app.reconciler import Report
 from jobs.app.runtime import Runtime
@@ -25,18 +24,6 @@ from tests.support import Anything, job
 HOUR = timedelta(hours=1)
 LONG_AGO = timedelta(days=31)
 _numbers = itertools.count()
-
-
-@pytest.fixture
-def sql(database) -> Callable[..., list]:
-    """Run SQL on the test's database."""
-
-    def run(text: str, **values) -> list:
-        with database.engine.begin() as connection:
-            result = connection.execute(sa.text(text), values)
-            return result.fetchall() if result.returns_rows else []
-
-    return run
 
 
 @pytest.fixture

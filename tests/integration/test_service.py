@@ -23,13 +23,12 @@ from pydantic import BaseModel, field_validator
 from sqlalchemy.orm import Session
 
 from jobs.adapters.postgres.database import Database
-from jobs.adapters.postgres.engine import DatabaseOptions
-from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.store import PostgresJobStore
 from jobs.app.alarms import Alarms
 from jobs.app.dispatcher import Ring
+from jobs.app.enqueued import Caller, Enqueued
 from jobs.app.runtime import Runtime
-from jobs.app.service import Caller, Enqueued, JobService
+from jobs.app.service import JobService
 from jobs.core.commands import EnqueueJob, JobQuery, UpdateJob
 from jobs.core.errors import (
     Conflict,
@@ -75,30 +74,14 @@ class Fussy(BaseModel):
         return {1: 1}[number]  # a KeyError, which pydantic does not take for a fault of the input
 
 
-# Some hundred tests: they share a database, emptied before each, which costs a tenth of a new one.
-
-
-@pytest.fixture(scope="module")
-def database_url(server: Any) -> Iterator[str]:
-    with server.admin.connect() as connection:
-        connection.execute(sa.text("create database service_tests"))
-    yield server.url("service_tests")
-    with server.admin.connect() as connection:
-        connection.execute(sa.text("drop database service_tests with (force)"))
-
-
-@pytest.fixture(scope="module")
-def shared(database_url: str) -> Iterator[Database]:
-    shared = Database(DatabaseOptions(database_url, pool_size=20))
-    upgrade(shared.engine, "jobs")
-    yield shared
-    shared.close()
+@pytest.fixture
+def database_url(server: Any, emptied: Database) -> str:
+    return server.url(emptied.engine.url.database)
 
 
 @pytest.fixture
-def database(shared: Database) -> Database:
-    sql(shared, "truncate jobs.jobs, jobs.job_attempts, jobs.job_audit, jobs.idempotency_keys")
-    return shared
+def database(emptied: Database) -> Database:
+    return emptied
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ from sqlalchemy.orm import Session
 
 from jobs.adapters.postgres.database import Database
 from jobs.adapters.postgres.engine import DatabaseOptions
-from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.store import PostgresJobStore
 from jobs.core.commands import JobQuery
 from jobs.core.errors import IdempotencyKeyReused, InvalidInput, JobNameTaken, StoreUnavailable
 from jobs.core.identifiers import AlarmName, new_id
 from jobs.core.job import Job
-from jobs.core.ports import NOW, Change, Inserted, NewJob
+from jobs.core.ports import NOW, Change, Inserted
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import MalformedJson, parse_json, write_json
+from tests.support import draft
 
 DUE = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
 FUZZ = settings(
@@ -40,31 +40,15 @@ FUZZ = settings(
 )
 
 
-# Some hundred tests: they share a database, emptied before each, which costs a tenth of a new one.
-
-
-@pytest.fixture(scope="module")
-def database_url(server: Any) -> Iterator[str]:
-    with server.admin.connect() as connection:
-        connection.execute(sa.text("create database store_tests"))
-    yield server.url("store_tests")
-    with server.admin.connect() as connection:
-        connection.execute(sa.text("drop database store_tests with (force)"))
-
-
-@pytest.fixture(scope="module")
-def shared(database_url: str) -> Iterator[Database]:
-    shared = Database(DatabaseOptions(database_url, pool_size=20))
-    upgrade(shared.engine, "jobs")
-    yield shared
-    shared.close()
+@pytest.fixture
+def database_url(server: Any, emptied: Database) -> str:
+    return server.url(emptied.engine.url.database)
 
 
 @pytest.fixture
-def database(shared: Database) -> Database:
-    sql(shared, "truncate jobs.jobs, jobs.job_attempts, jobs.job_audit, jobs.idempotency_keys")
-    sql(shared, "drop table if exists orders")
-    return shared
+def database(emptied: Database) -> Database:
+    sql(emptied, "drop table if exists orders")
+    return emptied
 
 
 @pytest.fixture
@@ -91,28 +75,6 @@ def put(request: pytest.FixtureRequest, store: PostgresJobStore) -> Put:
     if request.param == "many at once":
         return store.insert_many
     return lambda jobs, connection=None: [store.insert(job, connection=connection) for job in jobs]
-
-
-def draft(job_name: str = "job", **fields: Any) -> NewJob:
-    given = {
-        "id": new_id(),
-        "handler_name": "Noop",
-        "job_name": job_name,
-        "schedule": "@once",
-        "timezone": "UTC",
-        "options": None,
-        "recurring": False,
-        "payload": "{}",
-        "metadata": "{}",
-        "due_at": None,
-        "scheduled_for": None,
-        "anchor": None,
-        "max_retries": 3,
-        "timeout_seconds": None,
-        "created_by": None,
-        "trace_parent": None,
-    }
-    return NewJob(**(given | fields))
 
 
 def added(store: PostgresJobStore, job_name: str = "job", **fields: Any) -> Job:

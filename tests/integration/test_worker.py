@@ -7,10 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from jobs.app.runtime import Runtime
 from jobs.app.worker import Drained
@@ -18,30 +16,9 @@ from jobs.core.context import JobContext
 from jobs.core.errors import StoreUnavailable
 from jobs.core.retry import RetryPolicy
 from jobs.core.status import JobStatus
-from tests.support import Anything, job
+from tests.support import Anything, job, until
 
 AT_ONCE = RetryPolicy(max_retries=3, base=timedelta(), cap=timedelta(), jitter=False)
-
-
-def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
-    """Wait for a condition, and give what it gave."""
-    give_up_at = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < give_up_at, "it did not come to pass in time"
-        time.sleep(0.01)
-    return found
-
-
-@pytest.fixture
-def sql(database) -> Callable[..., list]:
-    """Run SQL on the test's database."""
-
-    def run(text: str) -> list:
-        with database.engine.begin() as connection:
-            result = connection.execute(sa.text(text))
-            return result.fetchall() if result.returns_rows else []
-
-    return run
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.core.cron import CronFields
+from jobs.core.expression import parse_schedule
 from jobs.core.recurrence import Fire, Occurrence, Recurrence
-from jobs.core.schedule import Recurring, parse_schedule
+from jobs.core.schedule import Recurring
 
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

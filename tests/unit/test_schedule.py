@@ -14,19 +14,9 @@ from hypothesis import strategies as st
 
 from jobs.core.cron import CronFields
 from jobs.core.errors import InvalidSchedule
-from jobs.core.schedule import (
-    After,
-    At,
-    Cron,
-    Dst,
-    Every,
-    Once,
-    Recurring,
-    Schedule,
-    describe,
-    occurrence_note,
-    parse_schedule,
-)
+from jobs.core.expression import parse_schedule
+from jobs.core.local_time import Dst
+from jobs.core.schedule import After, At, Cron, Every, Once, Recurring, Schedule, describe
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -519,15 +509,15 @@ def test_an_hour_of_seconds_is_passed_over_in_one_step(monkeypatch, expression, 
 
 def test_a_run_moved_out_of_a_gap_and_one_in_an_overlap_are_noted():
     daily = parse_schedule("30 2 * * *", BERLIN)
-    assert occurrence_note(daily, utc("2026-03-29T03:00+02:00")) == "gap"
-    assert occurrence_note(daily, utc("2026-10-25T02:30+02:00")) == "overlap"
-    assert occurrence_note(daily, utc("2026-06-01T02:30+02:00")) is None
+    assert daily.note(utc("2026-03-29T03:00+02:00")) == "gap"
+    assert daily.note(utc("2026-10-25T02:30+02:00")) == "overlap"
+    assert daily.note(utc("2026-06-01T02:30+02:00")) is None
     quarterly = parse_schedule("*/15 * * * *", BERLIN)
-    assert occurrence_note(quarterly, utc("2026-03-29T03:00+02:00")) is None
-    assert occurrence_note(quarterly, utc("2026-10-25T02:15+01:00")) == "overlap"
-    assert occurrence_note(parse_schedule("0 3 * * *", BERLIN), utc("2026-03-29T03:00+02:00")) is None
-    assert occurrence_note(parse_schedule("2026-03-29T02:30:00", BERLIN), utc("2026-03-29T03:00+02:00")) == "gap"
-    assert occurrence_note(parse_schedule("@every 1h", BERLIN), utc("2026-10-25T02:30+02:00")) is None
+    assert quarterly.note(utc("2026-03-29T03:00+02:00")) is None
+    assert quarterly.note(utc("2026-10-25T02:15+01:00")) == "overlap"
+    assert parse_schedule("0 3 * * *", BERLIN).note(utc("2026-03-29T03:00+02:00")) is None
+    assert parse_schedule("2026-03-29T02:30:00", BERLIN).note(utc("2026-03-29T03:00+02:00")) == "gap"
+    assert parse_schedule("@every 1h", BERLIN).note(utc("2026-10-25T02:30+02:00")) is None
 
 
 @pytest.mark.parametrize(
@@ -618,6 +608,6 @@ def test_any_text_is_a_schedule_or_is_refused_and_quickly(text, zone):
         if following is None:
             return
         assert following > at
-        occurrence_note(schedule, at)
+        schedule.note(at)
         at = following
     assert time.process_time() - before < 1

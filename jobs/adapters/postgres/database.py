@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import sqlalchemy as sa
 from pg8000.exceptions import DatabaseError as DriverError
 
+from jobs.adapters.postgres.encoding import Statement, UnsendableText, to_text
 from jobs.adapters.postgres.engine import make_engine
 from jobs.adapters.postgres.faults import (
     Fault,
@@ -21,10 +22,10 @@ from jobs.adapters.postgres.faults import (
     closes_connection,
     fault_of,
     in_words,
-    refusal_of,
+    unreachable,
 )
-from jobs.adapters.postgres.wire import Statement, UnsendableText, exchange, to_text
-from jobs.core.errors import InvalidInput, StoreUnavailable
+from jobs.adapters.postgres.wire import exchange
+from jobs.core.errors import InvalidInput, NotMigrated, StoreUnavailable
 from jobs.core.strict_json import refuse_unstorable_text
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Database:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
-            raise StoreUnavailable(f"the database cannot be reached: {in_words(refusal_of(error))}") from error
+            raise StoreUnavailable(unreachable(error)) from error
         try:
             return exchange(pooled.driver_connection, statement, messages, prepared=self._prepared)
         except DriverError as error:
@@ -143,6 +144,10 @@ def raise_as_ours(error: Exception) -> NoReturn:
             raise OutcomeUnknown(f"the connection to the database broke: {in_words(error)}") from error
         case Fault.AWAY | Fault.RETRY:
             raise StoreUnavailable(f"the database cannot do this now: {in_words(error)}") from error
+        case Fault.UNMIGRATED:
+            raise NotMigrated(
+                f"the database lacks what this release needs ({in_words(error)}); run `python -m jobs db upgrade`"
+            ) from error
         case Fault.BUG:
             raise error
 

@@ -27,6 +27,8 @@ class Fault(Enum):
     """The server answered that it cannot do it now; nothing was written."""
     BROKEN = auto()
     """No answer: the connection is of no use any more, and a write may or may not have happened."""
+    UNMIGRATED = auto()
+    """The tables are missing or older than this release."""
     BUG = auto()
     """Our statement is wrong."""
 
@@ -46,6 +48,7 @@ class OutcomeUnknown(StoreUnavailable):
 # A prepared statement that a migration has outdated (0A000) or that a pooler has lost (26000) is parsed anew elsewhere.
 _OUTDATED = frozenset({"0A000", "26000"})
 _RETRY = frozenset({"40001", "40P01", "55P03"}) | _OUTDATED
+_UNMIGRATED = frozenset({"42P01", "42703", "3F000"})  # undefined table, column, schema
 _AWAY = frozenset({"57014", "25006", "25P02", "25P03", "57P01", "57P02", "57P03", "57P05", "42501", "28P01", "3D000"})
 _AWAY_CLASSES = frozenset({"08", "53", "58"})
 _CLOSING = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006"}) | _OUTDATED
@@ -70,6 +73,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.UNIQUE
     if code in _RETRY:
         return Fault.RETRY
+    if code in _UNMIGRATED:
+        return Fault.UNMIGRATED
     if code in _AWAY or code[:2] in _AWAY_CLASSES:
         return Fault.AWAY
     return Fault.BUG
@@ -87,6 +92,14 @@ def refusal_of(error: BaseException) -> BaseException:
     while found is not None and sqlstate(found) is None:
         found = found.__context__
     return found or error
+
+
+def unreachable(error: BaseException) -> str:
+    """Say why no connection could be made, and what to look at."""
+    return (
+        f"the database cannot be reached: {in_words(refusal_of(error))}; check JOBS_DATABASE_URL, that the "
+        "server runs, and that it lets this machine and this user in"
+    )
 
 
 def in_words(error: BaseException) -> str:

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.rows import job_of
 from jobs.adapters.postgres.statements import JOB_COLUMNS, quoted
-from jobs.adapters.postgres.wire import Statement
 from jobs.core.errors import InvalidInput
 from jobs.core.ports import Page
 from jobs.core.strict_json import write_json

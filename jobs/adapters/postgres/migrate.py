@@ -10,10 +10,9 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.adapters.postgres.faults import in_words
+from jobs.adapters.postgres.faults import in_words, sqlstate, unreachable
 from jobs.adapters.postgres.statements import quoted
 from jobs.core.errors import StoreUnavailable
 
@@ -40,7 +39,8 @@ def upgrade(engine: Engine, schema: str, revision: str = "head") -> tuple[str | 
             command.upgrade(_config(connection, schema), revision)
             after = current_revision(connection, schema)
     except (OSError, SQLAlchemyError) as error:
-        raise StoreUnavailable(f"the database could not be migrated: {in_words(error)}") from error
+        why = in_words(error) if sqlstate(error) else unreachable(error)
+        raise StoreUnavailable(f"the database could not be migrated: {why}") from error
     _logger.info("database schema %s: revision %s -> %s", schema, before, after)
     return before, after
 
@@ -49,11 +49,6 @@ def current_revision(connection: Connection, schema: str) -> str | None:
     """Tell which revision the schema is at; None before the first."""
     options = {"version_table": "schema_version", "version_table_schema": schema}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
-
-
-def head_revision() -> str | None:
-    """Tell which revision this release's code expects."""
-    return ScriptDirectory(str(Path(__file__).parent / "migrations")).get_current_head()
 
 
 def _create_schema(connection: Connection, schema: str) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.statements import prepare
-from jobs.adapters.postgres.wire import Statement
 
 _TAKE = """
   status = 'Running', attempt = attempt + 1, lease_token = gen_random_uuid(),

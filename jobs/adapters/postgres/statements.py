@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.wire import Statement
+from jobs.adapters.postgres.encoding import Statement
 from jobs.core.errors import ConfigurationError
 
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")

@@ -7,28 +7,18 @@ Extended Query".)
 
 A connection parses each statement once and keeps it by name. Behind PgBouncer in transaction mode, where the next
 transaction may be on another connection, it stays unnamed and is parsed each time.
-
-All text is encoded before a byte is written: a fault in a value can then never leave half a message on the wire, which
-would shift every later answer by one.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from struct import Struct
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from pg8000.core import (
-    BIND,
     BIND_COMPLETE,
     COMMAND_COMPLETE,
     DATA_ROW,
-    DESCRIBE,
-    EXECUTE_MSG,
-    PARSE,
     PARSE_COMPLETE,
     READY_FOR_QUERY,
     ROW_DESCRIPTION,
@@ -36,15 +26,12 @@ from pg8000.core import (
     Context,
 )
 from pg8000.exceptions import DatabaseError, InterfaceError
-from sqlalchemy.dialects import postgresql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-    from sqlalchemy.sql.elements import CompilerElement
+    from jobs.adapters.postgres.encoding import Statement
 
-_DIALECT = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
-_NULL = (-1).to_bytes(4, "big", signed=True)
 _INT32 = Struct("!i")
 _REVEALING = ("D", "W", "q")  # detail, context and inner query show rows and values to whoever reads the log
 _HEADER = 5
@@ -52,73 +39,6 @@ _PIECE = 256 * 1024
 _DATA_ROW, _ROW_DESCRIPTION, _READY = DATA_ROW[0], ROW_DESCRIPTION[0], READY_FOR_QUERY[0]
 _PARSED = PARSE_COMPLETE[0]
 _UNREMARKABLE = frozenset({BIND_COMPLETE[0], COMMAND_COMPLETE[0]})
-_PORTAL = DESCRIBE + (6).to_bytes(4, "big") + b"P\x00"
-
-
-class UnsendableText(ValueError):
-    """A text holds a NUL character or half a surrogate pair, which PostgreSQL cannot keep."""
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement, compiled once: for the wire, and as SQLAlchemy has it for a caller's own connection."""
-
-    clause: CompilerElement
-    name: bytes
-    sql: bytes
-    parameters: tuple[str, ...]
-    literals: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, clause: CompilerElement) -> Statement:
-        """Compile a ``text()`` or Core construct to numbered parameters."""
-        compiled = clause.compile(dialect=_DIALECT)
-        sql = str(compiled).encode()
-        return cls(
-            clause=clause,
-            name=b"jobs_" + hashlib.sha256(sql).hexdigest()[:24].encode(),
-            sql=sql,
-            parameters=tuple(compiled.positiontup or ()),  # type: ignore[attr-defined]
-            literals={name: value for name, value in compiled.params.items() if value is not None},
-        )
-
-    def parse(self, name: bytes) -> bytes:
-        """Ask the server to parse this statement and keep it as ``name``; ``b""`` is kept until the next one."""
-        return _message(PARSE, name + b"\x00" + self.sql + b"\x00\x00\x00")
-
-    def execute(self, name: bytes, values: Mapping[str, Any]) -> bytes:
-        """Ask the server to run what it keeps as ``name`` with ``values``, by name.
-
-        Raises ``UnsendableText`` for text that the database cannot hold.
-        """
-        parts = [b"\x00", name, b"\x00\x00\x00", len(self.parameters).to_bytes(2, "big")]
-        for parameter in self.parameters:
-            text = to_text(values[parameter] if parameter in values else self.literals[parameter])
-            if text is None:
-                parts.append(_NULL)
-                continue
-            data = _encoded(text)
-            parts += (len(data).to_bytes(4, "big"), data)
-        parts.append(b"\x00\x00")
-        return b"".join((_message(BIND, b"".join(parts)), _PORTAL, EXECUTE_MSG))
-
-
-def to_text(value: Any) -> str | None:
-    """Write a value as PostgreSQL reads it: None is NULL, a list an array literal, a timedelta an interval."""
-    if value is None or isinstance(value, str):
-        return value if value is None else str(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return f"{value.total_seconds():.6f} seconds"
-    if isinstance(value, int | float | UUID):
-        return str(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        return _array(value)
-    msg = f"a value of type {type(value).__name__} cannot be sent to the database"
-    raise TypeError(msg)
 
 
 def exchange(
@@ -240,34 +160,3 @@ _DECODERS: dict[int, Callable[[bytes], Any]] = {
 
 All else stays text; UUIDs too, since few of them are ever asked for as such.
 """
-
-
-def _message(code: bytes, body: bytes) -> bytes:
-    return code + (len(body) + 4).to_bytes(4, "big") + body
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        data = text.encode()
-    except UnicodeEncodeError:
-        raise UnsendableText("text with half a surrogate pair cannot be stored") from None
-    if b"\x00" in data:
-        raise UnsendableText("text with a NUL character cannot be stored")
-    return data
-
-
-def _array(items: Collection[Any]) -> str:
-    """Write an array literal; plain texts, of which there may be a thousand, are joined without a look at each."""
-    if items and all(type(item) is str for item in items):
-        joined = '","'.join(items)
-        if "\\" not in joined and joined.count('"') == 2 * (len(items) - 1):
-            return f'{{"{joined}"}}'
-    return "{" + ",".join([_array_item(item) for item in items]) + "}"
-
-
-def _array_item(item: Any) -> str:
-    text = to_text(item)
-    if text is None:
-        return "NULL"
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

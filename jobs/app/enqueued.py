@@ -1,0 +1,56 @@
+"""Who asks for a job, and what they are given for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.app.drafting import job_from
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from jobs.core.commands import EnqueueJob
+    from jobs.core.job import Job
+    from jobs.core.ports import Inserted, NewJob
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and within which trace; both are kept with the job."""
+
+    actor: str | None = None
+    trace_parent: str | None = None
+
+
+class Enqueued:
+    """The job that stands for a request; ``created`` is False where an active one of that name was given instead."""
+
+    __slots__ = ("_job", "_origin", "created", "id")
+
+    def __init__(self, job_id: UUID, job: Job | None, origin: tuple[EnqueueJob, NewJob, Inserted] | None) -> None:
+        self.id = job_id
+        self.created = origin is not None
+        self._job = job
+        self._origin = origin
+
+    @classmethod
+    def new(cls, command: EnqueueJob, draft: NewJob, row: Inserted) -> Enqueued:
+        """Stand for a job that was inserted."""
+        return cls(row.id, None, (command, draft, row))
+
+    @classmethod
+    def existing(cls, job: Job) -> Enqueued:
+        """Stand for a job that was there already."""
+        return cls(job.id, job, None)
+
+    @property
+    def job(self) -> Job:
+        """The job as it was when it was enqueued. Put together when first asked for: a batch may never ask."""
+        if self._job is None:
+            assert self._origin is not None  # noqa: S101  one of the two is always there
+            self._job = job_from(*self._origin)
+        return self._job
+
+
+NOBODY = Caller()

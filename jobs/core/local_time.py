@@ -1,0 +1,97 @@
+"""Local times and the instants they are: what becomes of one that a change of clocks skips or repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
+
+Note = Literal["gap", "overlap"]
+
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Dst:
+    """What becomes of a fixed local time that a change of clocks skips (``gap``) or repeats (``overlap``).
+
+    ``shift`` runs at the first instant after the gap. ``once`` runs at the first of the two.
+    """
+
+    gap: Literal["shift", "skip"] = "shift"
+    overlap: Literal["once", "twice"] = "once"
+
+
+AS_TIME_PASSES = Dst(gap="skip", overlap="twice")
+"""The rule for an hour field that is a wildcard or a step: a run whenever the clock on the wall matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A change of a zone's offset at the instant ``at``: forward over a gap, or back, which makes an overlap.
+
+    ``start`` and ``end`` bound the local times that are skipped or repeated; ``end`` is not one of them.
+    """
+
+    at: datetime
+    before: timedelta
+    after: timedelta
+
+    @property
+    def kind(self) -> Note:
+        """Which of the two it is."""
+        return "gap" if self.after > self.before else "overlap"
+
+    @property
+    def start(self) -> datetime:
+        """The first local time skipped or repeated."""
+        return self.at.replace(tzinfo=None) + min(self.before, self.after)
+
+    @property
+    def end(self) -> datetime:
+        """The first local time after the gap or overlap."""
+        return self.at.replace(tzinfo=None) + max(self.before, self.after)
+
+
+def turn_at(local: datetime, zone: tzinfo) -> Turn | None:
+    """Find the change of clocks that skips or repeats ``local`` (without a zone); None for an ordinary local time."""
+    before, after = (offset_of(local.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
+    if before == after:
+        return None
+    moment = local.replace(tzinfo=UTC)
+    return turn_between(moment - max(before, after), moment - min(before, after), zone)
+
+
+def turn_between(since: datetime, until: datetime, zone: tzinfo) -> Turn | None:
+    """Find the change of clocks after ``since`` and not after ``until``, if the offsets at the two differ."""
+    # Clocks change on whole seconds. With fractions left on one side, the last step of the search would not move.
+    low, high = since.replace(microsecond=0), until.replace(microsecond=0)
+    before = offset_of(low.astimezone(zone))
+    if before == offset_of(high.astimezone(zone)):
+        return None
+    while high - low > _SECOND:
+        middle = low + timedelta(seconds=(high - low) // _SECOND // 2)
+        if offset_of(middle.astimezone(zone)) == before:
+            low = middle
+        else:
+            high = middle
+    return Turn(high, before, offset_of(high.astimezone(zone)))
+
+
+def instants_of(local: datetime, zone: tzinfo, dst: Dst) -> list[datetime]:
+    """Give the UTC instants at which something set for ``local`` (without a zone) runs: none, one or two, ascending."""
+    turn = turn_at(local, zone)
+    moment = local.replace(tzinfo=UTC)
+    if turn is None:
+        return [moment - offset_of(local.replace(tzinfo=zone))]
+    if turn.kind == "gap":
+        return [turn.at] if dst.gap == "shift" else []
+    return [moment - turn.before, moment - turn.after][: 2 if dst.overlap == "twice" else 1]
+
+
+def offset_of(moment: datetime) -> timedelta:
+    """Give the offset from UTC of an aware datetime."""
+    return moment.utcoffset() or timedelta()
