@@ -56,12 +56,21 @@ def create_closable_app() -> tuple[func.FunctionApp, Callable[[], None]]:
 
     try:
         settings = Settings.read()
+        _refuse_open_callback(settings)
         registry = load_handlers(settings.handlers)
     except ConfigurationError as error:
         _logger.critical("the app cannot start: %s", error)
         raise
     runtime = LazyRuntime(settings, registry)
     return build_app(runtime, settings), runtime.close
+
+
+def _refuse_open_callback(settings: Settings) -> None:
+    if settings.scheduler == "dapr" and not settings.callback_tokens and not settings.local:
+        raise ConfigurationError(
+            "JOBS_SCHEDULER is dapr and there is no token for its callback, which anybody could then call; set "
+            "JOBS_CALLBACK_TOKENS to the sidecar's APP_API_TOKEN, or JOBS_SCHEDULER to timer"
+        )
 
 
 class LazyRuntime:
@@ -110,7 +119,8 @@ def build_runtime(
         lease=timedelta(seconds=settings.lease_seconds),
         default_timeout=timedelta(seconds=settings.default_timeout_seconds),
     )
-    dispatcher = Dispatcher(PostgresRunStore(database, schema), registry, injector, alarms, clock, random, identity)
+    runs = PostgresRunStore(database, schema)
+    dispatcher = Dispatcher(store, runs, registry, injector, alarms, clock, random, identity)
     worker = Worker(dispatcher, WorkerLimits(settings.concurrency, settings.batch_size))
     limits = ReconcileLimits(
         overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
@@ -124,7 +134,7 @@ def build_runtime(
         except StoreUnavailable as error:
             _logger.warning("runs under way were not given back, their leases run out instead: %s", error)
         finally:
-            scheduler.close()
+            alarms.close()
             database.close()
 
     return Runtime(
@@ -136,6 +146,7 @@ def build_runtime(
         registry=registry,
         injector=injector,
         scheduler=scheduler,
+        alarms=alarms,
         clock=clock,
         close=close,
     )
@@ -166,9 +177,11 @@ def database_options(settings: Settings) -> DatabaseOptions:
 
 
 def _scheduler(settings: Settings) -> Scheduler:
-    if settings.scheduler == "dapr":
-        raise ConfigurationError("JOBS_SCHEDULER is dapr, which this release does not have yet; set it to timer")
-    return TimerScheduler()
+    if settings.scheduler == "timer":
+        return TimerScheduler()
+    from jobs.adapters.scheduler_dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
+
+    return DaprScheduler()
 
 
 def _worker_name() -> str:

@@ -44,12 +44,12 @@ class Settings(BaseSettings):
         default=30, description="The longest to wait for the database's answer; longer than the statement timeout."
     )
     scheduler: Literal["timer", "dapr"] = Field(
-        default="timer",
-        description="What wakes jobs up: `timer` polls the table; `dapr` (Dapr Jobs) is not in this release.",
+        default="dapr",
+        description="What wakes jobs up: `dapr` (Dapr Jobs, which needs a sidecar), or `timer`, which polls the table.",
     )
     handlers: str = Field(default="jobs.handlers", description="The package that your handlers live in.")
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=16, description="Handlers that one instance runs at once under the timer backend."
+        default=16, description="Handlers that one instance runs at once."
     )
     batch_size: Annotated[int, Field(ge=1, le=5000)] = Field(
         default=500, description="Rows per claim and per outcome statement."

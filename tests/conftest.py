@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from jobs.bootstrap import build_runtime, database_options
 from jobs.core.registry import HandlerRegistry
 from jobs.settings import Settings
 from tests.support import Anything, MakeRuntime
+
+# Most tests need none, and the default needs a sidecar. Tests of Dapr ask for it by name.
+os.environ["JOBS_SCHEDULER"] = "timer"
 
 _TEMPLATE = "jobs_template"
 _numbers = itertools.count(1)

@@ -19,6 +19,7 @@ class TimerScheduler:
 
     name = "timer"
     holds_alarms = False
+    available = True
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
         """Accept every alarm: the poll will see the row."""

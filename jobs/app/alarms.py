@@ -3,57 +3,94 @@
 from __future__ import annotations
 
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from jobs.app.armed_notes import ArmedNotes
 from jobs.core.errors import Unavailable
-from jobs.core.ports import Alarm
-from jobs.core.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from jobs.core.identifiers import AlarmName
-    from jobs.core.ports import JobStore, Scheduler
+    from jobs.core.ports import Alarm, JobStore, Scheduler
 
 _logger = logging.getLogger("jobs.alarms")
+_LOOKS_AFTER_COMMIT = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before each
+_COMMITTED_THREADS = 4
 
 
 class Alarms:
-    """The scheduler, with a note in the row of what it holds."""
+    """The scheduler, with a note in the row of what it holds. Lives as long as the process; safe between threads."""
 
     def __init__(self, scheduler: Scheduler, store: JobStore) -> None:
         self._scheduler = scheduler
         self._store = store
+        self._notes = ArmedNotes(store)
+        self._committed = ThreadPoolExecutor(_COMMITTED_THREADS, thread_name_prefix="jobs-committed")
 
     @property
     def needed(self) -> bool:
         """Whether the scheduler keeps alarms of its own; a backend that polls for due rows does not."""
         return self._scheduler.holds_alarms
 
-    def set(self, alarms: Sequence[Alarm]) -> int:
-        """Ask for wake-ups and note those accepted; gives how many. Never raises: the rows are committed already."""
-        if not alarms or not self.needed:
-            return 0
-        try:
-            accepted = self._scheduler.arm_many(alarms)
-            self._store.mark_armed(accepted)
-        except Unavailable as error:
-            _logger.warning("%d alarms left for the reconciler to set: %s", len(alarms), error)
-            return 0
-        except Exception:
-            _logger.exception("%d alarms left for the reconciler to set: the scheduler's client failed", len(alarms))
-            return 0
+    @property
+    def away(self) -> bool:
+        """Whether the scheduler is known not to take alarms now."""
+        return not self._scheduler.available
+
+    def arm(self, alarms: Sequence[Alarm]) -> None:
+        """Ask for wake-ups; what was accepted is noted a moment later. Never raises: the rows are committed already."""
+        if accepted := self._accepted(alarms):
+            self._notes.add(accepted)
+
+    def arm_and_note(self, alarms: Sequence[Alarm]) -> int:
+        """Ask for wake-ups and note at once what was accepted; gives how many. Raises ``StoreUnavailable``."""
+        accepted = self._accepted(alarms)
+        self._store.mark_armed(accepted)
         return len(accepted)
 
-    def set_again(self, name: AlarmName) -> None:
-        """Set an alarm anew that rang before its job was due; one that is stale or of no use any more is let be."""
-        if not self.needed:
-            return
-        job = self._store.get(name.job_id)
-        if job is None or job.generation != name.generation or job.paused or job.status is not JobStatus.SCHEDULED:
-            return
-        if job.next_run_at is not None:
-            self.set([Alarm(name, job.next_run_at)])
+    def arm_after_commit(self, job_ids: Sequence[UUID], connection: object) -> None:
+        """Set the alarms of jobs that a caller's transaction inserts, once it has committed."""
+        if self.needed and job_ids:
+            self._store.on_commit(connection, lambda: self._committed.submit(self._set_once_visible, job_ids))
+
+    def _set_once_visible(self, job_ids: Sequence[UUID]) -> None:
+        """Look until the rows are there: this is called just before the commit, which may take its time, or fail."""
+        missing = set(job_ids)
+        try:
+            for pause in _LOOKS_AFTER_COMMIT:
+                time.sleep(pause)
+                alarms = self._store.waiting_alarms(missing)
+                self.arm(alarms)
+                missing -= {alarm.name.job_id for alarm in alarms}
+                if not missing or self.away:
+                    return
+        except Unavailable as error:
+            _logger.warning("%d alarms left for the reconciler to set: %s", len(missing), error)
+        except Exception:
+            _logger.exception("%d alarms left for the reconciler to set", len(missing))
+
+    def _accepted(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
+        if not alarms or not self.needed:
+            return set()
+        try:
+            return self._scheduler.arm_many(alarms)
+        except Unavailable as error:
+            _logger.warning("%d alarms left for the reconciler to set: %s", len(alarms), error)
+        except Exception:
+            _logger.exception("%d alarms left for the reconciler to set: the scheduler's client failed", len(alarms))
+        return set()
+
+    def forget(self, name: AlarmName) -> None:
+        """Note that an alarm has rung for nothing, long before its time: the reconciler sets it again.
+
+        It is not set again here, where it still rings: by a scheduler's clock that is ahead it would ring on and on.
+        """
+        if self.needed:
+            self._store.forget_armed(name)
 
     def withdraw(self, names: Sequence[AlarmName]) -> None:
         """Withdraw wake-ups of no use any more; one that rings all the same finds nothing to do. Never raises."""
@@ -65,3 +102,9 @@ class Alarms:
             _logger.info("%d alarms not withdrawn, they will ring for nothing: %s", len(names), error)
         except Exception:
             _logger.exception("%d alarms not withdrawn, they will ring for nothing", len(names))
+
+    def close(self) -> None:
+        """Write what is still to be noted, and start nothing more."""
+        self._committed.shutdown(cancel_futures=True)
+        self._notes.close()
+        self._scheduler.close()

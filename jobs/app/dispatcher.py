@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from jobs.app.executor import Executor
 from jobs.app.leases import LeaseKeeper
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.app.injection import Injector
-    from jobs.core.ports import Clock, RunStore
+    from jobs.core.ports import Clock, JobStore, RunStore
     from jobs.core.recurrence import Occurrence
     from jobs.core.registry import HandlerRegistry
 
@@ -38,12 +38,26 @@ T = TypeVar("T")
 _MAX_ERROR = 8_000
 _DEFAULT_POLICY = RetryPolicy()
 
+WAIT_SECONDS = 10.0
+"""An alarm that rings early by less, as a scheduler's clock may be ahead of the database's, is to be waited with."""
+
 
 class Ring(StrEnum):
-    """What an alarm led to."""
+    """What an alarm led to: a run, or why it did not."""
 
     RAN = "ran"
-    NOTHING_TO_DO = "nothing-to-do"
+    NOT_DUE = "not-due"
+    ALREADY_RUNNING = "already-running"
+    PAUSED = "paused"
+    STALE = "stale"
+    UNKNOWN = "unknown"
+
+
+class Rung(NamedTuple):
+    """The answer to an alarm; of one that rang too early, how long before it is due."""
+
+    outcome: Ring
+    due_in_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class Dispatcher:
 
     def __init__(
         self,
+        store: JobStore,
         runs: RunStore,
         registry: HandlerRegistry,
         injector: Injector,
@@ -68,6 +83,7 @@ class Dispatcher:
         random: Random,
         identity: WorkerIdentity,
     ) -> None:
+        self._store = store
         self._runs = runs
         self._registry = registry
         self._alarms = alarms
@@ -82,15 +98,36 @@ class Dispatcher:
 
         Raises ``StoreUnavailable`` when the database is away; the alarm should then ring again.
         """
-        run = self._runs.claim(name, worker=self._identity.name, lease=self._identity.lease)
+        run = self.claim(name)
         if run is None:
-            self._alarms.set_again(name)
-            return Ring.NOTHING_TO_DO
-        self._leases.hold([run])
+            return self.why_not(name).outcome
         outcome = self.execute(run)
         if outcome is not None:
             self.record([outcome])
         return Ring.RAN
+
+    def claim(self, name: AlarmName) -> ClaimedRun | None:
+        """Claim the run of an alarm, if there is one; it must be given to ``execute``."""
+        run = self._runs.claim(name, worker=self._identity.name, lease=self._identity.lease)
+        if run is not None:
+            self._leases.hold([run])
+        return run
+
+    def why_not(self, name: AlarmName) -> Rung:
+        """Say why an alarm found nothing to claim. One that rang long before its time is set anew by the reconciler."""
+        job = self._store.get(name.job_id)
+        if job is None:
+            return Rung(Ring.UNKNOWN)
+        if job.generation != name.generation or job.next_run_at is None or job.status.ended:
+            return Rung(Ring.STALE)
+        if job.status is JobStatus.RUNNING:
+            return Rung(Ring.ALREADY_RUNNING)
+        if job.paused:
+            return Rung(Ring.PAUSED)
+        early = (job.next_run_at - self._clock.now()).total_seconds()
+        if early > WAIT_SECONDS:
+            self._alarms.forget(name)
+        return Rung(Ring.NOT_DUE, max(early, 0.0))
 
     def claim_due(self, limit: int) -> list[ClaimedRun]:
         """Claim up to ``limit`` due runs; each must be given to ``execute``."""
@@ -154,7 +191,7 @@ class Dispatcher:
                 fenced.append(outcome)
             elif recorded.due_at is not None:
                 alarms.append(Alarm(AlarmName(outcome.run.job_id, recorded.generation), recorded.due_at))
-        self._alarms.set(alarms)
+        self._alarms.arm(alarms)
         for outcome in fenced:
             self._record_fenced(outcome)
 

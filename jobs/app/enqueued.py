@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.app.drafting import job_from
+from jobs.core.identifiers import AlarmName
+from jobs.core.ports import Alarm
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -43,6 +45,11 @@ class Enqueued:
     def existing(cls, job: Job) -> Enqueued:
         """Stand for a job that was there already."""
         return cls(job.id, job, None)
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """The wake-up that a job which was inserted just now waits for."""
+        return None if self._origin is None else Alarm(AlarmName(self.id, 1), self._origin[2].due_at)
 
     @property
     def job(self) -> Job:

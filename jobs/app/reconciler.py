@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jobs.core.ports import Housekeeping
 
 _logger = logging.getLogger("jobs.reconciler")
+_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +84,14 @@ class Reconciler:
         while True:
             taken = self._housekeeping.reap(self._limits.page, max_lost=self._limits.max_lost)
             report.reaped += len(taken)
-            self._alarms.set([alarm for _, alarm in taken if alarm is not None])
+            self._alarms.arm_and_note([alarm for _, alarm in taken if alarm is not None])
             if len(taken) < self._limits.page or time.monotonic() > until:
                 return
 
     def _arm(self, report: Report, until: float) -> None:
         while True:
             alarms = self._housekeeping.unarmed(self._limits.page, self._limits.arm_within)
-            accepted = self._alarms.set(alarms)
+            accepted = self._alarms.arm_and_note(alarms)
             report.armed += accepted
             # A page that could not be set whole would come again and again: leave it for the next tick.
             if len(alarms) < self._limits.page or accepted < len(alarms) or time.monotonic() > until:
@@ -99,14 +100,27 @@ class Reconciler:
     def _sweep(self, report: Report, until: float) -> None:
         """Ring again for what should have rung; where the scheduler is away, or was told so before in vain, run it."""
         overdue = self._housekeeping.overdue(self._limits.page, self._limits.overdue_grace)
-        names = frozenset(alarm.name for alarm in overdue)
-        in_vain, self._rung_again = self._rung_again & names, names
-        if not overdue:
-            return
-        if self._alarms.set(overdue) == len(overdue) and not in_vain:
-            report.swept += len(overdue)
-            return
-        report.swept += self._worker.drain(max(until - time.monotonic(), 1.0)).executed
+        lost = [alarm for alarm in overdue if alarm.name not in self._rung_again]
+        in_vain = len(lost) < len(overdue)
+        self._rung_again = frozenset(alarm.name for alarm in overdue)
+        accepted = self._alarms.arm_and_note(lost)
+        if accepted < len(lost) or in_vain or self._alarms.away:
+            report.swept += self._worker.drain(max(until - time.monotonic(), 1.0)).executed
+        else:
+            report.swept += accepted
+
+    def stand_in(self, seconds: float) -> int:
+        """Poll for due jobs in the scheduler's place while it is known to be away; gives how many ran.
+
+        Returns at once where it is not, and at the latest after ``seconds``.
+        """
+        executed = 0
+        until = time.monotonic() + seconds
+        while self._alarms.needed and self._alarms.away and (left := until - time.monotonic()) > 0:
+            if self._worker.stopping.wait(min(_POLL_SECONDS, left)):
+                break
+            executed += self._worker.drain(left).executed
+        return executed
 
     def _prune(self, report: Report, until: float) -> None:
         self._housekeeping.prune_keys(self._limits.page, self._limits.key_retention)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobs.app.alarms import Alarms
     from jobs.app.dispatcher import Dispatcher
     from jobs.app.injection import Injector
     from jobs.app.reconciler import Reconciler
@@ -29,5 +30,6 @@ class Runtime:
     registry: HandlerRegistry
     injector: Injector
     scheduler: Scheduler
+    alarms: Alarms
     clock: Clock
     close: Callable[[], None]

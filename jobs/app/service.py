@@ -41,15 +41,12 @@ class JobService:
         """Insert a job. With ``connection``, a SQLAlchemy connection or session, it joins the caller's transaction.
 
         Without, it is committed when this returns, and armed. Within a caller's transaction the job exists once that
-        commits, and is armed by the next reconciliation. Raises ``InvalidInput``, ``JobNameTaken``, ``JobIdTaken``.
+        commits, and is armed right after; if the process dies in between, by the next reconciliation.
+        Raises ``InvalidInput``, ``JobNameTaken``, ``JobIdTaken``.
         """
-        draft = self._draft(command, caller)
-        inserted = self._store.insert(draft, connection=connection)
-        if inserted is None:
-            return self._settle_conflict(command, draft, connection, caller)
-        if connection is None:
-            self._alarms.set([Alarm(AlarmName(inserted.id, 1), inserted.due_at)])
-        return Enqueued.new(command, draft, inserted)
+        enqueued = self._insert(command, connection, caller)
+        self._arm([enqueued], connection)
+        return enqueued
 
     def enqueue_many(
         self, commands: Iterable[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
@@ -83,8 +80,7 @@ class JobService:
                 results[place] = self._settle_conflict(command, draft, connection, caller)
             except JobsError as error:
                 results[place] = error
-        if connection is None and self._alarms.needed:
-            self._alarms.set([Alarm(AlarmName(row.id, 1), row.due_at) for row in inserted if row is not None])
+        self._arm([result for result in results if isinstance(result, Enqueued)], connection)
         return [result for result in results if result is not None]
 
     def enqueue_once(
@@ -104,10 +100,10 @@ class JobService:
         with self._store.once(key, fingerprint) as entry:
             if entry.answer is not None:
                 return entry.answer
-            enqueued = self.enqueue(command, connection=entry.connection, caller=caller)
+            enqueued = self._insert(command, entry.connection, caller)
             answer = render(enqueued)
             entry.keep(answer)
-        self._alarms.set(_alarms_of(enqueued.job))
+        self._arm([enqueued], None)
         return answer
 
     def get(self, job_id: UUID) -> Job:
@@ -158,6 +154,22 @@ class JobService:
         """Run an ended job once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
         return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision)
 
+    def _insert(self, command: EnqueueJob, connection: object | None, caller: Caller) -> Enqueued:
+        draft = self._draft(command, caller)
+        inserted = self._store.insert(draft, connection=connection)
+        if inserted is None:
+            return self._settle_conflict(command, draft, connection, caller)
+        return Enqueued.new(command, draft, inserted)
+
+    def _arm(self, enqueued: Iterable[Enqueued], connection: object | None) -> None:
+        if not self._alarms.needed:
+            return
+        alarms = [one.alarm for one in enqueued if one.alarm is not None]
+        if connection is None:
+            self._alarms.arm(alarms)
+        else:
+            self._alarms.arm_after_commit([alarm.name.job_id for alarm in alarms], connection)
+
     def _draft(self, command: EnqueueJob, caller: Caller) -> NewJob:
         spec = self._registry.require(command.handler_name)
         return draft_job(command, spec, self._clock, self._random, actor=caller.actor, trace_parent=caller.trace_parent)
@@ -180,8 +192,6 @@ class JobService:
                 raise JobNameTaken(command.job_name, holder.id)
             inserted = self._store.insert(draft, connection=connection)
             if inserted is not None:
-                if connection is None:
-                    self._alarms.set([Alarm(AlarmName(inserted.id, 1), inserted.due_at)])
                 return Enqueued.new(command, draft, inserted)
         raise Conflict(f"job_name {command.job_name!r} changes hands faster than this call can follow; try again")
 
@@ -208,7 +218,7 @@ class JobService:
             if changed is not None:
                 if connection is None and changed.generation != job.generation:
                     self._alarms.withdraw([AlarmName(job.id, job.generation)])
-                    self._alarms.set(_alarms_of(changed))
+                    self._alarms.arm(_alarms_of(changed))
                 return changed
         raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
 

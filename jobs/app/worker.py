@@ -1,4 +1,4 @@
-"""Drain what is due, in batches, with bounded concurrency, within a time budget: the timer backend's engine.
+"""Run what is due with bounded concurrency: what alarms ask for, and in batches what a drain finds.
 
 A tick that returns leaves the handlers that still run to the threads of the process; the next tick goes on with the
 slots that are free. So a long handler neither holds up the due ones behind it nor makes a tick overrun.
@@ -9,10 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from jobs.app.dispatcher import Ring, Rung
+from jobs.core.errors import Unavailable
+from jobs.core.identifiers import AlarmName
 from jobs.core.job import RecordedOutcome
 
 if TYPE_CHECKING:
@@ -44,6 +48,18 @@ class Drained:
     left_running: int
 
 
+@dataclass(frozen=True, slots=True)
+class _RungRun:
+    """What came of a run that an alarm asked for; no outcome where its lease was lost."""
+
+    name: AlarmName
+    outcome: RecordedOutcome | None
+
+
+def _going_down() -> Unavailable:
+    return Unavailable("the host is going down; another instance will answer")
+
+
 class Worker:
     """A bounded set of threads that run handlers; lives as long as the process. Threads start when they are needed.
 
@@ -54,8 +70,8 @@ class Worker:
     def __init__(self, dispatcher: Dispatcher, limits: WorkerLimits) -> None:
         self._dispatcher = dispatcher
         self._limits = limits
-        self._waiting: SimpleQueue[ClaimedRun | None] = SimpleQueue()
-        self._finished: SimpleQueue[RecordedOutcome | ClaimedRun | None] = SimpleQueue()
+        self._waiting: SimpleQueue[ClaimedRun | AlarmName | None] = SimpleQueue()
+        self._finished: SimpleQueue[RecordedOutcome | ClaimedRun | _RungRun | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._recorder: threading.Thread | None = None
         self._draining = threading.Lock()
@@ -63,11 +79,41 @@ class Worker:
         self._claimed = 0
         self._done = 0
         self._per_second = 0.0
-        self._stopping = False
+        self.stopping = threading.Event()
+        self._rings: dict[AlarmName, Future[Rung]] = {}
+        self._lock = threading.Lock()
 
     @property
     def _in_hand(self) -> int:
-        return self._claimed - self._done
+        return self._claimed - self._done + len(self._rings)
+
+    def ring(self, name: AlarmName) -> Future[Rung]:
+        """Answer an alarm on one of the threads, as soon as one is free; only then is its job claimed.
+
+        The result comes once the outcome is recorded. It raises ``Unavailable`` when the database is away or the host
+        goes down, and the alarm should ring again. The same alarm ringing again meanwhile gets the same answer.
+        """
+        with self._lock:
+            answer = self._rings.get(name)
+            if answer is not None:
+                return answer
+            answer = self._rings[name] = Future()
+        if self.stopping.is_set():
+            self._answer(name, error=_going_down())
+            return answer
+        self._waiting.put(name)
+        self._start_threads()
+        return answer
+
+    def _answer(self, name: AlarmName, rung: Rung | None = None, error: Exception | None = None) -> None:
+        with self._lock:
+            answer = self._rings.pop(name, None)
+        if answer is None:
+            return
+        if error is None:
+            answer.set_result(rung or Rung(Ring.RAN))
+        else:
+            answer.set_exception(error)
 
     def drain(self, budget_seconds: float) -> Drained:
         """Run due jobs until there are none and nothing runs, or the budget is spent.
@@ -87,7 +133,7 @@ class Worker:
     def _drain(self, began: float, until: float) -> int:
         done_before = self._done
         look_again_at = 0.0
-        while not self._stopping and (now := time.monotonic()) < until:
+        while not self.stopping.is_set() and (now := time.monotonic()) < until:
             self._per_second = (self._done - done_before) / max(now - began, 0.001)
             ahead, in_hand = self._ahead(), self._in_hand
             room = min(ahead - in_hand, self._limits.batch)
@@ -99,7 +145,7 @@ class Worker:
                     look_again_at = 0.0
                     continue
                 look_again_at = now + _POLL_SECONDS
-            if self._in_hand == 0 and look_again_at:
+            if self._claimed == self._done and look_again_at:
                 break
             self._recorded.wait(_POLL_SECONDS / 5)
             self._recorded.clear()
@@ -117,11 +163,18 @@ class Worker:
         self._claimed += len(runs)
         for run in runs:
             self._waiting.put(run)
-        if runs and self._recorder is None:
-            self._recorder = self._thread("jobs-recorder", self._record)
-        for _ in range(min(self._in_hand, self._limits.concurrency) - len(self._threads)):
-            self._threads.append(self._thread(f"jobs-worker-{len(self._threads) + 1}", self._work))
+        if runs:
+            self._start_threads()
         return len(runs)
+
+    def _start_threads(self) -> None:
+        if len(self._threads) >= self._limits.concurrency:
+            return
+        with self._lock:
+            if self._recorder is None:
+                self._recorder = self._thread("jobs-recorder", self._record)
+            for _ in range(min(self._in_hand, self._limits.concurrency) - len(self._threads)):
+                self._threads.append(self._thread(f"jobs-worker-{len(self._threads) + 1}", self._work))
 
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -131,6 +184,9 @@ class Worker:
     def _work(self) -> None:
         execute, waiting, finished = self._dispatcher.execute, self._waiting, self._finished
         while (run := waiting.get()) is not None:
+            if isinstance(run, AlarmName):
+                self._run_rung(run)
+                continue
             try:
                 finished.put(execute(run) or run)
             except Exception:
@@ -138,6 +194,16 @@ class Worker:
                 _logger.exception(
                     "job %s could not be executed; it is taken up again when its lease expires", run.job_id
                 )
+
+    def _run_rung(self, name: AlarmName) -> None:
+        try:
+            run = self._dispatcher.claim(name)
+            if run is None:
+                self._answer(name, self._dispatcher.why_not(name))
+            else:
+                self._finished.put(_RungRun(name, self._dispatcher.execute(run)))
+        except Exception as error:  # noqa: BLE001  it is the caller's, who waits for an answer
+            self._answer(name, error=error)
 
     def _record(self) -> None:
         """Record what has finished, as much at once as is there; while one statement is under way more is finished."""
@@ -151,23 +217,31 @@ class Worker:
                     self._finished.put(None)
                     break
                 finished.append(each)
+            rung = [each for each in finished if isinstance(each, _RungRun)] if self._rings else []
             outcomes = [each for each in finished if isinstance(each, RecordedOutcome)]
+            outcomes += [each.outcome for each in rung if each.outcome is not None]
+            failure: Exception | None = None
             try:
                 if outcomes:
                     self._dispatcher.record(outcomes)
-            except Exception:
+            except Exception as error:
+                failure = error
                 _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
-            self._done += len(finished)
+            for each in rung:
+                self._answer(each.name, error=failure)
+            self._done += len(finished) - len(rung)
             self._recorded.set()
 
     def stop(self, grace_seconds: float) -> None:
         """Begin nothing more, give back what has not begun, and wait for the rest up to ``grace_seconds``."""
-        self._stopping = True
+        self.stopping.set()
         unbegun = []
         while not self._waiting.empty():
-            run = self._waiting.get()
-            if run is not None:
-                unbegun.append(run)
+            work = self._waiting.get()
+            if isinstance(work, AlarmName):
+                self._answer(work, error=_going_down())
+            elif work is not None:
+                unbegun.append(work)
         for _ in self._threads:
             self._waiting.put(None)
         if unbegun:

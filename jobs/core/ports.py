@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from uuid import UUID
@@ -152,6 +152,18 @@ class JobStore(Protocol):
     def mark_armed(self, names: Collection[AlarmName]) -> None:
         """Note that the scheduler holds these alarms; those of a past generation are passed over."""
 
+    def forget_armed(self, name: AlarmName) -> None:
+        """Take that note back, so that the alarm is set anew; nothing happens to one of a past generation."""
+
+    def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
+        """List the alarms that these jobs wait for and no scheduler has accepted; jobs that do not exist have none."""
+
+    def on_commit(self, connection: object, call: Callable[[], object]) -> None:
+        """Have ``call`` called as the caller's transaction is about to commit, and not at all if it is rolled back.
+
+        The rows may become visible to others a moment later, or never: the commit itself may fail.
+        """
+
     def once(self, key: str, fingerprint: str) -> AbstractContextManager[OnceEntry]:
         """Open a transaction that holds an idempotency key; it commits when the block ends well.
 
@@ -220,6 +232,10 @@ class Scheduler(Protocol):
     @property
     def holds_alarms(self) -> bool:
         """Whether alarms live outside the database and so must be set; False where due rows are polled for."""
+
+    @property
+    def available(self) -> bool:
+        """False while it is known not to take alarms, so that due jobs must be looked for. Costs nothing."""
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
         """Ask for wake-ups; gives the names that were accepted. Setting the same alarm twice is harmless.

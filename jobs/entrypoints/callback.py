@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from jobs.app.dispatcher import WAIT_SECONDS, Ring
 from jobs.core.errors import ConfigurationError, Unavailable
 from jobs.core.identifiers import AlarmName
 from jobs.entrypoints.exchange import json_answer
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from jobs.app.runtime import Runtime
 
 _logger = logging.getLogger("jobs.callback")
+_CLOCK_TOLERANCE_SECONDS = 0.005
 _TOKEN_HEADER = "dapr-api-token"  # noqa: S105  the header's name
 
 
@@ -34,19 +37,32 @@ def callback_blueprint(
 
     @blueprint.function_name("ring_alarm")
     @blueprint.route("job/{alarm}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-    def ring_alarm(req: func.HttpRequest) -> func.HttpResponse:
+    async def ring_alarm(req: func.HttpRequest) -> func.HttpResponse:
         if not (_has_token(req, tokens) or (open_without_token and not tokens)):
             return problem_answer(_unauthorized(tokens), None)
         name = AlarmName.parse(req.route_params.get("alarm", ""))
         if name is None:
-            return json_answer({"outcome": "unknown"})
+            return json_answer({"outcome": Ring.UNKNOWN})
         try:
-            return json_answer({"outcome": runtime().dispatcher.ring(name)})
+            return json_answer({"outcome": await _ring(runtime, name)})
         except (Unavailable, ConfigurationError) as error:
             _logger.warning("the alarm %s could not be answered and should ring again: %s", name, error)
             return problem_answer(error, None)
 
     return blueprint
+
+
+async def _ring(runtime: Callable[[], Runtime], name: AlarmName) -> Ring:
+    """Have the worker answer; a run may take long, and no thread of the host waits for it, only this coroutine.
+
+    An alarm that is a little early, because the scheduler's clock is ahead of the database's, is waited with.
+    """
+    while True:
+        answer = await asyncio.to_thread(lambda: runtime().worker.ring(name))
+        rung = await asyncio.wrap_future(answer)
+        if rung.outcome is not Ring.NOT_DUE or rung.due_in_seconds > WAIT_SECONDS:
+            return rung.outcome
+        await asyncio.sleep(rung.due_in_seconds + _CLOCK_TOLERANCE_SECONDS)
 
 
 def _has_token(req: func.HttpRequest, tokens: Sequence[bytes]) -> bool:

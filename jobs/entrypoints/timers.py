@@ -40,6 +40,7 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
     def reconcile(timer: func.TimerRequest) -> None:  # noqa: ARG001  the trigger's parameter
         try:
             runtime().reconciler.run()
+            runtime().reconciler.stand_in(schedules.poll_budget_seconds)
         except (Unavailable, ConfigurationError) as error:
             _logger.warning("nothing was reconciled this time: %s", error)
 

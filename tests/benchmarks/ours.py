@@ -36,7 +36,7 @@ class Ours:
 
     def __init__(self, url: str) -> None:
         logging.getLogger("jobs").setLevel(logging.WARNING)
-        settings = Settings(database_url=url)
+        settings = Settings(database_url=url, scheduler="timer")
         registry = HandlerRegistry()
         registry.add_handler("Noop", _noop)
         self._maintenance = Maintenance(url)

@@ -35,7 +35,7 @@ def tokens(settings: Settings) -> list[str]:
 
 def test_without_any_setting_the_defaults_hold(environment):
     settings = Settings.read()
-    assert (settings.database_url, settings.database_schema, settings.scheduler) == (None, "jobs", "timer")
+    assert (settings.database_url, settings.database_schema, settings.scheduler) == (None, "jobs", "dapr")
     assert (settings.database_tls, settings.database_pgbouncer, settings.easy_auth) == (True, False, False)
     assert settings.retention == timedelta(days=30)
     assert not settings.local

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from jobs.adapters.postgres.rows import alarm_of
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Alarm
@@ -30,11 +31,11 @@ class PostgresHousekeeping:
 
     def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:
         """List alarms that no scheduler has accepted."""
-        return _alarms(self._run(self._statements.unarmed, {"limit": limit, "within": within}))
+        return [alarm_of(row) for row in self._run(self._statements.unarmed, {"limit": limit, "within": within})]
 
     def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
         """List alarms that should have rung by now."""
-        return _alarms(self._run(self._statements.overdue, {"limit": limit, "grace": grace}))
+        return [alarm_of(row) for row in self._run(self._statements.overdue, {"limit": limit, "grace": grace})]
 
     def prune(self, limit: int, retention: timedelta) -> int:
         """Delete jobs that ended long ago, with their history; and idempotency keys of that age."""
@@ -77,7 +78,3 @@ class PostgresHousekeeping:
     def ping(self) -> None:
         """Read from the table, so that a database that is away or not migrated is noticed."""
         self._run(self._statements.ping, {})
-
-
-def _alarms(rows: list[tuple[Any, ...]]) -> list[Alarm]:
-    return [Alarm(AlarmName(UUID(job_id), generation), due_at) for job_id, generation, due_at in rows]

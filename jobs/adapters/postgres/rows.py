@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from jobs.core.identifiers import AlarmName
 from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
+from jobs.core.ports import Alarm
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import check_depth
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _STATUSES = {status.value: status for status in JobStatus}
+
+
+def alarm_of(row: Sequence[Any]) -> Alarm:
+    """Make an alarm of id, generation and due time."""
+    return Alarm(AlarmName(UUID(row[0]), row[1]), row[2])
 
 
 def job_of(row: Sequence[Any]) -> Job:

@@ -106,6 +106,16 @@ with armed as (
 update {schema}.jobs j set armed_at = now() from armed where j.id = armed.id
 """
 
+_FORGET_ARMED = """
+update {schema}.jobs set armed_at = null
+where id = :id and generation = :generation and status = 'Scheduled' and armed_at is not null
+"""
+
+_WAITING_ALARMS = """
+select id, generation, next_run_at from {schema}.jobs
+where id = any(cast(:ids as uuid[])) and status = 'Scheduled' and not paused and armed_at is null
+"""
+
 _HOLD_KEY = """
 insert into {schema}.idempotency_keys (key, fingerprint) values (:key, :fingerprint)
 on conflict (key) do nothing returning key
@@ -128,6 +138,8 @@ class JobStatements:
     active_holder: Statement
     attempts: Statement
     mark_armed: Statement
+    forget_armed: Statement
+    waiting_alarms: Statement
     hold_key: Statement
     read_key: Statement
     keep_answer: Statement
@@ -162,6 +174,8 @@ def job_statements(schema: str) -> JobStatements:
         active_holder=prepare(_ACTIVE_HOLDER, schema),
         attempts=prepare(_ATTEMPTS, schema),
         mark_armed=prepare(_MARK_ARMED, schema),
+        forget_armed=prepare(_FORGET_ARMED, schema),
+        waiting_alarms=prepare(_WAITING_ALARMS, schema),
         hold_key=prepare(_HOLD_KEY, schema),
         read_key=prepare(_READ_KEY, schema),
         keep_answer=prepare(_KEEP_ANSWER, schema),

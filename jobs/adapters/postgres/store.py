@@ -10,24 +10,25 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.adapters.postgres.after_commit import on_commit
 from jobs.adapters.postgres.batches import batch_values, batched, inserted_at, read_batches
 from jobs.adapters.postgres.database import raise_as_ours
 from jobs.adapters.postgres.faults import OutcomeUnknown, RolledBack, UniqueViolation
 from jobs.adapters.postgres.listing import find_jobs
-from jobs.adapters.postgres.rows import attempt_of, job_of
+from jobs.adapters.postgres.rows import alarm_of, attempt_of, job_of
 from jobs.adapters.postgres.statements import change_statement, job_statements
 from jobs.core.errors import IdempotencyKeyReused, JobNameTaken
 from jobs.core.ports import NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from jobs.adapters.postgres.database import Database
     from jobs.core.commands import JobQuery
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Change, Inserted, NewJob, Page
+    from jobs.core.ports import Alarm, Change, Inserted, NewJob, Page
 
 _HISTORY_LIMIT = 1_000
 _BATCH = 250
@@ -150,6 +151,18 @@ class PostgresJobStore:
         if names:
             ids, generations = zip(*((name.job_id, name.generation) for name in names), strict=True)
             self._database.run(self._statements.mark_armed, {"ids": ids, "generations": generations})
+
+    def forget_armed(self, name: AlarmName) -> None:
+        """Take back the note that the scheduler holds this alarm."""
+        self._database.run(self._statements.forget_armed, {"id": name.job_id, "generation": name.generation})
+
+    def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
+        """List the alarms of these jobs that no scheduler has accepted."""
+        return [alarm_of(row) for row in self._database.run(self._statements.waiting_alarms, {"ids": list(job_ids)})]
+
+    def on_commit(self, connection: object, call: Callable[[], object]) -> None:
+        """Have ``call`` called as the transaction of ``connection`` is about to commit."""
+        on_commit(connection, call)
 
     @contextmanager
     def once(self, key: str, fingerprint: str) -> Iterator[_OnceEntry]:

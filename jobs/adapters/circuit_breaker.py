@@ -1,0 +1,86 @@
+"""Stop asking a service that does not answer, so that nobody waits for it, and find out when it is back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_logger = logging.getLogger("jobs.circuit_breaker")
+
+
+class CircuitBreaker:
+    """Closed while the service answers; open after ``threshold`` failures in a row, until ``probe`` succeeds.
+
+    While it is open a thread of its own calls ``probe``, which raises as long as the service is away, with pauses that
+    double from ``pause_seconds`` up to ``longest_pause_seconds``. So no caller ever waits for a trial, and one slow
+    answer that opened it costs no more than one probe. Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        probe: Callable[[], None],
+        *,
+        threshold: int = 3,
+        pause_seconds: float = 0.25,
+        longest_pause_seconds: float = 5.0,
+    ) -> None:
+        self._service = service
+        self._probe = probe
+        self._threshold = threshold
+        self._pause = pause_seconds
+        self._longest_pause = longest_pause_seconds
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._failures = 0
+        self._why: str | None = None
+        self._prober: threading.Thread | None = None
+
+    @property
+    def why_open(self) -> str | None:
+        """What the service last failed with, in words; None while the breaker is closed."""
+        return self._why
+
+    def succeeded(self) -> None:
+        """Note that the service has answered."""
+        if self._failures:
+            self._failures = 0
+
+    def failed(self, why: str, *, for_good: bool = False) -> None:
+        """Note that the service has not answered. ``for_good``: no need to try as often as the threshold says."""
+        with self._lock:
+            self._failures += 1
+            if self._why is not None or self._closing.is_set():
+                return
+            if self._failures < self._threshold and not for_good:
+                return
+            self._why = why
+            _logger.warning("%s is not asked any more until it answers a probe: %s", self._service, why)
+            self._prober = threading.Thread(target=self._find_it_again, name="jobs-circuit-breaker", daemon=True)
+            self._prober.start()
+
+    def close(self) -> None:
+        """Stop probing; from now on it neither opens nor closes."""
+        self._closing.set()
+        prober = self._prober
+        if prober is not None and prober is not threading.current_thread():
+            prober.join(timeout=5)
+
+    def _find_it_again(self) -> None:
+        pause = self._pause
+        while not self._closing.wait(pause):
+            try:
+                self._probe()
+            except Exception as error:  # noqa: BLE001  whatever it is, the service is not back
+                self._why = str(error) or type(error).__name__
+                pause = min(pause * 2, self._longest_pause)
+            else:
+                with self._lock:
+                    self._failures = 0
+                    self._why = None
+                _logger.info("%s answers again", self._service)
+                return
