@@ -15,7 +15,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/p
 .PHONY: run test lint bench lock clean
 
 run: $(VENV)/installed  ## set up, start Postgres and the app, run two sample jobs, stay up until Ctrl-C
-	@exec $(BIN)/python -m jobs dev --demo --port $(PORT)
+	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 test: $(VENV)/installed  ## set up and run every test
 	$(BIN)/python -m pytest --cov --cov-report=term

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class Alarms:
         self._scheduler = scheduler
         self._store = store
         self._notes = ArmedNotes(store)
+        self._closing = threading.Event()
         self._committed = ThreadPoolExecutor(_COMMITTED_THREADS, thread_name_prefix="jobs-committed")
 
     @property
@@ -62,7 +63,8 @@ class Alarms:
         missing = set(job_ids)
         try:
             for pause in _LOOKS_AFTER_COMMIT:
-                time.sleep(pause)
+                if self._closing.wait(pause):
+                    return
                 alarms = self._store.waiting_alarms(missing)
                 self.arm(alarms)
                 missing -= {alarm.name.job_id for alarm in alarms}
@@ -105,6 +107,7 @@ class Alarms:
 
     def close(self) -> None:
         """Write what is still to be noted, and start nothing more."""
+        self._closing.set()
         self._committed.shutdown(cancel_futures=True)
         self._notes.close()
         self._scheduler.close()

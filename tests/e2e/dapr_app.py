@@ -1,0 +1,60 @@
+"""The app as a process of its own, for tests that kill it: ``dapr_app.py PORT``, set up by its environment.
+
+Its handlers write when they began and ended into the table ``seen``.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+
+import sqlalchemy as sa
+from pydantic import BaseModel
+
+from jobs.adapters.postgres.database import Database
+from jobs.bootstrap import build_runtime, database_options
+from jobs.core.context import JobContext
+from jobs.core.registry import HandlerRegistry
+from jobs.entrypoints.devhost import DevHost
+from jobs.entrypoints.functions import build_app
+from jobs.settings import Settings
+
+BEGAN = sa.text(
+    "insert into seen (job_id, run, attempt, due_at, process) values (:job_id, :run, :attempt, :due_at, :process) "
+    "returning id"
+)
+ENDED = sa.text("update seen set ended_at = clock_timestamp() where id = :id")
+
+
+class Work(BaseModel):
+    seconds: float = 0.0
+
+
+def main(port: int) -> None:
+    settings = Settings.read()
+    database = Database(database_options(settings))
+
+    def handle(args: Work, ctx: JobContext) -> None:
+        values = {"run": ctx.run, "attempt": ctx.attempt, "due_at": ctx.scheduled_for, "process": os.getpid()}
+        with database.engine.begin() as connection:
+            [(row,)] = connection.execute(BEGAN, values | {"job_id": ctx.job_id})
+        time.sleep(args.seconds)
+        with database.engine.begin() as connection:
+            connection.execute(ENDED, {"id": row})
+
+    registry = HandlerRegistry()
+    registry.add_handler("Work", handle)
+    runtime = build_runtime(settings, registry)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with DevHost(build_app(lambda: runtime, settings), port=port, route_prefix="", threads=64) as host:
+        stop.wait()
+        host.stop(2)
+        runtime.close()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    main(int(sys.argv[1]))

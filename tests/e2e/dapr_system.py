@@ -1,0 +1,133 @@
+"""The whole under Dapr: a scheduler, a sidecar, the app and Postgres, each of which can be killed and started again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+
+from jobs.entrypoints.dev_dapr import LocalDapr, free_ports
+
+SCRIPT = Path(__file__).with_name("dapr_app.py")
+ROOT = SCRIPT.parents[2]
+LEASE_SECONDS = 2
+GRACE_SECONDS = 3
+RECONCILE_SECONDS = 2
+
+SEEN = """
+create table if not exists seen (
+  id bigint generated always as identity, job_id uuid, run int, attempt int, due_at timestamptz, process int,
+  began_at timestamptz default clock_timestamp(), ended_at timestamptz)
+"""
+
+
+class System:
+    """Everything, up from ``start`` to ``stop``."""
+
+    def __init__(self, database_url: str, engine: sa.Engine, folder: Path) -> None:
+        [self._port] = free_ports(1)
+        self._engine = engine
+        self._url = database_url
+        self._folder = folder
+        self._app: subprocess.Popen[bytes] | None = None
+        self.dapr = LocalDapr(folder / "dapr", self._port)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
+        self.sql(SEEN)
+
+    def __enter__(self) -> System:
+        self.dapr.__enter__()
+        self.start_app()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop_app()
+        self.dapr.__exit__()
+        self.client.close()
+
+    def sql(self, text: str, **values: Any) -> list[Any]:
+        with self._engine.begin() as connection:
+            result = connection.execute(sa.text(text), values)
+            return list(result.fetchall()) if result.returns_rows else []
+
+    @property
+    def callback_headers(self) -> dict[str, str]:
+        return {"dapr-api-token": self.dapr.environment["JOBS_CALLBACK_TOKENS"]}
+
+    @property
+    def log(self) -> str:
+        return (self._folder / "app.log").read_text()
+
+    def start_app(self, **settings: str) -> None:
+        chosen = {
+            "JOBS_DATABASE_URL": self._url,
+            "JOBS_LEASE_SECONDS": str(LEASE_SECONDS),
+            "JOBS_OVERDUE_GRACE_SECONDS": str(GRACE_SECONDS),
+            "JOBS_RECONCILE_SCHEDULE": f"*/{RECONCILE_SECONDS} * * * * *",
+            "JOBS_POLL_BUDGET_SECONDS": str(RECONCILE_SECONDS),
+            "JOBS_SHUTDOWN_GRACE_SECONDS": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        with (self._folder / "app.log").open("ab") as log:
+            self._app = subprocess.Popen(
+                [sys.executable, str(SCRIPT), str(self._port)],
+                env=os.environ | self.dapr.environment | chosen | settings,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        until = time.monotonic() + 30
+        while True:
+            with suppress(httpx.TransportError):
+                if self.client.get("/api/health/ready").status_code == 200:
+                    return
+            assert time.monotonic() < until, self.log
+            time.sleep(0.05)
+
+    def stop_app(self) -> None:
+        if self._app is not None:
+            self._app.terminate()
+            try:
+                self._app.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill_app()
+            self._app = None
+
+    def kill_app(self) -> None:
+        if self._app is not None:
+            self._app.kill()
+            self._app.wait()
+            self._app = None
+
+    def restart(self, part: str) -> None:
+        """Kill a part and start it again."""
+        if part == "app":
+            self.kill_app()
+            self.start_app()
+        else:
+            self.dapr.kill(part)
+            self.dapr.start(part)
+
+    def enqueue(self, name: str, seconds: float = 0.0, **fields: Any) -> str:
+        body = {"handler_name": "Work", "job_name": name, "payload": {"seconds": seconds}} | fields
+        answer = self.client.post("/api/jobs", json=body)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def enqueue_many(self, names: list[str], seconds: float = 0.0, **fields: Any) -> list[str]:
+        jobs = [{"handler_name": "Work", "job_name": name, "payload": {"seconds": seconds}} | fields for name in names]
+        answer = self.client.post("/api/jobs/batch", json={"jobs": jobs})
+        assert answer.status_code == 200, answer.text
+        return [str(each["job"]["id"]) for each in answer.json()["results"]]
+
+    def get(self, job_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.client.get(f"/api/jobs/{job_id}").json()
+        return answer
+
+    def statuses(self) -> dict[str, int]:
+        return {row[0]: row[1] for row in self.sql("select status, count(*) from jobs.jobs group by 1")}
