@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import sqlalchemy as sa
@@ -41,7 +41,7 @@ class System:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
         self.sql(SEEN)
 
-    def __enter__(self) -> System:
+    def __enter__(self) -> Self:
         self.dapr.__enter__()
         self.start_app()
         return self

@@ -1,0 +1,252 @@
+"""The app under a real Dapr, each part of which is killed in its turn: nothing is lost, nothing counts twice.
+
+Skipped where ``scheduler`` and ``daprd`` are not installed; the reason says how to get them. Figures are printed: -s.
+"""
+
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.dev_dapr import find_dapr
+from tests.e2e.dapr_app import Work
+from tests.e2e.dapr_system import GRACE_SECONDS, LEASE_SECONDS, RECONCILE_SECONDS, System
+from tests.support import job, until
+
+try:
+    find_dapr()
+    WHY_NOT = ""
+except ConfigurationError as error:
+    WHY_NOT = str(error)
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+
+SLACK = 2.0  # seconds, for a slow machine
+FAILOVER = 25.0  # seconds that a scheduler which was killed takes to ring again: its old lease runs out first
+
+
+@pytest.fixture
+def system(database_url, database, tmp_path):
+    with System(database_url, database.engine, tmp_path) as system:
+        yield system
+
+
+def everything_completed(system: System, count: int) -> bool:
+    return system.statuses() == {"Completed": count}
+
+
+def assert_each_completed_once(system: System) -> None:
+    assert (
+        system.sql("select job_id from jobs.job_attempts where outcome = 'Succeeded' group by 1 having count(*) > 1")
+        == []
+    )
+    assert system.sql("select id from jobs.jobs where run_count <> 1") == []
+
+
+def assert_none_began_early(system: System) -> None:
+    assert system.sql("select * from seen where began_at < due_at") == []
+
+
+def assert_no_two_overlapped(system: System) -> None:
+    overlaps = "select 1 from seen a join seen b on a.job_id = b.job_id and a.id < b.id and b.began_at < a.ended_at"
+    assert system.sql(overlaps) == []
+
+
+def test_a_job_runs_as_soon_as_it_is_enqueued_and_one_for_later_when_it_is_due(system):
+    now = system.enqueue("now")
+    later = system.enqueue("later", schedule="PT2S")
+    until(lambda: everything_completed(system, 2))
+    assert {str(row[0]) for row in system.sql("select job_id from seen")} == {now, later}
+    assert_none_began_early(system)
+    [(late,)] = system.sql("select max(extract(epoch from began_at - due_at)) from seen")
+    assert late < 1
+
+
+def test_a_job_enqueued_in_a_callers_transaction_rings_after_its_commit_and_not_after_a_rollback(
+    system, database, make_runtime, registry, monkeypatch
+):
+    from dapr.conf import settings
+
+    for name, value in system.dapr.environment.items():
+        monkeypatch.setattr(settings, name, value, raising=False)
+
+    def run_in_the_other_process(args: Work) -> None: ...
+
+    registry.add_handler("Work", run_in_the_other_process)
+    service = make_runtime(scheduler="dapr").service
+
+    with database.engine.connect() as connection:
+        kept = service.enqueue(job("kept", "Work"), connection=connection)
+        time.sleep(0.5)
+        assert system.sql("select * from seen") == [], "it does not exist for anybody yet"
+        connection.commit()
+        service.enqueue(job("dropped", "Work"), connection=connection)
+        connection.rollback()
+    until(lambda: system.get(str(kept.id))["status"] == "Completed", 2)
+    assert system.statuses() == {"Completed": 1}
+
+
+@pytest.mark.parametrize("seconds", [60])
+def test_a_recurring_job_runs_on_the_beat(system, seconds):
+    job_id = system.enqueue("beat", schedule="@every 2s")
+    time.sleep(seconds + 0.5)
+    system.client.delete(f"/api/jobs/{job_id}")
+    runs = [row[0] for row in system.sql("select run from seen order by id")]
+    [(late, mean)] = system.sql(
+        "select max(extract(epoch from began_at - due_at)), avg(extract(epoch from began_at - due_at)) from seen"
+    )
+    print(
+        f"\n{len(runs)} runs in {seconds} s, late by {float(mean) * 1000:.0f} ms, at most {float(late) * 1000:.0f} ms"
+    )
+    assert abs(len(runs) - seconds / 2) <= 1
+    assert runs == list(range(1, len(runs) + 1))
+    assert_none_began_early(system)
+    assert_no_two_overlapped(system)
+
+
+@pytest.mark.parametrize("part", ["daprd", "scheduler", "app"])
+def test_a_cron_job_survives_a_restart_while_it_is_due(system, part):
+    job_id = system.enqueue("cron", schedule="*/2 * * * * *", misfire={"policy": "run_once"})
+    until(lambda: system.get(job_id)["run_count"] >= 1)
+    time.sleep(1.5)
+    system.restart(part)  # an occurrence falls due meanwhile
+    before = system.get(job_id)["run_count"]
+    until(lambda: system.get(job_id)["run_count"] >= before + 2, FAILOVER)
+    assert_none_began_early(system)
+    assert_no_two_overlapped(system)
+
+
+def test_with_each_part_killed_in_turn_under_five_hundred_jobs_none_is_lost_and_none_completes_twice(system):
+    names = [f"job {number}" for number in range(500)]
+    began = time.monotonic()
+    system.enqueue_many(names[:400], seconds=0.3)
+    for part in ("app", "daprd", "scheduler", "app"):
+        until(lambda: system.statuses().get("Running"))
+        system.restart(part)
+    system.enqueue_many(names[400:], seconds=0.1)
+    until(lambda: everything_completed(system, 500), 60)
+    [(executions,)] = system.sql("select count(*) from seen")
+    [(lost,)] = system.sql("select count(*) from jobs.job_attempts where outcome = 'Lost'")
+    print(f"\n500 completed after {time.monotonic() - began:.1f} s, {executions} executions, {lost} lost with the app")
+    assert lost > 0, "the app was killed amid handlers"
+    assert_each_completed_once(system)
+
+
+def test_with_the_scheduler_dead_every_enqueue_is_answered_and_armed_after_its_return(system):
+    system.enqueue("first")  # so that the app is connected
+    until(lambda: everything_completed(system, 1))
+    system.dapr.kill("scheduler")
+
+    def enqueue(number: int) -> float:
+        began = time.monotonic()
+        system.enqueue(f"job {number}", schedule="PT1H")
+        return time.monotonic() - began
+
+    with ThreadPoolExecutor(8) as callers:
+        list(callers.map(enqueue, range(24)))  # until the breaker is open
+        took = sorted(callers.map(enqueue, range(100, 300)))
+    print(f"\n200 enqueues without a scheduler: median {took[100] * 1000:.0f} ms, p99 {took[197] * 1000:.0f} ms")
+    assert took[197] < 0.25
+    system.dapr.start("scheduler")
+    back = time.monotonic()
+    until(lambda: "answers again" in system.log, 60)
+    answers = time.monotonic()
+    unarmed = "select count(*) from jobs.jobs where status = 'Scheduled' and armed_at is null"
+    until(lambda: system.sql(unarmed) == [(0,)], 2 * RECONCILE_SECONDS + SLACK)
+    print(f"it answered {answers - back:.1f} s after its start; all armed {time.monotonic() - answers:.1f} s later")
+
+
+def test_what_is_due_while_dapr_is_away_is_run_by_the_reconciler(system):
+    system.dapr.kill("daprd")
+    ids = [system.enqueue(f"job {number}") for number in range(20)]
+    began = time.monotonic()
+    until(lambda: everything_completed(system, len(ids)), GRACE_SECONDS + 2 * RECONCILE_SECONDS + SLACK)
+    print(f"\n20 jobs run without Dapr after {time.monotonic() - began:.1f} s")
+
+
+def test_with_the_schedulers_data_wiped_two_hundred_waiting_jobs_run_somewhat_late(system):
+    due_at = datetime.now(UTC) + timedelta(seconds=8)
+    system.enqueue_many([f"job {number}" for number in range(200)], schedule=due_at.isoformat())
+    until(lambda: system.sql("select count(*) from jobs.jobs where armed_at is null") == [(0,)])
+    system.dapr.kill("scheduler")
+    system.dapr.wipe()
+    system.dapr.start("scheduler")
+    until(lambda: everything_completed(system, 200), 40)
+    [(late,)] = system.sql("select max(extract(epoch from began_at - due_at)) from seen")
+    print(f"\n200 jobs whose alarms were wiped ran late by at most {late:.1f} s")
+    assert late <= GRACE_SECONDS + RECONCILE_SECONDS + SLACK
+    assert_each_completed_once(system)
+
+
+def test_switching_the_scheduler_on_a_database_full_of_jobs_loses_and_doubles_none(system):
+    in_a_moment = (datetime.now(UTC) + timedelta(seconds=6)).isoformat()
+    system.enqueue_many([f"a {number}" for number in range(50)], schedule=in_a_moment)
+    system.stop_app()
+    system.start_app(JOBS_SCHEDULER="timer")
+    system.enqueue_many([f"b {number}" for number in range(50)], schedule=in_a_moment)
+    system.stop_app()
+    system.start_app()
+    system.enqueue_many([f"c {number}" for number in range(50)], schedule="PT1S")
+    until(lambda: everything_completed(system, 150), 30)
+    assert_each_completed_once(system)
+    assert system.sql("select count(*) from seen") == [(150,)]
+
+
+def test_an_old_alarm_does_nothing_after_an_update_a_delete_or_during_a_run(system):
+    updated = system.enqueue("updated", schedule="PT2S")
+    deleted = system.enqueue("deleted", schedule="PT2S")
+    running = system.enqueue("running", seconds=3, schedule="@every 30s")
+    system.client.post(f"/api/jobs/{running}/run")
+    until(lambda: system.get(running)["status"] == "Running")
+    system.client.patch(f"/api/jobs/{updated}", json={"schedule": "PT1H"})
+    system.client.delete(f"/api/jobs/{deleted}")
+    system.client.patch(f"/api/jobs/{running}", json={"schedule": "@every 1h"})
+    time.sleep(5)
+    assert [row[0] for row in system.sql("select cast(job_id as text) from seen")] == [running]
+    assert [system.get(each)["status"] for each in (updated, deleted, running)] == [
+        "Scheduled",
+        "Cancelled",
+        "Scheduled",
+    ]
+
+
+def test_forged_callbacks_run_nothing_and_reveal_nothing(system):
+    due, later = system.enqueue("due", seconds=1), system.enqueue("later", schedule="PT1H")
+    name = f"{uuid.UUID(later).hex}-1"
+    right = system.callback_headers
+    for headers in ({}, {"dapr-api-token": "wrong"}, {"dapr-api-token": "ü".encode()}):
+        answer = system.client.post(f"/job/{name}", headers=headers)
+        assert answer.status_code == 401
+        assert later not in answer.text
+        assert right["dapr-api-token"] not in answer.text
+    stale, unknown = f"{uuid.UUID(later).hex}-7", f"{uuid.uuid4().hex}-1"
+    for alarm, outcome in ((name, "not-due"), (stale, "stale"), (unknown, "unknown"), ("x", "unknown")):
+        answer = system.client.post(f"/job/{alarm}", headers=right)
+        assert (answer.status_code, answer.json()) == (200, {"outcome": outcome})
+    with ThreadPoolExecutor(50) as callers:
+        alarm = f"{uuid.UUID(due).hex}-1"
+        answers = list(callers.map(lambda _: system.client.post(f"/job/{alarm}", headers=right).status_code, range(50)))
+    assert set(answers) == {200}
+    until(lambda: system.get(due)["status"] == "Completed")
+    assert system.sql("select cast(job_id as text) from seen") == [(due,)]
+    assert system.get(later)["status"] == "Scheduled"
+
+
+def test_a_handler_far_longer_than_its_lease_is_neither_redelivered_nor_reaped(system):
+    job_id = system.enqueue("long", seconds=6 * LEASE_SECONDS)
+    until(lambda: system.get(job_id)["status"] == "Completed", 6 * LEASE_SECONDS + 5)
+    assert system.sql("select run, attempt from seen") == [(1, 1)]
+    assert system.sql("select outcome from jobs.job_attempts") == [("Succeeded",)]
+
+
+def test_the_app_answers_while_more_handlers_are_due_than_it_runs_at_once(system):
+    system.enqueue_many([f"job {number}" for number in range(60)], seconds=1.0)
+    until(lambda: system.statuses().get("Running"))
+    began = time.monotonic()
+    assert system.client.get("/api/health/live").status_code == 200
+    assert time.monotonic() - began < 1
+    until(lambda: everything_completed(system, 60), 30)
+    assert_each_completed_once(system)
