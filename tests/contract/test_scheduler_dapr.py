@@ -1,0 +1,209 @@
+"""Dapr Jobs under the schedulers' contract, with the real sidecar where it is installed and with the stand-in."""
+
+import logging
+import os
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs.adapters.scheduler_dapr import DaprScheduler
+from jobs.core.errors import ConfigurationError, SchedulerUnavailable
+from jobs.core.identifiers import AlarmName, new_id
+from jobs.core.ports import Alarm
+from jobs.entrypoints.dev_dapr import LocalDapr, find_dapr
+from tests.contract.scheduler_contract import Harness, SchedulerContract
+from tests.contract.sidecars import TOKEN, nowhere, pointed_at, real_sidecar, stand_in
+from tests.support import until
+
+try:
+    find_dapr()
+    WHY_NOT = ""
+except ConfigurationError as error:
+    WHY_NOT = str(error)
+
+needs_dapr = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+
+
+@pytest.fixture(scope="module")
+def real_callbacks(tmp_path_factory):
+    with real_sidecar(tmp_path_factory.mktemp("dapr")) as callbacks:
+        yield callbacks
+
+
+@pytest.fixture
+def real(real_callbacks):
+    yield real_callbacks
+    real_callbacks.status = 200
+
+
+@pytest.fixture
+def imitated():
+    with stand_in() as sidecar:
+        yield sidecar.callbacks
+
+
+@pytest.fixture(params=[pytest.param("real", marks=needs_dapr), "imitated"])
+def callbacks(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def scheduler():
+    scheduler = DaprScheduler()
+    yield scheduler
+    scheduler.close()
+
+
+@pytest.fixture
+def harness(callbacks, scheduler):
+    before = len(callbacks.rung)
+    surroundings = ExitStack()
+
+    def cut_off():
+        scheduler.close()
+        surroundings.enter_context(pointed_at(nowhere()))
+
+    with surroundings:
+        yield Harness(
+            scheduler,
+            now=lambda: datetime.now(UTC),
+            let_pass=lambda time_: time.sleep(time_.total_seconds()),
+            rung=lambda: callbacks.rung[before:],
+            cut_off=cut_off,
+        )
+
+
+class TestDapr(SchedulerContract):
+    pass
+
+
+def alarm(seconds: float = 3600) -> Alarm:
+    return Alarm(AlarmName(new_id(), 1), datetime.now(UTC) + timedelta(seconds=seconds))
+
+
+def test_an_alarm_whose_callback_is_not_answered_well_rings_again(callbacks, scheduler):
+    callbacks.status = 503
+    due = alarm(0)
+    scheduler.arm_many([due])
+    until(lambda: str(due.name) in callbacks.rung)
+    callbacks.status = 200
+    until(lambda: callbacks.rung.count(str(due.name)) == 2, 8)
+
+
+def test_an_alarm_that_is_set_again_while_it_rings_rings_once(callbacks, scheduler):
+    due = alarm(1)
+    scheduler.arm_many([due])
+    scheduler.arm_many([due._replace(due_at=due.due_at + timedelta(hours=1))])
+    time.sleep(2.5)
+    assert callbacks.rung.count(str(due.name)) == 1
+
+
+def test_a_sidecar_that_refuses_the_token_is_told_of_with_the_mend(callbacks, scheduler, monkeypatch):
+    from dapr.conf import settings
+
+    monkeypatch.setattr(settings, "DAPR_API_TOKEN", "another")
+    with pytest.raises(SchedulerUnavailable, match="DAPR_API_TOKEN|no Dapr sidecar is ready"):
+        scheduler.arm_many([alarm()])
+
+
+def test_a_sidecar_before_1_18_is_spoken_to_in_alpha1():
+    with stand_in(stable=False) as sidecar:
+        scheduler = DaprScheduler()
+        due = alarm(0)
+        assert scheduler.arm_many([due]) == {due.name}
+        until(lambda: str(due.name) in sidecar.callbacks.rung)
+        scheduler.disarm_many([due.name])
+        scheduler.close()
+    assert sidecar.calls == ["ScheduleJob", "ScheduleJobAlpha1", "DeleteJob", "DeleteJobAlpha1"]
+
+
+def test_a_sidecar_without_a_jobs_api_is_asked_once():
+    with stand_in(jobs=False) as sidecar:
+        scheduler = DaprScheduler()
+        for _ in range(5):
+            with pytest.raises(SchedulerUnavailable, match="no Jobs API"):
+                scheduler.arm_many([alarm()])
+        assert not scheduler.available
+        assert sidecar.calls[:2] == ["ScheduleJob", "ScheduleJobAlpha1"]
+        assert sidecar.calls.count("ScheduleJob") == 1
+        scheduler.close()
+
+
+def test_without_a_sidecar_the_first_call_says_so_at_once_and_names_the_settings():
+    with pointed_at(nowhere()):
+        scheduler = DaprScheduler()
+        began = time.monotonic()
+        with pytest.raises(SchedulerUnavailable, match="DAPR_HTTP_PORT"):
+            scheduler.arm_many([alarm()])
+        assert time.monotonic() - began < 1
+        scheduler.close()
+
+
+def test_while_the_scheduler_hangs_calls_fail_at_once_and_after_its_return_they_go_through(caplog):
+    caplog.set_level(logging.INFO, "jobs")
+    with stand_in() as sidecar:
+        scheduler = DaprScheduler(deadline_seconds=0.2)
+        scheduler.arm_many([alarm()])
+        sidecar.scheduler_dead = True
+        for _ in range(3):
+            with pytest.raises(SchedulerUnavailable, match="dapr-scheduler"):
+                scheduler.arm_many([alarm()])
+        assert not scheduler.available
+        began = time.monotonic()
+        for _ in range(100):
+            with pytest.raises(SchedulerUnavailable):
+                scheduler.arm_many([alarm()])
+        assert time.monotonic() - began < 0.2
+        sidecar.scheduler_dead = False
+        until(lambda: scheduler.available, 8)
+        again = alarm()
+        assert scheduler.arm_many([again]) == {again.name}
+        scheduler.close()
+    assert "answers again" in caplog.text
+
+
+def test_of_many_alarms_those_that_were_accepted_are_given_when_the_scheduler_dies_midway():
+    with stand_in() as sidecar:
+        scheduler = DaprScheduler(deadline_seconds=0.2, parallel_calls=1)
+        alarms = [alarm() for _ in range(200)]
+        schedule = sidecar.schedule
+
+        def die_at_the_hundredth(name, due_time):
+            sidecar.scheduler_dead = len(sidecar.calls) >= 100
+            return schedule(name, due_time)
+
+        sidecar.schedule = die_at_the_hundredth
+        accepted = scheduler.arm_many(alarms)
+        assert accepted == {each.name for each in alarms[:100]}
+        scheduler.close()
+
+
+def test_the_limit_on_the_sdks_health_check_is_ours_alone():
+    from dapr.conf import settings
+
+    patience = settings.DAPR_HEALTH_TIMEOUT
+    with stand_in():
+        scheduler = DaprScheduler()
+        scheduler.arm_many([alarm()])
+        scheduler.close()
+    assert patience == settings.DAPR_HEALTH_TIMEOUT
+
+
+class TestLocalDapr:
+    def test_missing_binaries_are_told_of_with_how_to_get_them(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr("jobs.entrypoints.dev_dapr._INSTALL_FOLDER", tmp_path)
+        with pytest.raises(ConfigurationError, match="dapr init --slim"):
+            LocalDapr(tmp_path, 1)
+
+    def test_one_that_does_not_come_up_is_told_of_with_its_log(self, monkeypatch, tmp_path):
+        for name in ("scheduler", "daprd"):
+            (tmp_path / name).write_text("#!/bin/sh\necho cannot start\nexit 3\n")
+            (tmp_path / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        with pytest.raises(ConfigurationError, match=r"scheduler\.log"), LocalDapr(tmp_path / "data", 1):
+            pass
+        assert "cannot start" in (tmp_path / "data" / "scheduler.log").read_text()
+        assert TOKEN not in (tmp_path / "data" / "scheduler.log").read_text()
