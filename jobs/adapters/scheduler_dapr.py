@@ -16,6 +16,7 @@ import grpc
 from dapr.clients.exceptions import DaprGrpcError
 from dapr.clients.grpc._jobs import ConstantFailurePolicy, Job
 from dapr.clients.grpc.client import DaprGrpcClient
+from dapr.clients.retry import RetryPolicy
 from dapr.conf import settings as dapr_settings
 
 from jobs.adapters.circuit_breaker import CircuitBreaker
@@ -155,11 +156,12 @@ class DaprScheduler:
         """Make a client. Its constructor polls the sidecar's health for a minute as a rule; here it looks once."""
         patience, dapr_settings.DAPR_HEALTH_TIMEOUT = dapr_settings.DAPR_HEALTH_TIMEOUT, 0
         try:
-            return DaprGrpcClient(interceptors=[_Deadline(self._deadline)])
+            return DaprGrpcClient(retry_policy=_Deadline(self._deadline))
         except (TimeoutError, OSError) as error:
             raise SchedulerUnavailable(
                 f"no Dapr sidecar is ready on {dapr_settings.DAPR_RUNTIME_HOST}, port {dapr_settings.DAPR_HTTP_PORT} "
-                "(HTTP); start the app with `dapr run`, or set DAPR_HTTP_PORT and DAPR_GRPC_PORT to the sidecar's"
+                "(HTTP), or it refuses this app; start the app with `dapr run`, or set DAPR_HTTP_PORT, DAPR_GRPC_PORT "
+                "and DAPR_API_TOKEN to the sidecar's"
             ) from error
         finally:
             dapr_settings.DAPR_HEALTH_TIMEOUT = patience
@@ -189,23 +191,18 @@ class _Result(NamedTuple):
     why_not: str | None
 
 
-class _Deadline(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
-    """Gives every call of our client a deadline, and leaves clients that handlers make of the same SDK alone."""
+class _Deadline(RetryPolicy):  # type: ignore[misc]
+    """Gives every call of our client a deadline and no second try, and leaves other clients of the same SDK alone.
+
+    The SDK makes each call through its retry policy, so this costs no further layer of interceptors.
+    """
 
     def __init__(self, seconds: float) -> None:
+        super().__init__(max_attempts=0)
         self._seconds = seconds
 
-    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        return continuation(_Details(details.method, self._seconds, details.metadata, details.credentials), request)
-
-
-class _Details(NamedTuple):
-    method: str
-    timeout: float
-    metadata: Any
-    credentials: Any
-    wait_for_ready: bool | None = None
-    compression: Any = None
+    def run_rpc(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return func(*args, timeout=self._seconds, **kwargs)
 
 
 def _in_words(error: DaprGrpcError) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jobs.core.ports import JobStore
 
 _logger = logging.getLogger("jobs.alarms")
-_LINGER_SECONDS = 0.02
+_LINGER_SECONDS = 0.1
 _MOST_AT_ONCE = 1_000
 _CLOSE_SECONDS = 5.0
 
