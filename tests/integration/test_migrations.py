@@ -34,7 +34,7 @@ from jobs.settings import Settings
 from tests.support import Anything, job
 
 ROOT = Path(__file__).parents[2]
-TABLES = {"jobs", "job_attempts", "job_audit", "idempotency_keys"}
+TABLES = {"jobs", "job_attempts", "job_audit", "idempotency_keys", "locks", "limit_starts"}
 _numbers = itertools.count(1)
 
 

@@ -39,7 +39,7 @@ _CLAIM_DUE = (
     """
 with due as materialized (
   select id from {schema}.jobs
-  where status = 'Scheduled' and not paused and next_run_at <= (select now())
+  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now())
   order by next_run_at, id limit :limit for update skip locked
 )
 update {schema}.jobs j set """
@@ -146,16 +146,24 @@ with lost as materialized (
 select id, generation, next_run_at from taken
 """
 
+# Jobs with limits have an index of their own, and are few among the unarmed: all of them are looked through.
 _UNARMED = """
-select id, generation, next_run_at from {schema}.jobs
-where status = 'Scheduled' and not paused and armed_at is null
+(select id, generation, next_run_at from {schema}.jobs
+where status = 'Scheduled' and not paused and not limited and armed_at is null
   and next_run_at <= now() + cast(:within as interval)
+order by next_run_at, id limit :limit)
+union all
+(select id, generation, next_run_at from {schema}.jobs
+where status = 'Scheduled' and not paused and limited and armed_at is null
+  and next_run_at <= now() + cast(:within as interval)
+order by next_run_at, id limit :limit)
 order by next_run_at, id limit :limit
 """
 
+# A job with limits may be late because it waits for its turn; that is no alarm that was lost.
 _OVERDUE = """
 select id, generation, next_run_at from {schema}.jobs
-where status = 'Scheduled' and not paused and next_run_at <= now() - cast(:grace as interval)
+where status = 'Scheduled' and not paused and not limited and next_run_at <= now() - cast(:grace as interval)
 order by next_run_at, id limit :limit
 """
 

@@ -35,6 +35,8 @@ class JobTables:
     attempts: sa.Table
     audit: sa.Table
     idempotency: sa.Table
+    locks: sa.Table
+    starts: sa.Table
 
 
 def add_background_jobs(metadata: sa.MetaData, schema: str = DEFAULT_SCHEMA) -> JobTables:
@@ -48,6 +50,8 @@ def add_background_jobs(metadata: sa.MetaData, schema: str = DEFAULT_SCHEMA) -> 
         attempts=_attempts(metadata, schema),
         audit=_audit(metadata, schema),
         idempotency=_idempotency(metadata, schema),
+        locks=_locks(metadata, schema),
+        starts=_starts(metadata, schema),
     )
 
 
@@ -90,6 +94,13 @@ def _jobs(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("trace_parent", sa.Text),
         sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
         sa.Column("updated_at", _MOMENT, nullable=False, server_default=_NOW),
+        sa.Column("retry", JSONB, comment="How this job waits between attempts; null is the handler's way"),
+        sa.Column("payload_version", sa.Integer, nullable=False, server_default=sa.text("1")),
+        sa.Column("limited", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("concurrency_key", sa.Text),
+        sa.Column("progress", sa.Float(53), comment="Of the current attempt, from 0 to 1"),
+        sa.Column("progress_message", sa.Text),
+        sa.Column("result", JSONB, comment="What the last run that succeeded gave"),
         # One expression that ends at the first hit: every row version is checked, three of them in a job's life.
         sa.CheckConstraint(_STATE_IS_WHOLE, name="jobs_state_is_whole"),
         sa.CheckConstraint("attempt >= 0 AND max_retries >= 0 AND generation > 0", name="jobs_counts_are_sane"),
@@ -113,9 +124,23 @@ def _index_jobs(table: sa.Table) -> None:
         "jobs_due",
         column.next_run_at,
         column.id,
-        postgresql_where=sa.text("status = 'Scheduled' AND NOT paused"),
+        postgresql_where=sa.text("status = 'Scheduled' AND NOT paused AND NOT limited"),
+    )
+    # Jobs that wait for their turn stand apart, so that however many they are, the others' claim walks past none.
+    sa.Index(
+        "jobs_due_limited",
+        column.handler_name,
+        column.next_run_at,
+        column.id,
+        postgresql_where=sa.text("status = 'Scheduled' AND NOT paused AND limited"),
     )
     sa.Index("jobs_running", column.id, postgresql_where=sa.text("status = 'Running'"))
+    sa.Index(
+        "jobs_running_limited",
+        column.handler_name,
+        column.concurrency_key,
+        postgresql_where=sa.text("status = 'Running' AND limited"),
+    )
     sa.Index("jobs_newest", *newest)
     sa.Index("jobs_newest_by_handler", column.handler_name, *newest)
     sa.Index("jobs_newest_failed", *newest, postgresql_where=sa.text("status = 'Failed'"))
@@ -144,6 +169,7 @@ def _attempts(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("error", sa.Text),
         sa.Column("worker", sa.Text),
         sa.Column("trace_id", sa.Text),
+        sa.Column("result", JSONB),
         sa.PrimaryKeyConstraint("job_id", "token", name="job_attempts_pkey"),
         # Rows arrive in the order in which they finish, so a block range index finds the recent ones at no cost.
         sa.Index("job_attempts_finished", "finished_at", postgresql_using="brin"),
@@ -179,5 +205,32 @@ def _idempotency(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("answer", sa.Text),
         sa.Column("created_at", _MOMENT, nullable=False, server_default=_NOW),
         sa.Index("idempotency_keys_age", "created_at"),
+        schema=schema,
+    )
+
+
+def _locks(metadata: sa.MetaData, schema: str) -> sa.Table:
+    return sa.Table(
+        "locks",
+        metadata,
+        sa.Column("resource", sa.Text, primary_key=True),
+        sa.Column("token", UUID(), nullable=False),
+        sa.Column("holder", sa.Text, comment="Which process, for people"),
+        sa.Column("acquired_at", _MOMENT, nullable=False),
+        sa.Column("expires_at", _MOMENT, nullable=False),
+        sa.Index("locks_expiry", "expires_at"),
+        schema=schema,
+    )
+
+
+def _starts(metadata: sa.MetaData, schema: str) -> sa.Table:
+    return sa.Table(
+        "limit_starts",
+        metadata,
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        sa.Column("handler_name", sa.Text, nullable=False),
+        sa.Column("started_at", _MOMENT, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False, comment="How many one claim started at that instant"),
+        sa.Index("limit_starts_by_handler", "handler_name", "started_at"),
         schema=schema,
     )
