@@ -19,7 +19,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.job import Job
 from jobs.core.status import JobStatus
 from jobs.testing import MemoryScheduler
-from tests.support import Anything, job
+from tests.support import Anything, job, until
 
 HOUR = timedelta(hours=1)
 LONG_AGO = timedelta(days=31)
@@ -382,6 +382,7 @@ def test_a_step_that_fails_is_reported_and_stops_no_other(
     runtime.worker.drain(5)
     let_pass(LONG_AGO)
     lost, unarmed, overdue = enqueue(runtime, 3)
+    until(lambda: sql("select 1 from jobs.jobs where armed_at is null and status = 'Scheduled'") == [])
     sql("update jobs.jobs set next_run_at = now() - interval '1 hour' where id = :id", id=lost)
     lose(runtime)
     sql("update jobs.jobs set armed_at = null, next_run_at = now() + interval '1 h' where id = :id", id=unarmed)
