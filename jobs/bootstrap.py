@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jobs.core.registry import HandlerRegistry
 
 _logger = logging.getLogger("jobs")
+_OUTERMOST = -1_000_000
 
 
 def create_app() -> func.FunctionApp:
@@ -113,6 +114,10 @@ def build_runtime(
     store = PostgresJobStore(database, schema)
     housekeeping = PostgresHousekeeping(database, schema)
     alarms = Alarms(scheduler, store)
+    if settings.opentelemetry:
+        from jobs.adapters.telemetry import Telemetry  # noqa: PLC0415  only when chosen
+
+        registry.add_middleware(Telemetry(), order=_OUTERMOST)
     injector = Injector(registry)
     identity = WorkerIdentity(
         name=_worker_name(),
@@ -120,7 +125,8 @@ def build_runtime(
         default_timeout=timedelta(seconds=settings.default_timeout_seconds),
     )
     runs = PostgresRunStore(database, schema)
-    dispatcher = Dispatcher(store, runs, registry, injector, alarms, clock, random, identity)
+    service = JobService(store, alarms, registry, clock, random)
+    dispatcher = Dispatcher(store, runs, registry, injector, alarms, clock, random, identity, service.enqueue)
     worker = Worker(dispatcher, WorkerLimits(settings.concurrency, settings.batch_size))
     limits = ReconcileLimits(
         overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
@@ -134,11 +140,12 @@ def build_runtime(
         except StoreUnavailable as error:
             _logger.warning("runs under way were not given back, their leases run out instead: %s", error)
         finally:
+            injector.close()
             alarms.close()
             database.close()
 
     return Runtime(
-        service=JobService(store, alarms, registry, clock, random),
+        service=service,
         dispatcher=dispatcher,
         worker=worker,
         reconciler=Reconciler(housekeeping, alarms, worker, limits),

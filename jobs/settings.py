@@ -47,6 +47,10 @@ class Settings(BaseSettings):
         default="dapr",
         description="What wakes jobs up: `dapr` (Dapr Jobs, which needs a sidecar), or `timer`, which polls the table.",
     )
+    opentelemetry: bool = Field(
+        default=False,
+        description="Make an OpenTelemetry span and metrics of every attempt; exporters are yours or the host's.",
+    )
     handlers: str = Field(default="jobs.handlers", description="The package that your handlers live in.")
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=16, description="Handlers that one instance runs at once."

@@ -13,13 +13,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from pydantic import ValidationError
+
 from jobs.app.executor import Executor
 from jobs.app.leases import LeaseKeeper
+from jobs.app.workbench import AttemptBench
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
 from jobs.core.ports import Alarm
-from jobs.core.retry import RetryPolicy
+from jobs.core.retry import RetryPolicy, policy_for
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.verdict import decide, settle, skip
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.app.injection import Injector
+    from jobs.app.workbench import Enqueue
+    from jobs.core.job import Lease
     from jobs.core.ports import Clock, JobStore, RunStore
     from jobs.core.recurrence import Occurrence
     from jobs.core.registry import HandlerRegistry
@@ -82,6 +87,7 @@ class Dispatcher:
         clock: Clock,
         random: Random,
         identity: WorkerIdentity,
+        enqueue: Enqueue,
     ) -> None:
         self._store = store
         self._runs = runs
@@ -90,8 +96,12 @@ class Dispatcher:
         self._clock = clock
         self._random = random
         self._identity = identity
-        self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout)
-        self._executor = Executor(registry, injector, self._leases, identity.default_timeout)
+        bench = AttemptBench(runs, enqueue, self._beat)
+        self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress)
+        self._executor = Executor(registry, injector, self._leases, bench, identity.default_timeout)
+
+    def _beat(self, lease: Lease) -> None:
+        self._leases.beat(lease)
 
     def ring(self, name: AlarmName) -> Ring:
         """Answer an alarm: run the job it names if it is due, unpaused and of that generation; else do nothing.
@@ -246,7 +256,7 @@ class Dispatcher:
         rescheduled: bool = False,
     ) -> RecordedOutcome:
         spec = self._registry.get(run.handler_name)
-        policy = spec.retry if spec else _DEFAULT_POLICY
+        policy = _policy(run, spec.retry if spec else _DEFAULT_POLICY)
         return decide(
             run, result, policy, self._random, started_at=started_at, finished_at=finished_at, rescheduled=rescheduled
         )
@@ -269,6 +279,14 @@ class Dispatcher:
         if left:
             self.give_back(left, "the host went down while the handler was running")
         self._leases.close()
+
+
+def _policy(run: ClaimedRun, policy: RetryPolicy) -> RetryPolicy:
+    try:
+        return policy_for(run.retry, policy)
+    except ValidationError as error:  # written by hand; the outcome must be recorded all the same
+        _logger.warning("job %s has retry options that cannot be read, its handler's are used: %s", run.job_id, error)
+        return policy
 
 
 def _log_end(run: ClaimedRun, result: RunResult) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jobs.core.commands import EnqueueJob
     from jobs.core.ports import Clock, Inserted
     from jobs.core.registry import HandlerSpec
+    from jobs.core.retry import RetryOptions
 
 _TIMING_FIELDS = frozenset(Timing.model_fields)
 _OPTION_FIELDS = _TIMING_FIELDS - {"schedule", "timezone"}
@@ -65,6 +66,8 @@ def draft_job(
         timeout.total_seconds() if timeout else None,
         actor,
         trace_parent,
+        spec.version,
+        retry_text(command.retry),
     )
 
 
@@ -99,6 +102,11 @@ def options_text(timing: Timing) -> str | None:
     return json.dumps(options) if options else None
 
 
+def retry_text(retry: RetryOptions | None) -> str | None:
+    """Write how a job waits between attempts as JSON text; None where it waits as its handler has it."""
+    return (retry and retry.model_dump_json(exclude_none=True)) or None
+
+
 def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:
     """Give the job as a read of it just after the insert would."""
     timing = {name: getattr(command, name) for name in Timing.model_fields}
@@ -119,6 +127,11 @@ def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:
         armed_at=None,
         attempt=0,
         max_retries=draft.max_retries,
+        retry=command.retry,
+        payload_version=draft.payload_version,
+        progress=None,
+        progress_message=None,
+        result=None,
         timeout=None if draft.timeout_seconds is None else timedelta(seconds=draft.timeout_seconds),
         run_count=0,
         consecutive_failures=0,

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.context import JobContext
 from jobs.core.errors import InvalidInput
-from jobs.core.job import ClaimedRun, RunResult
-from jobs.core.signals import Cancel, Discard, Retry, ShutdownRequested, Snooze
+from jobs.core.job import ClaimedRun, Lease, RunResult
+from jobs.core.signals import AttemptTimedOut, Cancel, Discard, Retry, ShutdownRequested, Snooze, outcome_of
 from jobs.core.status import AttemptOutcome
 from jobs.core.verdict import UNKNOWN_HANDLER_DELAY
+from jobs.core.versions import NewerPayload
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from jobs.app.injection import Injector
     from jobs.app.leases import LeaseKeeper
+    from jobs.app.workbench import AttemptBench
     from jobs.core.registry import HandlerRegistry, HandlerSpec
 
 _MAX_ERROR = 8_000
@@ -26,19 +29,21 @@ _ASYNC_CLEAN_UP_SECONDS = 5.0
 SUCCEEDED = RunResult(AttemptOutcome.SUCCEEDED)
 
 
-class AttemptTimedOut(Exception):
-    """An async handler was cancelled at its deadline."""
-
-
 class Executor:
     """Calls handlers; lives as long as the process, and may be called from many threads."""
 
     def __init__(
-        self, registry: HandlerRegistry, injector: Injector, leases: LeaseKeeper, default_timeout: timedelta | None
+        self,
+        registry: HandlerRegistry,
+        injector: Injector,
+        leases: LeaseKeeper,
+        bench: AttemptBench,
+        default_timeout: timedelta | None,
     ) -> None:
         self._registry = registry
         self._injector = injector
         self._leases = leases
+        self._bench = bench
         self._default_timeout = None if default_timeout is None else default_timeout.total_seconds()
 
     def timeout_of(self, run: ClaimedRun) -> float | None:
@@ -49,9 +54,11 @@ class Executor:
         """Execute ``run`` once. Whatever the handler raises becomes a result; nothing is raised."""
         spec = self._registry.get(run.handler_name)
         if spec is None:
-            return _unknown_handler(run)
+            return _too_early(f"this version of the app has no handler {run.handler_name!r}")
         try:
-            arguments = spec.read_arguments(run.payload)
+            arguments = spec.read_arguments(run.payload, run.payload_version)
+        except NewerPayload as error:
+            return _too_early(f"{spec.name} is of an older version here: {error}")
         except InvalidInput as error:
             return RunResult(AttemptOutcome.INVALID_PAYLOAD, f"the payload does not fit {spec.name}: {error}")
         timeout = self.timeout_of(run)
@@ -65,15 +72,31 @@ class Executor:
             metadata=json.loads(run.metadata) if run.metadata != "{}" else {},
             deadline=None if timeout is None else started_at + timedelta(seconds=timeout),
             trace_parent=run.trace_parent,
+            lease=Lease(run.job_id, run.token),
+            workbench=self._bench,
         )
         # An async handler is cancelled by its own loop, and gets a moment to clean up before it is fenced off.
         fence_after = timeout + _ASYNC_CLEAN_UP_SECONDS if timeout is not None and spec.is_async else timeout
         if not self._leases.begin(run, context, fence_after):
             return RunResult(AttemptOutcome.RELEASED)
-        try:
+        result = self._result(spec, arguments, context, timeout)
+        if context.progress_pending:
+            self._bench.write_progress(context)
+        if context.trace_id is not None or context.result_text is not None:
+            kept = context.result_text if result.outcome is AttemptOutcome.SUCCEEDED else None
+            return result._replace(result=kept, trace_id=context.trace_id)
+        return result
+
+    def _result(self, spec: HandlerSpec, arguments: BaseModel, context: JobContext, timeout: float | None) -> RunResult:
+        def call() -> None:
             self._call(spec, arguments, context, timeout)
+
+        try:
+            for around in reversed(self._registry.middleware):
+                call = partial(around, context, call)
+            call()
         except BaseException as error:  # noqa: BLE001  whatever a handler raises must end in an outcome
-            return _result_of(error, spec)
+            return result_of(error, spec)
         return SUCCEEDED
 
     def _call(self, spec: HandlerSpec, arguments: BaseModel, context: JobContext, timeout: float | None) -> None:
@@ -104,29 +127,27 @@ async def _within(work: Any, seconds: float | None) -> None:
         raise  # of something that the handler called, and so its own failure
 
 
-def _unknown_handler(run: ClaimedRun) -> RunResult:
-    why = (
-        f"this version of the app has no handler {run.handler_name!r}; the job is tried again every "
-        f"{UNKNOWN_HANDLER_DELAY.total_seconds():.0f} s until one that has it is deployed, or the job is deleted"
-    )
-    return RunResult(AttemptOutcome.UNKNOWN_HANDLER, why, after_seconds=UNKNOWN_HANDLER_DELAY.total_seconds())
+def _too_early(why: str) -> RunResult:
+    seconds = UNKNOWN_HANDLER_DELAY.total_seconds()
+    then = f"the job is tried again every {seconds:.0f} s until a release that can is deployed, or the job is deleted"
+    return RunResult(AttemptOutcome.UNKNOWN_HANDLER, f"{why}; {then}", after_seconds=seconds)
 
 
-def _result_of(error: BaseException, spec: HandlerSpec) -> RunResult:  # noqa: PLR0911  one a kind
+def result_of(error: BaseException, spec: HandlerSpec) -> RunResult:
+    """Say what an attempt comes to whose handler raised ``error``."""
+    outcome = outcome_of(error)
     match error:
         case Retry():
-            return RunResult(AttemptOutcome.FAILED, error.reason, retry=True, after_seconds=error.after_seconds)
+            return RunResult(outcome, error.reason, retry=True, after_seconds=error.after_seconds)
         case Snooze():
-            return RunResult(AttemptOutcome.SNOOZED, error.reason, after_seconds=error.after_seconds)
-        case Discard():
-            return RunResult(AttemptOutcome.DISCARDED, error.reason)
-        case Cancel():
-            return RunResult(AttemptOutcome.CANCELLED, error.reason)
+            return RunResult(outcome, error.reason, after_seconds=error.after_seconds)
+        case Discard() | Cancel():
+            return RunResult(outcome, error.reason)
         case ShutdownRequested():
-            return RunResult(AttemptOutcome.RELEASED, error.args[0])
+            return RunResult(outcome, error.args[0])
         case AttemptTimedOut():
-            return RunResult(AttemptOutcome.TIMED_OUT, "timed out", retry=True)
-    return RunResult(AttemptOutcome.FAILED, describe_error(error), retry=spec.retry.retries(error))
+            return RunResult(outcome, "timed out", retry=True)
+    return RunResult(outcome, describe_error(error), retry=spec.retry.retries(error))
 
 
 def describe_error(error: BaseException) -> str:

@@ -37,14 +37,22 @@ class LeaseKeeper:
     """The leases that this process holds; lives as long as the process.
 
     ``on_timeout`` is called with a run whose lease it has just taken away, on a thread of its own: it may have to wait
-    for the database, and the other leases must be extended meanwhile.
+    for the database, and the other leases must be extended meanwhile. ``on_beat`` is called after each heartbeat with
+    the context of every attempt under way.
     """
 
-    def __init__(self, runs: RunStore, lease: timedelta, on_timeout: Callable[[ClaimedRun], None]) -> None:
+    def __init__(
+        self,
+        runs: RunStore,
+        lease: timedelta,
+        on_timeout: Callable[[ClaimedRun], None],
+        on_beat: Callable[[JobContext], None] = lambda _: None,
+    ) -> None:
         self._runs = runs
         self._lease = lease
         self._interval = lease.total_seconds() / 3
         self._on_timeout = on_timeout
+        self._on_beat = on_beat
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -110,6 +118,12 @@ class LeaseKeeper:
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + self._interval
                 self.beat()
+                for context in self._contexts():
+                    self._on_beat(context)
+
+    def _contexts(self) -> list[JobContext]:
+        with self._lock:
+            return [held.context for held in self._held.values() if held.context is not None]
 
     def _next_deadline(self) -> float:
         with self._lock:
@@ -137,10 +151,10 @@ class LeaseKeeper:
         except Exception:
             _logger.exception("the time-out of job %s could not be reported; it will be taken up again", run.job_id)
 
-    def beat(self) -> None:
-        """Extend every lease once. While the database is away the leases stand until they expire there."""
+    def beat(self, only: Lease | None = None) -> None:
+        """Extend every lease once, or one. While the database is away they stand until they expire there."""
         with self._lock:
-            mine = dict(self._held)
+            mine = {token: held for token, held in self._held.items() if only is None or token == only.token}
         if not mine:
             return
         try:

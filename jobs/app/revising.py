@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from jobs.app.drafting import first_run, options_text
+from jobs.app.drafting import first_run, options_text, retry_text
 from jobs.core.commands import UpdateJob, problems_of
 from jobs.core.errors import Conflict, InvalidInput
 from jobs.core.ports import NOW, Change
@@ -42,6 +42,9 @@ def update(job: Job, command: UpdateJob, registry: HandlerRegistry, clock: Clock
         spec = registry.get(job.handler_name)
         if spec is not None:
             spec.read_arguments(columns["payload"])
+            columns["payload_version"] = spec.version
+    if "retry" in changes:
+        columns["retry"] = retry_text(changes["retry"])
     if "metadata" in changes:
         columns["metadata"] = write_json(changes["metadata"], "/metadata")
     if command.retimes:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.job import Job, Json
+from jobs.core.retry import RetryOptions
 from jobs.core.status import JobStatus
 from jobs.core.timing import DstOptions, Duration, Instant, MisfireOptions, Timing
 
@@ -31,7 +32,7 @@ class OnConflict(StrEnum):
 
 
 class EnqueueJob(Timing):
-    """Ask for a new job. ``max_retries`` and ``timeout`` left out are the handler's own."""
+    """Ask for a new job. ``max_retries``, ``retry`` and ``timeout`` left out are the handler's own."""
 
     handler_name: Name
     job_name: Name
@@ -39,6 +40,7 @@ class EnqueueJob(Timing):
     metadata: Metadata = Field(default_factory=dict)
     id: UUID | None = None
     max_retries: Retries | None = None
+    retry: RetryOptions | None = None
     timeout: Duration | None = None
     on_conflict: OnConflict = OnConflict.REJECT
 
@@ -59,6 +61,7 @@ class UpdateJob(BaseModel):
     payload: Json = None
     metadata: Metadata | None = None
     max_retries: Retries | None = None
+    retry: RetryOptions | None = None
     timeout: Duration | None = None
 
     @property

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol
 
+from jobs.core.errors import InvalidInput
 from jobs.core.signals import Cancel, ShutdownRequested
+from jobs.core.strict_json import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
     from datetime import datetime
     from uuid import UUID
 
+    from jobs.core.commands import EnqueueJob
+    from jobs.core.job import Lease
+
 _logger = logging.getLogger("jobs.handler")
+MAX_RESULT = 64 * 1024
+_MAX_MESSAGE = 500
+
+
+class Workbench(Protocol):
+    """What stands behind a context while its handler is run by the framework."""
+
+    def show_progress(self, context: JobContext) -> None:
+        """Keep the context's progress on the job, at the latest with the next heartbeat. Never raises."""
+
+    def heartbeat(self, context: JobContext) -> None:
+        """Extend the context's lease now, and tell the context what is to be known."""
+
+    def enqueue(self, command: EnqueueJob, context: JobContext) -> UUID:
+        """Enqueue a follow-up of this run; gives its id."""
 
 
 class _BoundLogger(logging.LoggerAdapter[logging.Logger]):
@@ -29,8 +51,9 @@ class JobContext:
     """One attempt, from inside: lives as long as the attempt.
 
     ``run`` counts the job's due occurrences from 1, ``attempt`` the executions of this run from 1. The same run may
-    be executed more than once, so ``f"{job_id}/{run}"`` is the key to make an effect elsewhere idempotent with.
-    ``deadline`` is when the attempt times out, None without a timeout.
+    be executed more than once, so ``idempotency_key`` is there to make an effect elsewhere idempotent with.
+    ``deadline`` is when the attempt times out, None without a timeout. ``trace_id`` is the attempt's own, where a
+    tracer is at work.
     """
 
     job_id: UUID
@@ -42,6 +65,14 @@ class JobContext:
     metadata: Mapping[str, Any]
     deadline: datetime | None = None
     trace_parent: str | None = None
+    trace_id: str | None = field(default=None, init=False)
+    fraction: float | None = field(default=None, init=False)
+    message: str | None = field(default=None, init=False)
+    result_text: str | None = field(default=None, init=False)
+    lease: Lease | None = field(default=None, repr=False)
+    workbench: Workbench | None = field(default=None, repr=False)
+    progress_pending: bool = field(default=False, init=False, repr=False)
+    progress_written_at: float = field(default=-inf, init=False, repr=False)
     _cancelled: bool = field(default=False, init=False, repr=False)
     _shutdown: bool = field(default=False, init=False, repr=False)
     _fenced: bool = field(default=False, init=False, repr=False)
@@ -79,6 +110,61 @@ class JobContext:
     def lease_lost(self) -> bool:
         """Whether this attempt no longer counts: it timed out, or another worker took the run over."""
         return self._fenced
+
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Say how far this attempt has come, from 0 to 1, and on what it is; the job shows it while it runs.
+
+        Costs little: it is written at most once a second. Raises ``ValueError`` for a fraction outside 0 to 1.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(
+                f"progress is a fraction from 0 to 1, not {fraction!r}; divide what is done by all there is"
+            )
+        self.fraction = float(fraction)
+        self.message = None if message is None else str(message)[:_MAX_MESSAGE]
+        if self.workbench is not None:
+            self.workbench.show_progress(self)
+
+    @property
+    def result(self) -> Any:
+        """What this run gives, a JSON value kept on the job and in its history if the attempt succeeds.
+
+        Setting what is no JSON, or more than 64 KiB of it, raises ``ValueError``: keep large results elsewhere, and
+        here where they are.
+        """
+        return None if self.result_text is None else json.loads(self.result_text)
+
+    @result.setter
+    def result(self, value: Any) -> None:
+        try:
+            text = write_json(value, "/result")
+        except InvalidInput as error:
+            raise ValueError(f"a result is a JSON value: {error}") from None
+        if len(text.encode()) > MAX_RESULT:
+            raise ValueError(
+                f"a result has at most {MAX_RESULT} bytes of JSON, this has {len(text.encode())}; keep it elsewhere, "
+                "and give here where it is"
+            )
+        self.result_text = text
+
+    def heartbeat(self) -> None:
+        """Extend the lease now rather than at the next third of it, and learn whether cancellation was requested.
+
+        Leases are extended behind a handler's back; call this only from code that keeps other threads from running,
+        such as a long computation in an extension module that holds the interpreter's lock.
+        """
+        if self.workbench is not None:
+            self.workbench.heartbeat(self)
+
+    def enqueue(self, command: EnqueueJob) -> UUID:
+        """Enqueue a follow-up, once for this run however often the run is executed; gives its id.
+
+        Its id is made of this run and of its ``job_name`` unless it has one. Within a unit of work it is enqueued when
+        that commits. Raises as ``JobService.enqueue`` does.
+        """
+        if self.workbench is None:
+            raise RuntimeError("this context was made by hand, so it has nowhere to enqueue to; see jobs.testing")
+        return self.workbench.enqueue(command, self)
 
     def raise_if_cancelled(self) -> None:
         """Stop here if the result is not wanted any more: cancelled, timed out, or the host is going down.

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.core.retry import RetryOptions
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.timing import Duration, Instant, Timing
 
@@ -41,7 +42,12 @@ class Job(Timing, JobHead):
     armed_at: Instant | None = Field(description="When the scheduler accepted the current alarm.")
     attempt: int = Field(description="Attempts begun of the current run.")
     max_retries: int
+    retry: RetryOptions | None = Field(default=None, description="How this job waits between attempts.")
     timeout: Duration | None
+    payload_version: int = Field(default=1, description="Of the handler's arguments that the payload was written for.")
+    progress: float | None = Field(default=None, description="Of the current attempt, from 0 to 1, if it tells.")
+    progress_message: str | None = None
+    result: Json = Field(default=None, description="What the last run that succeeded gave.")
     run_count: int = Field(description="Runs that have come to an end, well or not.")
     consecutive_failures: int
     last_run_at: Instant | None
@@ -72,10 +78,14 @@ class Attempt(BaseModel):
     error: str | None
     worker: str | None
     trace_id: str | None
+    result: Json = None
 
 
 class ClaimedRun(NamedTuple):
-    """One attempt that this process holds the lease of. ``payload``, ``metadata`` and ``options`` are JSON text."""
+    """One attempt that this process holds the lease of.
+
+    ``payload``, ``metadata``, ``options`` and ``retry`` are JSON text.
+    """
 
     job_id: UUID
     token: str
@@ -96,6 +106,8 @@ class ClaimedRun(NamedTuple):
     timezone: str
     options: str | None
     trace_parent: str | None
+    payload_version: int = 1
+    retry: str | None = None
 
 
 class Tally(Enum):
@@ -107,12 +119,14 @@ class Tally(Enum):
 
 
 class RunResult(NamedTuple):
-    """How a handler's execution ended, before anything is decided about the job."""
+    """How a handler's execution ended, before anything is decided about the job. ``result`` is JSON text."""
 
     outcome: AttemptOutcome
     error: str | None = None
     retry: bool = False
     after_seconds: float | None = None
+    result: str | None = None
+    trace_id: str | None = None
 
 
 class RecordedOutcome(NamedTuple):
@@ -133,7 +147,6 @@ class RecordedOutcome(NamedTuple):
     tally: Tally = Tally.KEEP
     run_ended: bool = True
     last_error: str | None = None
-    trace_id: str | None = None
 
 
 class Recorded(NamedTuple):

@@ -8,14 +8,18 @@ import traceback
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import HandlerRegistrationError
-from jobs.core.registry import MARK, PROVIDER_MARK, HandlerRegistry
+from jobs.core.registry import HandlerRegistry
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+REGISTER = "register_handlers"
+
 
 def load_handlers(package_name: str) -> HandlerRegistry:
-    """Import ``package_name`` and every module below it, and register what is marked ``@handler`` or ``@provider``.
+    """Import ``package_name`` and every module below it, and register what is marked there.
+
+    A module's function ``register_handlers(registry)`` is called as well: it may register what bears no mark.
 
     Raises ``HandlerRegistrationError`` naming the file, the line and the reason when a module cannot be imported or
     something in it cannot be registered: the app must not start with half of its handlers.
@@ -25,11 +29,10 @@ def load_handlers(package_name: str) -> HandlerRegistry:
         for value in vars(module).values():
             if getattr(value, "__module__", None) != module.__name__:
                 continue  # imported from elsewhere; it is registered where it is defined
-            if MARK in getattr(value, "__dict__", {}):
-                options = getattr(value, MARK)
-                registry.add_handler(options.name, value, retry=options.retry, timeout=options.timeout)
-            if PROVIDER_MARK in getattr(value, "__dict__", {}):
-                registry.add_provider(value)
+            registry.add_marked(value)
+        register = vars(module).get(REGISTER)
+        if callable(register) and register.__module__ == module.__name__:
+            register(registry)
     registry.check_services()
     return registry
 

@@ -27,9 +27,9 @@ class Clock(Protocol):
 class NewJob(NamedTuple):
     """A row to insert. ``due_at``, ``scheduled_for`` and ``anchor`` None are now, by the database's clock.
 
-    ``payload``, ``metadata`` and ``options`` are JSON text; ``options`` holds what the timing has beside schedule and
-    timezone, None when all of it is the default. The first ``OWN_FIELDS`` differ from row to row; jobs that are
-    enqueued together mostly have the rest in common.
+    ``payload``, ``metadata``, ``options`` and ``retry`` are JSON text; ``options`` holds what the timing has beside
+    schedule and timezone, None when all of it is the default; ``retry`` is None where the handler's policy holds. The
+    first ``OWN_FIELDS`` differ from row to row; jobs that are enqueued together mostly have the rest in common.
     """
 
     id: UUID
@@ -48,6 +48,8 @@ class NewJob(NamedTuple):
     timeout_seconds: float | None
     created_by: str | None
     trace_parent: str | None
+    payload_version: int = 1
+    retry: str | None = None
 
 
 OWN_FIELDS = 4
@@ -189,6 +191,9 @@ class RunStore(Protocol):
 
         One that is missing was fenced off: its lease is another's now, or the job's schedule has changed meanwhile.
         """
+
+    def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
+        """Note how far an attempt has come; False, and nothing noted, if its lease is another's now."""
 
     def reread(self, run: ClaimedRun) -> ClaimedRun | None:
         """Give the run with the job's present schedule and generation if its lease is still held, else None."""

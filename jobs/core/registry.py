@@ -6,58 +6,36 @@ import inspect
 import json
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from jobs.core.commands import MAX_NAME, problems_of
+from jobs.core.decorators import (
+    MARK,
+    MIDDLEWARE_MARK,
+    PROVIDER_MARK,
+    HandlerOptions,
+    Middleware,
+    ProviderOptions,
+    Scope,
+)
 from jobs.core.errors import HandlerRegistrationError, InvalidInput, UnknownHandler
 from jobs.core.retry import RetryPolicy
-from jobs.core.signatures import constructor_of, made_by, origin_of, parameters_of, refuse, split_parameters
+from jobs.core.signatures import (
+    check_middleware,
+    constructor_of,
+    made_by,
+    origin_of,
+    parameters_of,
+    refuse,
+    split_parameters,
+)
+from jobs.core.versions import Upcaster, check_upcasters, upcast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-MARK = "__jobs_handler__"
-PROVIDER_MARK = "__jobs_provider__"
-
-Target = TypeVar("Target", bound="Callable[..., Any]")
-
-
-@dataclass(frozen=True, slots=True)
-class HandlerOptions:
-    """What ``@handler`` was given."""
-
-    name: str
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    timeout: timedelta | None = None
-
-
-def handler(
-    name: str, *, retry: RetryPolicy | None = None, timeout: timedelta | None = None
-) -> Callable[[Target], Target]:
-    """Mark a function, or a class with a ``handle`` method, as the handler of jobs whose ``handler_name`` is ``name``.
-
-    The name is stored with every job: keep it when you rename the function. One parameter is annotated with a pydantic
-    model, the job's arguments; one may be annotated ``JobContext``; every other one is a service, found by its type.
-    ``timeout`` bounds one attempt. Jobs may set their own ``max_retries`` and ``timeout``.
-    """
-    options = HandlerOptions(name, retry or RetryPolicy(), timeout)
-
-    def mark(target: Target) -> Target:
-        setattr(target, MARK, options)
-        return target
-
-    return mark
-
-
-def provider(function: Target) -> Target:
-    """Mark a function as the maker of the service that its return annotation names, once per attempt.
-
-    It may take other services as parameters. One that yields is resumed after the attempt, to clean up.
-    """
-    setattr(function, PROVIDER_MARK, True)
-    return function
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +53,17 @@ class HandlerSpec:
     retry: RetryPolicy
     timeout: timedelta | None
     origin: str
+    version: int = 1
+    upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
 
-    def read_arguments(self, payload: str) -> BaseModel:
-        """Parse a payload, JSON text, into the handler's arguments.
+    def read_arguments(self, payload: str, version: int | None = None) -> BaseModel:
+        """Parse a payload, JSON text of ``version`` (left out: the present one), into the handler's arguments.
 
-        Raises ``InvalidInput`` with pointers that start at ``/payload``.
+        Raises ``InvalidInput`` with pointers that start at ``/payload``, its kind ``NewerPayload`` for a version that
+        only a later release knows.
         """
+        if version is not None and version != self.version:
+            payload = upcast(payload, version, self.version, self.upcasters)
         try:
             return self.arguments.model_validate_json(payload)
         except ValidationError as error:
@@ -92,12 +75,14 @@ class HandlerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSpec:
-    """A provider: what it makes, of which other services."""
+    """A provider: what it makes, of which other services, for how long, and how to see whether that works."""
 
     makes: type
     function: Callable[..., Any]
     services: Mapping[str, type]
     origin: str
+    scope: Scope = Scope.ATTEMPT
+    ping: Callable[[Any], object] | None = None
 
 
 class HandlerRegistry:
@@ -106,6 +91,9 @@ class HandlerRegistry:
     def __init__(self) -> None:
         self._handlers: dict[str, HandlerSpec] = {}
         self.providers: dict[type, ProviderSpec] = {}
+        self.middleware: list[Middleware] = []
+        """What is called around every attempt, the outermost first."""
+        self._middleware: list[tuple[int, str, Middleware]] = []
 
     def add_handler(
         self,
@@ -114,33 +102,64 @@ class HandlerRegistry:
         *,
         retry: RetryPolicy | None = None,
         timeout: timedelta | None = None,
+        version: int = 1,
+        upcasters: Mapping[int, Upcaster] | None = None,
     ) -> HandlerSpec:
-        """Register ``target``, a function or a class with ``handle``, under ``name``.
+        """Register ``target``, a function or a class with ``handle``, under ``name``; the rest is as for ``handler``.
 
         Raises ``HandlerRegistrationError`` for a name that is taken or a signature that cannot be served.
         """
-        spec = _handler_spec(HandlerOptions(name, retry or RetryPolicy(), timeout), target)
-        known = self._handlers.get(name)
+        options = HandlerOptions(name, retry or RetryPolicy(), timeout, version, upcasters or {})
+        return self._add(options, target)
+
+    def add_marked(self, value: Any) -> None:
+        """Register what ``@handler``, ``@provider`` or ``@middleware`` has marked; pass over anything else."""
+        marks = getattr(value, "__dict__", {})
+        if MARK in marks:
+            self._add(marks[MARK], value)
+        if PROVIDER_MARK in marks:
+            self.add_provider(value, marks[PROVIDER_MARK])
+        if MIDDLEWARE_MARK in marks:
+            self.add_middleware(value, order=marks[MIDDLEWARE_MARK])
+
+    def _add(self, options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
+        spec = _handler_spec(options, target)
+        known = self._handlers.get(options.name)
         if known is not None and known.target is not target:
             raise HandlerRegistrationError(
-                f"two handlers are called {name!r}: {known.origin} and {spec.origin}; give one of them another name"
+                f"two handlers are called {options.name!r}: {known.origin} and {spec.origin}; "
+                "give one of them another name"
             )
-        self._handlers[name] = spec
+        self._handlers[options.name] = spec
         return spec
 
-    def add_provider(self, function: Callable[..., Any]) -> None:
-        """Register a provider.
+    def add_provider(self, function: Callable[..., Any], options: ProviderOptions | None = None) -> None:
+        """Register a provider; ``options`` are those that it was marked with, if it was.
 
         Raises ``HandlerRegistrationError`` for a second one of the same type or one without annotations.
         """
+        if options is None:
+            options = getattr(function, PROVIDER_MARK, None) or ProviderOptions()
         origin = origin_of(function)
-        spec = ProviderSpec(made_by(function, origin), function, parameters_of(function, origin), origin)
+        makes, services = made_by(function, origin), parameters_of(function, origin)
+        spec = ProviderSpec(makes, function, services, origin, options.scope, options.ping)
         known = self.providers.get(spec.makes)
         if known is not None and known.function is not function:
             raise HandlerRegistrationError(
                 f"two providers make {spec.makes.__qualname__}: {known.origin} and {spec.origin}; remove one"
             )
         self.providers[spec.makes] = spec
+
+    def add_middleware(self, function: Middleware, *, order: int = 0) -> None:
+        """Have ``function`` called around every attempt; the lowest ``order`` is outermost.
+
+        Raises ``HandlerRegistrationError`` for one that could not be called so.
+        """
+        origin = origin_of(function)
+        check_middleware(function, origin)
+        name = f"{function.__module__}.{getattr(function, '__qualname__', '')}"
+        self._middleware = sorted({*self._middleware, (order, name, function)}, key=itemgetter(0, 1))
+        self.middleware = [function for _, _, function in self._middleware]
 
     def check_services(self) -> None:
         """Raise ``HandlerRegistrationError`` if a handler or provider needs a service that nothing provides."""
@@ -164,8 +183,15 @@ class HandlerRegistry:
         if service in above:
             ring = " -> ".join(each.__qualname__ for each in (*above[above.index(service) :], service))
             refuse(self.providers[service].origin, f"providers want each other in a ring, {ring}; break it")
-        for wanted in self.providers[service].services.values():
+        provider = self.providers[service]
+        for wanted in provider.services.values():
             self._check_cycles(wanted, (*above, service))
+            if provider.scope is Scope.APP and self.providers[wanted].scope is Scope.ATTEMPT:
+                refuse(
+                    provider.origin,
+                    f"it makes {service.__qualname__} for the whole app out of {wanted.__qualname__}, which is gone "
+                    'after one attempt; give that one scope="app" as well',
+                )
 
     def get(self, name: str) -> HandlerSpec | None:
         """Find a handler; None if this app has none of that name."""
@@ -189,6 +215,7 @@ def _handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handle
         refuse(origin, f"a handler's name has 1 to {MAX_NAME} characters")
     if options.timeout is not None and not (isinstance(options.timeout, timedelta) and options.timeout > timedelta()):
         refuse(origin, f"a handler's timeout is a timedelta above zero, not {options.timeout!r}")
+    check_upcasters(options.version, options.upcasters, origin)
     constructor_services = None
     function = target
     if inspect.isclass(target):
@@ -210,6 +237,8 @@ def _handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handle
         retry=options.retry,
         timeout=options.timeout,
         origin=origin,
+        version=options.version,
+        upcasters=options.upcasters,
     )
 
 

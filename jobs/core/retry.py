@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.core.timing import Duration
 
 if TYPE_CHECKING:
     from random import Random
@@ -50,3 +55,29 @@ class RetryPolicy:
     def retries(self, error: BaseException) -> bool:
         """Whether ``error`` may be tried again at all."""
         return not isinstance(error, self.never)
+
+
+class RetryOptions(BaseModel):
+    """How one job waits between its attempts; what is left out is as its handler has it.
+
+    How often it is tried again is the job's ``max_retries``; which exceptions end it at once is the handler's matter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: Duration | None = None
+    factor: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] | None = None
+    cap: Duration | None = None
+    jitter: bool | None = None
+
+    def over(self, policy: RetryPolicy) -> RetryPolicy:
+        """Give ``policy`` with what is said here instead; a cap below the base is raised to it."""
+        said = {name: value for name, value in self if value is not None}
+        base, cap = said.get("base", policy.base), said.get("cap", policy.cap)
+        return replace(policy, **said | {"cap": max(base, cap)})
+
+
+@lru_cache(maxsize=1024)
+def policy_for(retry: str | None, policy: RetryPolicy) -> RetryPolicy:
+    """Give the policy of a job whose own options, JSON text, are ``retry``."""
+    return policy if retry is None else RetryOptions.model_validate_json(retry).over(policy)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from jobs.core.status import AttemptOutcome
+
 _LONGEST_WAIT = timedelta(days=36_500)
 
 
@@ -62,3 +64,21 @@ class Cancel(HandlerSignal):
 
 class ShutdownRequested(HandlerSignal):
     """The host is going down: the run is given back and taken up again elsewhere, and no attempt is counted."""
+
+
+class AttemptTimedOut(Exception):
+    """An async handler was cancelled at its deadline (raised by the framework)."""
+
+
+_OUTCOMES: dict[type[BaseException], AttemptOutcome] = {
+    Snooze: AttemptOutcome.SNOOZED,
+    Discard: AttemptOutcome.DISCARDED,
+    Cancel: AttemptOutcome.CANCELLED,
+    ShutdownRequested: AttemptOutcome.RELEASED,
+    AttemptTimedOut: AttemptOutcome.TIMED_OUT,
+}
+
+
+def outcome_of(error: BaseException) -> AttemptOutcome:
+    """Say how an attempt ends whose handler raised ``error``."""
+    return next((outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)), AttemptOutcome.FAILED)

@@ -51,6 +51,16 @@ class _OfProtocol(_Bare):
     pass
 
 
+def check_middleware(function: Callable[..., Any], origin: str) -> None:
+    """Raise ``HandlerRegistrationError`` unless ``function`` can be called with a context and the next call."""
+    if inspect.iscoroutinefunction(function):
+        refuse(origin, "a middleware is a plain function, also around an async handler; make it without async")
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        refuse(origin, "a middleware is called as function(ctx, call_next); let it take these two")
+
+
 def split_parameters(parameters: dict[str, type], origin: str) -> tuple[str, str | None, dict[str, type]]:
     """Tell a handler's arguments, context and services apart; raises ``HandlerRegistrationError`` if it cannot be."""
     models = [n for n, t in parameters.items() if inspect.isclass(t) and issubclass(t, BaseModel)]

@@ -64,6 +64,7 @@ def _described(spec: HandlerSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "description": (spec.target.__doc__ or "").strip().partition("\n")[0] or None,
+        "version": spec.version,
         "max_retries": spec.retry.max_retries,
         "timeout": format_duration(spec.timeout) if spec.timeout else None,
         "arguments": arguments,
@@ -95,14 +96,18 @@ def _utc_text(moment: Any) -> str:
 
 
 def ready(runtime: Callable[[], Runtime]) -> func.HttpResponse:
-    """Say whether the app can take work: configured, the database answering and migrated."""
+    """Say whether the app can take work: configured, the database answering and migrated, the services answering."""
     try:
         runtime().housekeeping.ping()
+        faults = runtime().injector.faults()
     except Exception as error:  # noqa: BLE001  whatever it is, the app is not ready
         _logger.warning("not ready: %s: %s", type(error).__name__, error)
         return json_answer(
             {"status": "unavailable", "reason": _reason_of(error)}, 503, Retry_After=str(RETRY_AFTER_SECONDS)
         )
+    if faults:
+        reason = f"of the app's services these do not answer: {', '.join(sorted(faults))}; see its log"
+        return json_answer({"status": "unavailable", "reason": reason}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
     return json_answer({"status": "ready", "scheduler": runtime().scheduler.name})
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from jobs.core.commands import EnqueueJob
 from jobs.core.context import JobContext
 from jobs.core.signals import Cancel, Discard, HandlerSignal, Retry, ShutdownRequested, Snooze
 
@@ -126,3 +127,72 @@ def test_a_signal_says_why_in_its_text(signal):
 
 def test_a_reason_is_kept_as_text():
     assert Discard(ValueError("no such account")).reason == "no such account"
+
+
+# --- progress, result, heartbeat, follow-ups
+
+
+class Bench:
+    """A workbench that takes down what it is asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def show_progress(self, context):
+        self.asked.append((context.fraction, context.message))
+
+    def heartbeat(self, context):
+        self.asked.append("heartbeat")
+
+    def enqueue(self, command, context):
+        self.asked.append(command.job_name)
+        return ID
+
+
+def test_progress_is_shown_and_kept():
+    bench = Bench()
+    ctx = make_context(workbench=bench)
+    ctx.progress(0.25)
+    ctx.progress(1, "done" + "!" * 1000)
+    assert bench.asked == [(0.25, None), (1.0, "done" + "!" * 496)]
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.01, float("nan"), 50])
+def test_progress_outside_zero_to_one_is_refused(fraction):
+    with pytest.raises(ValueError, match="a fraction from 0 to 1"):
+        make_context().progress(fraction)
+
+
+@pytest.mark.parametrize("value", [None, 0, "text", {"rows": 3, "files": ["a"]}, []])
+def test_a_result_is_any_json_value(value):
+    ctx = make_context()
+    assert ctx.result is None
+    ctx.result = value
+    assert ctx.result == value
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [({1, 2}, "JSON"), (float("nan"), "JSON"), ("\x00", "NUL"), ("x" * 65_535, "at most 65536 bytes")],
+)
+def test_a_result_that_cannot_be_kept_is_refused_where_it_is_set(value, why):
+    ctx = make_context()
+    with pytest.raises(ValueError, match=why):
+        ctx.result = value
+    assert ctx.result is None
+
+
+def test_a_context_made_by_hand_shows_progress_to_nobody_and_says_that_it_cannot_enqueue():
+    ctx = make_context()
+    ctx.progress(0.5)
+    ctx.heartbeat()
+    with pytest.raises(RuntimeError, match=r"made by hand.*jobs\.testing"):
+        ctx.enqueue(EnqueueJob(handler_name="X", job_name="x"))
+
+
+def test_heartbeats_and_follow_ups_go_to_the_workbench():
+    bench = Bench()
+    ctx = make_context(workbench=bench)
+    ctx.heartbeat()
+    assert ctx.enqueue(EnqueueJob(handler_name="X", job_name="next")) == ID
+    assert bench.asked == ["heartbeat", "next"]

@@ -1,12 +1,15 @@
 """Services: made once per attempt, of one another, and cleaned up after it, however it ends."""
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import pytest
 
+from jobs import provider
 from jobs.app.injection import Injector
+from jobs.core.errors import HandlerRegistrationError
 from jobs.core.registry import HandlerRegistry
 from tests.support import Anything
 
@@ -40,8 +43,8 @@ def call() -> Callable[..., None]:
 
     def call(target, *providers, injector: Injector | None = None) -> None:
         registry = HandlerRegistry()
-        for provider in providers:
-            registry.add_provider(provider)
+        for each in providers:
+            registry.add_provider(each)
         spec = registry.add_handler("Work", target)
         with (injector or Injector(registry)).provide(spec) as (services, constructor_services):
             function = spec.target
@@ -327,3 +330,92 @@ def test_attempts_at_once_share_nothing(call):
         for future in [pool.submit(call, handle, session, injector=injector) for _ in range(100)]:
             future.result()
     assert alive == set()
+
+
+# --- services of the whole app
+
+
+class Pool:
+    pass
+
+
+def test_a_service_of_the_app_is_made_once_by_whichever_thread_wants_it_first_and_cleaned_up_at_the_end(log):
+    @provider(scope="app")
+    def pool() -> Iterator[Pool]:
+        log.append("made")
+        time.sleep(0.02)
+        yield Pool()
+        log.append("closed")
+
+    registry = HandlerRegistry()
+    registry.add_provider(pool)
+
+    def handle(args: Anything, pool: Pool) -> None: ...
+
+    spec = registry.add_handler("Work", handle)
+    registry.check_services()
+    injector = Injector(registry)
+
+    def attempt(_: int) -> Pool:
+        with injector.provide(spec) as (services, _):
+            return services["pool"]
+
+    with ThreadPoolExecutor(8) as pool_of_threads:
+        assert len({id(each) for each in pool_of_threads.map(attempt, range(40))}) == 1
+    assert log == ["made"]
+    injector.close()
+    assert log == ["made", "closed"]
+    attempt(0)
+    assert log == ["made", "closed", "made"], "an app that goes on after its end makes a new one"
+
+
+def test_services_of_the_app_are_cleaned_up_the_last_made_first_and_a_failure_is_logged(call, log, caplog):
+    @provider(scope="app")
+    def settings() -> Iterator[Config]:
+        yield Config()
+        log.append("config closed")
+
+    @provider(scope="app")
+    def pool(config: Config) -> Iterator[Pool]:
+        yield Pool()
+        log.append("pool closed")
+        raise OSError("too late")
+
+    def handle(args: Anything, pool: Pool) -> None: ...
+
+    registry = HandlerRegistry()
+    registry.add_provider(settings)
+    registry.add_provider(pool)
+    injector = Injector(registry)
+    call(handle, settings, pool, injector=injector)
+    injector.close()
+    assert log == ["pool closed", "config closed"]
+    assert "could not be cleaned up" in caplog.text
+
+
+def test_a_service_of_the_app_cannot_be_made_of_one_that_lives_for_an_attempt():
+    @provider(scope="app")
+    def pool(config: Config) -> Pool:
+        return Pool()
+
+    registry = HandlerRegistry()
+    registry.add_provider(config)
+    registry.add_provider(pool)
+    with pytest.raises(HandlerRegistrationError, match=r"makes Pool for the whole app out of Config.*scope=.app."):
+        registry.check_services()
+
+
+def test_a_service_that_does_not_answer_its_ping_is_named():
+    def broken(pool: Pool) -> None:
+        raise ConnectionError("secret-host refused")
+
+    def mended(config: Config) -> None: ...
+
+    registry = HandlerRegistry()
+    registry.add_provider(provider(ping=broken)(_pool))
+    registry.add_provider(provider(ping=mended)(config))
+    assert Injector(registry).faults() == {"Pool": "ConnectionError"}
+
+
+def _pool() -> Pool:
+    return Pool()

@@ -11,10 +11,12 @@ import pytest
 from pydantic import BaseModel
 
 from jobs.core.context import JobContext
+from jobs.core.decorators import handler, provider
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidInput, UnknownHandler
 from jobs.core.loading import load_handlers
-from jobs.core.registry import HandlerRegistry, handler, origin_of, provider
+from jobs.core.registry import HandlerRegistry
 from jobs.core.retry import RetryPolicy
+from jobs.core.signatures import origin_of
 
 if TYPE_CHECKING:
     from decimal import Decimal

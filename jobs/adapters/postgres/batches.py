@@ -45,7 +45,8 @@ def _shape_row(shape: tuple[Any, ...], number: int) -> dict[str, Any]:
     row: dict[str, Any] = dict(zip(_SHAPE, shape, strict=True))
     for name in ("due_at", "scheduled_for", "anchor"):
         row[name] = row[name] and row[name].isoformat()
-    row["options"] = row["options"] and json.loads(row["options"])
+    for name in ("options", "retry"):
+        row[name] = row[name] and json.loads(row[name])
     return row | {"shape": number}
 
 

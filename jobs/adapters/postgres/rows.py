@@ -51,7 +51,9 @@ def run_of(row: Sequence[Any]) -> ClaimedRun:
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
     """Read one line of history."""
-    return Attempt.model_validate(dict(zip(Attempt.model_fields, row, strict=True)))
+    values = dict(zip(Attempt.model_fields, row, strict=True))
+    values["result"] = values["result"] and _json_or_text(values["result"])
+    return Attempt.model_validate(values)
 
 
 def recorded_of(row: Sequence[Any]) -> Recorded:

@@ -15,13 +15,13 @@ from jobs.adapters.postgres.statements import prepare
 _TAKE = """
   status = 'Running', attempt = attempt + 1, lease_token = gen_random_uuid(),
   lease_expires_at = now() + cast(:lease as interval), started_at = clock_timestamp(), worker = :worker,
-  revision = revision + 1, updated_at = now()
+  progress = null, progress_message = null, revision = revision + 1, updated_at = now()
 """
 
 _CLAIMED = """
   j.id, j.lease_token, j.generation, j.handler_name, j.job_name, j.payload, j.metadata, j.attempt, j.max_retries,
   j.run_count + 1, j.scheduled_for, j.next_run_at, j.anchor, extract(epoch from j.timeout)::float8, j.recurring,
-  j.schedule, j.timezone, j.options, j.trace_parent
+  j.schedule, j.timezone, j.options, j.trace_parent, j.payload_version, j.retry
 """
 
 _CLAIM = (
@@ -72,13 +72,19 @@ join unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token) on l.
 where j.status = 'Running'
 """
 
+# Not a new revision: what somebody read to change it still stands.
+_PROGRESS = """
+update {schema}.jobs set progress = :fraction, progress_message = :message
+where id = :id and lease_token = :token and status = 'Running' returning 1
+"""
+
 # A requested cancellation turns whatever would have gone on into Cancelled, within the statement that ends the attempt.
 _RECORD = """
 with o as materialized (
   select * from json_to_recordset(cast(:outcomes as json)) as r(
     id uuid, token uuid, generation bigint, status text, due_at timestamptz, next_for timestamptz, next_attempt integer,
     tally text, run_ended boolean, last_error text, attempt integer, scheduled_for timestamptz,
-    started_at timestamptz, finished_at timestamptz, outcome text, error text, trace_id text)
+    started_at timestamptz, finished_at timestamptz, outcome text, error text, trace_id text, result jsonb)
 ), written as (
   update {schema}.jobs j set
     status = case when o.status = 'Scheduled' and j.cancel_requested_at is not null then 'Cancelled' else o.status end,
@@ -92,15 +98,17 @@ with o as materialized (
     consecutive_failures = case o.tally
       when 'reset' then 0 when 'increment' then j.consecutive_failures + 1 else j.consecutive_failures end,
     last_run_at = o.started_at, last_error = o.last_error,
+    result = case o.outcome when 'Succeeded' then o.result else j.result end,
     revision = j.revision + 1, updated_at = now()
   from o
   where j.id = o.id and j.lease_token = o.token and j.generation = o.generation and j.status = 'Running'
   returning o.token, j.status, j.generation, j.next_run_at, j.worker, j.run_count, j.scheduled_for
 ), kept as (
   insert into {schema}.job_attempts (
-    job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id)
+    job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id,
+    result)
   select o.id, o.token, w.run_count + (not o.run_ended)::int, o.attempt, coalesce(o.scheduled_for, w.scheduled_for),
-    o.started_at, o.finished_at, o.outcome, o.error, w.worker, o.trace_id
+    o.started_at, o.finished_at, o.outcome, o.error, w.worker, o.trace_id, o.result
   from o join written w using (token)
 )
 select token, status, generation, next_run_at from written
@@ -217,6 +225,7 @@ class RunStatements:
     reread: Statement
     extend: Statement
     held: Statement
+    progress: Statement
     record: Statement
     recorded_before: Statement
     reap: Statement
@@ -239,6 +248,7 @@ def run_statements(schema: str) -> RunStatements:
         reread=prepare(_REREAD, schema),
         extend=prepare(_EXTEND, schema),
         held=prepare(_HELD, schema),
+        progress=prepare(_PROGRESS, schema),
         record=prepare(_RECORD, schema),
         recorded_before=prepare(_RECORDED_BEFORE, schema),
         reap=prepare(_REAP, schema),

@@ -61,6 +61,11 @@ class PostgresRunStore:
             cancel_requested=frozenset(token for token, cancel in rows if cancel),
         )
 
+    def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
+        """Note how far an attempt has come, if its lease is still held."""
+        values = {"id": lease.job_id, "token": lease.token, "fraction": fraction, "message": _storable(message)}
+        return bool(self._run(self._statements.progress, values))
+
     def record(self, outcomes: Sequence[RecordedOutcome]) -> list[Recorded]:
         """Write outcomes in one statement. After a lost answer the history tells which of them were written."""
         values = {"outcomes": "[" + ",".join([_outcome_text(outcome) for outcome in outcomes]) + "]"}
@@ -92,13 +97,15 @@ def _outcome_text(outcome: RecordedOutcome) -> str:
             "scheduled_for": _iso(run.scheduled_for),
         }
         text += "," + _ENCODER.encode(rest)[1:-1]
-    if result.error is not None or outcome.last_error is not None or outcome.trace_id is not None:
+    if result.error is not None or outcome.last_error is not None or result.trace_id is not None:
         words = {
             "error": _storable(result.error),
             "last_error": _storable(outcome.last_error),
-            "trace_id": outcome.trace_id,
+            "trace_id": result.trace_id,
         }
         text += "," + _ENCODER.encode(words)[1:-1]
+    if result.result is not None:
+        text += f',"result":{result.result}'
     return text + "}"
 
 

@@ -1,0 +1,88 @@
+"""Spans and metrics of attempts, by OpenTelemetry: a middleware around every attempt.
+
+Only the API is used: where they go is set up by the host (``PYTHON_ENABLE_OPENTELEMETRY``) or by the user's own code.
+The names follow OpenTelemetry's semantic conventions for messaging where these have one.
+
+| instrument | kind | attributes |
+|---|---|---|
+| ``jobs.attempts`` | counter | ``jobs.handler``, ``jobs.outcome`` |
+| ``jobs.attempt.duration`` | histogram, s | the same |
+| ``jobs.attempt.lateness`` | histogram, s from due to begun | ``jobs.handler`` |
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from jobs.core.signals import outcome_of
+from jobs.core.status import AttemptOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.core.context import JobContext
+
+_QUIET = frozenset({AttemptOutcome.SUCCEEDED, AttemptOutcome.SNOOZED, AttemptOutcome.RELEASED})
+
+
+class Telemetry:
+    """The middleware; lives as long as the process, and is shared by its threads."""
+
+    def __init__(self) -> None:
+        meter = metrics.get_meter("jobs")
+        self._tracer = trace.get_tracer("jobs")
+        self._attempts = meter.create_counter("jobs.attempts", "{attempt}", "Attempts that have ended")
+        self._duration = meter.create_histogram("jobs.attempt.duration", "s", "How long attempts take")
+        self._lateness = meter.create_histogram("jobs.attempt.lateness", "s", "From an attempt's due time to its start")
+
+    def __call__(self, context: JobContext, call_next: Callable[[], None]) -> None:
+        """Trace and measure one attempt. Its span links to the trace that the job was enqueued in."""
+        handler = {"jobs.handler": context.handler_name}
+        if context.attempt == 1:
+            late = (datetime.now(UTC) - context.scheduled_for).total_seconds()
+            self._lateness.record(max(late, 0.0), handler)
+        began = time.perf_counter()
+        outcome = AttemptOutcome.SUCCEEDED
+        with self._tracer.start_as_current_span(
+            f"process {context.handler_name}",
+            kind=trace.SpanKind.CONSUMER,
+            links=_links_to(context.trace_parent),
+            attributes={
+                "messaging.operation.type": "process",
+                "jobs.id": str(context.job_id),
+                "jobs.name": context.job_name,
+                "jobs.run": context.run,
+                "jobs.attempt": context.attempt,
+                **handler,
+            },
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            if span.get_span_context().is_valid:
+                context.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+            try:
+                call_next()
+            except BaseException as error:
+                outcome = outcome_of(error)
+                if outcome not in _QUIET:
+                    span.record_exception(error)
+                    span.set_status(trace.StatusCode.ERROR)
+                raise
+            finally:
+                span.set_attribute("jobs.outcome", outcome.value)
+                ended = handler | {"jobs.outcome": outcome.value}
+                self._attempts.add(1, ended)
+                self._duration.record(time.perf_counter() - began, ended)
+
+
+def _links_to(trace_parent: str | None) -> list[trace.Link]:
+    if trace_parent is None:
+        return []
+    context = TraceContextTextMapPropagator().extract({"traceparent": trace_parent})
+    enqueued = trace.get_current_span(context).get_span_context()
+    return [trace.Link(enqueued)] if enqueued.is_valid else []

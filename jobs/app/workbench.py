@@ -1,0 +1,76 @@
+"""What stands behind a handler's context: its progress, its lease, and the follow-ups that it enqueues."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+from uuid import uuid5
+
+from jobs.app.enqueued import Caller
+from jobs.core.errors import JobIdTaken, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+    from uuid import UUID
+
+    from jobs.app.enqueued import Enqueued
+    from jobs.core.commands import EnqueueJob
+    from jobs.core.context import JobContext
+    from jobs.core.job import Lease
+    from jobs.core.ports import RunStore
+
+    class Enqueue(Protocol):
+        """As ``JobService.enqueue``."""
+
+        def __call__(self, command: EnqueueJob, *, connection: object | None, caller: Caller) -> Enqueued:
+            """Enqueue a job."""
+
+
+_logger = logging.getLogger("jobs.handler")
+_SECONDS_BETWEEN_WRITES = 1.0
+
+
+class AttemptBench:
+    """The ``Workbench`` of every attempt in this process; lives as long as the process."""
+
+    def __init__(self, runs: RunStore, enqueue: Enqueue, beat: Callable[[Lease], None]) -> None:
+        self._runs = runs
+        self._enqueue = enqueue
+        self._beat = beat
+
+    def show_progress(self, context: JobContext) -> None:
+        """Write the context's progress, unless it was written a moment ago: then a heartbeat or the end does."""
+        context.progress_pending = True
+        if time.monotonic() - context.progress_written_at >= _SECONDS_BETWEEN_WRITES:
+            self.write_progress(context)
+
+    def write_progress(self, context: JobContext) -> None:
+        """Write what is pending. Progress is for people: while the database is away the handler goes on without."""
+        if not context.progress_pending or context.lease is None or context.fraction is None:
+            return
+        context.progress_pending = False
+        context.progress_written_at = time.monotonic()
+        try:
+            self._runs.report_progress(context.lease, context.fraction, context.message)
+        except StoreUnavailable as error:
+            _logger.info("progress of job %s not written: %s", context.job_id, error)
+        except Exception:
+            _logger.exception("progress of job %s not written", context.job_id)
+
+    def heartbeat(self, context: JobContext) -> None:
+        """Extend the context's lease, and have the context told what the heartbeat finds."""
+        if context.lease is not None:
+            self._beat(context.lease)
+
+    def enqueue(self, command: EnqueueJob, context: JobContext) -> UUID:
+        """Enqueue a follow-up under an id that every execution of this run arrives at."""
+        if command.id is None:
+            own = uuid5(context.job_id, f"{context.run}/{command.job_name}")
+            command = command.model_copy(update={"id": own})
+        caller = Caller(f"job {context.job_id}", context.trace_parent)
+        try:
+            return self._enqueue(command, connection=None, caller=caller).id
+        except JobIdTaken as taken:
+            return taken.job_id  # by an earlier execution of this run
