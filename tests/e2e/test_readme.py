@@ -18,7 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
+from jobs.core.commands import EnqueueJob, JobQuery
 from jobs.core.loading import load_handlers
+from jobs.core.registry import HandlerRegistry
+from jobs.core.status import JobStatus
+from tests.support import MakeRuntime, until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -119,14 +123,40 @@ def test_the_listing_call_answers(app: tuple[str, Path]) -> None:
     assert page["next"] is None
 
 
-def test_the_handler_in_the_readme_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "my_handlers"
+@pytest.fixture
+def handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HandlerRegistry:
+    """The handlers that the README shows, in a package of their own."""
+    name = f"handlers_{tmp_path.name.replace('-', '_')}"
+    package = tmp_path / name
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "dependencies.py").write_text((ROOT / "jobs/handlers/dependencies.py").read_text())
-    (package / "send_invoice.py").write_text(block("python", '@handler("SendInvoice")'))
+    for number, text in enumerate(text for kind, text in BLOCKS if kind == "python" and "@handler(" in text):
+        (package / f"readme_{number}.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert [spec.name for spec in load_handlers("my_handlers").all()] == ["SendInvoice"]
+    return load_handlers(name)
+
+
+def test_the_handlers_in_the_readme_load(handlers: HandlerRegistry) -> None:
+    assert {"SendInvoice", "ImportOrders", "ReportOrders"} <= {spec.name for spec in handlers.all()}
+
+
+def test_the_readmes_import_of_orders_runs_for_payloads_of_both_versions(
+    handlers: HandlerRegistry, make_runtime: MakeRuntime
+) -> None:
+    transport = httpx.MockTransport(
+        lambda request: httpx.Response(200, json=[1, 2] if "orders" in str(request.url) else 0)
+    )
+    runtime = make_runtime(handlers)
+    runtime.injector.override(httpx.Client, httpx.Client(base_url="https://shop.example", transport=transport))
+    job = EnqueueJob(handler_name="ImportOrders", job_name="import", payload={"shops": ["a", "b"]})
+    enqueued = runtime.service.enqueue(job)
+    until(lambda: runtime.worker.drain(5) and runtime.service.get(enqueued.id).status.ended)
+    done = runtime.service.get(enqueued.id)
+    assert (done.status, done.result, done.progress_message) == (JobStatus.COMPLETED, {"orders": 4}, "importing b")
+    [report] = runtime.service.find(JobQuery(job_name="report-1")).jobs
+    assert report.created_by == f"job {enqueued.id}"
+    assert handlers.require("ImportOrders").read_arguments('{"shop": "a"}', 1).model_dump() == {"shops": ["a"]}
 
 
 def test_every_python_block_of_the_readme_compiles() -> None:
