@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pg8000.core import EXECUTE_MSG
+from pg8000.core import EXECUTE_MSG, SYNC_MSG
 from pg8000.exceptions import DatabaseError as DriverError
 
 from jobs.adapters.postgres import engine as engine_module
@@ -410,6 +410,8 @@ class Proxy:
                 if fault == CUT:
                     break
                 if fault == LATE:
+                    while not request.endswith(SYNC_MSG) and (rest := client.recv(1 << 20)):
+                        request += rest
                     self._muted.add(server)
                     self._held, self._before_it_arrives = (server, request), 1
                     self._end(client)
@@ -418,8 +420,11 @@ class Proxy:
                     self._let_late_ones_arrive()
                 if fault == UNANSWERED:
                     self._muted.add(server)
-                if fault != SWALLOWED:
-                    server.sendall(request)
+                if fault == SWALLOWED:
+                    while client.recv(1 << 20):
+                        pass  # a connection loses what comes last, never something in between
+                    break
+                server.sendall(request)
         self._end(client, server)
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:

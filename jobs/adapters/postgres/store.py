@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _HISTORY_LIMIT = 1_000
 _BATCH = 250
 _TRANSACTION = 1_000
+_DOUBTS = 2
 
 
 class PostgresJobStore:
@@ -68,12 +69,15 @@ class PostgresJobStore:
             return read_batches(whole, rows, len(whole) or 1)
         results: list[Inserted | None] = []
         rest = iter(jobs)
-        while group := self._insert_group(islice(rest, _TRANSACTION)):
+        while group := self._insert_group(islice(rest, _TRANSACTION), _DOUBTS):
             results += group
         return results
 
-    def _insert_group(self, jobs: Iterator[NewJob]) -> list[Inserted | None]:
-        """Insert rows in one transaction; none are left when there were none."""
+    def _insert_group(self, jobs: Iterator[NewJob], doubts: int) -> list[Inserted | None]:
+        """Insert rows in one transaction; none are left when there were none.
+
+        Where the answer is lost, what is missing is inserted again, up to ``doubts`` times.
+        """
         made: list[NewJob] = []
 
         def batches() -> Iterator[dict[str, Any]]:
@@ -88,14 +92,16 @@ class PostgresJobStore:
             made += jobs
             return read_batches(made, self._database.run(self._statements.insert_many, batch_values(made)), len(made))
         except OutcomeUnknown:
+            if not doubts:
+                raise
             made += jobs
-            return self._insert_after_doubt(made)
+            return self._insert_after_doubt(made, doubts - 1)
         return read_batches(made, rows, _BATCH)
 
-    def _insert_after_doubt(self, jobs: list[NewJob]) -> list[Inserted | None]:
+    def _insert_after_doubt(self, jobs: list[NewJob], doubts: int) -> list[Inserted | None]:
         """Find what of the lost statements was committed, and insert the rest now."""
         known = self._just_inserted(jobs)
-        missing = self.insert_many([job for job in jobs if job.id not in known])
+        missing = self._insert_group(iter([job for job in jobs if job.id not in known]), doubts)
         again = {row.id: row for row in missing if row is not None}
         late = [job for job in jobs if job.id not in known and job.id not in again]
         known |= self._just_inserted(late) if late else {}
