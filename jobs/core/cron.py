@@ -6,17 +6,15 @@ repeated is decided here, because the library runs some of them twice and drops 
 
 from __future__ import annotations
 
-import calendar
 import copy
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.errors import InvalidSchedule
+from jobs.core.errors import InvalidSchedule, ScheduleFault
 from jobs.core.local_time import AS_TIME_PASSES, Dst, Note, instants_of, turn_at, turn_between
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import tzinfo
 
 _SECOND = timedelta(seconds=1)
@@ -33,7 +31,7 @@ _ACCEPTED = {
     f"{_LIST}",
 }
 _MAX_FIELDS = 6
-_MAX_WORDS = 6
+_WEEKDAYS = 7
 _HORIZON_YEARS = 40
 """The longest wait that the calendar has: from a 29 February on some weekday to the next, over a year such as 2100.
 What has not matched by then never does."""
@@ -42,7 +40,15 @@ PROBE = datetime(2026, 1, 1, tzinfo=UTC)
 """Where the search starts that finds out whether an expression ever matches: fixed, so that the answer is, too."""
 
 _RANDOM = re.compile(r"(?:^|,)[hr](?![a-z])", re.IGNORECASE)
-_SAME_ENDS = re.compile(r"(?:^|,)0*(\w+)-0*\1(?:/|,|$)", re.IGNORECASE)
+_RANGE = re.compile(r"(?:^|,)(\w+)-(\w+)(?=[/,#]|$)(/?)", re.ASCII)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_NUMBERS = {
+    **{name: number for number, name in enumerate(_MONTHS, start=1)},
+    **{name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))},
+    "l": 31,
+}
+_SUNDAY_TO_SUNDAY = (7, 0)
+_COUNTED_FROM_ONE = ("day of month", "month")
 
 
 class CronFields:
@@ -56,18 +62,24 @@ class CronFields:
         _check_shape(fields)
         self._cron = _load(fields)
         self.expanded: list[list[int | str]] = self._cron.expanded
-        self.plain = not self._cron.nth_weekday_of_month and not self._cron.nearest_weekday
-        _check_days(self)
+        self.nth_weekday: dict[int, set[int | str]] = self._cron.nth_weekday_of_month
+        self.nearest_weekday: set[int] = self._cron.nearest_weekday
+        _check_days(self, fields[-1])
         hour = fields[-4]
         self.elapsed = "*" in hour or "/" in hour or self.expanded[1] == ["*"]
 
     def first_from(self, local: datetime) -> datetime | None:
-        """Give the first matching local time not before ``local``, both without a zone; None if there is none."""
+        """Give the first matching local time not before ``local``, both without a zone; None if there is none.
+
+        Raises ``ScheduleFault`` if the library gives an earlier one: who believed it would ask for ever.
+        """
         # The library keeps where it stands in the object, so each question is put to a copy.
         try:
             found: datetime = copy.copy(self._cron).get_next(datetime, start_time=local - _SECOND)
         except (ValueError, OverflowError):  # nothing within the horizon, or past the year 9999
             return None
+        if found < local:
+            raise ScheduleFault(f"the cron library gave {found} as the first match from {local} on")
         return found
 
     def next_after(self, moment: datetime, zone: tzinfo, dst: Dst) -> datetime | None:
@@ -95,19 +107,6 @@ class CronFields:
         skipped = self.first_from(turn.start)
         return "gap" if skipped and skipped < turn.end else None
 
-    def describe(self) -> str | None:
-        """Say the fields in words; None for those that take too many."""
-        fields: list[list[int | str]] = [*self.expanded, [0]]
-        minute, hour, day, month, weekday, second = fields[:6]
-        time = _time_words(second, minute, hour)
-        if time is None or not self.plain or len(day) > _MAX_WORDS:
-            return None
-        days = [] if day == ["*"] else ["on " + _join("the last day" if d == "l" else f"day {d}" for d in day)]
-        days += [] if weekday == ["*"] else ["on " + _join(calendar.day_name[int(d) - 1] for d in weekday)]
-        when = " or ".join(days) or ("every day" if ":" in time else "")
-        months = "" if month == ["*"] else " in " + _join(calendar.month_name[int(m)] for m in month)
-        return f"{time} {when}".rstrip() + months
-
     def _first_instant(self, start: datetime, moment: datetime, zone: tzinfo, dst: Dst) -> datetime | None:
         """Give the first run after ``moment`` among the local times not before ``start``."""
         last_year = start.year + _HORIZON_YEARS
@@ -121,35 +120,12 @@ class CronFields:
         return None
 
 
-def _time_words(second: list[int | str], minute: list[int | str], hour: list[int | str]) -> str | None:
-    fixed = all(isinstance(value, int) for value in [*minute, *hour])
-    if fixed and len(second) == 1 and len(minute) * len(hour) <= _MAX_WORDS and isinstance(second[0], int):
-        end = f":{second[0]:02}" if second[0] else ""
-        return "at " + _join(f"{h:02}:{m:02}{end}" for h in hour for m in minute)
-    units = [("second", second, 60), ("minute", minute, 60), ("hour", hour, 24)]
-    while len(units) > 1 and units[0][1] == [0]:
-        units = units[1:]
-    if any(values != ["*"] for _, values, _ in units[1:]):
-        return None
-    (name, values, size), steps = units[0], len(units[0][1])
-    if values == ["*"]:
-        return f"every {name}"
-    if steps > 1 and size % steps == 0 and values == list(range(0, size, size // steps)):
-        return f"every {size // steps} {name}s"
-    return (
-        f"at {name} {_join(map(str, values))} of every {units[1][0]}"
-        if len(units) > 1 and steps <= _MAX_WORDS
-        else None
-    )
-
-
-def _join(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
-
-
 def _refused(detail: str) -> Exception:
     return InvalidSchedule.at("/schedule", detail)
+
+
+def _unreadable(name: str, field: str) -> Exception:
+    return _refused(f"the {name} field {field!r} cannot be read; accepted are {_ACCEPTED[name]}")
 
 
 def _names(fields: list[str]) -> list[str]:
@@ -164,9 +140,22 @@ def _check_shape(fields: list[str]) -> None:
     for name, field in zip(_names(fields), fields, strict=True):
         if _RANDOM.search(field):
             raise _refused(f"the {name} field {field!r} is random (R) or hashed (H); give fixed values and use jitter")
-        if _SAME_ENDS.search(field):
-            # The library reads 9-9 as every value, which nobody means.
+        _check_ranges(name, field)
+
+
+def _check_ranges(name: str, field: str) -> None:
+    for *ends, step in _RANGE.findall(field):
+        low, high = (int(end) if end.isdigit() else _NUMBERS.get(end.lower(), -1) for end in ends)
+        if -1 in {low, high}:
+            continue  # the library refuses it
+        if low == high or (name == "weekday" and (low, high) == _SUNDAY_TO_SUNDAY):
+            # The library reads 9-9, mon-1 or 31-L as every value, which nobody means.
             raise _refused(f"the {name} field {field!r} is a range from a value to itself; write that value, or *")
+        if name in _COUNTED_FROM_ONE and 0 in {low, high}:
+            raise _unreadable(name, field)
+        if step and low > high:
+            # The library loses count where the range starts over: it reads the hours 22-4/3 as 22 and 2.
+            raise _refused(f"the {name} field {field!r} has steps in a range that starts over; list its values instead")
 
 
 def _load(fields: list[str]) -> Any:
@@ -188,8 +177,7 @@ def _load(fields: list[str]) -> Any:
         culprit = next((i for i in range(len(fields)) if not _alone(load, fields, i)), None)
     if culprit is None:
         raise _refused("the fields cannot be used together; simplify the days")
-    name = _names(fields)[culprit]
-    raise _refused(f"the {name} field {fields[culprit]!r} cannot be read; accepted are {_ACCEPTED[name]}")
+    raise _unreadable(_names(fields)[culprit], fields[culprit])
 
 
 def _alone(load: Any, fields: list[str], place: int) -> bool:
@@ -201,7 +189,12 @@ def _alone(load: Any, fields: list[str], place: int) -> bool:
     return True
 
 
-def _check_days(fields: CronFields) -> None:
-    if not fields.plain and "*" not in fields.expanded[2] and "*" not in fields.expanded[4]:
+def _check_days(fields: CronFields, weekday: str) -> None:
+    day, weekdays = fields.expanded[2], fields.expanded[4]
+    special = fields.nth_weekday or fields.nearest_weekday
+    if special and "*" not in day and "*" not in weekdays:
         # The library would leave one of the two out, or find no match.
         raise _refused("a day of month and a weekday cannot be combined when one has #, W or L5; make one of them *")
+    if fields.nth_weekday and "*" in weekdays and len(fields.nth_weekday) < _WEEKDAYS:
+        # Of 0-6,5#2 the library would leave out the plain days.
+        raise _unreadable("weekday", weekday)

@@ -13,6 +13,7 @@
     ├── Unavailable             a dependency cannot be reached now; trying later is right
     │   ├── StoreUnavailable    the database
     │   └── SchedulerUnavailable  the scheduler
+    ├── ScheduleFault           the computation of a schedule's runs went wrong: a bug, not the caller's mistake
     └── ConfigurationError      the app cannot work as it is set up
         ├── NotMigrated         the database lacks the tables, or has those of an older release
         └── HandlerRegistrationError  a handler module, handler or provider is not usable
@@ -129,6 +130,13 @@ class StoreUnavailable(Unavailable):
 
 class SchedulerUnavailable(Unavailable):
     """The scheduler did not accept the alarm. The row stands, and the reconciler arms it later."""
+
+
+class ScheduleFault(JobsError):
+    """The computation of a schedule's next run went wrong in a way that would run a job again and again.
+
+    The mend is another release of the cron library; the job can then be replayed, or given another schedule before.
+    """
 
 
 class ConfigurationError(JobsError):

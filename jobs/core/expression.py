@@ -19,13 +19,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from jobs.core.cron import PROBE, CronFields
 from jobs.core.durations import describe_duration, parse_duration
 from jobs.core.errors import InvalidSchedule
 from jobs.core.local_time import Dst, Note, instants_of, turn_at
 from jobs.core.schedule import After, At, Cron, Every, Once, Schedule
+from jobs.core.zones import load_zone
 
 MAX_EXPRESSION = 128
 MAX_INTERVAL = timedelta(days=36_525)
@@ -46,7 +46,6 @@ _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):\d\d(?::\d\d(?:\.\d+)?)?(?P<offset>[Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_ZONE = re.compile(r"(?!right/|posix/|localtime$|posixrules$|Factory$)[A-Za-z0-9_+/-]{1,64}", re.ASCII)
 _FORMS = (
     "@once, an instant such as 2026-12-01T09:00:00Z, a delay such as PT30S, @hourly, @daily, @weekly, @monthly, "
     "@yearly, @every 1h30m, or a cron expression of 5 fields (6 with the second first)"
@@ -69,7 +68,7 @@ def parse_schedule(expression: str, timezone: str = "UTC", dst: Dst = _DEFAULT_D
 
 @lru_cache(maxsize=1024)
 def _parse(expression: str, timezone: str, dst: Dst) -> Schedule:
-    text, zone = expression.strip(), _load_zone(timezone)
+    text, zone = expression.strip(), load_zone(timezone)
     word, _, rest = text.partition(" ")
     if text.lower() == "@once":
         return Once(expression, timezone, zone)
@@ -88,17 +87,6 @@ def _parse(expression: str, timezone: str, dst: Dst) -> Schedule:
             "/schedule", "never matches: the months named have no such day, or clocks always skip that time of that day"
         )
     return cron
-
-
-def _load_zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return UTC
-    if _ZONE.fullmatch(name):
-        try:
-            return ZoneInfo(name)
-        except (KeyError, ValueError, OSError):  # unknown, no zone file, or a directory
-            pass
-    raise InvalidSchedule.at("/timezone", "no such IANA time zone; use a name such as Europe/Berlin or UTC")
 
 
 def _read_duration(text: str, at_least: timedelta) -> timedelta:

@@ -1,6 +1,7 @@
 """Which runs of a schedule take place: start and end, jitter, and what becomes of runs that fell due unattended.
 
-Pure functions of what is passed in. Every instant must be aware; instants given back are in UTC.
+Pure functions of what is passed in. Every instant must be aware; instants given back are in UTC. Runs of a schedule
+strictly increase: one that would not, whatever computed it, raises ``ScheduleFault``.
 
 A run is *late* when more than ``misfire_grace`` (plus ``jitter``, which is waited for on purpose) has gone by since the
 instant it stands for. Late runs are *missed*, and ``misfire`` says what becomes of them:
@@ -22,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from jobs.core.errors import ScheduleFault
 from jobs.core.local_time import Note
 from jobs.core.schedule import OneTime, Recurring, Schedule
 
@@ -155,6 +157,8 @@ class Recurrence:
             start_at = max(self.start_at.astimezone(UTC), _FIRST)
             after = max(after, start_at - _MOMENT)
         at = self.schedule.next_after(after, self.anchor)
+        if at is not None and at <= after:
+            raise ScheduleFault(f"{self.schedule.expression!r} gave {at} as its next run after {after}")
         return None if at is None or (self.end_at and at > self.end_at) else at
 
     def _fires(self, after: datetime, until: datetime = _LAST) -> Iterator[datetime]:

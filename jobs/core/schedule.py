@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import ClassVar
 
 from jobs.core.cron import CronFields
-from jobs.core.durations import describe_duration
 from jobs.core.local_time import Dst, Note
 
 _EARLIEST = datetime(1, 1, 3, tzinfo=UTC)  # so that no zone's local time falls before the year 1
@@ -126,19 +125,3 @@ class Cron(Recurring):
     def note(self, at: datetime) -> Note | None:
         """See ``Schedule.note``."""
         return self.fields.note(at, self.zone, self.dst)
-
-
-def describe(schedule: Schedule) -> str:
-    """Say in plain words when ``schedule`` runs."""
-    match schedule:
-        case At():
-            return f"once, at {schedule.instant.astimezone(schedule.zone).isoformat()}"
-        case After():
-            return f"once, {describe_duration(schedule.delay)} from now"
-        case Every():
-            return f"every {describe_duration(schedule.interval)}, counted from when the schedule was set"
-        case Cron():
-            words = schedule.fields.describe() or f"on the cron expression {schedule.expression}"
-            return f"{words}, in {schedule.timezone}"
-        case _:
-            return "once, now"

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from jobs.core.errors import ScheduleFault
 from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
 from jobs.core.recurrence import Occurrence
 from jobs.core.retry import RetryPolicy
@@ -40,12 +41,14 @@ def settle(run: ClaimedRun, now: datetime, random: Random) -> Occurrence | None:
     """Say which occurrence a freshly claimed run stands for, by the misfire policy; None when none is left to run.
 
     Only a run that was late in being claimed is looked at: a retry or a snooze is later than its instant by right.
+    Raises ``InvalidSchedule`` or pydantic's error for a schedule that cannot be read any more; better here than once
+    the handler has run, when no next run could be recorded and so this one would be taken up again and again.
     """
     occurrence = Occurrence(run.scheduled_for, run.due_at)
-    if not run.recurring or run.attempt > 1:
+    if not run.recurring:
         return occurrence
     recurrence = recurrence_of(run)
-    if now - run.due_at <= recurrence.misfire_grace:
+    if run.attempt > 1 or now - run.due_at <= recurrence.misfire_grace:
         return occurrence
     return recurrence.settle(run.scheduled_for, now, random)
 
@@ -100,15 +103,21 @@ def decide(
         return written(JobStatus.CANCELLED)
 
     succeeded = result.outcome is AttemptOutcome.SUCCEEDED
-    following = _following(run, finished_at, random, rescheduled=rescheduled) if run.recurring or rescheduled else None
+    try:
+        following = (
+            _following(run, finished_at, random, rescheduled=rescheduled) if run.recurring or rescheduled else None
+        )
+    except ScheduleFault as fault:
+        # Without an outcome the run would be taken up again, over and over. So the job ends, visibly.
+        why = f"no next run can be computed: {fault}; replay the job once that is mended, or enqueue it anew"
+        return written(JobStatus.FAILED, attempt=run.attempt, last_error=why, tally=Tally.INCREMENT)
     if result.outcome in _TRIED_AGAIN and result.retry and run.attempt <= run.max_retries:
         due_at = finished_at + _wait(run, result, policy, random)
         if following is None or due_at < following.due_at:
             return written(JobStatus.SCHEDULED, due_at=due_at, attempt=run.attempt, run_ended=False)
     tally = Tally.RESET if succeeded else Tally.INCREMENT
-    if following is not None:
-        return written(JobStatus.SCHEDULED, following, tally=tally)
-    return written(JobStatus.COMPLETED if succeeded else JobStatus.FAILED, attempt=run.attempt, tally=tally)
+    status = JobStatus.SCHEDULED if following else JobStatus.COMPLETED if succeeded else JobStatus.FAILED
+    return written(status, following, attempt=0 if following else run.attempt, tally=tally)
 
 
 def _following(run: ClaimedRun, now: datetime, random: Random, *, rescheduled: bool) -> Occurrence | None:

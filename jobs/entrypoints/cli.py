@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import JobsError
+from jobs.entrypoints.cli_preview import add_preview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     database = commands.add_parser("db", help="look after the database").add_subparsers(required=True)
     upgrade = database.add_parser("upgrade", help="create the tables, or bring them up to date")
     upgrade.set_defaults(run=_upgrade)
+    add_preview(commands)
     dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
     dev.add_argument("--port", type=int, default=7071, help="where to listen on 127.0.0.1 (default 7071)")
     dev.add_argument(

@@ -10,11 +10,10 @@ from pydantic.errors import PydanticUserError
 
 from jobs.core.commands import PreviewSchedule
 from jobs.core.durations import format_duration
-from jobs.core.errors import ConfigurationError, InvalidInput, NotMigrated, Unavailable
-from jobs.core.schedule import describe
-from jobs.core.timing import Timing
+from jobs.core.errors import ConfigurationError, NotMigrated, Unavailable
 from jobs.entrypoints.access import Access, Role
 from jobs.entrypoints.exchange import Call, answering, json_answer
+from jobs.entrypoints.preview import preview
 from jobs.entrypoints.problems import RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func
 
     add("list_handlers", "GET", "api/handlers", lambda _: handlers(runtime()))
     add("get_stats", "GET", "api/stats", lambda _: json_answer(stats(runtime())))
-    add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview(runtime(), call))
+    add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview_answer(runtime(), call))
 
     @blueprint.function_name("health_live")
     @blueprint.route("api/health/live", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
@@ -76,23 +75,9 @@ def stats(runtime: Runtime) -> dict[str, Any]:
     return {"scheduler": runtime.scheduler.name, **runtime.housekeeping.stats()}
 
 
-def preview(runtime: Runtime, call: Call) -> func.HttpResponse:
+def preview_answer(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Give the next fire times of an expression, in UTC and local time, with what a change of clocks does to them."""
-    command = call.command(PreviewSchedule)
-    timing = Timing(schedule=command.schedule, timezone=command.timezone, dst=command.dst)
-    after = command.after or runtime.clock.now()
-    recurrence = timing.recurrence(anchor=after)
-    try:
-        fires = recurrence.preview(after, command.count)
-    except OverflowError:
-        raise InvalidInput.at("/after", "the runs after this leave the years 1 to 9999; choose another") from None
-    runs = [{"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note} for fire in fires]
-    kind = "recurring" if recurrence.schedule.recurring else "one-time"
-    return json_answer({"kind": kind, "description": describe(recurrence.schedule), "runs": runs})
-
-
-def _utc_text(moment: Any) -> str:
-    return str(moment.isoformat()).replace("+00:00", "Z")
+    return json_answer(preview(call.command(PreviewSchedule), runtime.clock.now))
 
 
 def ready(runtime: Callable[[], Runtime]) -> func.HttpResponse:

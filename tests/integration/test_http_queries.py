@@ -231,7 +231,7 @@ class TestPreview:
         assert answer.status_code == 200
         body = answer.json()
         assert body["kind"] == "recurring"
-        assert "Europe/Berlin" in body["description"]
+        assert body["description"] == "At 09:30, only on Monday, in Europe/Berlin"
         assert body["runs"] == [
             {"at": "2026-07-06T07:30:00Z", "local": "2026-07-06T09:30:00+02:00", "note": None},
             {"at": "2026-07-13T07:30:00Z", "local": "2026-07-13T09:30:00+02:00", "note": None},

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.core.cron import CronFields
+from jobs.core.errors import ScheduleFault
 from jobs.core.expression import parse_schedule
 from jobs.core.recurrence import Fire, Occurrence, Recurrence
-from jobs.core.schedule import Recurring
+from jobs.core.schedule import Every, Recurring
 
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -312,6 +313,23 @@ def test_instants_strictly_increase_whatever_the_delays(situation, delays):
         following = recurrence.following(occurrence.scheduled_for, now, done, ANY)
         assert following is None or following.scheduled_for > occurrence.scheduled_for
         occurrence = following
+
+
+@pytest.mark.parametrize("answer", [timedelta(), -SECOND, -DAY], ids=str)
+def test_a_schedule_that_would_stand_still_or_go_back_is_a_fault_and_not_an_endless_run(answer):
+    class Stuck(Every):
+        def next_after(self, moment: datetime, anchor: datetime) -> datetime:
+            return moment + answer
+
+    stuck = Recurrence(Stuck("@every 1h", "UTC", UTC, HOUR), ANCHOR)
+    for ask in (
+        lambda: stuck.first(ANCHOR, ANY),
+        lambda: stuck.following(ANCHOR, ANCHOR, 1, ANY),
+        lambda: stuck.settle(ANCHOR, ANCHOR + DAY, ANY),
+        lambda: stuck.preview(ANCHOR, 3),
+    ):
+        with pytest.raises(ScheduleFault, match="'@every 1h' gave"):
+            ask()
 
 
 # --- the cost of a long outage

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import sys
 import time
+import zoneinfo
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from importlib.resources import files
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -13,10 +15,12 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from jobs.core.cron import CronFields
-from jobs.core.errors import InvalidSchedule
+from jobs.core.description import describe
+from jobs.core.errors import InvalidSchedule, ScheduleFault
 from jobs.core.expression import parse_schedule
 from jobs.core.local_time import Dst
-from jobs.core.schedule import After, At, Cron, Every, Once, Recurring, Schedule, describe
+from jobs.core.schedule import After, At, Cron, Every, Once, Recurring, Schedule
+from jobs.core.zones import load_zone
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -41,7 +45,7 @@ def runs(expression: str, after: datetime, count: int, zone: str = "UTC", dst: D
 
 def local_runs(expression: str, zone: str, after: str, count: int, dst: Dst | None = None) -> list[str]:
     found = runs(expression, utc(after), count, zone, dst)
-    return [at.astimezone(ZoneInfo(zone)).isoformat(timespec="minutes") for at in found]
+    return [at.astimezone(load_zone(zone)).isoformat(timespec="minutes") for at in found]
 
 
 def refusal(expression: str, zone: str = "UTC", dst: Dst | None = None) -> tuple[str, str]:
@@ -207,6 +211,10 @@ def test_six_fields_have_the_second_first():
         ("0 0 * feb MON-wed", "2026-02-02"),
         ("0 0 13 * 5", "2026-01-02"),
         ("0 0 * * 7", "2026-01-04"),
+        ("0 0 * * 0-7", "2026-01-02"),
+        ("0 0 * * SUN-7", "2026-01-02"),
+        ("0 0 * * SUN-SAT#2", "2026-01-08"),
+        ("0 0 25-5 * *", "2026-01-02"),
     ],
 )
 def test_names_last_days_and_nth_weekdays_are_understood(expression, first):
@@ -231,6 +239,17 @@ def test_names_last_days_and_nth_weekdays_are_understood(expression, first):
         ("0 0 * foo *", "the month field 'foo'"),
         ("0 9-9 * * *", "from a value to itself"),
         ("0 0 * * mon-MON", "from a value to itself"),
+        ("0 0 * * mon-1", "from a value to itself"),
+        ("0 0 * * 7-SUN", "from a value to itself"),
+        ("0 0 * * 2,fri-fri#1", "from a value to itself"),
+        ("0 0 * 03-mar/2 *", "from a value to itself"),
+        ("0 0 31-L * *", "from a value to itself"),
+        ("0 0 5-0 * *", "the day of month field '5-0'"),
+        ("0 22-4/3 * * *", "steps in a range that starts over"),
+        ("0 0 * * SAT-TUE/2", "steps in a range that starts over"),
+        ("0 0 * 11-0 *", "the month field '11-0'"),
+        ("0 0 * * 0-6,5#2", "no plain days beside these"),
+        ("0 0 * * *,5#2", "no plain days beside these"),
         ("0 0 1 * 1#1", "cannot be combined"),
         ("0 0 15W * 1", "cannot be combined"),
         ("0 0 30 2 *", "never matches"),
@@ -504,7 +523,7 @@ def test_an_hour_of_seconds_is_passed_over_in_one_step(monkeypatch, expression, 
     assert len(asked) <= 4
 
 
-# --- previews and words
+# --- notes for previews
 
 
 def test_a_run_moved_out_of_a_gap_and_one_in_an_overlap_are_noted():
@@ -520,33 +539,25 @@ def test_a_run_moved_out_of_a_gap_and_one_in_an_overlap_are_noted():
     assert parse_schedule("@every 1h", BERLIN).note(utc("2026-10-25T02:30+02:00")) is None
 
 
-@pytest.mark.parametrize(
-    ("expression", "words"),
-    [
-        ("@once", "once, now"),
-        ("2026-12-01T09:00:00Z", "once, at 2026-12-01T10:00:00+01:00"),
-        ("PT90S", "once, 1 minute 30 seconds from now"),
-        ("@every 1h30m", "every 1 hour 30 minutes, counted from when the schedule was set"),
-        ("* * * * *", "every minute, in Europe/Berlin"),
-        ("* * * * * *", "every second, in Europe/Berlin"),
-        ("*/15 * * * *", "every 15 minutes, in Europe/Berlin"),
-        ("@hourly", "every hour, in Europe/Berlin"),
-        ("0 */2 * * *", "every 2 hours, in Europe/Berlin"),
-        ("5 * * * 1", "at minute 5 of every hour on Monday, in Europe/Berlin"),
-        ("30 2 * * *", "at 02:30 every day, in Europe/Berlin"),
-        ("5 30 2 * * *", "at 02:30:05 every day, in Europe/Berlin"),
-        ("0 9,17 * * 1-5", "at 09:00 and 17:00 on Monday, Tuesday, Wednesday, Thursday and Friday, in Europe/Berlin"),
-        ("0 0 1,L 2 *", "at 00:00 on day 1 and the last day in February, in Europe/Berlin"),
-        ("0 0 1 * 7", "at 00:00 on day 1 or on Sunday, in Europe/Berlin"),
-        ("5 9-17 * * *", "on the cron expression 5 9-17 * * *, in Europe/Berlin"),
-        ("0 0 * * 5#2", "on the cron expression 0 0 * * 5#2, in Europe/Berlin"),
-    ],
-)
-def test_a_schedule_is_said_in_plain_words(expression, words):
-    assert describe(parse_schedule(expression, BERLIN)) == words
-
-
 # --- robustness
+
+
+def test_a_library_that_gives_an_earlier_time_than_asked_for_is_not_believed(monkeypatch):
+    schedule = parse_schedule("17 3 * * *", BERLIN)
+    assert isinstance(schedule, Cron)
+    monkeypatch.setattr("croniter.croniter.get_next", lambda *_, start_time, **__: start_time - MINUTE)
+    with pytest.raises(ScheduleFault, match="the cron library gave"):
+        schedule.next_after(NOW, NOW)
+
+
+def test_time_zones_are_those_of_the_pinned_package_whatever_the_host_has(monkeypatch, tmp_path):
+    (tmp_path / "Europe").mkdir()
+    (tmp_path / "Europe" / "Tallinn").write_bytes(files("tzdata").joinpath("zoneinfo/Asia/Tokyo").read_bytes())
+    zoneinfo.reset_tzpath([str(tmp_path)])
+    try:
+        assert local_runs("30 2 * * *", "Europe/Tallinn", "2026-06-01T00:00Z", 1) == ["2026-06-02T02:30+03:00"]
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 def turned(values: list, n: int) -> list:

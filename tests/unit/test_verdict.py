@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.core.errors import InvalidSchedule
 from jobs.core.identifiers import new_id
 from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
 from jobs.core.recurrence import Occurrence
@@ -136,6 +137,21 @@ def test_what_is_written_is_a_way_that_leads_out_of_running_and_fits_the_constra
     assert written.status in TRANSITIONS[Status.RUNNING]
     assert (written.due_at is None) is written.status.ended
     assert (written.started_at, written.finished_at) == (BEGAN, ENDED)
+
+
+@pytest.mark.parametrize("result", [SUCCESS, failing()], ids=["success", "failure"])
+def test_a_job_whose_next_run_cannot_be_computed_ends_and_says_so(monkeypatch, result):
+    monkeypatch.setattr("jobs.core.schedule.Cron.next_after", lambda _, moment, __: moment)
+    outcome = decided(run_of("@hourly"), result)
+    assert essence(outcome) == ends(FAILED, 1)
+    assert "no next run can be computed: '@hourly' gave 2026-06-01 10:00:00" in outcome.last_error
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+@pytest.mark.parametrize("fields", [{"schedule": "no more"}, {"timezone": "Gone/Away"}], ids=str)
+def test_a_schedule_that_cannot_be_read_any_more_is_found_out_before_the_run(fields, attempt):
+    with pytest.raises(InvalidSchedule):
+        settle(run_of(**{"schedule": "@hourly", "recurring": True} | fields, attempt=attempt), BEGAN, ANY)
 
 
 def test_the_last_error_is_gone_after_a_success_and_kept_after_anything_else():

@@ -1,0 +1,57 @@
+"""``python -m jobs preview``: when a schedule would fire, for people at a terminal; asks neither app nor database."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.commands import PreviewSchedule, read_command
+from jobs.core.errors import InvalidInput
+from jobs.core.zones import zone_release
+from jobs.entrypoints.preview import preview
+from jobs.entrypoints.problems import in_plain_words
+
+if TYPE_CHECKING:
+    import argparse
+
+_NOTES = {
+    "gap": "gap: clocks skip the time asked for, so it runs right after",
+    "overlap": "overlap: clocks show this time twice",
+}
+
+
+def add_preview(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "preview",
+        help="tell when a schedule would run",
+        description="Tell in words what a schedule means, and when it would run next, in local time and in UTC.",
+    )
+    parser.add_argument("schedule", help='as in a job: "30 2 * * 1-5", "@every 1h30m", PT30S; in quotes')
+    parser.add_argument("--timezone", default="UTC", help="an IANA name such as Europe/Berlin (default UTC)")
+    parser.add_argument("--count", type=int, default=5, help="how many runs, up to 100 (default 5)")
+    parser.add_argument("--after", help="an instant such as 2026-03-28T12:00:00Z (default now)")
+    parser.add_argument("--gap", default="shift", help="shift or skip a local time that clocks skip (default shift)")
+    parser.add_argument("--overlap", default="once", help="run once or twice what comes twice (default once)")
+    parser.add_argument("--json", action="store_true", help="answer as POST /api/schedules/preview does")
+    parser.set_defaults(run=_preview)
+
+
+def _preview(chosen: argparse.Namespace, _parts: object) -> int:
+    asked = {"schedule": chosen.schedule, "timezone": chosen.timezone, "after": chosen.after, "count": chosen.count}
+    asked["dst"] = {"gap": chosen.gap, "overlap": chosen.overlap}
+    try:
+        answer = preview(read_command(PreviewSchedule, asked), lambda: datetime.now(UTC).replace(microsecond=0))
+    except InvalidInput as error:
+        raise in_plain_words(error) from None
+    print(json.dumps(answer, indent=2) if chosen.json else _as_text(answer))
+    return 0
+
+
+def _as_text(answer: dict[str, Any]) -> str:
+    lines = [f"{answer['description']} ({answer['kind']}, time zones of {zone_release()})"]
+    for run in answer["runs"]:
+        local = datetime.fromisoformat(run["local"])
+        lines.append(f"  {local:%a} {run['local']}  {run['at']}  {_NOTES.get(run['note'], '')}".rstrip())
+    return "\n".join(lines if answer["runs"] else [*lines, "  no run after that"])
