@@ -5,13 +5,12 @@ import time
 import zoneinfo
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobs.core.cron import CronFields
@@ -311,26 +310,6 @@ def test_cron_ends_quietly_with_the_calendar():
     assert schedule.next_after(datetime.min.replace(tzinfo=UTC), NOW) is not None
 
 
-DAYS = st.lists(st.integers(1, 31), min_size=1, max_size=3, unique=True)
-MONTHS = st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True)
-WEEKDAYS = st.lists(st.integers(0, 6), min_size=1, max_size=3, unique=True)
-
-
-@given(days=st.none() | DAYS, months=st.none() | MONTHS, weekdays=st.none() | WEEKDAYS, start=st.integers(0, 5000))
-@settings(quick, max_examples=60)
-def test_days_are_those_of_a_walk_through_the_calendar(days, months, weekdays, start):
-    def matches(day: datetime) -> bool:
-        by_day, by_weekday = day.day in (days or ()), day.isoweekday() % 7 in (weekdays or ())
-        in_month = months is None or day.month in months
-        return in_month and (by_day or by_weekday or (days is None and weekdays is None))
-
-    first = utc("2024-01-01T00:00Z") + timedelta(days=start)
-    walked = [day for n in range(1, 800) if matches(day := first + timedelta(days=n))]
-    assume(walked)
-    fields = [",".join(map(str, values)) if values else "*" for values in (days, months, weekdays)]
-    assert runs(f"0 0 {' '.join(fields)}", first, len(walked)) == walked
-
-
 # --- cron: changes of clocks
 
 
@@ -398,89 +377,6 @@ WINDOWS = [
     ("Europe/Dublin", "2026-10-24"),  # summer time is the standard
     ("Asia/Kathmandu", "2026-01-01"),
 ]
-
-
-@cache
-def walk(zone: str, day: str) -> list[tuple[datetime, datetime]]:
-    """Give every minute of three days, a day before and two after: the instant, and the local time on the wall."""
-    start = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(days=1)
-    instants = [start + n * MINUTE for n in range(6 * 1440)]
-    return [(at, at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)) for at in instants]
-
-
-@cache
-def wall(zone: str, day: str) -> dict[datetime, list[datetime]]:
-    instants: dict[datetime, list[datetime]] = {}
-    for at, local in walk(zone, day):
-        instants.setdefault(local, []).append(at)
-    return instants
-
-
-def expected_runs(zone: str, day: str, minutes: set[int], hours: set[int], dst: Dst | None) -> list[datetime]:
-    """Walk the minutes: real ones where ``dst`` is None, else local ones, treated by the rules as they are written."""
-    if dst is None:
-        return [at for at, local in walk(zone, day) if local.minute in minutes and local.hour in hours]
-    instants = wall(zone, day)
-    found: set[datetime] = set()
-    local, last = min(instants), max(instants)
-    while local <= last:
-        if local.minute in minutes and local.hour in hours:
-            exact = instants.get(local, [])
-            if not exact and dst.gap == "shift":
-                later = local
-                while later not in instants:
-                    later += MINUTE
-                exact = instants[later][:1]
-            found.update(exact if dst.overlap == "twice" else exact[:1])
-        local += MINUTE
-    return sorted(found)
-
-
-@st.composite
-def values(draw: st.DrawFn, size: int) -> tuple[str, set[int]]:
-    """Draw a field in some spelling, with the values it stands for."""
-    kind = draw(st.sampled_from(["list", "list", "range", "star", "step"]))
-    if kind == "list":
-        chosen = draw(st.lists(st.integers(0, size - 1) | st.integers(0, 3), min_size=1, max_size=3, unique=True))
-        return ",".join(map(str, chosen)), set(chosen)
-    if kind == "range":
-        low = draw(st.integers(0, size - 2))
-        high = draw(st.integers(low + 1, size - 1))
-        return f"{low}-{high}", set(range(low, high + 1))
-    step = draw(st.integers(2, size // 2)) if kind == "step" else 1
-    return ("*" if step == 1 else f"*/{step}"), set(range(0, size, step))
-
-
-@given(
-    window=st.sampled_from(WINDOWS),
-    minute=values(60),
-    hour=values(24),
-    gap=st.sampled_from(["shift", "skip"]),
-    overlap=st.sampled_from(["once", "twice"]),
-    looks=st.lists(st.timedeltas(timedelta(), timedelta(days=3)), max_size=10),
-)
-@example((BERLIN, "2026-10-24"), ("*", set(range(60))), ("2", {2}), "shift", "once", [timedelta(days=1, hours=1)])
-@example((BERLIN, "2026-10-24"), ("*", set(range(60))), ("2", {2}), "shift", "twice", [timedelta(days=1, hours=1)])
-@settings(quick, max_examples=150)
-def test_runs_around_changes_of_clocks_are_those_of_a_walk_through_the_minutes(
-    window, minute, hour, gap, overlap, looks
-):
-    zone, day = window
-    follows_time = "*" in hour[0] or hour[1] == set(range(24))
-    dst = Dst(gap, overlap)
-    start = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    end = start + timedelta(days=3)
-    expected = expected_runs(zone, day, minute[1], hour[1], None if follows_time else dst)
-    schedule = parse_schedule(f"{minute[0]} {hour[0]} * * *", zone, dst)
-    assert isinstance(schedule, Cron)
-    for moment in [start, *(start + look for look in looks)]:
-        assert schedule.next_after(moment, NOW) == next((at for at in expected if at > moment), None), moment
-    # In steps through a stretch that is sure to hold the change, one after the other.
-    walked, at, until = [], start, end if len(expected) < 500 else start + timedelta(hours=30)
-    while (following := schedule.next_after(at, NOW)) and following <= until:
-        assert following > at
-        walked.append(at := following)
-    assert walked == [at for at in expected if start < at <= until]
 
 
 @pytest.mark.parametrize(("zone", "change"), [(BERLIN, "2026-03-29T01:00Z"), (BERLIN, "2026-10-25T01:00Z")])
