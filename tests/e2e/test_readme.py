@@ -123,6 +123,15 @@ def test_the_listing_call_answers(app: tuple[str, Path]) -> None:
     assert page["next"] is None
 
 
+def test_the_preview_calls_answer_what_the_readme_says(app: tuple[str, Path]) -> None:
+    command = block("sh", "python -m jobs preview").replace("python", sys.executable, 1)
+    printed = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    release = re.compile(r"\b20\d\d[a-z]\b")  # another with each update of the time zone database
+    assert release.sub("", printed.stdout) == release.sub("", block("", "time zones of"))
+    url, _ = app
+    assert json.loads(shell(block("sh", "api/schedules/preview"), url)) == json.loads(block("json", '"description"'))
+
+
 @pytest.fixture
 def handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HandlerRegistry:
     """The handlers that the README shows, in a package of their own."""

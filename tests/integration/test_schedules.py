@@ -272,12 +272,13 @@ def test_jitter_is_drawn_once_for_each_occurrence_and_kept(runtime, recorder, ad
 
 
 @pytest.mark.parametrize(("column", "value"), [("schedule", "no longer known"), ("timezone", "Gone/Away")])
+@pytest.mark.parametrize("attempts", [0, 1], ids=["first attempt", "retry"])
 def test_a_job_whose_schedule_cannot_be_read_any_more_fails_without_running(
-    runtime, recorder, advance, sql, column, value
+    runtime, recorder, advance, sql, column, value, attempts
 ):
     enqueued = runtime.service.enqueue(job("a", "Record", schedule=hourly(runtime)))
     advance(timedelta(minutes=31))
-    sql(f"update jobs.jobs set {column} = :value, next_run_at = now()", value=value)
+    sql(f"update jobs.jobs set {column} = :value, attempt = :n, next_run_at = now()", value=value, n=attempts)
     run_all_that_is_due(runtime)
     [(status, error)] = until(
         lambda: sql("select status, last_error from jobs.jobs where id = :id and status <> 'Running'", id=enqueued.id)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
+from jobs.core.description import describe
 from jobs.core.errors import InvalidSchedule
 from jobs.core.expression import MAX_EXPRESSION, parse_schedule
 from jobs.core.local_time import Dst
@@ -17,6 +18,9 @@ from tests.schedules.expressions import CHOSEN, drawn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIMIT_SECONDS = 0.25
+DESCRIBED = 20
+"""Of every so many that are accepted one is put into words as well, which takes longer than all else."""
+
 ZONES = ("UTC", "UTC", "Europe/Berlin", "Pacific/Apia", "America/New_York")
 ODD = "\x00\n\t\u00a0\u0663\u2028\ud800\U0001f600éRrHhLlWw#?"
 FIELD_PARTS = (
@@ -122,5 +126,6 @@ def fuzz(count: int, seed: int) -> Outcome:
             outcome.time(text, time.thread_time() - before)
             outcome.accepted += 1
             assert first is None or first.tzinfo is UTC, text
+            assert outcome.accepted % DESCRIBED or describe(schedule), text
             assert not isinstance(schedule, Recurring) or (first is not None and first > NOW), text
     return outcome
