@@ -131,7 +131,7 @@ class Worker:
         return Drained(executed, time.monotonic() - began, self._in_hand)
 
     def _drain(self, began: float, until: float) -> int:
-        done_before = self._done
+        done_before = done_when_looked = self._done
         look_again_at = 0.0
         while not self.stopping.is_set() and (now := time.monotonic()) < until:
             self._per_second = (self._done - done_before) / max(now - began, 0.001)
@@ -141,12 +141,16 @@ class Worker:
             if now >= look_again_at and (
                 in_hand < self._limits.concurrency or room >= max(1, min(self._limits.batch, ahead // 2))
             ):
+                done_when_looked = self._done
                 if self._claim(room):
                     look_again_at = 0.0
                     continue
                 look_again_at = now + _POLL_SECONDS
             if self._claimed == self._done and look_again_at:
-                break
+                if self._done == done_when_looked:
+                    break
+                look_again_at = 0.0  # what has ended since may have made its job due again: a missed run, a retry
+                continue
             self._recorded.wait(_POLL_SECONDS / 5)
             self._recorded.clear()
         return self._done - done_before
