@@ -139,7 +139,7 @@ def cron(draw: st.DrawFn) -> str:
 )
 @example(turn_of(BERLIN, 2026, 1), "* 2 * * *", DEFAULT, [timedelta()])
 @example(turn_of(BERLIN, 2026, 1), "* 2 * * *", Rule("shift", "twice"), [timedelta()])
-@settings(database=None, deadline=None, max_examples=150)
+@settings(database=None, deadline=None, max_examples=80)
 def test_runs_around_changes_of_clocks_are_those_of_a_walk_through_the_minutes(turn, expression, rule, looks):
     zone, meaning = turn.zone.names[0], meaning_of(expression)
     expected = walk_of(turn).runs(meaning, rule)
@@ -176,17 +176,17 @@ def test_schedules_mean_what_they_meant_when_the_golden_file_was_written():
 
 
 def test_a_sample_of_the_golden_file_is_what_the_rules_want():
-    for line in Random(7).sample(lines(), 8):
+    for line in Random(7).sample(lines(), 5):
         assert disagreement(question(line)) is None
 
 
 # --- any text
 
 
-def test_any_of_ten_thousand_texts_is_a_schedule_or_is_refused_and_soon():
-    outcome = fuzz(10_000, seed=2026)
-    assert outcome.texts == outcome.accepted + outcome.refused == 10_000
-    assert min(outcome.accepted, outcome.refused) > 1_000
+def test_any_of_five_thousand_texts_is_a_schedule_or_is_refused_and_soon():
+    outcome = fuzz(5_000, seed=2026)
+    assert outcome.texts == outcome.accepted + outcome.refused == 5_000
+    assert min(outcome.accepted, outcome.refused) > 500
     assert outcome.slowest < LIMIT_SECONDS, outcome.slowest_text
 
 
