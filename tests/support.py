@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
+from jobs.adapters.postgres.engine import DatabaseOptions
 from jobs.app.runtime import Runtime
 from jobs.core.commands import EnqueueJob
 from jobs.core.identifiers import new_id
 from jobs.core.ports import NewJob
+from jobs.core.unit_of_work import UnitOfWork
+from jobs.settings import Settings
 
 MakeRuntime = Callable[..., Runtime]
 
@@ -57,3 +61,13 @@ def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
         assert time.monotonic() < give_up_at, "it did not come to pass in time"
         time.sleep(0.01)
     return found
+
+
+def options_for(url: str, **options: Any) -> DatabaseOptions:
+    """How to reach a test's database, which may be through PgBouncer."""
+    return DatabaseOptions(url, pgbouncer=Settings().database_pgbouncer, **options)
+
+
+def note(uow: UnitOfWork, text: str) -> None:
+    """Write what the ``notes`` fixture reads: an effect of a handler on the database."""
+    uow.connection.execute(sa.text("insert into effects (note) values (:note)"), {"note": text})

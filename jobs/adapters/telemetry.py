@@ -68,7 +68,8 @@ class Telemetry:
             try:
                 call_next()
             except BaseException as error:
-                outcome = outcome_of(error)
+                if not context.completed:  # by its own unit of work: then what is raised afterwards changes nothing
+                    outcome = outcome_of(error)
                 if outcome not in _QUIET:
                     span.record_exception(error)
                     span.set_status(trace.StatusCode.ERROR)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from jobs.app.attempt_log import log_end
+from jobs.app.completion import Completions
 from jobs.app.executor import Executor
 from jobs.app.leases import LeaseKeeper
 from jobs.app.workbench import AttemptBench
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
     from jobs.app.injection import Injector
     from jobs.app.workbench import Enqueue
     from jobs.core.job import Lease
+    from jobs.core.lock import DistributedLock
     from jobs.core.ports import Clock, JobStore, RunStore
     from jobs.core.recurrence import Occurrence
     from jobs.core.registry import HandlerRegistry
+    from jobs.core.unit_of_work import UnitsOfWork
 
 _logger = logging.getLogger("jobs.dispatcher")
 T = TypeVar("T")
@@ -87,6 +91,8 @@ class Dispatcher:
         clock: Clock,
         random: Random,
         identity: WorkerIdentity,
+        units: UnitsOfWork,
+        lock: DistributedLock,
         enqueue: Enqueue,
     ) -> None:
         self._store = store
@@ -98,7 +104,10 @@ class Dispatcher:
         self._identity = identity
         bench = AttemptBench(runs, enqueue, self._beat)
         self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress)
-        self._executor = Executor(registry, injector, self._leases, bench, identity.default_timeout)
+        completions = Completions(runs, self._leases, alarms, clock, self._decided, self._patiently)
+        self._executor = Executor(
+            registry, injector, self._leases, bench, identity.default_timeout, units, lock, completions
+        )
 
     def _beat(self, lease: Lease) -> None:
         self._leases.beat(lease)
@@ -147,7 +156,10 @@ class Dispatcher:
         return runs
 
     def execute(self, run: ClaimedRun) -> RecordedOutcome | None:
-        """Run one attempt to its end; gives what to record, None if the lease was lost on the way."""
+        """Run one attempt to its end; gives what to record.
+
+        None if nothing is to be: the lease was lost on the way, or the handler has completed its job itself.
+        """
         try:
             return self._execute(run)
         except StoreUnavailable:
@@ -169,7 +181,7 @@ class Dispatcher:
         result = self._executor.attempt(run, started_at)
         if not self._leases.let_go(run):
             return None
-        _log_end(run, result)
+        log_end(run, result)
         return self._decided(run, result, started_at, self._clock.now())
 
     def _spoiled(self, run: ClaimedRun, error: Exception) -> RecordedOutcome:
@@ -240,7 +252,7 @@ class Dispatcher:
         now = self._clock.now()
         seconds = self._executor.timeout_of(run) or 0.0
         result = RunResult(AttemptOutcome.TIMED_OUT, f"timed out after {seconds:g} s", retry=True)
-        _log_end(run, result)
+        log_end(run, result)
         try:
             self.record([self._decided(run, result, now - timedelta(seconds=seconds), now)])
         except Exception:
@@ -287,15 +299,3 @@ def _policy(run: ClaimedRun, policy: RetryPolicy) -> RetryPolicy:
     except ValidationError as error:  # written by hand; the outcome must be recorded all the same
         _logger.warning("job %s has retry options that cannot be read, its handler's are used: %s", run.job_id, error)
         return policy
-
-
-def _log_end(run: ClaimedRun, result: RunResult) -> None:
-    level = logging.INFO if result.outcome is AttemptOutcome.SUCCEEDED else logging.WARNING
-    if _logger.isEnabledFor(level):
-        _logger.log(
-            level,
-            "job %s (%s, %s) run %d attempt %d: %s%s",
-            run.job_id, run.handler_name, run.job_name, run.run, run.attempt, result.outcome,
-            f", {result.error}" if result.error else "",
-            extra={"job_id": str(run.job_id), "handler_name": run.handler_name, "outcome": str(result.outcome)},
-        )  # fmt: skip

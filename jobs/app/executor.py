@@ -8,21 +8,26 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.context import JobContext
+from jobs.app.attempt_log import log_too_late
+from jobs.core.context import Equipment, JobContext
 from jobs.core.errors import InvalidInput
 from jobs.core.job import ClaimedRun, Lease, RunResult
 from jobs.core.signals import AttemptTimedOut, Cancel, Discard, Retry, ShutdownRequested, Snooze, outcome_of
 from jobs.core.status import AttemptOutcome
+from jobs.core.unit_of_work import outside_units_of_work
 from jobs.core.verdict import UNKNOWN_HANDLER_DELAY
 from jobs.core.versions import NewerPayload
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from jobs.app.completion import Completions
     from jobs.app.injection import Injector
     from jobs.app.leases import LeaseKeeper
     from jobs.app.workbench import AttemptBench
+    from jobs.core.lock import DistributedLock
     from jobs.core.registry import HandlerRegistry, HandlerSpec
+    from jobs.core.unit_of_work import UnitsOfWork
 
 _MAX_ERROR = 8_000
 _ASYNC_CLEAN_UP_SECONDS = 5.0
@@ -39,12 +44,18 @@ class Executor:
         leases: LeaseKeeper,
         bench: AttemptBench,
         default_timeout: timedelta | None,
+        units: UnitsOfWork,
+        lock: DistributedLock,
+        completions: Completions,
     ) -> None:
         self._registry = registry
         self._injector = injector
         self._leases = leases
         self._bench = bench
         self._default_timeout = None if default_timeout is None else default_timeout.total_seconds()
+        self._units = units
+        self._lock = lock
+        self._completions = completions
 
     def timeout_of(self, run: ClaimedRun) -> float | None:
         """Give the seconds that an attempt of ``run`` may take; None is without end."""
@@ -75,11 +86,12 @@ class Executor:
             lease=Lease(run.job_id, run.token),
             workbench=self._bench,
         )
+        context.equip(Equipment(self._units, self._lock, self._completions.of(run, context, started_at)))
         # An async handler is cancelled by its own loop, and gets a moment to clean up before it is fenced off.
         fence_after = timeout + _ASYNC_CLEAN_UP_SECONDS if timeout is not None and spec.is_async else timeout
         if not self._leases.begin(run, context, fence_after):
             return RunResult(AttemptOutcome.RELEASED)
-        result = self._result(spec, arguments, context, timeout)
+        result = self._result(spec, run, arguments, context, timeout)
         if context.progress_pending:
             self._bench.write_progress(context)
         if context.trace_id is not None or context.result_text is not None:
@@ -87,16 +99,20 @@ class Executor:
             return result._replace(result=kept, trace_id=context.trace_id)
         return result
 
-    def _result(self, spec: HandlerSpec, arguments: BaseModel, context: JobContext, timeout: float | None) -> RunResult:
+    def _result(
+        self, spec: HandlerSpec, run: ClaimedRun, arguments: BaseModel, context: JobContext, timeout: float | None
+    ) -> RunResult:
         def call() -> None:
             self._call(spec, arguments, context, timeout)
 
         try:
             for around in reversed(self._registry.middleware):
                 call = partial(around, context, call)
-            call()
+            outside_units_of_work(call)
         except BaseException as error:  # noqa: BLE001  whatever a handler raises must end in an outcome
-            return result_of(error, spec)
+            if not context.completed:
+                return result_of(error, spec)
+            log_too_late(run, error)
         return SUCCEEDED
 
     def _call(self, spec: HandlerSpec, arguments: BaseModel, context: JobContext, timeout: float | None) -> None:

@@ -17,14 +17,18 @@ if TYPE_CHECKING:
     from jobs.core.registry import HandlerRegistry, HandlerSpec, ProviderSpec
 
 _logger = logging.getLogger("jobs.services")
-_NOTHING: dict[str, Any] = {}
+_NOTHING: dict[Any, Any] = {}
 
 
 class Injector:
-    """Makes services from an app's providers; lives as long as the app, and is shared by its threads."""
+    """Makes services from an app's providers; lives as long as the app, and is shared by its threads.
 
-    def __init__(self, registry: HandlerRegistry) -> None:
+    ``built_in`` are the framework's own services by type; a provider of the app's goes before them.
+    """
+
+    def __init__(self, registry: HandlerRegistry, built_in: Mapping[type, Any] = _NOTHING) -> None:
         self._providers = registry.providers
+        self._built_in = built_in
         self._overrides: dict[type, Any] = {}
         self._app = ServiceScope(self, ExitStack())
         self._lock = threading.RLock()
@@ -59,6 +63,8 @@ class Injector:
         """Make one service, and first what its provider wants; give the app's one where it lives as long as the app."""
         if service in self._overrides:
             return self._overrides[service]
+        if service not in self._providers and service in self._built_in:
+            return self._built_in[service]
         provider = self._providers[service]
         if provider.scope is Scope.APP and scope is not self._app:
             if not self._app.has(service):

@@ -9,14 +9,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.core.errors import StoreUnavailable
+from jobs.core.errors import LeaseLost, StoreUnavailable
 from jobs.core.job import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import timedelta
 
     from jobs.core.context import JobContext
@@ -86,6 +87,24 @@ class LeaseKeeper:
         """Stop extending; False if the lease was already taken away, so that the outcome is not ours to record."""
         with self._lock:
             return self._held.pop(run.token, None) is not None
+
+    @contextmanager
+    def ending(self, run: ClaimedRun) -> Iterator[None]:
+        """Let go of a lease while its attempt's success is being committed; take it back if that fails.
+
+        Raises ``LeaseLost`` if it was already taken away.
+        """
+        with self._lock:
+            held = self._held.pop(run.token, None)
+        if held is None:
+            raise LeaseLost(run.job_id, run.run)
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                self._held[run.token] = held
+            self._wake.set()
+            raise
 
     def held(self) -> list[ClaimedRun]:
         """List the runs in hand."""

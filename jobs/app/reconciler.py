@@ -34,6 +34,7 @@ class ReconcileLimits:
     overdue_grace: timedelta = timedelta(seconds=60)
     retention: timedelta | None = timedelta(days=30)
     key_retention: timedelta = timedelta(days=1)
+    lock_retention: timedelta = timedelta(hours=1)
     max_lost: int = 5
 
 
@@ -67,6 +68,7 @@ class Reconciler:
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
         self._step("prune", report, lambda: self._prune(report, until))
+        self._step("locks", report, lambda: self._prune_locks(until))
         level = logging.WARNING if report.failures or report.reaped else logging.INFO
         _logger.log(level, "reconciled: %d runs taken back, %d alarms set, %d overdue swept, %d jobs pruned%s",
                     report.reaped, report.armed, report.swept, report.pruned,
@@ -129,3 +131,8 @@ class Reconciler:
             report.pruned += gone
             if gone < self._limits.page or time.monotonic() > until:
                 return
+
+    def _prune_locks(self, until: float) -> None:
+        page, retention = self._limits.page, self._limits.lock_retention
+        while self._housekeeping.prune_locks(page, retention) == page and time.monotonic() < until:
+            pass

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from jobs.app.reconciler import Reconciler
     from jobs.app.service import JobService
     from jobs.app.worker import Worker
+    from jobs.core.lock import DistributedLock
     from jobs.core.ports import Clock, Housekeeping, Scheduler
     from jobs.core.registry import HandlerRegistry
+    from jobs.core.unit_of_work import UnitsOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +34,6 @@ class Runtime:
     scheduler: Scheduler
     alarms: Alarms
     clock: Clock
+    units: UnitsOfWork
+    lock: DistributedLock
     close: Callable[[], None]

@@ -9,6 +9,7 @@ from uuid import uuid5
 
 from jobs.app.enqueued import Caller
 from jobs.core.errors import JobIdTaken, StoreUnavailable
+from jobs.core.unit_of_work import current_unit_of_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,8 @@ class AttemptBench:
             own = uuid5(context.job_id, f"{context.run}/{command.job_name}")
             command = command.model_copy(update={"id": own})
         caller = Caller(f"job {context.job_id}", context.trace_parent)
+        around = current_unit_of_work()
         try:
-            return self._enqueue(command, connection=None, caller=caller).id
+            return self._enqueue(command, connection=None if around is None else around.connection, caller=caller).id
         except JobIdTaken as taken:
             return taken.job_id  # by an earlier execution of this run

@@ -6,19 +6,23 @@ import json
 import logging
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from jobs.core.errors import InvalidInput
+from jobs.core.errors import ConfigurationError, InvalidInput
+from jobs.core.lock import DEFAULT_WAIT
 from jobs.core.signals import Cancel, ShutdownRequested
 from jobs.core.strict_json import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
-    from datetime import datetime
+    from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from jobs.core.commands import EnqueueJob
     from jobs.core.job import Lease
+    from jobs.core.lock import DistributedLock, LockHandle
+    from jobs.core.unit_of_work import Completion, UnitOfWork, UnitsOfWork
 
 _logger = logging.getLogger("jobs.handler")
 MAX_RESULT = 64 * 1024
@@ -44,6 +48,14 @@ class _BoundLogger(logging.LoggerAdapter[logging.Logger]):
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
+
+
+class Equipment(NamedTuple):
+    """What the framework lends to the handler of one attempt."""
+
+    units: UnitsOfWork
+    lock: DistributedLock
+    completion: Completion
 
 
 @dataclass(slots=True)
@@ -76,6 +88,8 @@ class JobContext:
     _cancelled: bool = field(default=False, init=False, repr=False)
     _shutdown: bool = field(default=False, init=False, repr=False)
     _fenced: bool = field(default=False, init=False, repr=False)
+    _completed: bool = field(default=False, init=False, repr=False)
+    _equipment: Equipment | None = field(default=None, init=False, repr=False)
 
     @property
     def idempotency_key(self) -> str:
@@ -166,6 +180,28 @@ class JobContext:
             raise RuntimeError("this context was made by hand, so it has nowhere to enqueue to; see jobs.testing")
         return self.workbench.enqueue(command, self)
 
+    @property
+    def completed(self) -> bool:
+        """Whether a unit of work has committed this attempt's success; nothing can change it any more."""
+        return self._completed
+
+    def unit_of_work(self, *, requires_new: bool = False) -> AbstractContextManager[UnitOfWork]:
+        """Open a transaction on the framework's database, or join the one around; ``requires_new`` opens its own.
+
+        It is rolled back unless the block says ``commit()``, or ``complete()`` to commit the job's success with it.
+        Keep it short: it holds one of the few connections that an instance has.
+        """
+        equipment = self._equipped("unit_of_work")
+        return equipment.units.begin(requires_new=requires_new, completion=equipment.completion)
+
+    def lock(self, resource: str, ttl: timedelta, timeout: timedelta = DEFAULT_WAIT) -> LockHandle:
+        """Take the lock on ``resource``, to be used in a ``with``; others wait until it ends or ``ttl`` has passed.
+
+        Waits up to ``timeout``, then raises ``LockNotAcquired``; stops waiting as ``raise_if_cancelled`` would.
+        """
+        lock = self._equipped("lock").lock
+        return lock.acquire(resource, ttl, timeout, between_tries=self.raise_if_cancelled)
+
     def raise_if_cancelled(self) -> None:
         """Stop here if the result is not wanted any more: cancelled, timed out, or the host is going down.
 
@@ -189,3 +225,19 @@ class JobContext:
     def signal_lease_lost(self) -> None:
         """Note that this attempt no longer counts (called by the framework)."""
         self._fenced = True
+
+    def signal_completed(self) -> None:
+        """Note that this attempt's success is committed (called by the framework)."""
+        self._completed = True
+
+    def equip(self, equipment: Equipment) -> None:
+        """Lend what units of work and locks need (called by the framework)."""
+        self._equipment = equipment
+
+    def _equipped(self, wanted: str) -> Equipment:
+        if self._equipment is None:
+            raise ConfigurationError(
+                f"ctx.{wanted}() needs a database, and this context was made without one; have the handler run by a "
+                "worker, or give the context one with ctx.equip(...)"
+            )
+        return self._equipment

@@ -10,6 +10,10 @@
     │   └── JobIdTaken          a job with the id that the caller supplied already exists
     ├── PreconditionFailed      the job has changed since the revision that the caller named
     ├── IdempotencyKeyReused    the key was used before for another request
+    ├── LeaseLost               the run is another worker's by now, so that this attempt must not complete it
+    ├── UnitOfWorkError         a unit of work was used in a way that nothing can be committed by
+    ├── LockNotAcquired         others held the lock for as long as the caller would wait
+    ├── LockLost                the lock had expired before it was released
     ├── Unavailable             a dependency cannot be reached now; trying later is right
     │   ├── StoreUnavailable    the database
     │   └── SchedulerUnavailable  the scheduler
@@ -118,6 +122,39 @@ class IdempotencyKeyReused(JobsError):
 
     def __init__(self) -> None:
         super().__init__("this Idempotency-Key was used with another request body; use a fresh key for a new request")
+
+
+class LeaseLost(JobsError):
+    """The run is another's by now, or timed out. What was done in the unit of work is rolled back."""
+
+    def __init__(self, job_id: UUID, run: int) -> None:
+        super().__init__(
+            f"run {run} of job {job_id} is no longer this attempt's to complete: it timed out, or was taken over after "
+            "its worker had been silent for too long; what this unit of work wrote is rolled back"
+        )
+
+
+class UnitOfWorkError(JobsError):
+    """A unit of work was used in a way that nothing can be committed by. It is rolled back."""
+
+
+class LockNotAcquired(JobsError):
+    """Others held the lock for as long as the caller would wait."""
+
+    def __init__(self, resource: str, seconds: float) -> None:
+        self.resource = resource
+        super().__init__(f"the lock on {resource!r} was held by others for {seconds:g} s; try again, or wait longer")
+
+
+class LockLost(JobsError):
+    """The lock had expired before it was released, so that others may have held it at the same time."""
+
+    def __init__(self, resource: str) -> None:
+        self.resource = resource
+        super().__init__(
+            f"the lock on {resource!r} had expired before it was released, so others may have worked at the same time; "
+            "give it a longer ttl, or extend it between steps"
+        )
 
 
 class Unavailable(JobsError):

@@ -186,17 +186,65 @@ class RunStore(Protocol):
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
         """Push the expiry of these leases out to now + ``lease``."""
 
-    def record(self, outcomes: Sequence[RecordedOutcome]) -> list[Recorded]:
+    def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
         """Write outcomes, history and next occurrences; gives those that stand.
 
         One that is missing was fenced off: its lease is another's now, or the job's schedule has changed meanwhile.
+        ``connection`` is that of a unit of work, whose transaction the call joins.
         """
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
         """Note how far an attempt has come; False, and nothing noted, if its lease is another's now."""
 
-    def reread(self, run: ClaimedRun) -> ClaimedRun | None:
+    def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
         """Give the run with the job's present schedule and generation if its lease is still held, else None."""
+
+    def recorded(self, run: ClaimedRun) -> Recorded | None:
+        """Give what stands of the outcome that was recorded for this very attempt, None if none was.
+
+        Waits for a transaction that may be about to record one.
+        """
+
+
+class Transaction(Protocol):
+    """An open transaction of the store's own, on a connection that nothing else uses meanwhile."""
+
+    @property
+    def connection(self) -> Any:
+        """What the store's calls take as ``connection``; on PostgreSQL a SQLAlchemy ``Connection``."""
+
+    @property
+    def session(self) -> Any:
+        """An ORM session within it, made when first asked for; ``UnitOfWorkError`` where there is no such thing."""
+
+    def commit(self) -> None:
+        """Commit; may be called once. Raises ``StoreUnavailable`` when it was not committed, or nobody knows."""
+
+    def close(self) -> None:
+        """Roll back what was not committed and let go of the connection. Never raises."""
+
+
+class Transactions(Protocol):
+    """Opens transactions for units of work; what nesting, votes and completion mean is settled above it."""
+
+    def begin(self) -> Transaction:
+        """Open a transaction, which must be closed; raises ``StoreUnavailable`` when no connection is to be had."""
+
+
+class LockStore(Protocol):
+    """Named locks that expire by the store's clock. Each call is a single statement, committed when it returns."""
+
+    def take(self, resource: str, token: str, *, holder: str, ttl: timedelta) -> int | None:
+        """Take a lock that is free or has expired under ``token``, for ``ttl``; None while another token holds it.
+
+        Gives its fencing token: a number larger than that of every holder of ``resource`` before.
+        """
+
+    def extend(self, resource: str, token: str, ttl: timedelta) -> bool:
+        """Push the expiry out to now + ``ttl``; False if ``token`` no longer holds the lock."""
+
+    def free(self, resource: str, token: str) -> bool:
+        """Let go of the lock; False if ``token`` no longer held it."""
 
 
 class Housekeeping(Protocol):
@@ -219,6 +267,9 @@ class Housekeeping(Protocol):
 
     def prune_keys(self, limit: int, retention: timedelta) -> None:
         """Delete idempotency keys older than ``retention``."""
+
+    def prune_locks(self, limit: int, retention: timedelta) -> int:
+        """Delete locks that were released or expired longer than ``retention`` ago; gives how many."""
 
     def stats(self) -> dict[str, Any]:
         """Count jobs by status and handler, with lateness and recent rates."""

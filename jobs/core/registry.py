@@ -22,6 +22,7 @@ from jobs.core.decorators import (
     Scope,
 )
 from jobs.core.errors import HandlerRegistrationError, InvalidInput, UnknownHandler
+from jobs.core.lock import DistributedLock
 from jobs.core.retry import RetryPolicy
 from jobs.core.signatures import (
     check_middleware,
@@ -32,10 +33,14 @@ from jobs.core.signatures import (
     refuse,
     split_parameters,
 )
+from jobs.core.unit_of_work import UnitsOfWork
 from jobs.core.versions import Upcaster, check_upcasters, upcast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+BUILT_IN_SERVICES: frozenset[type] = frozenset({DistributedLock, UnitsOfWork})
+"""What handlers and providers may ask for without a provider; one of the app's own goes before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,7 @@ class HandlerRegistry:
             if isinstance(needer, HandlerSpec):
                 wanted |= needer.constructor_services or {}
             for parameter, service in wanted.items():
-                if service not in self.providers:
+                if service not in self.providers and service not in BUILT_IN_SERVICES:
                     made = getattr(service, "__qualname__", service)  # a union has no name, only a text
                     raise HandlerRegistrationError(
                         f"{needer.origin}: nothing provides {made}, wanted for the parameter {parameter!r}; "
@@ -185,6 +190,8 @@ class HandlerRegistry:
             refuse(self.providers[service].origin, f"providers want each other in a ring, {ring}; break it")
         provider = self.providers[service]
         for wanted in provider.services.values():
+            if wanted not in self.providers:
+                continue  # built in, and so the app's
             self._check_cycles(wanted, (*above, service))
             if provider.scope is Scope.APP and self.providers[wanted].scope is Scope.ATTEMPT:
                 refuse(

@@ -43,6 +43,8 @@ from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.verdict import decide
 from tests.support import draft
 
+pytestmark = pytest.mark.direct
+
 FUZZ = settings(
     database=None, print_blob=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

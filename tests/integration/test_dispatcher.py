@@ -999,7 +999,7 @@ when (new.handled_at is distinct from old.handled_at) execute function note_end(
 """
 
 
-def test_a_hundred_races_of_cancel_against_completion_each_give_one_end(make_runtime, registry, sql):
+def test_five_hundred_races_of_cancel_against_completion_each_give_one_end(make_runtime, registry, sql):
     ran = []
 
     def handle(args: Numbered, ctx: JobContext) -> None:
@@ -1010,7 +1010,7 @@ def test_a_hundred_races_of_cancel_against_completion_each_give_one_end(make_run
     for statement in ("create table ends (id uuid, status text)", FUNCTION, TRIGGER):
         sql(statement)
     runtime, other = make_runtime(), make_runtime()
-    commands = [job(f"{n}", "Work", payload={"number": n % 50}) for n in range(100)]
+    commands = [job(f"{n}", "Work", payload={"number": n % 50}) for n in range(500)]
     ids = [enqueued.id for enqueued in runtime.service.enqueue_many(commands)]
     barrier = threading.Barrier(2)
 
@@ -1030,7 +1030,7 @@ def test_a_hundred_races_of_cancel_against_completion_each_give_one_end(make_run
     ends = {}
     for job_id, status in sql("select id, status from ends"):
         ends.setdefault(job_id, []).append(status)
-    assert len(ends) == 100
+    assert len(ends) == 500
     assert {len(statuses) for statuses in ends.values()} == {1}
     assert {status for [status] in ends.values()} <= {"Completed", "Cancelled"}
     for job_id in ids:

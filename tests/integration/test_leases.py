@@ -14,7 +14,7 @@ from jobs.app.dispatcher import Ring
 from jobs.app.leases import LeaseKeeper
 from jobs.app.runtime import Runtime
 from jobs.core.context import JobContext
-from jobs.core.errors import StoreUnavailable
+from jobs.core.errors import LeaseLost, StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Heartbeat
 from jobs.core.signals import Discard
@@ -336,6 +336,26 @@ def test_a_run_that_ends_during_a_beat_is_not_reported_as_lost(keeper, runs, cap
     keeper._runs.during = lambda: keeper.let_go(runs[0])
     keeper.beat()
     assert "lease-lost" not in caplog.text
+
+
+def test_a_lease_is_out_of_the_keepers_hands_while_a_success_is_committed(keeper, runs):
+    keeper.hold(runs[:1])
+    keeper.begin(runs[0], context(), 0.05)
+    with keeper.ending(runs[0]):
+        time.sleep(0.15)
+        assert keeper.held() == [], "no timeout is recorded amid the commit"
+    assert not keeper.let_go(runs[0]), "it ended with the commit"
+    with pytest.raises(LeaseLost, match="no longer this attempt's"), keeper.ending(runs[0]):
+        pass
+
+
+def test_a_commit_that_failed_gives_the_lease_back(keeper, runs):
+    keeper.hold(runs[:1])
+    with pytest.raises(StoreUnavailable), keeper.ending(runs[0]):
+        raise StoreUnavailable
+    keeper.beat()
+    assert keeper._runs.extended == [{runs[0].token}]
+    assert keeper.let_go(runs[0])
 
 
 def test_runs_past_their_deadline_are_all_fenced_at_once_and_reported_once():

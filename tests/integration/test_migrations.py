@@ -22,7 +22,6 @@ from alembic.script import ScriptDirectory
 
 from jobs.adapters.postgres import migrate
 from jobs.adapters.postgres.database import Database
-from jobs.adapters.postgres.engine import DatabaseOptions
 from jobs.adapters.postgres.migrate import current_revision, upgrade
 from jobs.adapters.postgres.tables import add_background_jobs
 from jobs.app.runtime import Runtime
@@ -31,7 +30,7 @@ from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.registry import HandlerRegistry
 from jobs.core.status import JobStatus
 from jobs.settings import Settings
-from tests.support import Anything, job
+from tests.support import Anything, job, options_for
 
 ROOT = Path(__file__).parents[2]
 TABLES = {"jobs", "job_attempts", "job_audit", "idempotency_keys", "locks", "limit_starts"}
@@ -51,7 +50,7 @@ def empty_url(server) -> Iterator[str]:
 
 @pytest.fixture
 def empty(empty_url: str) -> Iterator[Database]:
-    empty = Database(DatabaseOptions(empty_url, pool_size=10))
+    empty = Database(options_for(empty_url, pool_size=10))
     yield empty
     empty.close()
 
@@ -171,7 +170,7 @@ def test_of_several_that_migrate_at_once_one_migrates_and_the_others_find_nothin
     barrier = threading.Barrier(4)
 
     def start(_: int) -> tuple[str | None, str | None]:
-        database = Database(DatabaseOptions(empty_url))
+        database = Database(options_for(empty_url))
         barrier.wait()
         try:
             return upgrade(database.engine, "jobs")
@@ -231,10 +230,11 @@ def test_a_schema_name_that_would_need_care_is_refused_before_anything_is_made(e
     assert sql(empty, "select nspname from pg_namespace where nspname !~ '^(pg_|information_schema|public)'") == []
 
 
-def test_a_role_that_may_not_create_schemas_migrates_within_one_that_was_made_for_it(empty, empty_url):
+def test_a_role_that_may_not_create_schemas_migrates_within_one_that_was_made_for_it(empty, empty_url, server):
     role = f"app_{next(_numbers)}"
     sql(empty, f"create role {role} login")
-    plain = Database(DatabaseOptions(empty_url.replace("postgres:@", f"{role}@")))
+    url = sa.make_url(server.direct_url(str(sa.make_url(empty_url).database)))  # the tests' PgBouncer knows one user
+    plain = Database(options_for(url.set(username=role).render_as_string(hide_password=False)))
     try:
         with pytest.raises(StoreUnavailable, match="SQLSTATE 42501"):
             upgrade(plain.engine, "jobs")
@@ -247,7 +247,7 @@ def test_a_role_that_may_not_create_schemas_migrates_within_one_that_was_made_fo
 
 
 def test_a_database_that_is_away_is_told_as_such(empty_url):
-    away = Database(DatabaseOptions(f"{empty_url.partition('host=')[0]}host=/nowhere"))
+    away = Database(options_for(f"{empty_url.partition('host=')[0]}host=/nowhere"))
     with pytest.raises(StoreUnavailable, match="the database could not be migrated"):
         upgrade(away.engine, "jobs")
 
@@ -426,7 +426,7 @@ def test_work_on_a_database_that_nobody_has_migrated_is_refused_with_the_mend(em
 
 
 def test_a_database_that_is_not_there_is_told_with_what_to_look_at(tmp_path: Path) -> None:
-    nowhere = Database(DatabaseOptions(f"postgresql://postgres@/postgres?host={tmp_path}"))
+    nowhere = Database(options_for(f"postgresql://postgres@/postgres?host={tmp_path}"))
     with pytest.raises(StoreUnavailable, match="check JOBS_DATABASE_URL"):
         upgrade(nowhere.engine, "jobs")
 

@@ -56,7 +56,7 @@ def filled(request: pytest.FixtureRequest, server: Any) -> Iterator[Database]:
     name = "plans_" + request.param.replace(" ", "_")
     with server.admin.connect() as connection:
         connection.execute(sa.text(f"create database {name}"))
-    database = Database(DatabaseOptions(server.url(name)))
+    database = Database(DatabaseOptions(server.direct_url(name)))
     upgrade(database.engine, "jobs")
     statuses = [status for status, share in SHARES[request.param].items() for _ in range(share)]
     database.run(Statement.of(sa.text(_FILL)), {"statuses": statuses, "rows": ROWS})

@@ -488,7 +488,8 @@ def test_a_job_enqueued_with_the_callers_data_commits_with_it_and_is_armed_after
             service.get(enqueued.id)
         assert scheduler.alarms == {}, "an alarm for a row that may never be committed is not set"
         session.commit()
-    until(lambda: AlarmName(enqueued.id, 1) in scheduler.alarms)
+    until(lambda: service.get(enqueued.id).armed_at)
+    assert list(scheduler.alarms) == [enqueued.alarm.name]
 
 
 @pytest.mark.parametrize("on_conflict", ["reject", "return_existing", "replace"])

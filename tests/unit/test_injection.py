@@ -10,7 +10,9 @@ import pytest
 from jobs import provider
 from jobs.app.injection import Injector
 from jobs.core.errors import HandlerRegistrationError
+from jobs.core.lock import DistributedLock
 from jobs.core.registry import HandlerRegistry
+from jobs.core.unit_of_work import UnitsOfWork
 from tests.support import Anything
 
 
@@ -419,3 +421,42 @@ def test_a_service_that_does_not_answer_its_ping_is_named():
 
 def _pool() -> Pool:
     return Pool()
+
+
+# --- what the framework provides
+
+
+def test_the_frameworks_own_services_need_no_provider(log):
+    registry = HandlerRegistry()
+    lock = DistributedLock(None, "here", None)
+
+    def repository(lock: DistributedLock) -> Repository:
+        return Repository(lock)
+
+    def handle(args: Anything, repository: Repository, units: UnitsOfWork) -> None:
+        pass
+
+    registry.add_provider(repository)
+    spec = registry.add_handler("Work", handle)
+    registry.check_services()
+    with Injector(registry, {DistributedLock: lock, UnitsOfWork: log}).provide(spec) as (services, _):
+        assert services["repository"].session is lock
+        assert services["units"] is log
+
+
+def test_a_provider_of_the_apps_goes_before_the_frameworks_service():
+    registry = HandlerRegistry()
+    own = DistributedLock(None, "own", None)
+
+    def provide_own() -> DistributedLock:
+        return own
+
+    def handle(args: Anything, lock: DistributedLock) -> None:
+        pass
+
+    registry.add_provider(provide_own)
+    spec = registry.add_handler("Work", handle)
+    registry.check_services()
+    built_in = {DistributedLock: DistributedLock(None, "framework", None)}
+    with Injector(registry, built_in).provide(spec) as (services, _):
+        assert services["lock"] is own

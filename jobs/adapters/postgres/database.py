@@ -45,6 +45,7 @@ class Database:
     """A pool of connections to one database; lives as long as the process, and connects when first used."""
 
     def __init__(self, options: DatabaseOptions) -> None:
+        self.options = options
         self.engine: Engine = make_engine(options)
         self._prepared = not options.pgbouncer
 

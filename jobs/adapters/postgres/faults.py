@@ -96,8 +96,11 @@ def refusal_of(error: BaseException) -> BaseException:
 
 def unreachable(error: BaseException) -> str:
     """Say why no connection could be made, and what to look at."""
+    why = in_words(refusal_of(error))
+    if "startup parameter: options" in why:
+        return f"JOBS_DATABASE_URL leads to PgBouncer ({why}); set JOBS_DATABASE_PGBOUNCER to true"
     return (
-        f"the database cannot be reached: {in_words(refusal_of(error))}; check JOBS_DATABASE_URL, that the "
+        f"the database cannot be reached: {why}; check JOBS_DATABASE_URL, that the "
         "server runs, and that it lets this machine and this user in"
     )
 

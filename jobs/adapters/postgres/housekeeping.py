@@ -46,6 +46,10 @@ class PostgresHousekeeping:
         """Delete idempotency keys older than ``retention``."""
         self._run(self._statements.prune_keys, {"limit": limit, "retention": retention})
 
+    def prune_locks(self, limit: int, retention: timedelta) -> int:
+        """Delete locks that nobody has held for ``retention``."""
+        return len(self._run(self._statements.prune_locks, {"limit": limit, "retention": retention}))
+
     def stats(self) -> dict[str, Any]:
         """Count jobs by handler and status, the due ones and how late they are, and the last five minutes' attempts."""
         counts = self._run(self._statements.counts, {})

@@ -6,6 +6,7 @@ Only the database's clock decides what is due and which lease has expired.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,8 +51,14 @@ returning """
     + _CLAIMED
 )
 
+# Ids and JSON as text: the same statement runs in a unit of work, whose driver would make objects of them.
 _REREAD = (
-    "select " + _CLAIMED + " from {schema}.jobs j where j.id = :id and j.lease_token = :token and j.status = 'Running'"
+    "select "
+    + re.sub(r"j\.(id|lease_token|payload|metadata|options|retry)\b", r"cast(j.\1 as text)", _CLAIMED)
+    + """
+from {schema}.jobs j
+where j.id = cast(:id as uuid) and j.lease_token = cast(:token as uuid) and j.status = 'Running'
+"""
 )
 
 _EXTEND = """
@@ -120,6 +127,8 @@ from unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token)
 join {schema}.job_attempts a on a.job_id = l.id and a.token = l.token and a.outcome <> 'Lost'
 join {schema}.jobs j on j.id = l.id
 """
+
+_AWAIT_WRITER = "select 1 from {schema}.jobs where id = :id for share"
 
 # A lost worker is not the job's fault: no attempt is counted, and the run is due again at once, then ever later while
 # it goes on losing its workers. A one-time job that has lost too many in a row is what kills them, and is failed.
@@ -197,6 +206,13 @@ delete from {schema}.idempotency_keys where key in (
   limit :limit for update skip locked)
 """
 
+_PRUNE_LOCKS = """
+delete from {schema}.locks where resource in (
+  select resource from {schema}.locks where expires_at < now() - cast(:retention as interval)
+  order by expires_at limit :limit for update skip locked)
+returning 1
+"""
+
 _COUNTS = """
 select handler_name, status, count(*), count(*) filter (where paused) from {schema}.jobs group by 1, 2 order by 1, 2
 """
@@ -228,11 +244,13 @@ class RunStatements:
     progress: Statement
     record: Statement
     recorded_before: Statement
+    await_writer: Statement
     reap: Statement
     unarmed: Statement
     overdue: Statement
     prune: Statement
     prune_keys: Statement
+    prune_locks: Statement
     counts: Statement
     lateness: Statement
     rates: Statement
@@ -251,11 +269,13 @@ def run_statements(schema: str) -> RunStatements:
         progress=prepare(_PROGRESS, schema),
         record=prepare(_RECORD, schema),
         recorded_before=prepare(_RECORDED_BEFORE, schema),
+        await_writer=prepare(_AWAIT_WRITER, schema),
         reap=prepare(_REAP, schema),
         unarmed=prepare(_UNARMED, schema),
         overdue=prepare(_OVERDUE, schema),
         prune=prepare(_PRUNE, schema),
         prune_keys=prepare(_PRUNE_KEYS, schema),
+        prune_locks=prepare(_PRUNE_LOCKS, schema),
         counts=prepare(_COUNTS, schema),
         lateness=prepare(_LATENESS, schema),
         rates=prepare(_RATES, schema),

@@ -45,9 +45,9 @@ class PostgresRunStore:
         runs.sort(key=attrgetter("due_at"))
         return runs
 
-    def reread(self, run: ClaimedRun) -> ClaimedRun | None:
+    def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
         """Read the run anew if its lease is still held."""
-        rows = self._run(self._statements.reread, {"id": run.job_id, "token": run.token})
+        rows = self._run(self._statements.reread, {"id": run.job_id, "token": run.token}, connection)
         return run_of(rows[0]) if rows else None
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
@@ -66,15 +66,24 @@ class PostgresRunStore:
         values = {"id": lease.job_id, "token": lease.token, "fraction": fraction, "message": _storable(message)}
         return bool(self._run(self._statements.progress, values))
 
-    def record(self, outcomes: Sequence[RecordedOutcome]) -> list[Recorded]:
+    def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
         """Write outcomes in one statement. After a lost answer the history tells which of them were written."""
         values = {"outcomes": "[" + ",".join([_outcome_text(outcome) for outcome in outcomes]) + "]"}
+        if connection is not None:
+            rows = self._run(self._statements.record, values, connection)
+            return [recorded_of((str(row[0]), *row[1:])) for row in rows]
         try:
             return [recorded_of(row) for row in self._run(self._statements.record, values)]
         except OutcomeUnknown:
             again = self._run(self._statements.record, values)
             before = self._run(self._statements.recorded_before, _keys([outcome.run for outcome in outcomes]))
             return list({row[0]: recorded_of(row) for row in [*before, *again]}.values())
+
+    def recorded(self, run: ClaimedRun) -> Recorded | None:
+        """Look in the history. Whoever holds the row is waited for first, by a statement that sees nothing newer."""
+        self._run(self._statements.await_writer, {"id": run.job_id})
+        rows = self._run(self._statements.recorded_before, _keys([run]))
+        return recorded_of(rows[0]) if rows else None
 
 
 def _keys(leases: Collection[Lease] | Collection[ClaimedRun]) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""Transactions for units of work, on connections of the framework's own pool."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Any
+
+from pg8000.core import IN_FAILED_TRANSACTION
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from jobs.adapters.postgres.database import raise_as_ours
+from jobs.adapters.postgres.faults import Fault, fault_of, unreachable
+from jobs.core.errors import StoreUnavailable, UnitOfWorkError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from jobs.adapters.postgres.database import Database
+
+_logger = logging.getLogger("jobs.store")
+
+_KEPT_BACK = 2
+"""Connections of the pool that units of work leave free, so that heartbeats and outcomes never wait for a handler."""
+
+
+class PostgresTransactions:
+    """The ``Transactions`` port on PostgreSQL; lives as long as its ``Database``."""
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine
+        self._wait_seconds = database.options.pool_timeout_seconds
+        self._most = max(database.options.pool_size - _KEPT_BACK, 1)
+        self._places = BoundedSemaphore(self._most)
+
+    def begin(self) -> PostgresTransaction:
+        """Take a connection and begin a transaction, which the server hears of with its first statement."""
+        if not self._places.acquire(timeout=self._wait_seconds):
+            raise StoreUnavailable(
+                f"{self._most} units of work are open in this process, as many as JOBS_DATABASE_POOL_SIZE less "
+                f"{_KEPT_BACK} allows, and none ended within {self._wait_seconds:g} s; keep them short, or raise it"
+            )
+        try:
+            return PostgresTransaction(self._engine.connect(), self._places)
+        except BaseException as error:
+            self._places.release()
+            if isinstance(error, SQLAlchemyError | OSError):
+                raise StoreUnavailable(unreachable(error)) from error
+            raise
+
+
+class PostgresTransaction:
+    """One transaction; it lives until it is closed."""
+
+    def __init__(self, connection: Connection, places: BoundedSemaphore) -> None:
+        self.connection = connection
+        self._places = places
+        self._transaction = connection.begin()
+        self._session: Session | None = None
+
+    @property
+    def session(self) -> Session:
+        """An ORM session whose ``commit()`` only flushes: the transaction is not its own."""
+        if self._session is None:
+            self._session = Session(self.connection, join_transaction_mode="rollback_only")
+        return self._session
+
+    def commit(self) -> None:
+        """Flush the session, if there is one, and commit."""
+        if self._session is not None:
+            self._session.flush()
+        self._require_committable()
+        try:
+            self._transaction.commit()
+        except (SQLAlchemyError, OSError) as error:
+            if fault_of(error) in {Fault.UNIQUE, Fault.BUG}:
+                raise  # of a constraint that is checked at the end: the handler's own matter
+            raise_as_ours(error)
+
+    def _require_committable(self) -> None:
+        if not self._transaction.is_active:
+            raise UnitOfWorkError(
+                "the transaction was ended on its connection or session, or the connection broke; leave both to the "
+                "unit of work, and vote with its commit()"
+            )
+        # PostgreSQL answers a COMMIT after a failed statement with a quiet ROLLBACK.
+        driver: Any = self.connection.connection.driver_connection
+        if driver._transaction_status == IN_FAILED_TRANSACTION:  # noqa: SLF001  pg8000 tells it nowhere else
+            raise UnitOfWorkError(
+                "a statement of this unit of work failed and its error was caught, so PostgreSQL commits nothing more; "
+                "run what may fail within uow.connection.begin_nested()"
+            )
+
+    def close(self) -> None:
+        """Roll back what was not committed, and give the connection back whatever state it is in."""
+        try:
+            if self._session is not None:
+                with suppress(SQLAlchemyError, OSError):
+                    self._session.close()
+            try:
+                self.connection.close()
+            except (SQLAlchemyError, OSError) as error:
+                _logger.info("a connection broke as its unit of work was rolled back: %s", error)
+        finally:
+            self._places.release()

@@ -1,0 +1,60 @@
+"""An application that enqueues in its own transaction, and is killed on the way: the job is there if its data is."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.core.status import JobStatus
+from jobs.testing import MemoryScheduler
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).with_name("enqueue_and_die.py")
+ROOT = SCRIPT.parents[2]
+
+
+def enqueue_and_die(database_url: str, when: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), database_url, when],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.fixture
+def scheduler(monkeypatch) -> MemoryScheduler:
+    scheduler = MemoryScheduler()
+    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    return scheduler
+
+
+@pytest.mark.parametrize("when", ["amid the transaction", "as it commits"])
+def test_an_application_that_dies_before_its_commit_leaves_no_job_and_no_alarm(
+    make_runtime, scheduler, database_url, notes, sql, when
+):
+    enqueue_and_die(database_url, when)
+    runtime = make_runtime()
+    runtime.reconciler.run()
+    assert (notes(), sql("select id from jobs.jobs"), scheduler.alarms) == ([], [], {})
+
+
+def test_a_job_whose_application_dies_between_its_commit_and_the_alarm_still_runs(
+    make_runtime, scheduler, database_url, notes, sql
+):
+    enqueue_and_die(database_url, "before arming")
+    assert notes() == ["before arming"]
+    [(job_id, armed_at)] = sql("select id, armed_at from jobs.jobs")
+    assert armed_at is None
+    runtime = make_runtime()
+    assert runtime.reconciler.run().armed == 1
+    [alarm] = scheduler.alarms
+    assert alarm.job_id == job_id
+    runtime.dispatcher.ring(alarm)
+    assert runtime.service.get(job_id).status is JobStatus.COMPLETED
