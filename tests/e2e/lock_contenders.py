@@ -1,10 +1,12 @@
-"""Contenders for one lock, each a process of its own: ``lock_contenders.py DATABASE_URL NUMBER SECONDS TTL``.
+"""Contenders for one lock, each a process of its own: ``lock_contenders.py DATABASE_URL NUMBER SECONDS DEATHS TTL``.
 
-Each is a fork of this process. It takes the lock again and again for so many seconds, and while it holds it notes in
-the table ``holdings`` from when until when, by the database's clock, within a transaction of its own each. Half of them
-die of SIGKILL the second time that they hold the lock, and a new contender takes the place of each.
+Each is a fork of this process. It takes the lock again and again, and while it holds it notes in the table ``holdings``
+from when until when, by the database's clock, within a transaction of its own each. Half of them die of SIGKILL the
+second time that they hold the lock, and a new contender takes the place of each. It ends after so many seconds, or once
+so many have died, whichever is later: a busy machine needs longer for them.
 """
 
+import mmap
 import os
 import signal
 import sys
@@ -22,13 +24,12 @@ RESOURCE = "the one printer"
 WORK_SECONDS = 0.01
 
 
-def contend(database_url: str, seconds: float, ttl: timedelta, deadly: int) -> None:
+def contend(database_url: str, ended: mmap.mmap, ttl: timedelta, deadly: int) -> None:
     settings = Settings(database_url=database_url, database_pool_size=1, scheduler="timer", environment="Development")
     database = Database(database_options(settings))
     lock = build_runtime(settings, HandlerRegistry(), database).lock
-    until = time.monotonic() + seconds
     times = 0
-    while time.monotonic() < until:
+    while not ended[0]:
         with lock.acquire(RESOURCE, ttl, timedelta(seconds=60)) as handle:
             with database.engine.begin() as connection:
                 connection.execute(
@@ -47,25 +48,32 @@ def contend(database_url: str, seconds: float, ttl: timedelta, deadly: int) -> N
     database.close()
 
 
-def main(database_url: str, number: int, seconds: float, ttl: timedelta) -> None:
+def main(database_url: str, number: int, seconds: float, deaths: int, ttl: timedelta) -> None:
     until = time.monotonic() + seconds
+    ended = mmap.mmap(-1, 1)  # shared by all forks: zero while they shall go on
     alive: set[int] = set()
-    born = 0
-    while alive or time.monotonic() < until:
-        while len(alive) < number and time.monotonic() < until:
+    born = died = 0
+    while alive or not ended[0]:
+        while len(alive) < number and not ended[0]:
             born += 1
             child = os.fork()
             if child == 0:
                 try:
-                    contend(database_url, until - time.monotonic(), ttl, deadly=2 if born % 2 == 0 else 0)
+                    contend(database_url, ended, ttl, deadly=2 if born % 2 == 0 else 0)
                 except BaseException:  # noqa: BLE001  a fork must not go on as its parent
                     os._exit(1)
                 os._exit(0)
             alive.add(child)
-        child, status = os.wait()
+        if died >= deaths and time.monotonic() >= until:
+            ended[0] = 1
+        child, status = os.waitpid(-1, os.WNOHANG)
+        if not child:
+            time.sleep(WORK_SECONDS)
+            continue
         alive.remove(child)
+        died += os.WIFSIGNALED(status)
         assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "a contender failed by itself"
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), timedelta(seconds=float(sys.argv[4])))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4]), timedelta(seconds=float(sys.argv[5])))
