@@ -10,6 +10,7 @@ from jobs.core.commands import EnqueueJob, OnConflict
 from jobs.core.context import JobContext
 from jobs.core.decorators import handler, middleware, provider
 from jobs.core.errors import LeaseLost, LockLost, LockNotAcquired
+from jobs.core.limits import Limits, Rate
 from jobs.core.lock import DistributedLock, LockHandle
 from jobs.core.registry import HandlerRegistry
 from jobs.core.retry import RetryOptions, RetryPolicy
@@ -24,10 +25,12 @@ __all__ = [
     "HandlerRegistry",
     "JobContext",
     "LeaseLost",
+    "Limits",
     "LockHandle",
     "LockLost",
     "LockNotAcquired",
     "OnConflict",
+    "Rate",
     "Retry",
     "RetryOptions",
     "RetryPolicy",

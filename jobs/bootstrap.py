@@ -22,6 +22,7 @@ from jobs.adapters.scheduler_timer import TimerScheduler
 from jobs.app.alarms import Alarms
 from jobs.app.dispatcher import Dispatcher, WorkerIdentity
 from jobs.app.injection import Injector
+from jobs.app.labels import Labels
 from jobs.app.reconciler import ReconcileLimits, Reconciler
 from jobs.app.runtime import Runtime
 from jobs.app.service import JobService
@@ -156,7 +157,7 @@ def build_runtime(
         service=service,
         dispatcher=dispatcher,
         worker=worker,
-        reconciler=Reconciler(housekeeping, alarms, worker, limits),
+        reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), limits),
         housekeeping=housekeeping,
         registry=registry,
         injector=injector,

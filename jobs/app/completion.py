@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.app.leases import LeaseKeeper
+    from jobs.app.turns import Turns
     from jobs.core.context import JobContext
     from jobs.core.job import ClaimedRun, Recorded, RecordedOutcome
     from jobs.core.ports import Clock, RunStore
@@ -49,6 +50,7 @@ class Completions:
         clock: Clock,
         decide: Decide,
         patiently: Callable[[Callable[[], Recorded | None]], Recorded | None],
+        turns: Turns,
     ) -> None:
         self.runs = runs
         self.leases = leases
@@ -56,6 +58,7 @@ class Completions:
         self.clock = clock
         self.decide = decide
         self.patiently = patiently
+        self.turns = turns
 
     def of(self, run: ClaimedRun, context: JobContext, started_at: datetime) -> AttemptCompletion:
         """Give one attempt its right to complete itself."""
@@ -114,3 +117,4 @@ class AttemptCompletion:
         recorded = self._recorded
         if recorded is not None and recorded.due_at is not None:
             self._desk.alarms.arm([Alarm(AlarmName(self._run.job_id, recorded.generation), recorded.due_at)])
+        self._desk.turns.ended([self._run.handler_name])

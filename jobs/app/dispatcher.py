@@ -19,6 +19,7 @@ from jobs.app.attempt_log import log_end
 from jobs.app.completion import Completions
 from jobs.app.executor import Executor
 from jobs.app.leases import LeaseKeeper
+from jobs.app.turns import Turns
 from jobs.app.workbench import AttemptBench
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
@@ -60,6 +61,7 @@ class Ring(StrEnum):
     PAUSED = "paused"
     STALE = "stale"
     UNKNOWN = "unknown"
+    WAITING = "waiting-for-turn"
 
 
 class Rung(NamedTuple):
@@ -95,6 +97,7 @@ class Dispatcher:
         lock: DistributedLock,
         enqueue: Enqueue,
     ) -> None:
+        self.turns = Turns(runs, registry, identity.name, identity.lease)
         self._store = store
         self._runs = runs
         self._registry = registry
@@ -104,7 +107,7 @@ class Dispatcher:
         self._identity = identity
         bench = AttemptBench(runs, enqueue, self._beat)
         self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress)
-        completions = Completions(runs, self._leases, alarms, clock, self._decided, self._patiently)
+        completions = Completions(runs, self._leases, alarms, clock, self._decided, self._patiently, self.turns)
         self._executor = Executor(
             registry, injector, self._leases, bench, identity.default_timeout, units, lock, completions
         )
@@ -127,7 +130,19 @@ class Dispatcher:
 
     def claim(self, name: AlarmName) -> ClaimedRun | None:
         """Claim the run of an alarm, if there is one; it must be given to ``execute``."""
-        run = self._runs.claim(name, worker=self._identity.name, lease=self._identity.lease)
+        worker, lease = self._identity.name, self._identity.lease
+        run = self._runs.claim(name, worker=worker, lease=lease, apart=self.turns.handlers)
+        if run is None and self.turns.handlers:
+            job = self._store.get(name.job_id)
+            if job is not None and job.limited:
+                run = self.turns.claim(job.handler_name, name)
+        return self._held(run)
+
+    def claim_turn(self, handler_name: str) -> ClaimedRun | None:
+        """Claim a waiting job of a handler with limits, if these allow; it must be given to ``execute``."""
+        return self._held(self.turns.claim(handler_name))
+
+    def _held(self, run: ClaimedRun | None) -> ClaimedRun | None:
         if run is not None:
             self._leases.hold([run])
         return run
@@ -144,13 +159,16 @@ class Dispatcher:
         if job.paused:
             return Rung(Ring.PAUSED)
         early = (job.next_run_at - self._clock.now()).total_seconds()
+        if early <= 0 and (job.limited or job.handler_name in self.turns.handlers):
+            return Rung(Ring.WAITING)
         if early > WAIT_SECONDS:
             self._alarms.forget(name)
         return Rung(Ring.NOT_DUE, max(early, 0.0))
 
     def claim_due(self, limit: int) -> list[ClaimedRun]:
-        """Claim up to ``limit`` due runs; each must be given to ``execute``."""
-        runs = self._runs.claim_due(limit, worker=self._identity.name, lease=self._identity.lease)
+        """Claim up to ``limit`` due runs of handlers without limits; each must be given to ``execute``."""
+        worker, lease = self._identity.name, self._identity.lease
+        runs = self._runs.claim_due(limit, worker=worker, lease=lease, apart=self.turns.handlers)
         if runs:
             self._leases.hold(runs)
         return runs
@@ -214,6 +232,7 @@ class Dispatcher:
             elif recorded.due_at is not None:
                 alarms.append(Alarm(AlarmName(outcome.run.job_id, recorded.generation), recorded.due_at))
         self._alarms.arm(alarms)
+        self.turns.ended(outcome.run.handler_name for outcome in outcomes)
         for outcome in fenced:
             self._record_fenced(outcome)
 
@@ -283,6 +302,7 @@ class Dispatcher:
 
     def stop(self, grace_seconds: float) -> None:
         """Tell the handlers, wait for them up to ``grace_seconds``, and give back what is still running."""
+        self.turns.close()
         self._leases.announce_shutdown()
         until = time.monotonic() + grace_seconds
         while self._leases.held() and time.monotonic() < until:

@@ -40,7 +40,7 @@ def draft_job(
     schedule that cannot be read or never comes.
     """
     payload = write_json(command.payload, "/payload")
-    spec.read_arguments(payload)
+    arguments = spec.read_arguments(payload)
     refuse_unstorable_text(command.handler_name, "/handler_name")
     refuse_unstorable_text(command.job_name, "/job_name")
     if actor or trace_parent:
@@ -68,6 +68,8 @@ def draft_job(
         trace_parent,
         spec.version,
         retry_text(command.retry),
+        spec.limits is not None,
+        spec.key_of(arguments),
     )
 
 
@@ -129,6 +131,8 @@ def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:
         max_retries=draft.max_retries,
         retry=command.retry,
         payload_version=draft.payload_version,
+        limited=draft.limited,
+        concurrency_key=draft.concurrency_key,
         progress=None,
         progress_message=None,
         result=None,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.app.alarms import Alarms
+    from jobs.app.labels import Labels
     from jobs.app.worker import Worker
     from jobs.core.identifiers import AlarmName
     from jobs.core.ports import Housekeeping
@@ -45,6 +46,7 @@ class Report:
     reaped: int = 0
     armed: int = 0
     swept: int = 0
+    labelled: int = 0
     pruned: int = 0
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -52,8 +54,11 @@ class Report:
 class Reconciler:
     """Runs on a timer, every minute as a rule; lives as long as the process."""
 
-    def __init__(self, housekeeping: Housekeeping, alarms: Alarms, worker: Worker, limits: ReconcileLimits) -> None:
+    def __init__(
+        self, housekeeping: Housekeeping, alarms: Alarms, worker: Worker, labels: Labels, limits: ReconcileLimits
+    ) -> None:
         self._housekeeping = housekeeping
+        self._labels = labels
         self._alarms = alarms
         self._worker = worker
         self._limits = limits
@@ -64,6 +69,8 @@ class Reconciler:
         report = Report()
         until = time.monotonic() + self._limits.budget_seconds
         self._step("reap", report, lambda: self._reap(report, until))
+        self._step("label", report, lambda: self._label(report, until))
+        self._step("turns", report, self._worker.offer_turns)
         if self._alarms.needed:
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
@@ -88,6 +95,13 @@ class Reconciler:
             report.reaped += len(taken)
             self._alarms.arm_and_note([alarm for _, alarm in taken if alarm is not None])
             if len(taken) < self._limits.page or time.monotonic() > until:
+                return
+
+    def _label(self, report: Report, until: float) -> None:
+        while True:
+            renewed = self._labels.renew(self._limits.page, self._limits.overdue_grace)
+            report.labelled += renewed
+            if renewed < self._limits.page or time.monotonic() > until:
                 return
 
     def _arm(self, report: Report, until: float) -> None:

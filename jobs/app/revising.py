@@ -41,8 +41,10 @@ def update(job: Job, command: UpdateJob, registry: HandlerRegistry, clock: Clock
         columns["payload"] = write_json(changes["payload"], "/payload")
         spec = registry.get(job.handler_name)
         if spec is not None:
-            spec.read_arguments(columns["payload"])
+            arguments = spec.read_arguments(columns["payload"])
             columns["payload_version"] = spec.version
+            columns["limited"] = spec.limits is not None
+            columns["concurrency_key"] = spec.key_of(arguments)
     if "retry" in changes:
         columns["retry"] = retry_text(changes["retry"])
     if "metadata" in changes:

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from jobs.app.dispatcher import Ring, Rung
+from jobs.app.turns import Turn
 from jobs.core.errors import Unavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import RecordedOutcome
@@ -70,22 +71,29 @@ class Worker:
     def __init__(self, dispatcher: Dispatcher, limits: WorkerLimits) -> None:
         self._dispatcher = dispatcher
         self._limits = limits
-        self._waiting: SimpleQueue[ClaimedRun | AlarmName | None] = SimpleQueue()
-        self._finished: SimpleQueue[RecordedOutcome | ClaimedRun | _RungRun | None] = SimpleQueue()
+        self._waiting: SimpleQueue[ClaimedRun | AlarmName | Turn | None] = SimpleQueue()
+        self._finished: SimpleQueue[RecordedOutcome | ClaimedRun | _RungRun | Turn | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._recorder: threading.Thread | None = None
         self._draining = threading.Lock()
         self._recorded = threading.Event()
         self._claimed = 0
         self._done = 0
+        self._in_vain = 0
+        self._offered: set[Turn] = set()
         self._per_second = 0.0
         self.stopping = threading.Event()
         self._rings: dict[AlarmName, Future[Rung]] = {}
         self._lock = threading.Lock()
+        dispatcher.turns.offer = self.offer_turn
 
     @property
     def _in_hand(self) -> int:
         return self._claimed - self._done + len(self._rings)
+
+    @property
+    def _executed(self) -> int:
+        return self._done - self._in_vain
 
     def ring(self, name: AlarmName) -> Future[Rung]:
         """Answer an alarm on one of the threads, as soon as one is free; only then is its job claimed.
@@ -115,6 +123,22 @@ class Worker:
         else:
             answer.set_exception(error)
 
+    def offer_turn(self, handler_name: str) -> None:
+        """Have a thread look whether a waiting job of a handler with limits may start; returns at once."""
+        turn = Turn(handler_name)
+        with self._lock:
+            if turn in self._offered or self.stopping.is_set():
+                return
+            self._offered.add(turn)
+            self._claimed += 1
+        self._waiting.put(turn)
+        self._start_threads()
+
+    def offer_turns(self) -> None:
+        """Offer a turn to every handler with limits that has due jobs. Raises ``StoreUnavailable``."""
+        for handler_name in self._dispatcher.turns.waiting():
+            self.offer_turn(handler_name)
+
     def drain(self, budget_seconds: float) -> Drained:
         """Run due jobs until there are none and nothing runs, or the budget is spent.
 
@@ -131,29 +155,30 @@ class Worker:
         return Drained(executed, time.monotonic() - began, self._in_hand)
 
     def _drain(self, began: float, until: float) -> int:
-        done_before = done_when_looked = self._done
+        done_before = done_when_looked = self._executed
         look_again_at = 0.0
         while not self.stopping.is_set() and (now := time.monotonic()) < until:
-            self._per_second = (self._done - done_before) / max(now - began, 0.001)
+            self._per_second = (self._executed - done_before) / max(now - began, 0.001)
             ahead, in_hand = self._ahead(), self._in_hand
             room = min(ahead - in_hand, self._limits.batch)
             # A free thread is filled at once; what is claimed ahead of the threads, a batch or half of it at a time.
             if now >= look_again_at and (
                 in_hand < self._limits.concurrency or room >= max(1, min(self._limits.batch, ahead // 2))
             ):
-                done_when_looked = self._done
+                done_when_looked = self._executed
+                self.offer_turns()
                 if self._claim(room):
                     look_again_at = 0.0
                     continue
                 look_again_at = now + _POLL_SECONDS
             if self._claimed == self._done and look_again_at:
-                if self._done == done_when_looked:
+                if self._executed == done_when_looked:
                     break
                 look_again_at = 0.0  # what has ended since may have made its job due again: a missed run, a retry
                 continue
             self._recorded.wait(_POLL_SECONDS / 5)
             self._recorded.clear()
-        return self._done - done_before
+        return self._executed - done_before
 
     def _ahead(self) -> int:
         """How many runs to hold: one a thread, and what these will finish in the next quarter of a second.
@@ -164,7 +189,8 @@ class Worker:
 
     def _claim(self, limit: int) -> int:
         runs = self._dispatcher.claim_due(limit)
-        self._claimed += len(runs)
+        with self._lock:
+            self._claimed += len(runs)
         for run in runs:
             self._waiting.put(run)
         if runs:
@@ -191,6 +217,12 @@ class Worker:
             if isinstance(run, AlarmName):
                 self._run_rung(run)
                 continue
+            if isinstance(run, Turn):
+                turn = run
+                run = self._claim_turn(turn)
+                if run is None:
+                    finished.put(turn)
+                    continue
             try:
                 finished.put(execute(run) or run)
             except Exception:
@@ -198,6 +230,21 @@ class Worker:
                 _logger.exception(
                     "job %s could not be executed; it is taken up again when its lease expires", run.job_id
                 )
+
+    def _claim_turn(self, turn: Turn) -> ClaimedRun | None:
+        """Claim a job that waited for its turn; where there was one there may be another, for another thread."""
+        with self._lock:
+            self._offered.discard(turn)
+        if self.stopping.is_set():
+            return None
+        try:
+            run = self._dispatcher.claim_turn(turn.handler_name)
+        except Exception as error:  # noqa: BLE001  the next poll or reconciliation offers it again
+            _logger.warning("no waiting job of %s could be claimed: %s", turn.handler_name, error)
+            return None
+        if run is not None:
+            self.offer_turn(turn.handler_name)
+        return run
 
     def _run_rung(self, name: AlarmName) -> None:
         try:
@@ -233,6 +280,7 @@ class Worker:
                 _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
             for each in rung:
                 self._answer(each.name, error=failure)
+            self._in_vain += sum(isinstance(each, Turn) for each in finished)
             self._done += len(finished) - len(rung)
             self._recorded.set()
 
@@ -244,7 +292,7 @@ class Worker:
             work = self._waiting.get()
             if isinstance(work, AlarmName):
                 self._answer(work, error=_going_down())
-            elif work is not None:
+            elif work is not None and not isinstance(work, Turn):
                 unbegun.append(work)
         for _ in self._threads:
             self._waiting.put(None)

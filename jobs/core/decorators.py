@@ -12,6 +12,7 @@ from jobs.core.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from jobs.core.context import JobContext
+    from jobs.core.limits import Limits
     from jobs.core.versions import Upcaster
 
 MARK = "__jobs_handler__"
@@ -37,6 +38,7 @@ class HandlerOptions:
     timeout: timedelta | None = None
     version: int = 1
     upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
+    limits: Limits | None = None
 
 
 def handler(
@@ -46,6 +48,7 @@ def handler(
     timeout: timedelta | None = None,
     version: int = 1,
     upcasters: Mapping[int, Upcaster] | None = None,
+    limits: Limits | None = None,
 ) -> Callable[[Target], Target]:
     """Mark a function, or a class with a ``handle`` method, as the handler of jobs whose ``handler_name`` is ``name``.
 
@@ -55,8 +58,10 @@ def handler(
 
     When the arguments change so that payloads of old do not fit, raise ``version`` and give in ``upcasters``, for each
     earlier version, a function that takes a payload of that version and returns it as the next one has it.
+
+    ``limits`` bounds what runs at once or starts within a time, over all instances; what is due beyond waits its turn.
     """
-    options = HandlerOptions(name, retry or RetryPolicy(), timeout, version, upcasters or {})
+    options = HandlerOptions(name, retry or RetryPolicy(), timeout, version, upcasters or {}, limits)
 
     def mark(target: Target) -> Target:
         setattr(target, MARK, options)

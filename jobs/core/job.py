@@ -45,6 +45,8 @@ class Job(Timing, JobHead):
     retry: RetryOptions | None = Field(default=None, description="How this job waits between attempts.")
     timeout: Duration | None
     payload_version: int = Field(default=1, description="Of the handler's arguments that the payload was written for.")
+    limited: bool = Field(default=False, description="Whether it waits for its turn once due: its handler has limits.")
+    concurrency_key: str | None = Field(default=None, description="What it is counted by, beside its handler.")
     progress: float | None = Field(default=None, description="Of the current attempt, from 0 to 1, if it tells.")
     progress_message: str | None = None
     result: Json = Field(default=None, description="What the last run that succeeded gave.")

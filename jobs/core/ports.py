@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobs.core.commands import JobQuery
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import Attempt, ClaimedRun, Job, Lease, Recorded, RecordedOutcome
+    from jobs.core.limits import Label, LimitedClaim, Limits, Mislabelled
 
 
 class Clock(Protocol):
@@ -50,6 +51,8 @@ class NewJob(NamedTuple):
     trace_parent: str | None
     payload_version: int = 1
     retry: str | None = None
+    limited: bool = False
+    concurrency_key: str | None = None
 
 
 OWN_FIELDS = 4
@@ -175,13 +178,38 @@ class JobStore(Protocol):
 
 
 class RunStore(Protocol):
-    """Claims, leases and outcomes: each a single statement, fenced by the lease's token."""
+    """Claims, leases and outcomes: each a single statement, fenced by the lease's token.
 
-    def claim(self, alarm: AlarmName, *, worker: str, lease: timedelta) -> ClaimedRun | None:
+    Jobs of handlers with limits are claimed by ``claim_limited`` alone. The other claims pass them over: rows that are
+    marked as such, and those of the handlers named in ``apart``, whose mark may not be up to date.
+    """
+
+    def claim(
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = ()
+    ) -> ClaimedRun | None:
         """Claim the job of ``alarm`` if it is due, unpaused and of that generation; None otherwise."""
 
-    def claim_due(self, limit: int, *, worker: str, lease: timedelta) -> list[ClaimedRun]:
+    def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first, passing over rows that others are claiming."""
+
+    def claim_limited(
+        self,
+        handler_name: str,
+        limits: Limits,
+        limit: int,
+        *,
+        worker: str,
+        lease: timedelta,
+        alarm: AlarmName | None = None,
+    ) -> LimitedClaim:
+        """Claim up to ``limit`` due jobs of one handler, the longest due first, as far as its limits allow.
+
+        What runs and what was started is read from the rows themselves, while no other claim of that handler is under
+        way: so the limits hold whatever dies. With ``alarm``, only the job that it names is claimed.
+        """
+
+    def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
+        """Give those of these handlers that have due jobs marked as waiting for their turn."""
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
         """Push the expiry of these leases out to now + ``lease``."""
@@ -270,6 +298,18 @@ class Housekeeping(Protocol):
 
     def prune_locks(self, limit: int, retention: timedelta) -> int:
         """Delete locks that were released or expired longer than ``retention`` ago; gives how many."""
+
+    def mislabelled(
+        self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
+    ) -> list[Mislabelled]:
+        """List running and due jobs whose mark is not what this release's handlers make of it.
+
+        Those of ``limited`` handlers must be marked, those of other ``known`` ones must not; nor must those of unknown
+        ones that are due longer than ``grace`` ago, which nobody seems to claim.
+        """
+
+    def label(self, labels: Sequence[Label]) -> int:
+        """Mark active jobs; gives how many there still were."""
 
     def stats(self) -> dict[str, Any]:
         """Count jobs by status and handler, with lateness and recent rates."""

@@ -22,6 +22,7 @@ from jobs.core.decorators import (
     Scope,
 )
 from jobs.core.errors import HandlerRegistrationError, InvalidInput, UnknownHandler
+from jobs.core.limits import Limits, check_limits
 from jobs.core.lock import DistributedLock
 from jobs.core.retry import RetryPolicy
 from jobs.core.signatures import (
@@ -60,6 +61,14 @@ class HandlerSpec:
     origin: str
     version: int = 1
     upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
+    limits: Limits | None = None
+
+    def key_of(self, arguments: BaseModel) -> str | None:
+        """Give the key by which a job with these arguments waits for its turn; None where there is none.
+
+        Raises ``InvalidInput`` with a pointer to ``/payload``.
+        """
+        return None if self.limits is None else self.limits.key_of(arguments, self.name)
 
     def read_arguments(self, payload: str, version: int | None = None) -> BaseModel:
         """Parse a payload, JSON text of ``version`` (left out: the present one), into the handler's arguments.
@@ -95,6 +104,8 @@ class HandlerRegistry:
 
     def __init__(self) -> None:
         self._handlers: dict[str, HandlerSpec] = {}
+        self.limited: Mapping[str, Limits] = {}
+        """The handlers that have limits."""
         self.providers: dict[type, ProviderSpec] = {}
         self.middleware: list[Middleware] = []
         """What is called around every attempt, the outermost first."""
@@ -109,12 +120,13 @@ class HandlerRegistry:
         timeout: timedelta | None = None,
         version: int = 1,
         upcasters: Mapping[int, Upcaster] | None = None,
+        limits: Limits | None = None,
     ) -> HandlerSpec:
         """Register ``target``, a function or a class with ``handle``, under ``name``; the rest is as for ``handler``.
 
         Raises ``HandlerRegistrationError`` for a name that is taken or a signature that cannot be served.
         """
-        options = HandlerOptions(name, retry or RetryPolicy(), timeout, version, upcasters or {})
+        options = HandlerOptions(name, retry or RetryPolicy(), timeout, version, upcasters or {}, limits)
         return self._add(options, target)
 
     def add_marked(self, value: Any) -> None:
@@ -136,6 +148,8 @@ class HandlerRegistry:
                 "give one of them another name"
             )
         self._handlers[options.name] = spec
+        if spec.limits is not None:
+            self.limited = {**self.limited, spec.name: spec.limits}
         return spec
 
     def add_provider(self, function: Callable[..., Any], options: ProviderOptions | None = None) -> None:
@@ -223,6 +237,7 @@ def _handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handle
     if options.timeout is not None and not (isinstance(options.timeout, timedelta) and options.timeout > timedelta()):
         refuse(origin, f"a handler's timeout is a timedelta above zero, not {options.timeout!r}")
     check_upcasters(options.version, options.upcasters, origin)
+    check_limits(options.limits, origin)
     constructor_services = None
     function = target
     if inspect.isclass(target):
@@ -246,6 +261,7 @@ def _handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handle
         origin=origin,
         version=options.version,
         upcasters=options.upcasters,
+        limits=options.limits,
     )
 
 

@@ -66,7 +66,19 @@ def _described(spec: HandlerSpec) -> dict[str, Any]:
         "version": spec.version,
         "max_retries": spec.retry.max_retries,
         "timeout": format_duration(spec.timeout) if spec.timeout else None,
+        "limits": _limits(spec),
         "arguments": arguments,
+    }
+
+
+def _limits(spec: HandlerSpec) -> dict[str, Any] | None:
+    limits = spec.limits
+    if limits is None:
+        return None
+    return {
+        "concurrency": limits.concurrency,
+        "per_key": limits.per_key if limits.concurrency_key is not None else None,
+        "rate": limits.rate and {"count": limits.rate.count, "per": format_duration(limits.rate.per)},
     }
 
 

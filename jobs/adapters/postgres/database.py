@@ -58,12 +58,27 @@ class Database:
         try:
             if connection is not None:
                 return _run_within(connection, statement, values)
-            message = self._message(statement, values)
+            return self._run_patiently(statement, self._message(statement, values))
         except UnsendableText as error:
             raise InvalidInput.at("", str(error)) from None
+
+    def run_locked(self, lock: Statement, statement: Statement, values: Mapping[str, Any]) -> Rows:
+        """Run ``lock``, which gives one row, then ``statement`` in the same transaction and round trip.
+
+        ``statement`` sees all that was committed when the lock was had. Gives its rows, and raises as ``run`` does.
+        """
+        try:
+            first = (lock, self._message(lock, values))
+            return self._run_patiently(statement, self._message(statement, values), first)[1:]
+        except UnsendableText as error:
+            raise InvalidInput.at("", str(error)) from None
+
+    def _run_patiently(
+        self, statement: Statement, message: bytes, first: tuple[Statement, bytes] | None = None
+    ) -> Rows:
         for attempt in range(1, _TRIES + 1):
             try:
-                return self._exchange(statement, [message])
+                return self._exchange(statement, [message], first)
             except DriverError as error:
                 if fault_of(error) is not Fault.RETRY or attempt == _TRIES:
                     raise_as_ours(error)
@@ -95,13 +110,15 @@ class Database:
     def _message(self, statement: Statement, values: Mapping[str, Any]) -> bytes:
         return statement.execute(statement.name if self._prepared else b"", values)
 
-    def _exchange(self, statement: Statement, messages: Iterable[bytes]) -> Rows:
+    def _exchange(
+        self, statement: Statement, messages: Iterable[bytes], first: tuple[Statement, bytes] | None = None
+    ) -> Rows:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
             raise StoreUnavailable(unreachable(error)) from error
         try:
-            return exchange(pooled.driver_connection, statement, messages, prepared=self._prepared)
+            return exchange(pooled.driver_connection, statement, messages, prepared=self._prepared, first=first)
         except DriverError as error:
             if closes_connection(error):
                 pooled.invalidate(error)

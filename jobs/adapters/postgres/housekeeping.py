@@ -6,13 +6,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.rows import alarm_of
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.core.identifiers import AlarmName
+from jobs.core.limits import Mislabelled
 from jobs.core.ports import Alarm
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from jobs.adapters.postgres.database import Database
+    from jobs.core.limits import Label
 
 _RATE_WINDOW = timedelta(minutes=5)
 
@@ -23,6 +28,7 @@ class PostgresHousekeeping:
     def __init__(self, database: Database, schema: str) -> None:
         self._run = database.run
         self._statements = run_statements(schema)
+        self._limits = limit_statements(schema)
 
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
         """Take back runs whose lease has expired."""
@@ -50,10 +56,23 @@ class PostgresHousekeeping:
         """Delete locks that nobody has held for ``retention``."""
         return len(self._run(self._statements.prune_locks, {"limit": limit, "retention": retention}))
 
+    def mislabelled(
+        self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
+    ) -> list[Mislabelled]:
+        """List active jobs whose mark says something else than this release's handlers."""
+        values = {"limit": limit, "limited": sorted(limited), "known": sorted(known), "grace": grace}
+        rows = self._run(self._limits.mislabelled, values)
+        return [Mislabelled(UUID(row[0]), *row[1:]) for row in rows]
+
+    def label(self, labels: Sequence[Label]) -> int:
+        """Mark active jobs."""
+        ids, limited, keys = zip(*labels, strict=True)
+        return len(self._run(self._limits.label, {"ids": ids, "limited": limited, "keys": keys}))
+
     def stats(self) -> dict[str, Any]:
         """Count jobs by handler and status, the due ones and how late they are, and the last five minutes' attempts."""
         counts = self._run(self._statements.counts, {})
-        [(due, late, unarmed)] = self._run(self._statements.lateness, {})
+        [(due, late, unarmed, waiting)] = self._run(self._statements.lateness, {})
         rates = self._run(self._statements.rates, {"window": _RATE_WINDOW})
         by_status: dict[str, int] = {}
         handlers: dict[str, dict[str, int]] = {}
@@ -64,7 +83,12 @@ class PostgresHousekeeping:
             "jobs": by_status,
             "paused": sum(row[3] for row in counts),
             "handlers": handlers,
-            "due": {"count": due, "unarmed": unarmed, "latest_by_seconds": round(max(late, 0.0), 3)},
+            "due": {
+                "count": due,
+                "unarmed": unarmed,
+                "waiting_for_turn": waiting,
+                "latest_by_seconds": round(max(late, 0.0), 3),
+            },
             "recent": {
                 "window": "PT5M",
                 "attempts": {

@@ -13,13 +13,13 @@ from functools import lru_cache
 from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.statements import prepare
 
-_TAKE = """
+TAKE = """
   status = 'Running', attempt = attempt + 1, lease_token = gen_random_uuid(),
   lease_expires_at = now() + cast(:lease as interval), started_at = clock_timestamp(), worker = :worker,
   progress = null, progress_message = null, revision = revision + 1, updated_at = now()
 """
 
-_CLAIMED = """
+CLAIMED = """
   j.id, j.lease_token, j.generation, j.handler_name, j.job_name, j.payload, j.metadata, j.attempt, j.max_retries,
   j.run_count + 1, j.scheduled_for, j.next_run_at, j.anchor, extract(epoch from j.timeout)::float8, j.recurring,
   j.schedule, j.timezone, j.options, j.trace_parent, j.payload_version, j.retry
@@ -27,11 +27,12 @@ _CLAIMED = """
 
 _CLAIM = (
     "update {schema}.jobs j set "
-    + _TAKE
+    + TAKE
     + """
 where j.id = :id and j.generation = :generation and j.status = 'Scheduled' and not j.paused and j.next_run_at <= now()
+  and not j.limited {apart}
 returning """
-    + _CLAIMED
+    + CLAIMED
 )
 
 # The sub-select around now() keeps the planner from trusting a histogram that is older than the backlog: it then walks
@@ -40,21 +41,24 @@ _CLAIM_DUE = (
     """
 with due as materialized (
   select id from {schema}.jobs
-  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now())
+  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now()) {apart}
   order by next_run_at, id limit :limit for update skip locked
 )
 update {schema}.jobs j set """
-    + _TAKE
+    + TAKE
     + """
 where j.id = any(array(select id from due))
 returning """
-    + _CLAIMED
+    + CLAIMED
 )
+
+# Only where this release has handlers with limits: the others' statements stay as they are.
+_APART = "and handler_name <> all(cast(:apart as text[]))"
 
 # Ids and JSON as text: the same statement runs in a unit of work, whose driver would make objects of them.
 _REREAD = (
     "select "
-    + re.sub(r"j\.(id|lease_token|payload|metadata|options|retry)\b", r"cast(j.\1 as text)", _CLAIMED)
+    + re.sub(r"j\.(id|lease_token|payload|metadata|options|retry)\b", r"cast(j.\1 as text)", CLAIMED)
     + """
 from {schema}.jobs j
 where j.id = cast(:id as uuid) and j.lease_token = cast(:token as uuid) and j.status = 'Running'
@@ -219,7 +223,7 @@ select handler_name, status, count(*), count(*) filter (where paused) from {sche
 
 _LATENESS = """
 select count(*), coalesce(extract(epoch from now() - min(next_run_at)), 0)::float8,
-  count(*) filter (where armed_at is null)
+  count(*) filter (where armed_at is null), count(*) filter (where limited)
 from {schema}.jobs where status = 'Scheduled' and not paused and next_run_at <= now()
 """
 
@@ -237,7 +241,9 @@ class RunStatements:
     """The statements, for one schema."""
 
     claim: Statement
+    claim_apart: Statement
     claim_due: Statement
+    claim_due_apart: Statement
     reread: Statement
     extend: Statement
     held: Statement
@@ -261,8 +267,10 @@ class RunStatements:
 def run_statements(schema: str) -> RunStatements:
     """Prepare the statements for ``schema``."""
     return RunStatements(
-        claim=prepare(_CLAIM, schema),
-        claim_due=prepare(_CLAIM_DUE, schema),
+        claim=prepare(_CLAIM.replace("{apart}", ""), schema),
+        claim_apart=prepare(_CLAIM.replace("{apart}", _APART), schema),
+        claim_due=prepare(_CLAIM_DUE.replace("{apart}", ""), schema),
+        claim_due_apart=prepare(_CLAIM_DUE.replace("{apart}", _APART), schema),
         reread=prepare(_REREAD, schema),
         extend=prepare(_EXTEND, schema),
         held=prepare(_HELD, schema),

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jobs.adapters.postgres.faults import OutcomeUnknown
+from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.rows import recorded_of, run_of
 from jobs.adapters.postgres.run_statements import run_statements
+from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from jobs.adapters.postgres.database import Database
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
+    from jobs.core.limits import Limits
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _BOOLEAN = {True: "true", False: "false"}
@@ -30,20 +34,61 @@ class PostgresRunStore:
 
     def __init__(self, database: Database, schema: str) -> None:
         self._run = database.run
+        self._run_locked = database.run_locked
         self._statements = run_statements(schema)
+        self._limits = limit_statements(schema)
 
-    def claim(self, alarm: AlarmName, *, worker: str, lease: timedelta) -> ClaimedRun | None:
+    def claim(
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = ()
+    ) -> ClaimedRun | None:
         """Claim one job. If the answer is lost the lease runs out by itself and the reconciler takes the run back."""
         values = {"id": alarm.job_id, "generation": alarm.generation, "worker": worker, "lease": lease}
-        rows = self._run(self._statements.claim, values)
+        statements = self._statements
+        if apart:
+            rows = self._run(statements.claim_apart, values | {"apart": sorted(apart)})
+        else:
+            rows = self._run(statements.claim, values)
         return run_of(rows[0]) if rows else None
 
-    def claim_due(self, limit: int, *, worker: str, lease: timedelta) -> list[ClaimedRun]:
+    def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first."""
-        rows = self._run(self._statements.claim_due, {"limit": limit, "worker": worker, "lease": lease})
-        runs = [run_of(row) for row in rows]
-        runs.sort(key=attrgetter("due_at"))
-        return runs
+        values: dict[str, Any] = {"limit": limit, "worker": worker, "lease": lease}
+        statements = self._statements
+        if apart:
+            return _in_order(self._run(statements.claim_due_apart, values | {"apart": sorted(apart)}))
+        return _in_order(self._run(statements.claim_due, values))
+
+    def claim_limited(
+        self,
+        handler_name: str,
+        limits: Limits,
+        limit: int,
+        *,
+        worker: str,
+        lease: timedelta,
+        alarm: AlarmName | None = None,
+    ) -> LimitedClaim:
+        """Claim within limits: one claim of a handler at a time, by a lock that ends with the statement."""
+        values: dict[str, Any] = {
+            "handler_name": handler_name,
+            "limit": limit,
+            "concurrency": limits.concurrency,
+            "per_key": limits.per_key if limits.concurrency_key is not None else None,
+            "rate": limits.rate and limits.rate.count,
+            "period": limits.rate.per if limits.rate is not None else timedelta(0),
+            "worker": worker,
+            "lease": lease,
+        }
+        statement = self._limits.claim_limited
+        if alarm is not None:
+            statement = self._limits.claim_named
+            values |= {"id": alarm.job_id, "generation": alarm.generation}
+        rows = self._run_locked(self._limits.one_at_a_time, statement, values)
+        return LimitedClaim(_in_order([row[1:] for row in rows if row[1] is not None]), rows[0][0])
+
+    def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
+        """Look, handler by handler, for one due job that waits for its turn."""
+        return [row[0] for row in self._run(self._limits.waiting, {"handler_names": sorted(handler_names)})]
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
         """Read the run anew if its lease is still held."""
@@ -84,6 +129,11 @@ class PostgresRunStore:
         self._run(self._statements.await_writer, {"id": run.job_id})
         rows = self._run(self._statements.recorded_before, _keys([run]))
         return recorded_of(rows[0]) if rows else None
+
+
+def _in_order(rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
+    """The longest due first: RETURNING gives rows in no order."""
+    return sorted(map(run_of, rows), key=attrgetter("due_at"))
 
 
 def _keys(leases: Collection[Lease] | Collection[ClaimedRun]) -> dict[str, Any]:

@@ -42,33 +42,49 @@ _UNREMARKABLE = frozenset({BIND_COMPLETE[0], COMMAND_COMPLETE[0]})
 
 
 def exchange(
-    connection: Any, statement: Statement, messages: Iterable[bytes], *, prepared: bool
+    connection: Any,
+    statement: Statement,
+    messages: Iterable[bytes],
+    *,
+    prepared: bool,
+    first: tuple[Statement, bytes] | None = None,
 ) -> list[tuple[Any, ...]]:
     """Send executions of ``statement`` on a pg8000 connection that is in no transaction; give the rows of all of them.
 
     Together they are one transaction, committed at the end. Each message is sent as it is made, so that the server
     works on one while the next is made; what they answer must fit a socket's buffer, some 64 KiB in all. ``prepared``
-    parses the statement once a connection; else the messages must be made for the name ``b""``.
+    parses the statement once a connection; else the messages must be made for the name ``b""``. ``first`` is another
+    statement and its message, executed before the others in the same transaction; its rows come first.
 
     An error answered by the server is raised as pg8000's ``DatabaseError``; nothing was written and the connection
     stays usable. After any other error the connection is in an unknown state and must be thrown away.
     """
     channel = connection._usock  # noqa: SLF001  pg8000 has no public call that sends all of it at once
     known: set[bytes] = connection.__dict__.setdefault("jobs_prepared", set())
-    parse = b"" if prepared and statement.name in known else statement.parse(statement.name if prepared else b"")
+    parsing: list[bytes] = []
+
+    def parse(one: Statement) -> bytes:
+        if not prepared:
+            return one.parse(b"")
+        if one.name in known:
+            return b""
+        parsing.append(one.name)
+        return one.parse(one.name)
+
+    before = b"" if first is None else parse(first[0]) + first[1]
+    before += parse(statement)
     if isinstance(messages, list):
-        channel.sendall(b"".join((parse, *messages, SYNC_MSG)))
+        channel.sendall(b"".join((before, *messages, SYNC_MSG)))
     else:
         for message in messages:
-            channel.sendall(parse + message)
-            parse = b""
+            channel.sendall(before + message)
+            before = b""
         channel.sendall(SYNC_MSG)
     reader = _Reader(connection, channel)
     try:
         return reader.answer()
     finally:
-        if prepared and reader.parsed:
-            known.add(statement.name)
+        known.update(parsing[: reader.parsed])
 
 
 class _Reader:
@@ -83,7 +99,7 @@ class _Reader:
         self._channel = channel
         self._data = b""
         self._at = 0
-        self.parsed = False
+        self.parsed = 0
 
     def answer(self) -> list[tuple[Any, ...]]:
         """Read up to ReadyForQuery. What is not about rows (notices, settings, errors) is left to pg8000."""
@@ -101,7 +117,7 @@ class _Reader:
             elif code == _ROW_DESCRIPTION:
                 decoders = [_DECODERS.get(oid, bytes.decode) for oid in _type_oids(body)]
             elif code == _PARSED:
-                self.parsed = True
+                self.parsed += 1
             elif code not in _UNREMARKABLE:
                 self._connection.message_types[bytes((code,))](body, context)
                 if code == _READY:

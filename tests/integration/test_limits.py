@@ -1,0 +1,509 @@
+"""Handlers with limits: due jobs wait for their turn, get it as soon as there is one, and hold up nobody else."""
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from pydantic import BaseModel
+
+from jobs.adapters.postgres.runs import PostgresRunStore
+from jobs.adapters.postgres.store import PostgresJobStore
+from jobs.app.dispatcher import Ring
+from jobs.core.commands import UpdateJob
+from jobs.core.context import JobContext
+from jobs.core.errors import InvalidInput
+from jobs.core.identifiers import AlarmName
+from jobs.core.limits import Limits, Rate
+from jobs.core.registry import HandlerRegistry
+from jobs.core.status import JobStatus
+from jobs.testing import MemoryScheduler
+from tests.support import Anything, draft, job, note, until
+
+LEASE = timedelta(seconds=60)
+LONG = timedelta(hours=1)
+LONG_AGO = timedelta(days=1)
+
+
+class Args(BaseModel):
+    shop: str | None = None
+
+
+@pytest.fixture
+def store(database):
+    return PostgresJobStore(database, "jobs")
+
+
+@pytest.fixture
+def runs(database):
+    return PostgresRunStore(database, "jobs")
+
+
+@pytest.fixture
+def scheduler(monkeypatch) -> MemoryScheduler:
+    """The scheduler of every runtime that is made after this one."""
+    scheduler = MemoryScheduler()
+    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    return scheduler
+
+
+@pytest.fixture
+def insert(store):
+    """Insert due jobs that wait for their turn, one a key, and give their ids in the order in which they fall due."""
+
+    def insert(*keys: str | None, handler_name: str = "Import") -> list:
+        drafts = [
+            draft(f"{handler_name} {time.monotonic_ns()}", handler_name=handler_name, limited=True, concurrency_key=key)
+            for key in keys
+        ]
+        for each in drafts:
+            store.insert(each)
+        return [each.id for each in drafts]
+
+    return insert
+
+
+@pytest.fixture
+def claim(runs):
+    """Claim within limits, and give the ids."""
+
+    def claim(limits: Limits, limit: int = 100, handler_name: str = "Import", **named) -> list:
+        claimed = runs.claim_limited(handler_name, limits, limit, worker="me", lease=LEASE, **named)
+        return [run.job_id for run in claimed.runs]
+
+    return claim
+
+
+@pytest.fixture
+def finish(sql):
+    """End running jobs."""
+    return lambda *ids: sql(
+        "update jobs.jobs set status = 'Completed', lease_token = null, lease_expires_at = null, next_run_at = null, "
+        "handled_at = now() where id = any(:ids)",
+        ids=list(ids),
+    )
+
+
+def spans(sql) -> list[tuple[float, int]]:
+    """The beginnings and ends of attempts by the database's record, in order."""
+    rows = sql("select extract(epoch from started_at), extract(epoch from finished_at) from jobs.job_attempts")
+    return sorted([(began, 1) for began, _ in rows] + [(ended, -1) for _, ended in rows])
+
+
+def most_at_once(sql) -> int:
+    """How many attempts there were at once."""
+    running = most = 0
+    for _, step in spans(sql):
+        running += step
+        most = max(most, running)
+    return most
+
+
+# The claim
+
+
+def test_a_claim_takes_no_more_than_may_run_at_once(insert, claim, finish):
+    ids = insert(*[None] * 5)
+    assert claim(Limits(concurrency=3)) == ids[:3]
+    assert claim(Limits(concurrency=3)) == []
+    finish(ids[1])
+    assert claim(Limits(concurrency=3)) == [ids[3]]
+
+
+def test_the_longest_due_comes_first_and_no_more_than_asked_for(insert, claim):
+    ids = insert(*[None] * 4)
+    assert claim(Limits(concurrency=3), limit=1) == ids[:1]
+    assert claim(Limits(concurrency=3), limit=1) == ids[1:2]
+
+
+def test_a_limit_that_was_lowered_lets_nothing_start_until_enough_has_ended(insert, claim, finish):
+    ids = insert(*[None] * 5)
+    claim(Limits(concurrency=3))
+    finish(ids[0])
+    assert claim(Limits(concurrency=2)) == []
+    finish(ids[1])
+    assert claim(Limits(concurrency=2)) == [ids[3]]
+
+
+def test_keys_are_counted_apart_and_one_that_is_full_holds_up_no_other(insert, claim, finish):
+    limits = Limits(concurrency_key=str, per_key=2)
+    a1, a2, a3, a4, b1 = insert("a", "a", "a", "a", "b")
+    assert claim(limits) == [a1, a2, b1]
+    assert claim(limits) == []
+    finish(a1)
+    assert claim(limits) == [a3]
+    finish(a2, a3)
+    assert claim(limits) == [a4]
+
+
+def test_jobs_without_a_key_are_limited_by_their_handler_alone(insert, claim):
+    ids = insert(None, None, "a", "a")
+    assert claim(Limits(concurrency_key=str)) == ids[:3]
+
+
+def test_both_limits_hold_together(insert, claim):
+    a1, _, b1, _, _ = insert("a", "a", "b", "c", "d")
+    assert claim(Limits(concurrency=2, concurrency_key=str)) == [a1, b1]
+
+
+def test_the_same_key_of_another_handler_does_not_count(insert, claim):
+    insert("a")
+    [other] = insert("a", handler_name="Export")
+    limits = Limits(concurrency=1, concurrency_key=str)
+    claim(limits)
+    assert claim(limits, handler_name="Export") == [other]
+
+
+def test_a_job_that_is_named_by_its_alarm_is_claimed_before_others_that_wait_but_not_beyond_the_limits(
+    insert, claim, finish
+):
+    first, second, third = insert(None, None, None)
+    assert claim(Limits(concurrency=1), alarm=AlarmName(second, 1)) == [second]
+    assert claim(Limits(concurrency=1), alarm=AlarmName(third, 1)) == []
+    finish(second)
+    assert claim(Limits(concurrency=1), alarm=AlarmName(third, 2)) == [], "an alarm of another generation"
+    assert claim(Limits(concurrency=1)) == [first]
+
+
+def test_paused_and_future_jobs_are_passed_over(insert, claim, sql):
+    paused, future, due = insert(None, None, None)
+    sql("update jobs.jobs set paused = true where id = :id", id=paused)
+    sql("update jobs.jobs set next_run_at = now() + interval '1 hour' where id = :id", id=future)
+    assert claim(Limits(concurrency=3)) == [due]
+
+
+def test_the_other_claims_pass_over_what_waits_for_its_turn(insert, runs, store):
+    [waiting] = insert(None)
+    unmarked = draft(handler_name="Import")
+    store.insert(unmarked)
+    due = {"worker": "me", "lease": LEASE, "apart": ["Import"]}
+    assert runs.claim_due(10, **due) == []
+    assert runs.claim(AlarmName(waiting, 1), **due) is None
+    assert runs.claim(AlarmName(unmarked.id, 1), **due) is None
+    assert [run.job_id for run in runs.claim_due(10, worker="me", lease=LEASE)] == [unmarked.id]
+
+
+def test_twenty_claims_at_the_same_time_share_the_turns_that_there_are(insert, claim):
+    insert(*[None] * 40)
+    with ThreadPoolExecutor(20) as pool:
+        claims = list(pool.map(lambda _: claim(Limits(concurrency=7), limit=1), range(20)))
+    assert sum(map(len, claims)) == 7
+
+
+def test_twenty_claims_at_the_same_time_share_the_starts_that_a_rate_allows(insert, claim):
+    insert(*[None] * 40)
+    limits = Limits(rate=Rate(9, LONG))
+    with ThreadPoolExecutor(20) as pool:
+        claims = list(pool.map(lambda _: claim(limits, limit=2), range(20)))
+    assert sum(map(len, claims)) == 9
+
+
+def test_a_rate_counts_starts_in_a_window_that_slides(insert, runs, sql):
+    insert(*[None] * 6)
+    limits = Limits(rate=Rate(3, timedelta(seconds=10)))
+
+    def claim(limit: int = 100):
+        return runs.claim_limited("Import", limits, limit, worker="me", lease=LEASE)
+
+    def let_pass(seconds: float) -> None:
+        sql("update jobs.limit_starts set started_at = started_at - make_interval(secs => :s)", s=seconds)
+
+    assert len(claim(2).runs) == 2
+    let_pass(6)
+    assert len(claim().runs) == 1
+    full = claim()
+    assert not full.runs
+    assert 3 < full.wait_seconds <= 4, "the first two are ten seconds old then"
+    let_pass(4)
+    assert len(claim().runs) == 2
+    assert 5 < claim().wait_seconds <= 6
+    let_pass(100)
+    last = claim()
+    assert len(last.runs) == 1
+    assert last.wait_seconds is None, "nothing waits"
+    assert sql("select sum(attempts) from jobs.limit_starts") == [(1,)], "what no window reaches is forgotten"
+
+
+def test_a_lost_run_gives_its_turn_back_once_it_is_reaped(insert, claim, sql, runtime):
+    first, second = insert(None, None)
+    claim(Limits(concurrency=1))
+    sql("update jobs.jobs set lease_expires_at = now() - interval '1 second' where status = 'Running'")
+    assert claim(Limits(concurrency=1)) == []
+    runtime.reconciler.run()
+    assert len(claim(Limits(concurrency=1))) == 1
+
+
+# From the enqueue to the end
+
+
+@pytest.fixture
+def importing(registry):
+    """A handler with limits that notes when it began, and may be held up."""
+
+    class Importing:
+        def __init__(self) -> None:
+            self.began: list[tuple[float, str | None]] = []
+            self.hold = threading.Event()
+            self.hold.set()
+
+        def limit(self, **limits) -> None:
+            registry.add_handler("Import", self.handle, limits=Limits(**limits))
+
+        def handle(self, args: Args) -> None:
+            self.began.append((time.monotonic(), args.shop))
+            assert self.hold.wait(20)
+
+    return Importing()
+
+
+def enqueue(runtime, *shops: str | None, handler_name: str = "Import") -> list:
+    commands = [
+        job(f"{handler_name} {time.monotonic_ns()} {n}", handler_name, payload={"shop": shop})
+        for n, shop in enumerate(shops)
+    ]
+    return [enqueued.id for enqueued in runtime.service.enqueue_many(commands)]
+
+
+def statuses(runtime, ids) -> Counter:
+    return Counter(str(runtime.service.get(one).status) for one in ids)
+
+
+def test_a_job_tells_that_it_waits_for_turns_and_by_which_key(make_runtime, importing):
+    importing.limit(concurrency_key=lambda args: args.shop)
+    runtime = make_runtime()
+    [marked] = enqueue(runtime, "a")
+    [plain] = enqueue(runtime, None, handler_name="Noop")
+    assert (runtime.service.get(marked).limited, runtime.service.get(marked).concurrency_key) == (True, "a")
+    assert (runtime.service.get(plain).limited, runtime.service.get(plain).concurrency_key) == (False, None)
+    one = runtime.service.enqueue(job("one", "Import", payload={"shop": "b"})).job
+    assert (one.limited, one.concurrency_key) == (True, "b")
+    assert runtime.service.get(one.id) == one
+
+
+def test_a_new_payload_gives_a_new_key(make_runtime, importing):
+    importing.limit(concurrency_key=lambda args: args.shop)
+    runtime = make_runtime()
+    [one] = enqueue(runtime, "a")
+    assert runtime.service.update(one, UpdateJob(payload={"shop": "b"})).concurrency_key == "b"
+
+
+def test_a_payload_without_a_key_is_refused_at_enqueue(make_runtime, registry):
+    registry.add_handler("Import", lambda_handler, limits=Limits(concurrency_key=lambda args: args.shop.lower()))
+    with pytest.raises(InvalidInput, match="concurrency_key"):
+        make_runtime().service.enqueue(job("one", "Import", payload={"shop": None}))
+
+
+def lambda_handler(args: Args) -> None:
+    pass
+
+
+def test_a_drain_runs_all_of_them_but_never_more_at_once_than_may(make_runtime, importing, sql):
+    importing.limit(concurrency=2)
+    runtime = make_runtime()
+    ids = enqueue(runtime, *[None] * 30)
+    assert runtime.worker.drain(20).executed == 30
+    assert statuses(runtime, ids) == {"Completed": 30}
+    assert most_at_once(sql) <= 2
+
+
+def test_jobs_that_wait_hold_up_none_of_other_handlers(make_runtime, importing):
+    importing.limit(concurrency=1)
+    importing.hold.clear()
+    runtime = make_runtime(concurrency=3)
+    waiting = enqueue(runtime, *[None] * 50)
+    others = enqueue(runtime, *[None] * 50, handler_name="Noop")
+    drain = threading.Thread(target=runtime.worker.drain, args=[20])
+    drain.start()
+    until(lambda: statuses(runtime, others) == {"Completed": 50})
+    assert statuses(runtime, waiting) == {"Running": 1, "Scheduled": 49}
+    importing.hold.set()
+    drain.join()
+    assert statuses(runtime, waiting) == {"Completed": 50}
+
+
+def test_others_that_never_end_keep_no_turn_from_those_that_wait(make_runtime, importing):
+    importing.limit(concurrency=1)
+    runtime = make_runtime(concurrency=2)
+    waiting = enqueue(runtime, *[None] * 10)
+    enqueue(runtime, *[None] * 3_000, handler_name="Noop")
+    drain = threading.Thread(target=runtime.worker.drain, args=[20])
+    drain.start()
+    until(lambda: statuses(runtime, waiting) == {"Completed": 10}, 20)
+    drain.join()
+
+
+def test_an_alarm_beyond_the_limit_is_answered_so_and_the_job_runs_when_a_turn_is_free(
+    scheduler, make_runtime, importing
+):
+    importing.limit(concurrency=1)
+    importing.hold.clear()
+    runtime = make_runtime()
+    first, second = enqueue(runtime, None, None)
+    answer = runtime.worker.ring(AlarmName(first, 1))
+    until(lambda: importing.began)
+    assert runtime.worker.ring(AlarmName(second, 1)).result(5).outcome is Ring.WAITING
+    importing.hold.set()
+    assert answer.result(5).outcome is Ring.RAN
+    until(lambda: statuses(runtime, [first, second]) == {"Completed": 2})
+
+
+def test_an_alarm_within_the_limit_runs_its_job(scheduler, make_runtime, importing):
+    importing.limit(concurrency=1)
+    runtime = make_runtime()
+    _, second = enqueue(runtime, None, None)
+    assert runtime.worker.ring(AlarmName(second, 1)).result(5).outcome is Ring.RAN
+    assert runtime.service.get(second).status is JobStatus.COMPLETED
+
+
+def test_an_instance_that_goes_down_leaves_the_turns_to_others(scheduler, make_runtime, importing):
+    importing.limit(concurrency=1)
+    importing.hold.clear()
+    one, other = make_runtime(shutdown_grace_seconds=0), make_runtime()
+    ids = enqueue(one, None, None, None)
+    one.worker.ring(AlarmName(ids[0], 1))
+    until(lambda: importing.began)
+    one.close()
+    importing.hold.set()
+    assert statuses(other, ids) == {"Scheduled": 3}
+    other.reconciler.run()
+    until(lambda: statuses(other, ids) == {"Completed": 3})
+
+
+def test_a_rate_starts_no_more_than_it_says_in_any_period_by_the_databases_record(make_runtime, importing, sql):
+    importing.limit(rate=Rate(5, timedelta(seconds=0.5)))
+    runtimes = [make_runtime() for _ in range(3)]
+    ids = enqueue(runtimes[0], *[None] * 22)
+    with ThreadPoolExecutor(3) as pool:
+        while statuses(runtimes[0], ids) != {"Completed": 22}:
+            list(pool.map(lambda runtime: runtime.worker.drain(1), runtimes))
+    starts = [at for (at,) in sql("select started_at from jobs.jobs order by started_at")]
+    windows = [late - early for early, late in zip(starts, starts[5:], strict=False)]
+    assert min(windows) >= timedelta(seconds=0.5)
+    assert starts[-1] - starts[0] < timedelta(seconds=8), "and it does not dawdle"
+
+
+def test_without_a_poll_the_next_starts_as_soon_as_the_rate_allows(scheduler, make_runtime, importing):
+    importing.limit(rate=Rate(1, timedelta(seconds=0.3)))
+    runtime = make_runtime()
+    ids = enqueue(runtime, None, None, None)
+    outcomes = [runtime.worker.ring(AlarmName(one, 1)).result(5).outcome for one in ids]
+    assert outcomes == [Ring.RAN, Ring.WAITING, Ring.WAITING]
+    until(lambda: statuses(runtime, ids) == {"Completed": 3})
+    assert all(late - early >= 0.29 for (early, _), (late, _) in pairwise(importing.began))
+
+
+def test_retries_wait_for_their_turn_as_well(make_runtime, registry, sql):
+    def fail(args: Anything, ctx: JobContext) -> None:
+        if ctx.attempt == 1:
+            raise RuntimeError
+
+    registry.add_handler("Import", fail, limits=Limits(concurrency=1))
+    runtime = make_runtime()
+    ids = enqueue(runtime, None, None, None)
+    runtime.worker.drain(5)
+    sql("update jobs.jobs set next_run_at = now()")
+    runtime.worker.drain(5)
+    assert statuses(runtime, ids) == {"Completed": 3}
+    assert most_at_once(sql) == 1
+
+
+def test_a_job_that_its_handler_completes_frees_its_turn_at_the_commit(scheduler, make_runtime, registry, notes):
+    held = threading.Event()
+
+    def complete(args: Args, ctx: JobContext) -> None:
+        with ctx.unit_of_work() as uow:
+            note(uow, ctx.job_name)
+            uow.complete()
+        held.wait(5)
+
+    registry.add_handler("Import", complete, limits=Limits(concurrency=1))
+    runtime = make_runtime()
+    ids = enqueue(runtime, None, None)
+    first, second = [runtime.worker.ring(AlarmName(one, 1)) for one in ids]
+    until(lambda: len(notes()) == 2)
+    held.set()
+    assert first.result(5).outcome is Ring.RAN
+    second.result(5)  # whichever comes first by its turn, the alarm or the commit
+
+
+def test_the_statistics_and_the_list_of_handlers_tell_of_turns(make_runtime, importing):
+    importing.limit(concurrency=1)
+    importing.hold.clear()
+    runtime = make_runtime()
+    enqueue(runtime, None, None, None)
+    runtime.worker.offer_turns()
+    until(lambda: importing.began)
+    assert runtime.housekeeping.stats()["due"]["waiting_for_turn"] == 2
+    importing.hold.set()
+
+
+# When a release changes the limits
+
+
+def release(importing, **limits) -> HandlerRegistry:
+    registry = HandlerRegistry()
+    registry.add_handler("Import", importing.handle, limits=Limits(**limits) if limits else None)
+    return registry
+
+
+def test_jobs_from_before_their_handler_had_limits_wait_for_turns_from_then_on(make_runtime, importing, sql):
+    before = make_runtime(release(importing))
+    ids = enqueue(before, "a", "a", "b", "b")
+    before.close()
+    after = make_runtime(release(importing, concurrency_key=lambda args: args.shop))
+    assert after.worker.drain(1).executed == 0, "no claim goes past limits that the release knows"
+    report = after.reconciler.run()
+    assert (report.labelled, report.failures) == (4, {})
+    assert sorted(sql("select limited, concurrency_key from jobs.jobs")) == [(True, "a")] * 2 + [(True, "b")] * 2
+    after.worker.drain(5)
+    assert statuses(after, ids) == {"Completed": 4}
+
+
+def test_runs_that_were_under_way_count_as_well(make_runtime, importing):
+    importing.hold.clear()
+    before = make_runtime(release(importing))
+    first, second = enqueue(before, None, None)
+    before.worker.ring(AlarmName(first, 1))
+    until(lambda: importing.began)
+    after = make_runtime(release(importing, concurrency=1))
+    after.reconciler.run()
+    after.worker.drain(0.3)
+    assert statuses(after, [first, second]) == {"Running": 1, "Scheduled": 1}
+    importing.hold.set()
+    until(lambda: after.worker.drain(1) and statuses(after, [first, second]) == {"Completed": 2})
+
+
+def test_jobs_run_without_limits_once_their_handler_has_none(make_runtime, importing):
+    before = make_runtime(release(importing, concurrency=1))
+    ids = enqueue(before, None, None, None)
+    before.close()
+    after = make_runtime(release(importing))
+    after.reconciler.run()
+    after.worker.drain(5)
+    assert statuses(after, ids) == {"Completed": 3}
+
+
+def test_a_job_whose_handler_is_gone_is_seen_to_be_so(make_runtime, importing, sql):
+    before = make_runtime(release(importing, concurrency=1))
+    [one] = enqueue(before, None)
+    before.close()
+    after = make_runtime(HandlerRegistry())
+    assert after.reconciler.run().labelled == 0, "a release that knows it may still be about to claim it"
+    sql("update jobs.jobs set next_run_at = now() - interval '2 minutes'")
+    assert after.reconciler.run().labelled == 1
+    after.worker.drain(5)
+    assert "no handler 'Import'" in after.service.get(one).last_error
+
+
+def test_a_payload_that_cannot_be_read_gets_a_turn_to_say_so(make_runtime, importing, sql):
+    before = make_runtime(release(importing))
+    [one] = enqueue(before, None)
+    before.close()
+    sql("""update jobs.jobs set payload = '{"shop": [1]}'""")
+    after = make_runtime(release(importing, concurrency_key=lambda args: args.shop))
+    after.reconciler.run()
+    after.worker.drain(5)
+    assert after.service.get(one).status is JobStatus.FAILED
