@@ -168,6 +168,21 @@ def test_the_readmes_import_of_orders_runs_for_payloads_of_both_versions(
     assert handlers.require("ImportOrders").read_arguments('{"shop": "a"}', 1).model_dump() == {"shops": ["a"]}
 
 
+def test_the_readmes_handler_with_limits_runs_one_of_each_shop_at_once(
+    handlers: HandlerRegistry, make_runtime: MakeRuntime
+) -> None:
+    runtime = make_runtime(handlers)
+    shops = [{"shop": "a"}, {"shop": "a"}, {"shop": "b"}]
+    ids = [
+        runtime.service.enqueue(EnqueueJob(handler_name="SyncShop", job_name=f"sync {n}", payload=shop)).id
+        for n, shop in enumerate(shops)
+    ]
+    assert [runtime.service.get(one).concurrency_key for one in ids] == ["a", "a", "b"]
+    assert runtime.worker.drain(10).executed == 3
+    first, second = (runtime.service.attempts(one)[0] for one in ids[:2])
+    assert first.finished_at <= second.started_at
+
+
 def test_every_python_block_of_the_readme_compiles() -> None:
     for kind, text in BLOCKS:
         if kind == "python":

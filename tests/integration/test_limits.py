@@ -228,7 +228,7 @@ def test_a_rate_counts_starts_in_a_window_that_slides(insert, runs, sql):
 
 
 def test_a_lost_run_gives_its_turn_back_once_it_is_reaped(insert, claim, sql, runtime):
-    first, second = insert(None, None)
+    insert(None, None)
     claim(Limits(concurrency=1))
     sql("update jobs.jobs set lease_expires_at = now() - interval '1 second' where status = 'Running'")
     assert claim(Limits(concurrency=1)) == []

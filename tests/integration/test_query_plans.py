@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from jobs.adapters.postgres.database import Database
 from jobs.adapters.postgres.encoding import Statement, to_text
 from jobs.adapters.postgres.engine import DatabaseOptions
+from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.listing import find_jobs
 from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.run_statements import run_statements
@@ -23,7 +24,7 @@ from jobs.core.status import JobStatus
 
 ROWS = 20_000
 NOW = datetime.now(UTC)
-RUNS, JOBS = run_statements("jobs"), job_statements("jobs")
+RUNS, JOBS, LIMITS = run_statements("jobs"), job_statements("jobs"), limit_statements("jobs")
 
 # What the table holds: in ordinary times most jobs have ended; after an outage most are due.
 SHARES = {
@@ -34,8 +35,9 @@ SHARES = {
 _FILL = """
 insert into jobs.jobs (id, handler_name, job_name, schedule, timezone, recurring, payload, metadata, status,
   next_run_at, scheduled_for, anchor, max_retries, attempt, lease_token, lease_expires_at, handled_at, created_at,
-  armed_at)
-select gen_random_uuid(), case when n % 500 = 0 then 'Rare' else 'Handler' || n % 10 end, 'job-' || n,
+  armed_at, limited, concurrency_key)
+select gen_random_uuid(),
+  case when n % 500 = 0 then 'Rare' when n % 7 = 0 then 'Limited' else 'Handler' || n % 10 end, 'job-' || n,
   '@once', 'UTC', false, jsonb_build_object('n', n),
   case when n % 2 = 0 then jsonb_build_object('OrderId', n, 'Domain', 'd' || n % 20) else '{}' end, status,
   case when status in ('Scheduled', 'Running') then now() + (n % 100 - 50) * interval '1 minute' end,
@@ -43,7 +45,8 @@ select gen_random_uuid(), case when n % 500 = 0 then 'Rare' else 'Handler' || n 
   case when status = 'Running' then gen_random_uuid() end,
   case when status = 'Running' then now() + (n % 60 - 5) * interval '1 second' end,
   case when status in ('Completed', 'Failed', 'Cancelled') then now() - n * interval '1 minute' end,
-  now() - n * interval '1 minute', case when n % 3 = 0 then now() end
+  now() - n * interval '1 minute', case when n % 3 = 0 then now() end,
+  n % 7 = 0 and n % 500 > 0, case when n % 7 = 0 and n % 500 > 0 then 'key ' || n % 50 end
 from (
   select n, (cast(:statuses as text[]))[1 + n * 37 % 100] as status from generate_series(1, cast(:rows as integer)) n
 ) as rows
@@ -114,10 +117,27 @@ OUTCOME = {
     "outcome": "Succeeded",
 }  # fmt: skip
 LEASE = {"worker": "w", "lease": timedelta(minutes=1)}
+LIMITED = {
+    "handler_name": "Limited", "limit": 1, "concurrency": 3, "per_key": 2, "rate": 10, "period": timedelta(seconds=1),
+}  # fmt: skip
 STATEMENTS = {
     # With few due, the planner may look the id up among those; measured, it costs the same with 60,000 due.
     "claim": (RUNS.claim, LEASE | {"id": new_id(), "generation": 1}, {"jobs_pkey|jobs_due"}),
     "claim_due": (RUNS.claim_due, LEASE | {"limit": 500}, {"jobs_due", "jobs_pkey"}),
+    "claim_apart": (
+        RUNS.claim_apart,
+        LEASE | {"id": new_id(), "generation": 1, "apart": ["Limited"]},
+        {"jobs_pkey|jobs_due"},
+    ),
+    "claim_due_apart": (RUNS.claim_due_apart, LEASE | {"limit": 500, "apart": ["Limited"]}, {"jobs_due", "jobs_pkey"}),
+    "claim_limited": (LIMITS.claim_limited, LEASE | LIMITED, {"jobs_due_limited", "jobs_running_limited", "jobs_pkey"}),
+    "claim_named": (
+        LIMITS.claim_named,
+        LEASE | LIMITED | {"id": new_id(), "generation": 1},
+        {"jobs_running_limited", "jobs_pkey"},
+    ),
+    "waiting": (LIMITS.waiting, {"handler_names": ["Limited", "Other"]}, {"jobs_due_limited"}),
+    "label": (LIMITS.label, {"ids": SOME_IDS, "limited": [True] * 20, "keys": ["a"] * 20}, {"jobs_pkey|jobs_running"}),
     "claim_due, a few": (RUNS.claim_due, LEASE | {"limit": 5}, {"jobs_due", "jobs_pkey"}),
     "extend": (RUNS.extend, {"ids": SOME_IDS, "tokens": SOME_IDS, "lease": timedelta(1)}, {"jobs_pkey|jobs_running"}),
     "held": (RUNS.held, {"ids": SOME_IDS, "tokens": SOME_IDS}, {"jobs_pkey|jobs_running"}),
