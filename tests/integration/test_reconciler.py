@@ -408,7 +408,7 @@ def test_a_database_that_is_away_fails_every_step_and_raises_nothing(make_runtim
         raise StoreUnavailable("the database cannot be reached")
 
     monkeypatch.setattr(runtime.housekeeping, "_run", away)
-    assert set(runtime.reconciler.run().failures) == {"reap", "arm", "sweep", "prune", "locks"}
+    assert set(runtime.reconciler.run().failures) == {"reap", "label", "arm", "sweep", "prune", "locks"}
 
 
 def test_a_report_of_what_was_done_is_logged(runtime, caplog):
