@@ -318,7 +318,7 @@ def test_jobs_that_wait_hold_up_none_of_other_handlers(make_runtime, importing):
     drain = threading.Thread(target=runtime.worker.drain, args=[20])
     drain.start()
     until(lambda: statuses(runtime, others) == {"Completed": 50})
-    assert statuses(runtime, waiting) == {"Running": 1, "Scheduled": 49}
+    until(lambda: statuses(runtime, waiting) == {"Running": 1, "Scheduled": 49})
     importing.hold.set()
     drain.join()
     assert statuses(runtime, waiting) == {"Completed": 50}
