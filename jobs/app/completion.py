@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from jobs.app.attempt_log import log_end
 from jobs.core.errors import LeaseLost, UnitOfWorkError
@@ -12,35 +12,22 @@ from jobs.core.ports import Alarm
 from jobs.core.status import AttemptOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from jobs.app.alarms import Alarms
     from jobs.app.leases import LeaseKeeper
+    from jobs.app.outcomes import Outcomes
     from jobs.app.turns import Turns
     from jobs.core.context import JobContext
-    from jobs.core.job import ClaimedRun, Recorded, RecordedOutcome
+    from jobs.core.job import ClaimedRun, Recorded
     from jobs.core.ports import Clock, RunStore
 
-T = TypeVar("T")
 _TRIES = 5  # one is enough, unless the schedule is changed in that very moment
 
 
-class Decide(Protocol):
-    """What the dispatcher decides about an attempt that has ended."""
-
-    def __call__(
-        self, run: ClaimedRun, result: RunResult, started_at: datetime, finished_at: datetime, *, rescheduled: bool
-    ) -> RecordedOutcome:
-        """Say what to write for it."""
-
-
 class Completions:
-    """Lets attempts be completed by their handlers; lives as long as the process.
-
-    ``patiently`` asks the database until it answers, as long as a lease could live.
-    """
+    """Lets attempts be completed by their handlers; lives as long as the process."""
 
     def __init__(
         self,
@@ -48,16 +35,14 @@ class Completions:
         leases: LeaseKeeper,
         alarms: Alarms,
         clock: Clock,
-        decide: Decide,
-        patiently: Callable[[Callable[[], Recorded | None]], Recorded | None],
+        outcomes: Outcomes,
         turns: Turns,
     ) -> None:
         self.runs = runs
         self.leases = leases
         self.alarms = alarms
         self.clock = clock
-        self.decide = decide
-        self.patiently = patiently
+        self.outcomes = outcomes
         self.turns = turns
 
     def of(self, run: ClaimedRun, context: JobContext, started_at: datetime) -> AttemptCompletion:
@@ -89,7 +74,7 @@ class AttemptCompletion:
         result = RunResult(AttemptOutcome.SUCCEEDED, result=context.result_text, trace_id=context.trace_id)
         context.progress_pending = False  # its write would wait for this transaction
         for _ in range(_TRIES):
-            outcome = self._desk.decide(run, result, self._started_at, finished_at, rescheduled=rescheduled)
+            outcome = self._desk.outcomes.decided(run, result, self._started_at, finished_at, rescheduled=rescheduled)
             written = runs.record([outcome], connection=connection)
             if written:
                 [self._recorded] = written
@@ -106,7 +91,7 @@ class AttemptCompletion:
 
     def stands(self) -> bool:
         """Read by the token whether the success was committed; the read waits for a commit that is under way."""
-        found = self._desk.patiently(lambda: self._desk.runs.recorded(self._run))
+        found = self._desk.outcomes.patiently(lambda: self._desk.runs.recorded(self._run))
         self._recorded = found or self._recorded
         return found is not None
 

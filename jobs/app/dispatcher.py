@@ -11,26 +11,23 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.app.attempt_log import log_end
 from jobs.app.completion import Completions
 from jobs.app.executor import Executor
 from jobs.app.leases import LeaseKeeper
+from jobs.app.outcomes import Outcomes
 from jobs.app.turns import Turns
 from jobs.app.workbench import AttemptBench
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
-from jobs.core.ports import Alarm
-from jobs.core.retry import RetryPolicy, policy_for
 from jobs.core.status import AttemptOutcome, JobStatus
-from jobs.core.verdict import decide, settle, skip
+from jobs.core.verdict import settle, skip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from random import Random
 
     from jobs.app.alarms import Alarms
@@ -44,9 +41,6 @@ if TYPE_CHECKING:
     from jobs.core.unit_of_work import UnitsOfWork
 
 _logger = logging.getLogger("jobs.dispatcher")
-T = TypeVar("T")
-_MAX_ERROR = 8_000
-_DEFAULT_POLICY = RetryPolicy()
 
 WAIT_SECONDS = 10.0
 """An alarm that rings early by less, as a scheduler's clock may be ahead of the database's, is to be waited with."""
@@ -105,9 +99,10 @@ class Dispatcher:
         self._clock = clock
         self._random = random
         self._identity = identity
+        self.outcomes = Outcomes(runs, registry, alarms, random, self.turns, identity.lease)
         bench = AttemptBench(runs, enqueue, self._beat)
         self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress)
-        completions = Completions(runs, self._leases, alarms, clock, self._decided, self._patiently, self.turns)
+        completions = Completions(runs, self._leases, alarms, clock, self.outcomes, self.turns)
         self._executor = Executor(
             registry, injector, self._leases, bench, identity.default_timeout, units, lock, completions
         )
@@ -125,7 +120,7 @@ class Dispatcher:
             return self.why_not(name).outcome
         outcome = self.execute(run)
         if outcome is not None:
-            self.record([outcome])
+            self.outcomes.record([outcome])
         return Ring.RAN
 
     def claim(self, name: AlarmName) -> ClaimedRun | None:
@@ -200,7 +195,7 @@ class Dispatcher:
         if not self._leases.let_go(run):
             return None
         log_end(run, result)
-        return self._decided(run, result, started_at, self._clock.now())
+        return self.outcomes.decided(run, result, started_at, self._clock.now())
 
     def _spoiled(self, run: ClaimedRun, error: Exception) -> RecordedOutcome:
         """End a job whose row cannot be understood: no attempt would fare better. It can be mended and replayed."""
@@ -216,81 +211,15 @@ class Dispatcher:
             return None
         return skip(run, instead, now)
 
-    def record(self, outcomes: Sequence[RecordedOutcome]) -> None:
-        """Write outcomes and set the alarms of what comes next.
-
-        While the database is away it tries for as long as the leases could live; after that the runs are taken up again
-        by whoever reaps them, which at-least-once allows.
-        """
-        stands = {recorded.token: recorded for recorded in self._patiently(lambda: self._runs.record(outcomes))}
-        alarms = []
-        fenced = []
-        for outcome in outcomes:
-            recorded = stands.get(outcome.run.token)
-            if recorded is None:
-                fenced.append(outcome)
-            elif recorded.due_at is not None:
-                alarms.append(Alarm(AlarmName(outcome.run.job_id, recorded.generation), recorded.due_at))
-        self._alarms.arm(alarms)
-        self.turns.ended(outcome.run.handler_name for outcome in outcomes)
-        for outcome in fenced:
-            self._record_fenced(outcome)
-
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask the database until it answers, as long as a lease could live."""
-        give_up_at = time.monotonic() + self._identity.lease.total_seconds()
-        pause = 0.1
-        while True:
-            try:
-                return ask()
-            except StoreUnavailable as error:
-                if time.monotonic() > give_up_at:
-                    _logger.error("outcomes could not be recorded; the runs will be taken up again: %s", error)  # noqa: TRY400
-                    raise
-                time.sleep(pause)
-                pause = min(pause * 2, 5.0)
-
-    def _record_fenced(self, outcome: RecordedOutcome) -> None:
-        """Look again at an outcome that hit no row.
-
-        Either the schedule was changed meanwhile, and the next run is the new one's, or the lease is another's now, and
-        nothing is to be written.
-        """
-        fresh = self._patiently(lambda: self._runs.reread(outcome.run))
-        if fresh is None:
-            _logger.warning(
-                "lease-lost: the outcome of job %s run %d attempt %d came too late and changes nothing",
-                outcome.run.job_id,
-                outcome.run.run,
-                outcome.run.attempt,
-            )
-            return
-        self.record([self._decided(fresh, outcome.result, outcome.started_at, outcome.finished_at, rescheduled=True)])
-
     def _record_timeout(self, run: ClaimedRun) -> None:
         now = self._clock.now()
         seconds = self._executor.timeout_of(run) or 0.0
         result = RunResult(AttemptOutcome.TIMED_OUT, f"timed out after {seconds:g} s", retry=True)
         log_end(run, result)
         try:
-            self.record([self._decided(run, result, now - timedelta(seconds=seconds), now)])
+            self.outcomes.record([self.outcomes.decided(run, result, now - timedelta(seconds=seconds), now)])
         except Exception:
             _logger.exception("the time-out of job %s could not be recorded; it will be taken up again", run.job_id)
-
-    def _decided(
-        self,
-        run: ClaimedRun,
-        result: RunResult,
-        started_at: datetime,
-        finished_at: datetime,
-        *,
-        rescheduled: bool = False,
-    ) -> RecordedOutcome:
-        spec = self._registry.get(run.handler_name)
-        policy = _policy(run, spec.retry if spec else _DEFAULT_POLICY)
-        return decide(
-            run, result, policy, self._random, started_at=started_at, finished_at=finished_at, rescheduled=rescheduled
-        )
 
     def give_back(self, runs: Sequence[ClaimedRun], why: str) -> None:
         """Return runs that were claimed and not begun, or that the host's end interrupts: due again at once."""
@@ -298,7 +227,7 @@ class Dispatcher:
         result = RunResult(AttemptOutcome.RELEASED, why)
         mine = [run for run in runs if self._leases.let_go(run)]
         if mine:
-            self.record([self._decided(run, result, now, now) for run in mine])
+            self.outcomes.record([self.outcomes.decided(run, result, now, now) for run in mine])
 
     def stop(self, grace_seconds: float) -> None:
         """Tell the handlers, wait for them up to ``grace_seconds``, and give back what is still running."""
@@ -311,11 +240,3 @@ class Dispatcher:
         if left:
             self.give_back(left, "the host went down while the handler was running")
         self._leases.close()
-
-
-def _policy(run: ClaimedRun, policy: RetryPolicy) -> RetryPolicy:
-    try:
-        return policy_for(run.retry, policy)
-    except ValidationError as error:  # written by hand; the outcome must be recorded all the same
-        _logger.warning("job %s has retry options that cannot be read, its handler's are used: %s", run.job_id, error)
-        return policy

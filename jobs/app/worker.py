@@ -9,27 +9,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from jobs.app.dispatcher import Ring, Rung
+from jobs.app.answers import Answers
+from jobs.app.recorder import Recorder, RungRun
 from jobs.app.turns import Turn
 from jobs.core.errors import Unavailable
 from jobs.core.identifiers import AlarmName
-from jobs.core.job import RecordedOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
-    from jobs.app.dispatcher import Dispatcher
+    from jobs.app.dispatcher import Dispatcher, Rung
     from jobs.core.job import ClaimedRun
 
 _logger = logging.getLogger("jobs.worker")
 _AHEAD_SECONDS = 0.25
 _POLL_SECONDS = 0.25
-_LINGER_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,6 @@ class Drained:
     left_running: int
 
 
-@dataclass(frozen=True, slots=True)
-class _RungRun:
-    """What came of a run that an alarm asked for; no outcome where its lease was lost."""
-
-    name: AlarmName
-    outcome: RecordedOutcome | None
-
-
 def _going_down() -> Unavailable:
     return Unavailable("the host is going down; another instance will answer")
 
@@ -72,28 +63,28 @@ class Worker:
         self._dispatcher = dispatcher
         self._limits = limits
         self._waiting: SimpleQueue[ClaimedRun | AlarmName | Turn | None] = SimpleQueue()
-        self._finished: SimpleQueue[RecordedOutcome | ClaimedRun | _RungRun | Turn | None] = SimpleQueue()
+        self._answers = Answers()
+        self._recorder = Recorder(dispatcher.outcomes, self._answers, limits.batch, self._pressed)
         self._threads: list[threading.Thread] = []
-        self._recorder: threading.Thread | None = None
+        self._recording: threading.Thread | None = None
         self._draining = threading.Lock()
-        self._recorded = threading.Event()
         self._claimed = 0
-        self._done = 0
-        self._in_vain = 0
         self._offered: set[Turn] = set()
         self._per_second = 0.0
         self.stopping = threading.Event()
-        self._rings: dict[AlarmName, Future[Rung]] = {}
         self._lock = threading.Lock()
         dispatcher.turns.offer = self.offer_turn
 
     @property
     def _in_hand(self) -> int:
-        return self._claimed - self._done + len(self._rings)
+        return self._claimed - self._recorder.done + len(self._answers)
 
     @property
     def _executed(self) -> int:
-        return self._done - self._in_vain
+        return self._recorder.done - self._recorder.in_vain
+
+    def _pressed(self) -> bool:
+        return self._in_hand > self._limits.concurrency
 
     def ring(self, name: AlarmName) -> Future[Rung]:
         """Answer an alarm on one of the threads, as soon as one is free; only then is its job claimed.
@@ -101,27 +92,15 @@ class Worker:
         The result comes once the outcome is recorded. It raises ``Unavailable`` when the database is away or the host
         goes down, and the alarm should ring again. The same alarm ringing again meanwhile gets the same answer.
         """
-        with self._lock:
-            answer = self._rings.get(name)
-            if answer is not None:
-                return answer
-            answer = self._rings[name] = Future()
+        answer, first = self._answers.to(name)
+        if not first:
+            return answer
         if self.stopping.is_set():
-            self._answer(name, error=_going_down())
+            self._answers.give(name, error=_going_down())
             return answer
         self._waiting.put(name)
         self._start_threads()
         return answer
-
-    def _answer(self, name: AlarmName, rung: Rung | None = None, error: Exception | None = None) -> None:
-        with self._lock:
-            answer = self._rings.pop(name, None)
-        if answer is None:
-            return
-        if error is None:
-            answer.set_result(rung or Rung(Ring.RAN))
-        else:
-            answer.set_exception(error)
 
     def offer_turn(self, handler_name: str) -> None:
         """Have a thread look whether a waiting job of a handler with limits may start; returns at once."""
@@ -171,13 +150,13 @@ class Worker:
                     look_again_at = 0.0
                     continue
                 look_again_at = now + _POLL_SECONDS
-            if self._claimed == self._done and look_again_at:
+            if self._claimed == self._recorder.done and look_again_at:
                 if self._executed == done_when_looked:
                     break
                 look_again_at = 0.0  # what has ended since may have made its job due again: a missed run, a retry
                 continue
-            self._recorded.wait(_POLL_SECONDS / 5)
-            self._recorded.clear()
+            self._recorder.recorded.wait(_POLL_SECONDS / 5)
+            self._recorder.recorded.clear()
         return self._executed - done_before
 
     def _ahead(self) -> int:
@@ -201,8 +180,8 @@ class Worker:
         if len(self._threads) >= self._limits.concurrency:
             return
         with self._lock:
-            if self._recorder is None:
-                self._recorder = self._thread("jobs-recorder", self._record)
+            if self._recording is None:
+                self._recording = self._thread("jobs-recorder", self._recorder.work)
             for _ in range(min(self._in_hand, self._limits.concurrency) - len(self._threads)):
                 self._threads.append(self._thread(f"jobs-worker-{len(self._threads) + 1}", self._work))
 
@@ -212,7 +191,7 @@ class Worker:
         return thread
 
     def _work(self) -> None:
-        execute, waiting, finished = self._dispatcher.execute, self._waiting, self._finished
+        execute, waiting, finish = self._dispatcher.execute, self._waiting, self._recorder.put
         while (run := waiting.get()) is not None:
             if isinstance(run, AlarmName):
                 self._run_rung(run)
@@ -221,12 +200,12 @@ class Worker:
                 turn = run
                 run = self._claim_turn(turn)
                 if run is None:
-                    finished.put(turn)
+                    finish(turn)
                     continue
             try:
-                finished.put(execute(run) or run)
+                finish(execute(run) or run)
             except Exception:
-                finished.put(run)
+                finish(run)
                 _logger.exception(
                     "job %s could not be executed; it is taken up again when its lease expires", run.job_id
                 )
@@ -250,39 +229,11 @@ class Worker:
         try:
             run = self._dispatcher.claim(name)
             if run is None:
-                self._answer(name, self._dispatcher.why_not(name))
+                self._answers.give(name, self._dispatcher.why_not(name))
             else:
-                self._finished.put(_RungRun(name, self._dispatcher.execute(run)))
+                self._recorder.put(RungRun(name, self._dispatcher.execute(run)))
         except Exception as error:  # noqa: BLE001  it is the caller's, who waits for an answer
-            self._answer(name, error=error)
-
-    def _record(self) -> None:
-        """Record what has finished, as much at once as is there; while one statement is under way more is finished."""
-        while (first := self._finished.get()) is not None:
-            finished = [first]
-            if self._in_hand > self._limits.concurrency:
-                time.sleep(_LINGER_SECONDS)
-            while len(finished) < self._limits.batch and not self._finished.empty():
-                each = self._finished.get()
-                if each is None:
-                    self._finished.put(None)
-                    break
-                finished.append(each)
-            rung = [each for each in finished if isinstance(each, _RungRun)] if self._rings else []
-            outcomes = [each for each in finished if isinstance(each, RecordedOutcome)]
-            outcomes += [each.outcome for each in rung if each.outcome is not None]
-            failure: Exception | None = None
-            try:
-                if outcomes:
-                    self._dispatcher.record(outcomes)
-            except Exception as error:
-                failure = error
-                _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
-            for each in rung:
-                self._answer(each.name, error=failure)
-            self._in_vain += sum(isinstance(each, Turn) for each in finished)
-            self._done += len(finished) - len(rung)
-            self._recorded.set()
+            self._answers.give(name, error=error)
 
     def stop(self, grace_seconds: float) -> None:
         """Begin nothing more, give back what has not begun, and wait for the rest up to ``grace_seconds``."""
@@ -291,7 +242,7 @@ class Worker:
         while not self._waiting.empty():
             work = self._waiting.get()
             if isinstance(work, AlarmName):
-                self._answer(work, error=_going_down())
+                self._answers.give(work, error=_going_down())
             elif work is not None and not isinstance(work, Turn):
                 unbegun.append(work)
         for _ in self._threads:
@@ -299,6 +250,6 @@ class Worker:
         if unbegun:
             self._dispatcher.give_back(unbegun, "the host went down before the handler began")
         self._dispatcher.stop(grace_seconds)
-        self._finished.put(None)
-        if self._recorder is not None:
-            self._recorder.join(timeout=max(grace_seconds, 5.0))
+        self._recorder.close()
+        if self._recording is not None:
+            self._recording.join(timeout=max(grace_seconds, 5.0))

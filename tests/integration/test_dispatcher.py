@@ -133,7 +133,8 @@ class FalteringRuns:
 
 
 def falter(runtime: Runtime, method: str, times: int) -> None:
-    runtime.dispatcher._runs = FalteringRuns(runtime.dispatcher._runs, method, times)
+    faltering = FalteringRuns(runtime.dispatcher._runs, method, times)
+    runtime.dispatcher._runs = runtime.dispatcher.outcomes._runs = faltering
 
 
 # --- an alarm rings
@@ -1130,7 +1131,7 @@ def test_a_hiccup_in_the_midst_of_a_batch_forgets_nothing_of_it(make_runtime, re
     let_pass(HOUR)
     recorded = [runtime.dispatcher.execute(run) for run in runtime.dispatcher.claim_due(2)]
     falter(runtime, "reread", 1)
-    runtime.dispatcher.record(recorded)
+    runtime.dispatcher.outcomes.record(recorded)
     for job_id in ids:
         after = runtime.service.get(job_id)
         assert (after.status, after.run_count) == (JobStatus.SCHEDULED, 1)

@@ -76,7 +76,7 @@ def test_runs_that_wait_for_a_free_thread_are_not_taken_back_either(make_runtime
     runs = runtime.dispatcher.claim_due(5)
     time.sleep(1.5)
     assert other.reconciler.run().reaped == 0
-    runtime.dispatcher.record([runtime.dispatcher.execute(run) for run in runs])
+    runtime.dispatcher.outcomes.record([runtime.dispatcher.execute(run) for run in runs])
     assert {tuple(outcomes(runtime, run.job_id)) for run in runs} == {("Succeeded",)}
 
 
@@ -205,7 +205,7 @@ def test_a_late_attempt_does_not_touch_the_next_one_of_the_same_worker(make_runt
     zombie.end()
     after = zombie.runtime.service.get(zombie.job_id)
     assert (after.status, after.revision, after.worker) == (JobStatus.RUNNING, running.revision, running.worker)
-    zombie.runtime.dispatcher.record([zombie.runtime.dispatcher.execute(run)])
+    zombie.runtime.dispatcher.outcomes.record([zombie.runtime.dispatcher.execute(run)])
     assert outcomes(zombie.runtime, zombie.job_id) == ["Lost", "Succeeded"]
 
 

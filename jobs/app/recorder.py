@@ -1,0 +1,91 @@
+"""Record what the worker's threads have finished: one thread, many outcomes a statement."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from jobs.app.turns import Turn
+from jobs.core.job import ClaimedRun, RecordedOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.answers import Answers
+    from jobs.app.outcomes import Outcomes
+    from jobs.core.identifiers import AlarmName
+
+_logger = logging.getLogger("jobs.worker")
+_LINGER_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class RungRun:
+    """What came of a run that an alarm asked for; no outcome where its lease was lost."""
+
+    name: AlarmName
+    outcome: RecordedOutcome | None
+
+
+Finished = RecordedOutcome | RungRun | Turn | ClaimedRun
+"""An outcome to record; the end of a run that an alarm waits for; or what led to nothing that is to be recorded."""
+
+
+class Recorder:
+    """Takes what is finished, records it and answers alarms; lives as long as the process.
+
+    ``done`` counts what it was given, ``in_vain`` the turns among it that led to no run; those that alarms asked for
+    are not counted. ``recorded`` is set after each batch. ``pressed`` says whether more is under way than has threads:
+    then it waits a moment for more to go into one statement.
+    """
+
+    def __init__(self, outcomes: Outcomes, answers: Answers, batch: int, pressed: Callable[[], bool]) -> None:
+        self._outcomes = outcomes
+        self._answers = answers
+        self._batch = batch
+        self._pressed = pressed
+        self._finished: SimpleQueue[Finished | None] = SimpleQueue()
+        self.put = self._finished.put
+        self.done = 0
+        self.in_vain = 0
+        self.recorded = threading.Event()
+
+    def close(self) -> None:
+        """Let ``work`` return once it has recorded what there is."""
+        self._finished.put(None)
+
+    def work(self) -> None:
+        """Record what has finished, as much at once as is there; while one statement is under way more is finished."""
+        while (first := self._finished.get()) is not None:
+            finished = self._with_more(first)
+            rung = [each for each in finished if isinstance(each, RungRun)] if self._answers else []
+            outcomes = [each for each in finished if isinstance(each, RecordedOutcome)]
+            outcomes += [each.outcome for each in rung if each.outcome is not None]
+            failure: Exception | None = None
+            try:
+                if outcomes:
+                    self._outcomes.record(outcomes)
+            except Exception as error:
+                failure = error
+                _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
+            for each in rung:
+                self._answers.give(each.name, error=failure)
+            self.in_vain += sum(isinstance(each, Turn) for each in finished)
+            self.done += len(finished) - len(rung)
+            self.recorded.set()
+
+    def _with_more(self, first: Finished) -> list[Finished]:
+        finished = [first]
+        if self._pressed():
+            time.sleep(_LINGER_SECONDS)
+        while len(finished) < self._batch and not self._finished.empty():
+            each = self._finished.get()
+            if each is None:
+                self._finished.put(None)
+                break
+            finished.append(each)
+        return finished
