@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from jobs.core.commands import EnqueueJob
     from jobs.core.ports import Clock, Inserted
-    from jobs.core.registry import HandlerSpec
     from jobs.core.retry import RetryOptions
+    from jobs.core.specs import HandlerSpec
 
 _TIMING_FIELDS = frozenset(Timing.model_fields)
 _OPTION_FIELDS = _TIMING_FIELDS - {"schedule", "timezone"}

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from jobs.app.leases import LeaseKeeper
     from jobs.app.workbench import AttemptBench
     from jobs.core.lock import DistributedLock
-    from jobs.core.registry import HandlerRegistry, HandlerSpec
+    from jobs.core.registry import HandlerRegistry
+    from jobs.core.specs import HandlerSpec
     from jobs.core.unit_of_work import UnitsOfWork
 
 _MAX_ERROR = 8_000

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from jobs.core.registry import HandlerRegistry, HandlerSpec, ProviderSpec
+    from jobs.core.registry import HandlerRegistry
+    from jobs.core.specs import HandlerSpec, ProviderSpec
 
 _logger = logging.getLogger("jobs.services")
 _NOTHING: dict[Any, Any] = {}

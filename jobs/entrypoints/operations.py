@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.app.runtime import Runtime
-    from jobs.core.registry import HandlerSpec
+    from jobs.core.specs import HandlerSpec
 
 _logger = logging.getLogger("jobs.api")
 

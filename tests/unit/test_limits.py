@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from jobs.core.errors import HandlerRegistrationError, InvalidInput
 from jobs.core.limits import Limits, Rate
-from jobs.core.registry import HandlerRegistry, HandlerSpec
+from jobs.core.registry import HandlerRegistry
+from jobs.core.specs import HandlerSpec
 
 SECOND = timedelta(seconds=1)
 

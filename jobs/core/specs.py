@@ -1,0 +1,120 @@
+"""A handler or provider as the framework calls it, read off its signature and what it was marked with."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from jobs.core.commands import MAX_NAME, problems_of
+from jobs.core.decorators import HandlerOptions, Scope
+from jobs.core.errors import InvalidInput
+from jobs.core.limits import Limits, check_limits
+from jobs.core.retry import RetryPolicy
+from jobs.core.signatures import constructor_of, origin_of, parameters_of, refuse, split_parameters
+from jobs.core.versions import Upcaster, check_upcasters, upcast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerSpec:
+    """A handler as the dispatcher calls it. ``services`` maps the parameters to inject to their types."""
+
+    name: str
+    target: Callable[..., Any]
+    arguments: type[BaseModel]
+    arguments_parameter: str
+    context_parameter: str | None
+    services: Mapping[str, type]
+    constructor_services: Mapping[str, type] | None
+    is_async: bool
+    retry: RetryPolicy
+    timeout: timedelta | None
+    origin: str
+    version: int = 1
+    upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
+    limits: Limits | None = None
+
+    def key_of(self, arguments: BaseModel) -> str | None:
+        """Give the key by which a job with these arguments waits for its turn; None where there is none.
+
+        Raises ``InvalidInput`` with a pointer to ``/payload``.
+        """
+        return None if self.limits is None else self.limits.key_of(arguments, self.name)
+
+    def read_arguments(self, payload: str, version: int | None = None) -> BaseModel:
+        """Parse a payload, JSON text of ``version`` (left out: the present one), into the handler's arguments.
+
+        Raises ``InvalidInput`` with pointers that start at ``/payload``, its kind ``NewerPayload`` for a version that
+        only a later release knows.
+        """
+        if version is not None and version != self.version:
+            payload = upcast(payload, version, self.version, self.upcasters)
+        try:
+            return self.arguments.model_validate_json(payload)
+        except ValidationError as error:
+            raise InvalidInput(problems_of(error, _parsed(payload), "/payload")) from None
+        except Exception as error:
+            name = self.arguments.__qualname__
+            raise InvalidInput.at("/payload", f"{name} failed to read it with a {type(error).__name__}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    """A provider: what it makes, of which other services, for how long, and how to see whether that works."""
+
+    makes: type
+    function: Callable[..., Any]
+    services: Mapping[str, type]
+    origin: str
+    scope: Scope = Scope.ATTEMPT
+    ping: Callable[[Any], object] | None = None
+
+
+def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
+    """Describe a marked function or class; raises ``HandlerRegistrationError`` for what could not be served."""
+    origin = origin_of(target)
+    if not 0 < len(options.name) <= MAX_NAME:
+        refuse(origin, f"a handler's name has 1 to {MAX_NAME} characters")
+    if options.timeout is not None and not (isinstance(options.timeout, timedelta) and options.timeout > timedelta()):
+        refuse(origin, f"a handler's timeout is a timedelta above zero, not {options.timeout!r}")
+    check_upcasters(options.version, options.upcasters, origin)
+    check_limits(options.limits, origin)
+    constructor_services = None
+    function = target
+    if inspect.isclass(target):
+        function = getattr(target, "handle", None) or refuse(origin, "a handler class needs a method handle(args, ctx)")
+        constructor_services = constructor_of(target, origin)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        refuse(origin, "a handler that yields would never be run to its end; let it return")
+    parameters = parameters_of(function, origin, skip_first=function is not target)
+    arguments, context, services = split_parameters(parameters, origin)
+    return HandlerSpec(
+        name=options.name,
+        target=target,
+        arguments=parameters[arguments],
+        arguments_parameter=arguments,
+        context_parameter=context,
+        services=services,
+        constructor_services=constructor_services,
+        is_async=inspect.iscoroutinefunction(function),
+        retry=options.retry,
+        timeout=options.timeout,
+        origin=origin,
+        version=options.version,
+        upcasters=options.upcasters,
+        limits=options.limits,
+    )
+
+
+def _parsed(payload: str) -> Any:
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
