@@ -1,4 +1,4 @@
-"""Put right what went wrong: take back lost runs, set missing alarms, catch what did not ring, prune what is old.
+"""Measure, then put right what went wrong: take back lost runs, set missing alarms, catch what did not ring, prune.
 
 Each step is bounded, paged and on its own: one that fails is reported and does not stop the others. Several
 reconcilers at once do no harm; rows that one is working on are passed over by the next.
@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from jobs.app.measuring import log_measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,8 @@ class ReconcileLimits:
     key_retention: timedelta = timedelta(days=1)
     lock_retention: timedelta = timedelta(hours=1)
     max_lost: int = 5
+    count_to: int = 10_000
+    failure_window: timedelta = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ class Reconciler:
         """Do every step once, within the budget, and report. Never raises for a step that fails."""
         report = Report()
         until = time.monotonic() + self._limits.budget_seconds
+        self._step("measure", report, self._measure)  # first, so that it tells what the other steps have yet to mend
         self._step("reap", report, lambda: self._reap(report, until))
         self._step("label", report, lambda: self._label(report, until))
         self._step("turns", report, self._worker.offer_turns)
@@ -88,6 +93,12 @@ class Reconciler:
         except Exception as error:
             report.failures[name] = f"{type(error).__name__}: {error}"
             _logger.exception("reconciling failed at the step %s; the next one goes on", name)
+
+    def _measure(self) -> None:
+        limits = self._limits
+        log_measurement(
+            self._housekeeping, count_to=limits.count_to, grace=limits.overdue_grace, window=limits.failure_window
+        )
 
     def _reap(self, report: Report, until: float) -> None:
         while True:

@@ -275,6 +275,20 @@ class LockStore(Protocol):
         """Let go of the lock; False if ``token`` no longer held it."""
 
 
+class Wait(NamedTuple):
+    """How many jobs are due and not yet running, and for how many seconds the latest of them has been."""
+
+    due: int
+    seconds: float
+
+
+class Failures(NamedTuple):
+    """Attempts that ended badly: by their handler, and by the loss of their worker."""
+
+    failed: int
+    lost: int
+
+
 class Housekeeping(Protocol):
     """What the reconciler asks of the store. Each call is one bounded statement."""
 
@@ -310,6 +324,15 @@ class Housekeeping(Protocol):
 
     def label(self, labels: Sequence[Label]) -> int:
         """Mark active jobs; gives how many there still were."""
+
+    def longest_wait(self, limit: int) -> Wait:
+        """Count due jobs, up to ``limit``, and tell how late the latest is.
+
+        Paused jobs are not due; jobs of a handler with a limit are left out, since they may wait because of it.
+        """
+
+    def recent_failures(self, window: timedelta) -> Failures:
+        """Count the attempts that ended badly within ``window``, also those that are tried again."""
 
     def stats(self) -> dict[str, Any]:
         """Count jobs by status and handler, with lateness and recent rates."""

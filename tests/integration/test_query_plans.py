@@ -148,6 +148,7 @@ STATEMENTS = {
     "unarmed": (RUNS.unarmed, {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
     "overdue": (RUNS.overdue, {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
     "prune": (RUNS.prune, {"limit": 500, "retention": timedelta(days=30)}, {"jobs_newest"}),
+    "longest_wait": (RUNS.longest_wait, {"limit": 10_000}, {"jobs_due"}),
     "get": (JOBS.get, {"id": new_id()}, {"jobs_pkey"}),
     "active_holder": (JOBS.active_holder, {"job_name": "job-77"}, {"jobs_active_name"}),
     "just_inserted": (JOBS.just_inserted, {"ids": SOME_IDS}, {"jobs_pkey|jobs_newest"}),

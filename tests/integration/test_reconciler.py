@@ -372,7 +372,7 @@ def test_idempotency_keys_are_forgotten_after_a_day(make_runtime, let_pass, sql,
 # --- every step by itself
 
 
-@pytest.mark.parametrize("broken", ["reap", "unarmed", "overdue", "prune"])
+@pytest.mark.parametrize("broken", ["longest_wait", "reap", "unarmed", "overdue", "prune"])
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), ZeroDivisionError("a bug")])
 def test_a_step_that_fails_is_reported_and_stops_no_other(
     make_runtime, scheduler, monkeypatch, let_pass, sql, broken, error
@@ -393,7 +393,8 @@ def test_a_step_that_fails_is_reported_and_stops_no_other(
 
     monkeypatch.setattr(runtime.housekeeping, broken, fail)
     report = runtime.reconciler.run()
-    step = {"reap": "reap", "unarmed": "arm", "overdue": "sweep", "prune": "prune"}[broken]
+    steps = {"longest_wait": "measure", "reap": "reap", "unarmed": "arm", "overdue": "sweep", "prune": "prune"}
+    step = steps[broken]
     assert list(report.failures) == [step]
     assert type(error).__name__ in report.failures[step]
     did = {"reap": report.reaped, "arm": report.armed, "sweep": report.swept, "prune": report.pruned}
@@ -408,7 +409,8 @@ def test_a_database_that_is_away_fails_every_step_and_raises_nothing(make_runtim
         raise StoreUnavailable("the database cannot be reached")
 
     monkeypatch.setattr(runtime.housekeeping, "_run", away)
-    assert set(runtime.reconciler.run().failures) == {"reap", "label", "arm", "sweep", "prune", "locks"}
+    expected = {"measure", "reap", "label", "arm", "sweep", "prune", "locks"}
+    assert set(runtime.reconciler.run().failures) == expected
 
 
 def test_a_report_of_what_was_done_is_logged(runtime, caplog):

@@ -11,7 +11,7 @@ from jobs.adapters.postgres.rows import alarm_of
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.core.identifiers import AlarmName
 from jobs.core.limits import Mislabelled
-from jobs.core.ports import Alarm
+from jobs.core.ports import Alarm, Failures, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -68,6 +68,16 @@ class PostgresHousekeeping:
         """Mark active jobs."""
         ids, limited, keys = zip(*labels, strict=True)
         return len(self._run(self._limits.label, {"ids": ids, "limited": limited, "keys": keys}))
+
+    def longest_wait(self, limit: int) -> Wait:
+        """Count due jobs, up to ``limit``, and tell how late the latest is."""
+        [(due, seconds)] = self._run(self._statements.longest_wait, {"limit": limit})
+        return Wait(due, seconds)
+
+    def recent_failures(self, window: timedelta) -> Failures:
+        """Count the attempts that failed or lost their worker within ``window``."""
+        [(failed, lost)] = self._run(self._statements.recent_failures, {"window": window})
+        return Failures(failed, lost)
 
     def stats(self) -> dict[str, Any]:
         """Count jobs by handler and status, the due ones and how late they are, and the last five minutes' attempts."""

@@ -1,4 +1,4 @@
-"""Every statement about runs: claim, heartbeat, outcome; and the reconciler's reaping, arming, sweeping and pruning.
+"""Every statement about runs: claim, heartbeat, outcome; and what the reconciler reaps, arms, sweeps, prunes, measures.
 
 Each is a single statement. Batches lock rows in id order or pass over locked ones, so that no two can deadlock.
 Only the database's clock decides what is due and which lease has expired.
@@ -233,6 +233,21 @@ select outcome, count(*), avg(extract(epoch from finished_at - started_at))::flo
 from {schema}.job_attempts where finished_at > now() - cast(:window as interval) group by 1 order by 1
 """
 
+_LONGEST_WAIT = """
+select count(*), coalesce(extract(epoch from now() - min(next_run_at)), 0)::float8
+from (
+  select next_run_at from {schema}.jobs
+  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now())
+  order by next_run_at, id limit cast(:limit as integer)
+) as due
+"""
+
+_RECENT_FAILURES = """
+select count(*) filter (where outcome in ('Failed', 'TimedOut', 'InvalidPayload', 'Discarded', 'UnknownHandler')),
+  count(*) filter (where outcome = 'Lost')
+from {schema}.job_attempts where finished_at > now() - cast(:window as interval)
+"""
+
 _PING = "select count(*) from (select 1 from {schema}.jobs limit 1) as one"
 
 
@@ -260,6 +275,8 @@ class RunStatements:
     counts: Statement
     lateness: Statement
     rates: Statement
+    longest_wait: Statement
+    recent_failures: Statement
     ping: Statement
 
 
@@ -287,5 +304,7 @@ def run_statements(schema: str) -> RunStatements:
         counts=prepare(_COUNTS, schema),
         lateness=prepare(_LATENESS, schema),
         rates=prepare(_RATES, schema),
+        longest_wait=prepare(_LONGEST_WAIT, schema),
+        recent_failures=prepare(_RECENT_FAILURES, schema),
         ping=prepare(_PING, schema),
     )
