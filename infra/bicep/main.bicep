@@ -1,0 +1,317 @@
+// Everything that the app runs on, in an existing resource group. Two shapes: `flex`, Flex Consumption with the timer
+// backend, and `dapr`, Container Apps with a Dapr sidecar. ../terraform describes the same things; tests hold both
+// to each other, to the app's settings and to Azure's own resource types.
+targetScope = 'resourceGroup'
+
+@description('What every resource is named after: lower-case letters, digits and hyphens.')
+@minLength(3)
+@maxLength(12)
+param name string = 'jobs'
+
+@description('What the app runs on: flex (Flex Consumption, woken by its timer) or dapr (Container Apps, woken by Dapr).')
+@allowed(['flex', 'dapr'])
+param shape string = 'flex'
+
+@description('The region.')
+param location string = resourceGroup().location
+
+@description('Tags for every resource.')
+param tags object = {}
+
+@description('Who is told of alerts, by e-mail.')
+param alertEmail string
+
+@description('Name of the user, group or service principal that administers the database and migrates it.')
+param databaseAdminName string
+
+@description('Object id of that user, group or service principal.')
+param databaseAdminObjectId string
+
+@description('What that principal is.')
+@allowed(['User', 'Group', 'ServicePrincipal'])
+param databaseAdminType string = 'User'
+
+@description('Major version of PostgreSQL.')
+param databaseVersion string = '17'
+
+@description('Tier of the database. Burstable has no PgBouncer.')
+@allowed(['Burstable', 'GeneralPurpose', 'MemoryOptimized'])
+param databaseTier string = 'GeneralPurpose'
+
+@description('Size of the database, of that tier.')
+param databaseSku string = 'Standard_D2ds_v5'
+
+@description('max_connections of that size; what instances may open in all is held against it.')
+param databaseMaxConnections int = 859
+
+@description('Storage of the database in GiB; grows by itself.')
+param databaseStorageGb int = 32
+
+@description('How many days back the database can be restored to, 7 to 35.')
+@minValue(7)
+@maxValue(35)
+param databaseBackupRetentionDays int = 14
+
+@description('Keep the backups in the paired region too. Cannot be changed later.')
+param databaseGeoRedundantBackup bool = false
+
+@description('A standby for the database, in another zone or in the same one. Doubles its price.')
+@allowed(['Disabled', 'SameZone', 'ZoneRedundant'])
+param databaseHighAvailability string = 'Disabled'
+
+@description('Connections that an instance may open.')
+@minValue(1)
+@maxValue(100)
+param databasePoolSize int = 5
+
+@description('Reach the database through its PgBouncer, on port 6432.')
+param databasePgbouncer bool = false
+
+@description('Keep database and storage off the Internet, behind private endpoints in a network of their own.')
+param privateNetwork bool = true
+
+@description('Address range of that network.')
+param networkPrefix string = '10.64.0.0/20'
+
+@description('The part of it that instances are in, all for the app, a /27 or larger.')
+param appSubnetPrefix string = '10.64.0.0/24'
+
+@description('The part of it that the private endpoints are in.')
+param endpointSubnetPrefix string = '10.64.1.0/24'
+
+@description('Addresses that may reach the database from the Internet, for migrations. Best empty when none is under way.')
+param operatorIpAddresses array = []
+
+@description('Redundancy of the storage account.')
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
+param storageSku string = 'Standard_ZRS'
+
+@description('How many days logs are kept.')
+@minValue(30)
+@maxValue(730)
+param logRetentionDays int = 30
+
+@description('The most instances at once.')
+@minValue(1)
+@maxValue(1000)
+param maxInstances int = 40
+
+@description('flex: memory of an instance in MB.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMb int = 2048
+
+@description('flex: instances of the poll that are always running, which saves its cold start.')
+@minValue(0)
+param alwaysReadyInstances int = 0
+
+@description('dapr: the app\'s image. Empty until there is one: then all is made but the app.')
+param containerImage string = ''
+
+@description('dapr: cores of a replica.')
+param containerCpu string = '1.0'
+
+@description('dapr: memory of a replica.')
+param containerMemory string = '2Gi'
+
+@description('dapr: replicas that always run. None would be there for timers and callbacks below 1.')
+@minValue(1)
+param minReplicas int = 1
+
+@description('Handlers that one instance runs at once.')
+@minValue(1)
+@maxValue(1000)
+param concurrency int = 16
+
+@description('NCRONTAB of the timer backend\'s poll; what it costs is in the README.')
+param pollSchedule string = '* * * * * *'
+
+@description('How many days ended jobs are kept; 0 keeps them for ever.')
+@minValue(0)
+param retentionDays int = 30
+
+@description('Further app settings, such as JOBS_LEASE_SECONDS; they win over the ones made here.')
+param extraSettings object = {}
+
+var suffix = substring(uniqueString(resourceGroup().id), 0, 6)
+var connections = databasePoolSize * maxInstances
+// Twenty are left for the server itself, for migrations and for people.
+var tooMany = 'databasePoolSize x maxInstances + 20 is more than databaseMaxConnections: lower one, or set databasePgbouncer'
+var enough = databasePgbouncer || connections + 20 <= databaseMaxConnections
+var poolSize = enough ? databasePoolSize : fail(tooMany)
+var identityName = 'id-${name}'
+var databasePort = databasePgbouncer ? 6432 : 5432
+var deploymentContainer = 'app-package'
+
+var commonSettings = {
+  AZURE_CLIENT_ID: identity.outputs.clientId
+  AzureWebJobsStorage__blobServiceUri: storage.outputs.blobEndpoint
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identity.outputs.clientId
+  APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.outputs.clientId};Authorization=AAD'
+  PYTHON_THREADPOOL_THREAD_COUNT: '32'
+  PYTHON_ISOLATE_WORKER_DEPENDENCIES: '1'
+  JOBS_DATABASE_URL: 'postgresql://${identityName}@${database.outputs.host}:${databasePort}/jobs'
+  JOBS_DATABASE_AUTH: 'entra'
+  JOBS_DATABASE_POOL_SIZE: string(poolSize)
+  JOBS_DATABASE_PGBOUNCER: string(databasePgbouncer)
+  JOBS_CONCURRENCY: string(concurrency)
+  JOBS_RETENTION_DAYS: string(retentionDays)
+}
+var flexSettings = {
+  JOBS_SCHEDULER: 'timer'
+  JOBS_POLL_SCHEDULE: pollSchedule
+}
+// No JOBS_CALLBACK_TOKENS: Container Apps gives app and sidecar a token of their own as APP_API_TOKEN, and the setting
+// would take precedence over it.
+var daprSettings = {
+  JOBS_SCHEDULER: 'dapr'
+  FUNCTIONS_WORKER_RUNTIME: 'python'
+}
+var appSettings = union(commonSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
+
+module identity 'modules/identity.bicep' = {
+  name: '${name}-identity'
+  params: {
+    name: identityName
+    location: location
+    tags: tags
+  }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: '${name}-monitoring'
+  params: {
+    name: name
+    location: location
+    tags: tags
+    retentionDays: logRetentionDays
+    principalId: identity.outputs.principalId
+  }
+}
+
+module network 'modules/network.bicep' = if (privateNetwork) {
+  name: '${name}-network'
+  params: {
+    name: name
+    location: location
+    tags: tags
+    prefix: networkPrefix
+    appSubnetPrefix: appSubnetPrefix
+    endpointSubnetPrefix: endpointSubnetPrefix
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  name: '${name}-storage'
+  params: {
+    name: 'st${replace(name, '-', '')}${suffix}'
+    location: location
+    tags: tags
+    sku: storageSku
+    deploymentContainer: deploymentContainer
+    principalId: identity.outputs.principalId
+    endpointSubnetId: privateNetwork ? network!.outputs.endpointSubnetId : ''
+    dnsZoneId: privateNetwork ? network!.outputs.blobDnsZoneId : ''
+  }
+}
+
+module database 'modules/database.bicep' = {
+  name: '${name}-database'
+  params: {
+    name: 'psql-${name}-${suffix}'
+    location: location
+    tags: tags
+    version: databaseVersion
+    tier: databaseTier
+    sku: databaseSku
+    storageGb: databaseStorageGb
+    backupRetentionDays: databaseBackupRetentionDays
+    geoRedundantBackup: databaseGeoRedundantBackup
+    highAvailability: databaseHighAvailability
+    adminName: databaseAdminName
+    adminObjectId: databaseAdminObjectId
+    adminType: databaseAdminType
+    pgbouncer: databasePgbouncer
+    operatorIpAddresses: operatorIpAddresses
+    endpointSubnetId: privateNetwork ? network!.outputs.endpointSubnetId : ''
+    dnsZoneId: privateNetwork ? network!.outputs.databaseDnsZoneId : ''
+  }
+}
+
+module flex 'modules/flex.bicep' = if (shape == 'flex') {
+  name: '${name}-flex'
+  params: {
+    name: 'func-${name}-${suffix}'
+    planName: 'plan-${name}'
+    location: location
+    tags: tags
+    identityId: identity.outputs.id
+    deploymentContainerUri: '${storage.outputs.blobEndpoint}${deploymentContainer}'
+    subnetId: privateNetwork ? network!.outputs.appSubnetId : ''
+    instanceMemoryMb: instanceMemoryMb
+    maxInstances: maxInstances
+    alwaysReadyInstances: alwaysReadyInstances
+    settings: appSettings
+  }
+}
+
+module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
+  name: '${name}-dapr'
+  params: {
+    name: name
+    registryName: 'cr${replace(name, '-', '')}${suffix}'
+    location: location
+    tags: tags
+    identityId: identity.outputs.id
+    principalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
+    subnetId: privateNetwork ? network!.outputs.appSubnetId : ''
+    image: containerImage
+    cpu: containerCpu
+    memory: containerMemory
+    minReplicas: minReplicas
+    maxReplicas: maxInstances
+    settings: appSettings
+  }
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: '${name}-alerts'
+  params: {
+    name: name
+    location: location
+    tags: tags
+    email: alertEmail
+    workspaceId: monitoring.outputs.workspaceId
+    databaseId: database.outputs.id
+    databaseMaxConnections: databaseMaxConnections
+  }
+}
+
+@description('Name of the function app or container app.')
+output appName string = shape == 'flex' ? flex!.outputs.name : dapr!.outputs.name
+
+@description('Where the app answers; empty while there is no image.')
+output appUrl string = shape == 'flex' ? flex!.outputs.url : dapr!.outputs.url
+
+@description('The app\'s managed identity: the database role that it connects as.')
+output runtimeRole string = identityName
+
+@description('Where the database is.')
+output databaseHost string = database.outputs.host
+
+@description('What the administrator sets JOBS_DATABASE_URL to for a migration.')
+output migrationUrl string = 'postgresql://${uriComponent(databaseAdminName)}@${database.outputs.host}:5432/jobs'
+
+@description('Connections that the instances may open in all.')
+output databaseConnections int = connections
+
+@description('The storage account.')
+output storageAccountName string = storage.outputs.name
+
+@description('dapr: the registry to push the image to.')
+output registryServer string = shape == 'dapr' ? dapr!.outputs.registryServer : ''
+
+@description('The workspace that holds the logs.')
+output workspaceName string = monitoring.outputs.workspaceName

@@ -1,0 +1,114 @@
+// What somebody is told of. The queries are in ../../alerts.json, for Terraform too.
+param name string
+param location string
+param tags object
+param email string
+param workspaceId string
+param databaseId string
+param databaseMaxConnections int
+
+var logAlerts = loadJsonContent('../../alerts.json')
+var metricAlerts = [
+  {
+    name: 'database-connections'
+    description: 'The database has had more than four fifths of its connections in use.'
+    metric: 'active_connections'
+    aggregation: 'Maximum'
+    threshold: databaseMaxConnections * 4 / 5
+  }
+  {
+    name: 'database-storage'
+    description: 'The database\'s storage is more than 85 % full; a full one refuses to write.'
+    metric: 'storage_percent'
+    aggregation: 'Maximum'
+    threshold: 85
+  }
+]
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
+  name: 'ag-${name}'
+  location: 'global'
+  tags: tags
+  properties: {
+    groupShortName: name
+    enabled: true
+    emailReceivers: [
+      {
+        name: 'email'
+        emailAddress: email
+        useCommonAlertSchema: true
+      }
+    ]
+  }
+}
+
+resource logAlert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for alert in logAlerts: {
+  name: '${name}-${alert.name}'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: '${name}-${alert.name}'
+    description: alert.description
+    severity: alert.severity
+    enabled: true
+    scopes: [workspaceId]
+    evaluationFrequency: alert.frequency
+    windowSize: alert.window
+    autoMitigate: true
+    // The tables come into being with the app's first line.
+    skipQueryValidation: true
+    criteria: {
+      allOf: [
+        {
+          query: alert.query
+          metricMeasureColumn: alert.column
+          timeAggregation: alert.aggregation
+          operator: alert.operator
+          threshold: alert.threshold
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: [people.id]
+    }
+  }
+}]
+
+resource metricAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = [for alert in metricAlerts: {
+  name: '${name}-${alert.name}'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: alert.description
+    severity: 2
+    enabled: true
+    scopes: [databaseId]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT5M'
+    autoMitigate: true
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+      allOf: [
+        {
+          name: alert.name
+          criterionType: 'StaticThresholdCriterion'
+          metricNamespace: 'Microsoft.DBforPostgreSQL/flexibleServers'
+          metricName: alert.metric
+          timeAggregation: alert.aggregation
+          operator: 'GreaterThan'
+          threshold: alert.threshold
+        }
+      ]
+    }
+    actions: [
+      {
+        actionGroupId: people.id
+      }
+    ]
+  }
+}]

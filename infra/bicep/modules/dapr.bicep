@@ -1,0 +1,175 @@
+// The app on Container Apps with a Dapr sidecar, and the registry for its image.
+param name string
+param registryName string
+param location string
+param tags object
+param identityId string
+param principalId string
+param workspaceId string
+@description('Empty leaves the environment in a network of the platform\'s.')
+param subnetId string
+@description('Empty leaves the app out.')
+param image string
+param cpu string
+param memory string
+param minReplicas int
+param maxReplicas int
+param settings object
+
+var acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d'
+
+resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
+  name: registryName
+  location: location
+  tags: tags
+  sku: {
+    name: 'Basic'
+  }
+  properties: {
+    adminUserEnabled: false
+    anonymousPullEnabled: false
+  }
+}
+
+resource puller 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(registry.id, principalId, acrPull)
+  scope: registry
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', acrPull)
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource apps 'Microsoft.App/managedEnvironments@2026-01-01' = {
+  name: 'cae-${name}'
+  location: location
+  tags: tags
+  properties: {
+    // By way of a diagnostic setting, since the direct one needs the workspace's key.
+    appLogsConfiguration: {
+      destination: 'azure-monitor'
+    }
+    peerAuthentication: {
+      mtls: {
+        enabled: true
+      }
+    }
+    workloadProfiles: [
+      {
+        name: 'Consumption'
+        workloadProfileType: 'Consumption'
+      }
+    ]
+    vnetConfiguration: empty(subnetId) ? null : {
+      infrastructureSubnetId: subnetId
+      internal: false
+    }
+  }
+}
+
+resource environmentLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'logs'
+  scope: apps
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        categoryGroup: 'allLogs'
+        enabled: true
+      }
+    ]
+  }
+}
+
+resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
+  name: 'ca-${name}'
+  location: location
+  tags: tags
+  kind: 'functionapp'
+  identity: {
+    type: 'UserAssigned'
+    userAssignedIdentities: {
+      '${identityId}': {}
+    }
+  }
+  properties: {
+    environmentId: apps.id
+    workloadProfileName: 'Consumption'
+    configuration: {
+      activeRevisionsMode: 'Single'
+      registries: [
+        {
+          server: registry.properties.loginServer
+          identity: identityId
+        }
+      ]
+      ingress: {
+        external: true
+        targetPort: 80
+        transport: 'auto'
+        allowInsecure: false
+      }
+      dapr: {
+        enabled: true
+        appId: name
+        appPort: 80
+        appProtocol: 'http'
+        // While the app does not answer, the sidecar holds alarms back instead of using up their retries.
+        appHealth: {
+          enabled: true
+          path: '/api/health/live'
+          probeIntervalSeconds: 5
+          probeTimeoutMilliseconds: 1000
+          threshold: 3
+        }
+      }
+    }
+    template: {
+      terminationGracePeriodSeconds: 60
+      containers: [
+        {
+          name: 'app'
+          image: image
+          resources: {
+            cpu: json(cpu)
+            memory: memory
+          }
+          env: [for setting in items(settings): {
+            name: setting.key
+            value: setting.value
+          }]
+          probes: [
+            {
+              type: 'Startup'
+              httpGet: {
+                path: '/api/health/live'
+                port: 80
+              }
+              periodSeconds: 5
+              failureThreshold: 30
+            }
+            {
+              type: 'Liveness'
+              httpGet: {
+                path: '/api/health/live'
+                port: 80
+              }
+              periodSeconds: 10
+              failureThreshold: 6
+            }
+          ]
+        }
+      ]
+      scale: {
+        minReplicas: minReplicas
+        maxReplicas: maxReplicas
+      }
+    }
+  }
+  dependsOn: [puller]
+}
+
+output name string = 'ca-${name}'
+output url string = empty(image) ? '' : 'https://${app!.properties.configuration.ingress.fqdn}'
+output registryServer string = registry.properties.loginServer

@@ -1,0 +1,90 @@
+# What somebody is told of. The queries are in ../alerts.json, for Bicep too.
+
+locals {
+  log_alerts = { for alert in jsondecode(file("${path.module}/../alerts.json")) : alert.name => alert }
+  metric_alerts = {
+    database-connections = {
+      description = "The database has had more than four fifths of its connections in use."
+      metric      = "active_connections"
+      aggregation = "Maximum"
+      threshold   = floor(var.database_max_connections * 4 / 5)
+    }
+    database-storage = {
+      description = "The database's storage is more than 85 % full; a full one refuses to write."
+      metric      = "storage_percent"
+      aggregation = "Maximum"
+      threshold   = 85
+    }
+  }
+}
+
+resource "azurerm_monitor_action_group" "people" {
+  name                = "ag-${var.name}"
+  resource_group_name = var.resource_group_name
+  short_name          = var.name
+  tags                = var.tags
+
+  email_receiver {
+    name                    = "email"
+    email_address           = var.alert_email
+    use_common_alert_schema = true
+  }
+}
+
+resource "azurerm_monitor_scheduled_query_rules_alert_v2" "log" {
+  for_each                = local.log_alerts
+  name                    = "${var.name}-${each.key}"
+  display_name            = "${var.name}-${each.key}"
+  description             = each.value.description
+  resource_group_name     = var.resource_group_name
+  location                = local.location
+  tags                    = var.tags
+  severity                = each.value.severity
+  scopes                  = [azurerm_log_analytics_workspace.logs.id]
+  evaluation_frequency    = each.value.frequency
+  window_duration         = each.value.window
+  auto_mitigation_enabled = true
+  skip_query_validation   = true # the tables come into being with the app's first line
+
+  criteria {
+    query                   = each.value.query
+    metric_measure_column   = each.value.column
+    time_aggregation_method = each.value.aggregation
+    operator                = each.value.operator
+    threshold               = each.value.threshold
+
+    failing_periods {
+      number_of_evaluation_periods             = 1
+      minimum_failing_periods_to_trigger_alert = 1
+    }
+  }
+
+  action {
+    action_groups = [azurerm_monitor_action_group.people.id]
+  }
+}
+
+resource "azurerm_monitor_metric_alert" "database" {
+  for_each            = local.metric_alerts
+  name                = "${var.name}-${each.key}"
+  description         = each.value.description
+  resource_group_name = var.resource_group_name
+  tags                = var.tags
+  severity            = 2
+  scopes              = [azurerm_postgresql_flexible_server.server.id]
+  frequency           = "PT5M"
+  window_size         = "PT5M"
+  auto_mitigate       = true
+
+  criteria {
+    metric_namespace = "Microsoft.DBforPostgreSQL/flexibleServers"
+    metric_name      = each.value.metric
+    aggregation      = each.value.aggregation
+    operator         = "GreaterThan"
+    threshold        = each.value.threshold
+  }
+
+  action {
+    action_group_id = azurerm_monitor_action_group.people.id
+  }
+}

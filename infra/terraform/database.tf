@@ -1,0 +1,109 @@
+# PostgreSQL with Microsoft Entra identities and no passwords.
+
+locals {
+  operators = { for address in var.operator_ip_addresses :
+    "operator-${replace(replace(address, ".", "-"), ":", "-")}" => address
+  }
+  # 0.0.0.0 stands for every address within Azure.
+  openings  = merge(local.operators, { for name, address in { azure = "0.0.0.0" } : name => address if !var.private_network })
+  sku_tiers = { Burstable = "B", GeneralPurpose = "GP", MemoryOptimized = "MO" }
+}
+
+resource "azurerm_postgresql_flexible_server" "server" {
+  name                          = "psql-${var.name}-${local.suffix}"
+  resource_group_name           = var.resource_group_name
+  location                      = local.location
+  tags                          = var.tags
+  version                       = var.database_version
+  sku_name                      = "${local.sku_tiers[var.database_tier]}_${var.database_sku}"
+  storage_mb                    = var.database_storage_gb * 1024
+  auto_grow_enabled             = true
+  backup_retention_days         = var.database_backup_retention_days
+  geo_redundant_backup_enabled  = var.database_geo_redundant_backup
+  public_network_access_enabled = length(local.openings) > 0
+
+  authentication {
+    active_directory_auth_enabled = true
+    password_auth_enabled         = false
+    tenant_id                     = data.azurerm_client_config.current.tenant_id
+  }
+
+  dynamic "high_availability" {
+    for_each = var.database_high_availability == "Disabled" ? [] : [var.database_high_availability]
+    content {
+      mode = high_availability.value
+    }
+  }
+
+  lifecycle {
+    prevent_destroy = true               # the jobs are in there, and some changes would replace it
+    ignore_changes  = [zone, storage_mb] # Azure chooses the one and grows the other
+
+    precondition {
+      # Twenty are left for the server itself, for migrations and for people.
+      condition     = var.database_pgbouncer || local.connections + 20 <= var.database_max_connections
+      error_message = "database_pool_size x max_instances + 20 is more than database_max_connections: lower one, or set database_pgbouncer."
+    }
+  }
+}
+
+# The server takes one change at a time, so each waits for the one before.
+resource "azurerm_postgresql_flexible_server_active_directory_administrator" "admin" {
+  server_name         = azurerm_postgresql_flexible_server.server.name
+  resource_group_name = var.resource_group_name
+  tenant_id           = data.azurerm_client_config.current.tenant_id
+  object_id           = var.database_admin_object_id
+  principal_name      = var.database_admin_name
+  principal_type      = var.database_admin_type
+}
+
+resource "azurerm_postgresql_flexible_server_database" "jobs" {
+  name       = "jobs"
+  server_id  = azurerm_postgresql_flexible_server.server.id
+  charset    = "UTF8"
+  collation  = "en_US.utf8"
+  depends_on = [azurerm_postgresql_flexible_server_active_directory_administrator.admin]
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "azurerm_postgresql_flexible_server_configuration" "pgbouncer" {
+  count      = var.database_pgbouncer ? 1 : 0
+  name       = "pgbouncer.enabled"
+  server_id  = azurerm_postgresql_flexible_server.server.id
+  value      = "true"
+  depends_on = [azurerm_postgresql_flexible_server_database.jobs]
+}
+
+resource "azurerm_postgresql_flexible_server_firewall_rule" "opening" {
+  for_each         = local.openings
+  name             = each.key
+  server_id        = azurerm_postgresql_flexible_server.server.id
+  start_ip_address = each.value
+  end_ip_address   = each.value
+  depends_on       = [azurerm_postgresql_flexible_server_configuration.pgbouncer]
+}
+
+resource "azurerm_private_endpoint" "database" {
+  count               = local.private
+  name                = "pep-${azurerm_postgresql_flexible_server.server.name}"
+  resource_group_name = var.resource_group_name
+  location            = local.location
+  tags                = var.tags
+  subnet_id           = azurerm_subnet.endpoints[0].id
+  depends_on          = [azurerm_postgresql_flexible_server_configuration.pgbouncer]
+
+  private_service_connection {
+    name                           = "postgres"
+    private_connection_resource_id = azurerm_postgresql_flexible_server.server.id
+    subresource_names              = ["postgresqlServer"]
+    is_manual_connection           = false
+  }
+
+  private_dns_zone_group {
+    name                 = "default"
+    private_dns_zone_ids = [azurerm_private_dns_zone.database[0].id]
+  }
+}

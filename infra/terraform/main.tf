@@ -1,0 +1,29 @@
+# Everything that the app runs on, in an existing resource group. Two shapes: `flex`, Flex Consumption with the timer
+# backend, and `dapr`, Container Apps with a Dapr sidecar. ../bicep describes the same things; tests hold both to each
+# other, to the app's settings and to the providers' schemas.
+
+data "azurerm_client_config" "current" {}
+
+data "azurerm_resource_group" "group" {
+  name = var.resource_group_name
+}
+
+locals {
+  location             = coalesce(var.location, data.azurerm_resource_group.group.location)
+  group_id             = data.azurerm_resource_group.group.id
+  suffix               = substr(sha256(data.azurerm_resource_group.group.id), 0, 6)
+  compact_name         = replace(var.name, "-", "")
+  connections          = var.database_pool_size * var.max_instances
+  database_port        = var.database_pgbouncer ? 6432 : 5432
+  deployment_container = "app-package"
+  flex                 = var.shape == "flex"
+  dapr                 = var.shape == "dapr"
+}
+
+# Who the app is: to storage, to the database, to Application Insights and to the registry.
+resource "azurerm_user_assigned_identity" "app" {
+  name                = "id-${var.name}"
+  resource_group_name = var.resource_group_name
+  location            = local.location
+  tags                = var.tags
+}

@@ -1,0 +1,48 @@
+output "app_name" {
+  description = "Name of the function app or container app."
+  value       = local.flex ? azapi_resource.flex[0].name : "ca-${var.name}"
+}
+
+output "app_url" {
+  description = "Where the app answers; empty while there is no image."
+  value = one(concat(
+    [for app in azapi_resource.flex : "https://${app.output.properties.defaultHostName}"],
+    [for app in azapi_resource.dapr : "https://${app.output.properties.configuration.ingress.fqdn}"],
+    [for none in [""] : none if local.dapr && var.container_image == ""],
+  ))
+}
+
+output "runtime_role" {
+  description = "The app's managed identity: the database role that it connects as."
+  value       = azurerm_user_assigned_identity.app.name
+}
+
+output "database_host" {
+  description = "Where the database is."
+  value       = azurerm_postgresql_flexible_server.server.fqdn
+}
+
+output "migration_url" {
+  description = "What the administrator sets JOBS_DATABASE_URL to for a migration."
+  value       = "postgresql://${replace(urlencode(var.database_admin_name), "+", "%20")}@${azurerm_postgresql_flexible_server.server.fqdn}:5432/jobs"
+}
+
+output "database_connections" {
+  description = "Connections that the instances may open in all."
+  value       = local.connections
+}
+
+output "storage_account_name" {
+  description = "The storage account."
+  value       = azurerm_storage_account.host.name
+}
+
+output "registry_server" {
+  description = "dapr: the registry to push the image to."
+  value       = local.dapr ? azurerm_container_registry.images[0].login_server : ""
+}
+
+output "workspace_name" {
+  description = "The workspace that holds the logs."
+  value       = azurerm_log_analytics_workspace.logs.name
+}

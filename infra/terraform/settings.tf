@@ -1,0 +1,37 @@
+# What the app is told. ../../README.md has the meaning of each JOBS_ setting.
+
+locals {
+  common_settings = {
+    AZURE_CLIENT_ID                           = azurerm_user_assigned_identity.app.client_id
+    AzureWebJobsStorage__blobServiceUri       = azurerm_storage_account.host.primary_blob_endpoint
+    AzureWebJobsStorage__credential           = "managedidentity"
+    AzureWebJobsStorage__clientId             = azurerm_user_assigned_identity.app.client_id
+    APPLICATIONINSIGHTS_CONNECTION_STRING     = azurerm_application_insights.app.connection_string
+    APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.app.client_id};Authorization=AAD"
+    PYTHON_THREADPOOL_THREAD_COUNT            = "32"
+    PYTHON_ISOLATE_WORKER_DEPENDENCIES        = "1"
+    JOBS_DATABASE_URL                         = "postgresql://${azurerm_user_assigned_identity.app.name}@${azurerm_postgresql_flexible_server.server.fqdn}:${local.database_port}/jobs"
+    JOBS_DATABASE_AUTH                        = "entra"
+    JOBS_DATABASE_POOL_SIZE                   = tostring(var.database_pool_size)
+    JOBS_DATABASE_PGBOUNCER                   = tostring(var.database_pgbouncer)
+    JOBS_CONCURRENCY                          = tostring(var.concurrency)
+    JOBS_RETENTION_DAYS                       = tostring(var.retention_days)
+  }
+  flex_settings = {
+    JOBS_SCHEDULER     = "timer"
+    JOBS_POLL_SCHEDULE = var.poll_schedule
+  }
+  # No JOBS_CALLBACK_TOKENS: Container Apps gives app and sidecar a token of their own as APP_API_TOKEN, and the setting
+  # would take precedence over it.
+  dapr_settings = {
+    JOBS_SCHEDULER           = "dapr"
+    FUNCTIONS_WORKER_RUNTIME = "python"
+  }
+  app_settings = merge(
+    local.common_settings,
+    { for key, value in local.flex_settings : key => value if local.flex },
+    { for key, value in local.dapr_settings : key => value if local.dapr },
+    var.extra_settings,
+  )
+  settings_list = [for key, value in local.app_settings : { name = key, value = value }]
+}

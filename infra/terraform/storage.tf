@@ -1,0 +1,66 @@
+# What the Functions host keeps: timer leases, function keys, and on Flex Consumption the deployed package. No job.
+
+resource "azurerm_storage_account" "host" {
+  name                             = "st${local.compact_name}${local.suffix}"
+  resource_group_name              = var.resource_group_name
+  location                         = local.location
+  tags                             = var.tags
+  account_kind                     = "StorageV2"
+  account_tier                     = split("_", var.storage_sku)[0]
+  account_replication_type         = split("_", var.storage_sku)[1]
+  min_tls_version                  = "TLS1_2"
+  https_traffic_only_enabled       = true
+  shared_access_key_enabled        = false
+  allow_nested_items_to_be_public  = false
+  cross_tenant_replication_enabled = false
+  default_to_oauth_authentication  = true
+  public_network_access_enabled    = !var.private_network
+
+  network_rules {
+    default_action = var.private_network ? "Deny" : "Allow"
+    bypass         = ["AzureServices"]
+  }
+
+  blob_properties {
+    delete_retention_policy {
+      days = 7
+    }
+    container_delete_retention_policy {
+      days = 7
+    }
+  }
+}
+
+resource "azurerm_storage_container" "packages" {
+  name                  = local.deployment_container
+  storage_account_id    = azurerm_storage_account.host.id
+  container_access_type = "private"
+}
+
+resource "azurerm_role_assignment" "owner" {
+  scope                = azurerm_storage_account.host.id
+  role_definition_name = "Storage Blob Data Owner"
+  principal_id         = azurerm_user_assigned_identity.app.principal_id
+  principal_type       = "ServicePrincipal"
+}
+
+resource "azurerm_private_endpoint" "blob" {
+  count               = local.private
+  name                = "pep-${azurerm_storage_account.host.name}-blob"
+  resource_group_name = var.resource_group_name
+  location            = local.location
+  tags                = var.tags
+  subnet_id           = azurerm_subnet.endpoints[0].id
+
+  private_service_connection {
+    name                           = "blob"
+    private_connection_resource_id = azurerm_storage_account.host.id
+    subresource_names              = ["blob"]
+    is_manual_connection           = false
+  }
+
+  private_dns_zone_group {
+    name                 = "default"
+    private_dns_zone_ids = [azurerm_private_dns_zone.blob[0].id]
+  }
+}

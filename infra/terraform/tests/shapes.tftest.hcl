@@ -1,0 +1,212 @@
+# Evaluates both shapes with mocked providers: `terraform test`, of version 1.11 or newer. Nothing is created, no
+# subscription is needed.
+
+mock_provider "azurerm" {
+  override_during = plan
+
+  mock_data "azurerm_resource_group" {
+    defaults = {
+      id       = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs"
+      location = "westeurope"
+    }
+  }
+  mock_resource "azurerm_user_assigned_identity" {
+    defaults = {
+      id           = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-jobs"
+      client_id    = "11111111-1111-1111-1111-111111111111"
+      principal_id = "22222222-2222-2222-2222-222222222222"
+    }
+  }
+  mock_resource "azurerm_storage_account" {
+    defaults = {
+      primary_blob_endpoint = "https://example.blob.core.windows.net/"
+    }
+  }
+  mock_resource "azurerm_postgresql_flexible_server" {
+    defaults = {
+      fqdn = "example.postgres.database.azure.com"
+    }
+  }
+  mock_resource "azurerm_container_registry" {
+    defaults = {
+      login_server = "example.azurecr.io"
+    }
+  }
+}
+
+mock_provider "azapi" {
+  override_during = plan
+
+  mock_resource "azapi_resource" {
+    defaults = {
+      id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.Web/sites/app"
+      output = {
+        properties = {
+          defaultHostName = "app.azurewebsites.net"
+          configuration = {
+            ingress = {
+              fqdn = "app.example.azurecontainerapps.io"
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+variables {
+  resource_group_name      = "jobs"
+  alert_email              = "oncall@example.com"
+  database_admin_name      = "jobs admins@example.com"
+  database_admin_object_id = "33333333-3333-3333-3333-333333333333"
+}
+
+run "flex_by_default" {
+  command = plan
+
+  assert {
+    condition     = output.app_url == "https://app.azurewebsites.net"
+    error_message = "The app is on Flex Consumption."
+  }
+  assert {
+    condition     = length(azapi_resource.dapr) + length(azurerm_container_app_environment.apps) + length(azurerm_container_registry.images) == 0
+    error_message = "Nothing is made for the other shape."
+  }
+  assert {
+    condition     = local.app_settings["JOBS_SCHEDULER"] == "timer" && !contains(keys(local.app_settings), "FUNCTIONS_WORKER_RUNTIME")
+    error_message = "The timer wakes jobs up."
+  }
+  assert {
+    condition     = local.app_settings["JOBS_DATABASE_URL"] == "postgresql://id-jobs@example.postgres.database.azure.com:5432/jobs"
+    error_message = "The app connects as its identity, directly."
+  }
+  assert {
+    condition     = azurerm_postgresql_flexible_server.server.public_network_access_enabled == false && azurerm_storage_account.host.public_network_access_enabled == false
+    error_message = "Database and storage are off the Internet."
+  }
+  assert {
+    condition     = length(azurerm_private_endpoint.database) + length(azurerm_private_endpoint.blob) == 2 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
+    error_message = "They are reached by private endpoints only."
+  }
+  assert {
+    condition     = azurerm_postgresql_flexible_server.server.sku_name == "GP_Standard_D2ds_v5"
+    error_message = "Tier and size make the name that the provider wants."
+  }
+  assert {
+    condition     = output.migration_url == "postgresql://jobs%20admins%40example.com@example.postgres.database.azure.com:5432/jobs"
+    error_message = "A name with blanks and an at sign fits into a URL."
+  }
+  assert {
+    condition     = length(azapi_resource.flex[0].body.properties.functionAppConfig.scaleAndConcurrency.alwaysReady) == 0
+    error_message = "No instance is paid for that is not asked for."
+  }
+  assert {
+    condition     = length(azurerm_monitor_scheduled_query_rules_alert_v2.log) == 5 && length(azurerm_monitor_metric_alert.database) == 2
+    error_message = "Every alert is there."
+  }
+}
+
+run "dapr_before_there_is_an_image" {
+  command = plan
+
+  variables {
+    shape = "dapr"
+  }
+  assert {
+    condition     = output.app_url == "" && length(azapi_resource.dapr) == 0 && output.registry_server == "example.azurecr.io"
+    error_message = "Without an image there is a registry to push one to, and no app."
+  }
+}
+
+run "dapr" {
+  command = plan
+
+  variables {
+    shape           = "dapr"
+    container_image = "example.azurecr.io/jobs:1"
+  }
+  assert {
+    condition     = output.app_url == "https://app.example.azurecontainerapps.io" && output.app_name == "ca-jobs"
+    error_message = "The app is on Container Apps."
+  }
+  assert {
+    condition     = length(azapi_resource.flex) + length(azurerm_service_plan.flex) + length(azapi_resource.publishing_passwords) == 0
+    error_message = "Nothing is made for the other shape."
+  }
+  assert {
+    condition     = local.app_settings["JOBS_SCHEDULER"] == "dapr" && !contains(keys(local.app_settings), "JOBS_CALLBACK_TOKENS")
+    error_message = "Dapr wakes jobs up, with the platform's token."
+  }
+  assert {
+    condition     = azapi_resource.dapr[0].body.properties.configuration.dapr.appPort == azapi_resource.dapr[0].body.properties.configuration.ingress.targetPort
+    error_message = "The sidecar calls the port that the app listens on."
+  }
+  assert {
+    condition     = azapi_resource.dapr[0].body.properties.template.scale.minReplicas == 1
+    error_message = "A replica is always there for timers and callbacks."
+  }
+}
+
+run "without_a_private_network" {
+  command = plan
+
+  variables {
+    private_network = false
+  }
+  assert {
+    condition     = length(azurerm_virtual_network.network) + length(azurerm_private_endpoint.blob) + length(azurerm_private_endpoint.database) == 0
+    error_message = "There is no network."
+  }
+  assert {
+    condition     = keys(azurerm_postgresql_flexible_server_firewall_rule.opening) == ["azure"] && azapi_resource.flex[0].body.properties.virtualNetworkSubnetId == null
+    error_message = "The app comes from Azure's addresses."
+  }
+}
+
+run "an_operator_is_let_in" {
+  command = plan
+
+  variables {
+    operator_ip_addresses = ["192.0.2.7"]
+  }
+  assert {
+    condition     = azurerm_postgresql_flexible_server_firewall_rule.opening["operator-192-0-2-7"].start_ip_address == "192.0.2.7" && azurerm_postgresql_flexible_server.server.public_network_access_enabled
+    error_message = "That address, and no other, may reach the database."
+  }
+}
+
+run "through_pgbouncer" {
+  command = plan
+
+  variables {
+    database_pgbouncer = true
+    max_instances      = 1000
+    extra_settings     = { JOBS_LEASE_SECONDS = "90", JOBS_CONCURRENCY = "4" }
+  }
+  assert {
+    condition     = endswith(local.app_settings["JOBS_DATABASE_URL"], ":6432/jobs") && local.app_settings["JOBS_DATABASE_PGBOUNCER"] == "true" && length(azurerm_postgresql_flexible_server_configuration.pgbouncer) == 1
+    error_message = "Port, setting and server agree."
+  }
+  assert {
+    condition     = local.app_settings["JOBS_LEASE_SECONDS"] == "90" && local.app_settings["JOBS_CONCURRENCY"] == "4"
+    error_message = "Further settings are added, and win."
+  }
+}
+
+run "more_connections_than_the_database_has" {
+  command = plan
+
+  variables {
+    max_instances = 200
+  }
+  expect_failures = [azurerm_postgresql_flexible_server.server]
+}
+
+run "a_shape_that_there_is_not" {
+  command = plan
+
+  variables {
+    shape = "premium"
+  }
+  expect_failures = [var.shape]
+}

@@ -1,0 +1,282 @@
+variable "name" {
+  description = "What every resource is named after: lower-case letters, digits and hyphens."
+  type        = string
+  default     = "jobs"
+
+  validation {
+    condition     = can(regex("^[a-z0-9-]{3,12}$", var.name))
+    error_message = "Between 3 and 12 lower-case letters, digits and hyphens."
+  }
+}
+
+variable "shape" {
+  description = "What the app runs on: flex (Flex Consumption, woken by its timer) or dapr (Container Apps, woken by Dapr)."
+  type        = string
+  default     = "flex"
+
+  validation {
+    condition     = contains(["flex", "dapr"], var.shape)
+    error_message = "Either flex or dapr."
+  }
+}
+
+variable "resource_group_name" {
+  description = "The resource group that everything is put into; it must exist."
+  type        = string
+}
+
+variable "location" {
+  description = "The region. Null takes the resource group's."
+  type        = string
+  default     = null
+}
+
+variable "tags" {
+  description = "Tags for every resource."
+  type        = map(string)
+  default     = {}
+}
+
+variable "alert_email" {
+  description = "Who is told of alerts, by e-mail."
+  type        = string
+}
+
+variable "database_admin_name" {
+  description = "Name of the user, group or service principal that administers the database and migrates it."
+  type        = string
+}
+
+variable "database_admin_object_id" {
+  description = "Object id of that user, group or service principal."
+  type        = string
+}
+
+variable "database_admin_type" {
+  description = "What that principal is."
+  type        = string
+  default     = "User"
+
+  validation {
+    condition     = contains(["User", "Group", "ServicePrincipal"], var.database_admin_type)
+    error_message = "User, Group or ServicePrincipal."
+  }
+}
+
+variable "database_version" {
+  description = "Major version of PostgreSQL."
+  type        = string
+  default     = "17"
+}
+
+variable "database_tier" {
+  description = "Tier of the database. Burstable has no PgBouncer."
+  type        = string
+  default     = "GeneralPurpose"
+
+  validation {
+    condition     = contains(["Burstable", "GeneralPurpose", "MemoryOptimized"], var.database_tier)
+    error_message = "Burstable, GeneralPurpose or MemoryOptimized."
+  }
+}
+
+variable "database_sku" {
+  description = "Size of the database, of that tier."
+  type        = string
+  default     = "Standard_D2ds_v5"
+}
+
+variable "database_max_connections" {
+  description = "max_connections of that size; what instances may open in all is held against it."
+  type        = number
+  default     = 859
+}
+
+variable "database_storage_gb" {
+  description = "Storage of the database in GiB; grows by itself."
+  type        = number
+  default     = 32
+}
+
+variable "database_backup_retention_days" {
+  description = "How many days back the database can be restored to, 7 to 35."
+  type        = number
+  default     = 14
+
+  validation {
+    condition     = var.database_backup_retention_days >= 7 && var.database_backup_retention_days <= 35
+    error_message = "Between 7 and 35 days."
+  }
+}
+
+variable "database_geo_redundant_backup" {
+  description = "Keep the backups in the paired region too. Cannot be changed later."
+  type        = bool
+  default     = false
+}
+
+variable "database_high_availability" {
+  description = "A standby for the database, in another zone or in the same one. Doubles its price."
+  type        = string
+  default     = "Disabled"
+
+  validation {
+    condition     = contains(["Disabled", "SameZone", "ZoneRedundant"], var.database_high_availability)
+    error_message = "Disabled, SameZone or ZoneRedundant."
+  }
+}
+
+variable "database_pool_size" {
+  description = "Connections that an instance may open."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.database_pool_size >= 1 && var.database_pool_size <= 100
+    error_message = "Between 1 and 100 connections."
+  }
+}
+
+variable "database_pgbouncer" {
+  description = "Reach the database through its PgBouncer, on port 6432."
+  type        = bool
+  default     = false
+}
+
+variable "private_network" {
+  description = "Keep database and storage off the Internet, behind private endpoints in a network of their own."
+  type        = bool
+  default     = true
+}
+
+variable "network_prefix" {
+  description = "Address range of that network."
+  type        = string
+  default     = "10.64.0.0/20"
+}
+
+variable "app_subnet_prefix" {
+  description = "The part of it that instances are in, all for the app, a /27 or larger."
+  type        = string
+  default     = "10.64.0.0/24"
+}
+
+variable "endpoint_subnet_prefix" {
+  description = "The part of it that the private endpoints are in."
+  type        = string
+  default     = "10.64.1.0/24"
+}
+
+variable "operator_ip_addresses" {
+  description = "Addresses that may reach the database from the Internet, for migrations. Best empty when none is under way."
+  type        = list(string)
+  default     = []
+}
+
+variable "storage_sku" {
+  description = "Redundancy of the storage account."
+  type        = string
+  default     = "Standard_ZRS"
+
+  validation {
+    condition     = contains(["Standard_LRS", "Standard_ZRS", "Standard_GRS", "Standard_GZRS"], var.storage_sku)
+    error_message = "Standard_LRS, Standard_ZRS, Standard_GRS or Standard_GZRS."
+  }
+}
+
+variable "log_retention_days" {
+  description = "How many days logs are kept."
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730
+    error_message = "Between 30 and 730 days."
+  }
+}
+
+variable "max_instances" {
+  description = "The most instances at once."
+  type        = number
+  default     = 40
+
+  validation {
+    condition     = var.max_instances >= 1 && var.max_instances <= 1000
+    error_message = "Between 1 and 1000 instances."
+  }
+}
+
+variable "instance_memory_mb" {
+  description = "flex: memory of an instance in MB."
+  type        = number
+  default     = 2048
+
+  validation {
+    condition     = contains([512, 2048, 4096], var.instance_memory_mb)
+    error_message = "512, 2048 or 4096."
+  }
+}
+
+variable "always_ready_instances" {
+  description = "flex: instances of the poll that are always running, which saves its cold start."
+  type        = number
+  default     = 0
+}
+
+variable "container_image" {
+  description = "dapr: the app's image. Empty until there is one: then all is made but the app."
+  type        = string
+  default     = ""
+}
+
+variable "container_cpu" {
+  description = "dapr: cores of a replica."
+  type        = string
+  default     = "1.0"
+}
+
+variable "container_memory" {
+  description = "dapr: memory of a replica."
+  type        = string
+  default     = "2Gi"
+}
+
+variable "min_replicas" {
+  description = "dapr: replicas that always run. None would be there for timers and callbacks below 1."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.min_replicas >= 1
+    error_message = "At least 1."
+  }
+}
+
+variable "concurrency" {
+  description = "Handlers that one instance runs at once."
+  type        = number
+  default     = 16
+
+  validation {
+    condition     = var.concurrency >= 1 && var.concurrency <= 1000
+    error_message = "Between 1 and 1000 handlers."
+  }
+}
+
+variable "poll_schedule" {
+  description = "NCRONTAB of the timer backend's poll; what it costs is in the README."
+  type        = string
+  default     = "* * * * * *"
+}
+
+variable "retention_days" {
+  description = "How many days ended jobs are kept; 0 keeps them for ever."
+  type        = number
+  default     = 30
+}
+
+variable "extra_settings" {
+  description = "Further app settings, such as JOBS_LEASE_SECONDS; they win over the ones made here."
+  type        = map(string)
+  default     = {}
+}
