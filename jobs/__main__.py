@@ -2,7 +2,13 @@
 
 import sys
 
-from jobs.bootstrap import create_closable_app, upgrade_database
+from jobs.bootstrap import build_offline_runtime, create_closable_app, load_registry, upgrade_database
 from jobs.entrypoints.cli import Parts, main
 
-sys.exit(main(sys.argv[1:], Parts(create_app=create_closable_app, upgrade_database=upgrade_database)))
+parts = Parts(
+    create_app=create_closable_app,
+    upgrade_database=upgrade_database,
+    load_registry=load_registry,
+    make_runtime=build_offline_runtime,
+)
+sys.exit(main(sys.argv[1:], parts))

@@ -207,6 +207,19 @@ def _worker_name() -> str:
     return f"{instance[:40]}/{os.getpid()}"
 
 
+def load_registry() -> HandlerRegistry:
+    """Load the handlers that the settings name; raises ``ConfigurationError``, its kind for a module at fault."""
+    return load_handlers(Settings.read().handlers)
+
+
+def build_offline_runtime(registry: HandlerRegistry) -> Runtime:
+    """Join the parts for a command that ends before anything rings, and that may have no sidecar beside it.
+
+    It sets no alarms: the app's next reconciliation, within a minute, sets those of what was changed.
+    """
+    return build_runtime(Settings.read(), registry, scheduler=TimerScheduler())
+
+
 def upgrade_database() -> tuple[str | None, str | None]:
     """Migrate the database that the settings name; gives the revisions before and after."""
     from jobs.adapters.postgres.migrate import upgrade  # noqa: PLC0415  Alembic, which serving requests never needs

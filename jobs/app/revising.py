@@ -10,6 +10,7 @@ from jobs.app.drafting import first_run, options_text, retry_text
 from jobs.core.commands import UpdateJob, problems_of
 from jobs.core.errors import Conflict, InvalidInput
 from jobs.core.ports import NOW, Change
+from jobs.core.schedule_file import OWNER_KEY
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import write_json
 
@@ -48,7 +49,9 @@ def update(job: Job, command: UpdateJob, registry: HandlerRegistry, clock: Clock
     if "retry" in changes:
         columns["retry"] = retry_text(changes["retry"])
     if "metadata" in changes:
-        columns["metadata"] = write_json(changes["metadata"], "/metadata")
+        # Whose file a job belongs to stays, unless the change says otherwise: `jobs apply` finds its jobs by it.
+        owner = {name: value for name, value in job.metadata.items() if name == OWNER_KEY}
+        columns["metadata"] = write_json(owner | changes["metadata"], "/metadata")
     if command.retimes:
         columns |= _retimed(job, command, clock, random)
     return Change("update", columns, new_generation=command.retimes)

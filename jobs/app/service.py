@@ -124,35 +124,52 @@ class JobService:
         """List jobs, newest first."""
         return self._store.find(query)
 
-    def update(self, job_id: UUID, command: UpdateJob, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+    def update(
+        self,
+        job_id: UUID,
+        command: UpdateJob,
+        *,
+        revision: int | None = None,
+        connection: object | None = None,
+        caller: Caller = NOBODY,
+    ) -> Job:
         """Change a job. A new schedule takes effect at once, or from the next run of a recurring job that is running.
 
+        With ``connection`` this, like ``delete``, ``pause`` and ``resume``, joins the caller's transaction.
         Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` when ``revision`` is not the job's;
         ``Conflict`` for a one-time job that is running or a job that has ended.
         """
-        return self._revise(
-            job_id, lambda job: update(job, command, self._registry, self._clock, self._random), caller, revision
-        )
 
-    def delete(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        def decide(job: Job) -> Change | None:
+            return update(job, command, self._registry, self._clock, self._random)
+
+        return self._revise(job_id, decide, caller, revision, connection)
+
+    def delete(
+        self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
+    ) -> Job:
         """Cancel a job: at once if it is waiting; if it is running, its handler is told. An ended one stays so."""
-        return self._revise(job_id, cancel, caller, revision)
+        return self._revise(job_id, cancel, caller, revision, connection)
 
-    def pause(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+    def pause(
+        self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
+    ) -> Job:
         """Keep a job from being run until it is resumed; a run under way goes on."""
-        return self._revise(job_id, pause, caller, revision)
+        return self._revise(job_id, pause, caller, revision, connection)
 
-    def resume(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+    def resume(
+        self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
+    ) -> Job:
         """Let a paused job run again. What fell due meanwhile is settled by its misfire policy."""
-        return self._revise(job_id, lambda job: resume(job, self._clock, self._random), caller, revision)
+        return self._revise(job_id, lambda job: resume(job, self._clock, self._random), caller, revision, connection)
 
     def run_now(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
         """Make a waiting job due at once; a recurring one keeps its schedule afterwards."""
-        return self._revise(job_id, run_now, caller, revision)
+        return self._revise(job_id, run_now, caller, revision, None)
 
     def replay(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
         """Run an ended job once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
-        return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision)
+        return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision, None)
 
     def _insert(self, command: EnqueueJob, connection: object | None, caller: Caller) -> Enqueued:
         draft = self._draft(command, caller)
@@ -187,7 +204,7 @@ class JobService:
             if holder is not None and command.on_conflict is OnConflict.REPLACE:
                 if holder.status.value == "Running":
                     raise JobNameTaken(command.job_name, holder.id)
-                self._revise(holder.id, cancel, caller, None, connection=connection)
+                self._revise(holder.id, cancel, caller, None, connection)
             elif holder is not None:
                 raise JobNameTaken(command.job_name, holder.id)
             inserted = self._store.insert(draft, connection=connection)
@@ -201,8 +218,7 @@ class JobService:
         decide: Callable[[Job], Change | None],
         caller: Caller,
         revision: int | None,
-        *,
-        connection: object | None = None,
+        connection: object | None,
     ) -> Job:
         """Read, decide, and write if nobody else has written in between; else decide anew on what stands then."""
         for _ in range(_TRIES):
@@ -216,11 +232,18 @@ class JobService:
                 return job
             changed = self._store.change(job, change, actor=caller.actor, connection=connection)
             if changed is not None:
-                if connection is None and changed.generation != job.generation:
-                    self._alarms.withdraw([AlarmName(job.id, job.generation)])
-                    self._alarms.arm(_alarms_of(changed))
+                if changed.generation != job.generation:
+                    self._rearm(job, changed, connection)
                 return changed
         raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
+
+    def _rearm(self, before: Job, after: Job, connection: object | None) -> None:
+        alarms = _alarms_of(after)
+        if connection is None:
+            self._alarms.withdraw([AlarmName(before.id, before.generation)])
+            self._alarms.arm(alarms)
+        else:  # the old alarm stays: until the commit it is the right one, and after that it rings for nothing
+            self._alarms.arm_after_commit([alarm.name.job_id for alarm in alarms], connection)
 
 
 def _alarms_of(job: Job) -> list[Alarm]:

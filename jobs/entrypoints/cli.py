@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import JobsError
+from jobs.entrypoints.cli_apply import add_apply
 from jobs.entrypoints.cli_preview import add_preview
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jobs.app.runtime import Runtime
+    from jobs.core.registry import HandlerRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Parts:
 
     create_app: Callable[[], tuple[Any, Callable[[], None]]]
     upgrade_database: Callable[[], tuple[str | None, str | None]]
+    load_registry: Callable[[], HandlerRegistry]
+    make_runtime: Callable[[HandlerRegistry], Runtime]
 
 
 def main(arguments: Sequence[str], parts: Parts) -> int:
@@ -46,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     upgrade = database.add_parser("upgrade", help="create the tables, or bring them up to date")
     upgrade.set_defaults(run=_upgrade)
     add_preview(commands)
+    add_apply(commands)
     dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
     dev.add_argument("--port", type=int, default=7071, help="where to listen on 127.0.0.1 (default 7071)")
     dev.add_argument(
