@@ -12,7 +12,6 @@ from jobs.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
     from jobs.core.identifiers import AlarmName
     from jobs.core.ports import Alarm, JobStore, Scheduler
@@ -53,21 +52,26 @@ class Alarms:
         self._store.mark_armed(accepted)
         return len(accepted)
 
-    def arm_after_commit(self, job_ids: Sequence[UUID], connection: object) -> None:
-        """Set the alarms of jobs that a caller's transaction inserts, once it has committed."""
-        if self.needed and job_ids:
-            self._store.on_commit(connection, lambda: self._committed.submit(self._set_once_visible, job_ids))
+    def arm_after_commit(self, names: Sequence[AlarmName], connection: object) -> None:
+        """Set the alarms of jobs that a caller's transaction inserts or changes, once it has committed."""
+        if self.needed and names:
+            self._store.on_commit(connection, lambda: self._committed.submit(self._set_once_visible, names))
 
-    def _set_once_visible(self, job_ids: Sequence[UUID]) -> None:
-        """Look until the rows are there: this is called just before the commit, which may take its time, or fail."""
-        missing = set(job_ids)
+    def _set_once_visible(self, names: Sequence[AlarmName]) -> None:
+        """Look until the rows are there: this is called just before the commit, which may take its time, or fail.
+
+        Until then a job that is changed shows its generation of before.
+        """
+        missing = {name.job_id: name.generation for name in names}
         try:
             for pause in _LOOKS_AFTER_COMMIT:
                 if self._closing.wait(pause):
                     return
-                alarms = self._store.waiting_alarms(missing)
+                waiting = self._store.waiting_alarms(missing)
+                alarms = [alarm for alarm in waiting if alarm.name.generation >= missing[alarm.name.job_id]]
                 self.arm(alarms)
-                missing -= {alarm.name.job_id for alarm in alarms}
+                for alarm in alarms:
+                    del missing[alarm.name.job_id]
                 if not missing or self.away:
                     return
         except Unavailable as error:

@@ -185,7 +185,7 @@ class JobService:
         if connection is None:
             self._alarms.arm(alarms)
         else:
-            self._alarms.arm_after_commit([alarm.name.job_id for alarm in alarms], connection)
+            self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
 
     def _draft(self, command: EnqueueJob, caller: Caller) -> NewJob:
         spec = self._registry.require(command.handler_name)
@@ -243,7 +243,7 @@ class JobService:
             self._alarms.withdraw([AlarmName(before.id, before.generation)])
             self._alarms.arm(alarms)
         else:  # the old alarm stays: until the commit it is the right one, and after that it rings for nothing
-            self._alarms.arm_after_commit([alarm.name.job_id for alarm in alarms], connection)
+            self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
 
 
 def _alarms_of(job: Job) -> list[Alarm]:
