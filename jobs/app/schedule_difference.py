@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobs.core.job import Job
-    from jobs.core.registry import HandlerSpec
     from jobs.core.schedule_file import RecurringJob
+    from jobs.core.specs import HandlerSpec
 
 
 class Action(StrEnum):

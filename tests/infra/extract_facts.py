@@ -95,7 +95,10 @@ class Bindings:
                 limits = {"nesting": nesting, "required": required, "single": not kind.endswith("[]")}
                 blocks[name] = limits | nested
             else:
-                attributes[name] = [_type_of(kind, collections.get(name, "list")), "required" if required else "optional"]
+                attributes[name] = [
+                    _type_of(kind, collections.get(name, "list")),
+                    "required" if required else "optional",
+                ]
         return {"attributes": attributes, "blocks": blocks} if blocks else {"attributes": attributes}
 
 
