@@ -2,7 +2,7 @@
 
 import sys
 
-from jobs.bootstrap import build_offline_runtime, create_closable_app, load_registry, upgrade_database
+from jobs.bootstrap import build_offline_runtime, create_closable_app, grant_rights, load_registry, upgrade_database
 from jobs.entrypoints.cli import Parts, main
 
 parts = Parts(
@@ -10,5 +10,6 @@ parts = Parts(
     upgrade_database=upgrade_database,
     load_registry=load_registry,
     make_runtime=build_offline_runtime,
+    grant_rights=grant_rights,
 )
 sys.exit(main(sys.argv[1:], parts))

@@ -230,3 +230,25 @@ def upgrade_database() -> tuple[str | None, str | None]:
         return upgrade(database.engine, settings.database_schema)
     finally:
         database.close()
+
+
+def grant_rights(runtime: str, migrator: str | None, *, entra: bool) -> list[str]:
+    """Grant two roles their rights in the database that the settings name; gives lines that tell what holds now.
+
+    With ``entra`` these are Entra principals, ``NAME`` or ``NAME=OBJECT_ID``, of which roles are made where need be.
+    """
+    from jobs.adapters.postgres.principals import Principal, map_principals  # noqa: PLC0415  as above
+    from jobs.adapters.postgres.roles import grant_rights as grant  # noqa: PLC0415
+
+    settings = Settings.read()
+    options = database_options(settings)
+    lines: list[str] = []
+    if entra:
+        principals = [Principal.of(text) for text in (runtime, migrator) if text]
+        lines += map_principals(options, principals)
+        runtime, migrator = principals[0].name, principals[1].name if migrator else None
+    database = Database(options)
+    try:
+        return lines + grant(database.engine, settings.database_schema, runtime, migrator)
+    finally:
+        database.close()

@@ -7,10 +7,11 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.core.errors import JobsError
 from jobs.entrypoints.cli_apply import add_apply
+from jobs.entrypoints.cli_database import add_database
 from jobs.entrypoints.cli_preview import add_preview
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
     from jobs.app.runtime import Runtime
     from jobs.core.registry import HandlerRegistry
+
+
+class GrantRights(Protocol):
+    """Grants roles their rights."""
+
+    def __call__(self, runtime: str, migrator: str | None, *, entra: bool) -> list[str]:
+        """Give lines that tell what holds now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Parts:
     upgrade_database: Callable[[], tuple[str | None, str | None]]
     load_registry: Callable[[], HandlerRegistry]
     make_runtime: Callable[[HandlerRegistry], Runtime]
+    grant_rights: GrantRights
 
 
 def main(arguments: Sequence[str], parts: Parts) -> int:
@@ -48,9 +57,7 @@ def main(arguments: Sequence[str], parts: Parts) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jobs", description="Background jobs for Azure Functions.")
     commands = parser.add_subparsers(title="commands", required=True)
-    database = commands.add_parser("db", help="look after the database").add_subparsers(required=True)
-    upgrade = database.add_parser("upgrade", help="create the tables, or bring them up to date")
-    upgrade.set_defaults(run=_upgrade)
+    add_database(commands)
     add_preview(commands)
     add_apply(commands)
     dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
@@ -73,12 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--demo", action="store_true", help="enqueue two sample jobs and tell what becomes of them")
     dev.set_defaults(run=_dev)
     return parser
-
-
-def _upgrade(_chosen: argparse.Namespace, parts: Parts) -> int:
-    before, after = parts.upgrade_database()
-    print("the database is up to date" if before == after else f"migrated from {before or 'nothing'} to {after}")
-    return 0
 
 
 def _dev(chosen: argparse.Namespace, parts: Parts) -> int:

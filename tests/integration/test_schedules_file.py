@@ -500,13 +500,13 @@ def command(runtime: Runtime, registry: HandlerRegistry, make_runtime, tmp_path:
 
     registry.add_handler("Count", count)
 
-    def never() -> Any:
+    def never(*_: object, **__: object) -> Any:
         raise AssertionError
 
     def command(text: str, *options: str, name: str = "schedules.yaml") -> tuple[int, str, str]:
         file = tmp_path / name
         file.write_text(text)
-        parts = Parts(never, never, load_registry=lambda: registry, make_runtime=make_runtime)
+        parts = Parts(never, never, lambda: registry, make_runtime, never)
         status = main(["apply", str(file), *options], parts)
         printed = capsys.readouterr()
         return status, printed.out.replace(f"{tmp_path}/", ""), printed.err.replace(f"{tmp_path}/", "")
@@ -649,7 +649,7 @@ def test_a_file_of_another_shape_is_told_in_a_line_with_its_place(command, text,
 def test_a_file_that_is_not_there_and_an_owner_that_is_not_the_files_are_told(command, runtime, registry, capsys):
     assert "the file belongs to 'billing', and --owner says 'shipping'" in command(FIRST, "--owner", "shipping")[2]
     assert "schedules.json is no JSON" in command("{", name="schedules.json")[2]
-    assert main(["apply", "missing.yaml"], Parts(None, None, lambda: registry, None)) == 1
+    assert main(["apply", "missing.yaml"], Parts(None, None, lambda: registry, None, None)) == 1
     assert capsys.readouterr().err == "error: missing.yaml cannot be read: No such file or directory\n"
 
 
@@ -691,7 +691,7 @@ def test_the_example_in_the_readme_makes_what_the_readme_says(make_runtime, tmp_
     runtime = make_runtime(handlers)
     file = tmp_path / "schedules.yaml"
     file.write_text(EXAMPLE)
-    assert main(["apply", str(file)], Parts(None, None, lambda: handlers, lambda _: runtime)) == 0
+    assert main(["apply", str(file)], Parts(None, None, lambda: handlers, lambda _: runtime, None)) == 0
     [told] = re.findall(r"```\n(\+ create .*?)```", README, re.DOTALL)
     assert capsys.readouterr().out == told
 

@@ -16,7 +16,7 @@ def never(*_: object) -> None:
 
 
 def preview(*arguments: str) -> int:
-    return main(["preview", *arguments], Parts(never, never, never, never))
+    return main(["preview", *arguments], Parts(never, never, never, never, never))
 
 
 def test_a_preview_tells_the_meaning_and_the_runs_in_local_time_and_utc(capsys):

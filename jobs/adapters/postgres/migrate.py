@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 _logger = logging.getLogger("jobs.store")
-_LOCK_KEY = 0x6A6F6273  # "jobs": any number that no one else in this database uses
+LOCK_KEY = 0x6A6F6273
+"""Spells "jobs". Any number that no one else in this database uses, held while schema or rights are changed."""
 
 
 def upgrade(engine: Engine, schema: str, revision: str = "head") -> tuple[str | None, str | None]:
@@ -33,7 +34,7 @@ def upgrade(engine: Engine, schema: str, revision: str = "head") -> tuple[str | 
         with engine.begin() as connection:
             connection.execute(sa.text("set local statement_timeout = 0"))
             connection.execute(sa.text("set local lock_timeout = '30s'"))
-            connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
             _create_schema(connection, schema)
             before = current_revision(connection, schema)
             command.upgrade(_config(connection, schema), revision)
