@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 4_000
+_MAX_TEXT = 9_000  # the history is no place for megabytes
 
 _SUSPECT = re.compile(r"\\u0000|[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -96,6 +97,13 @@ def refuse_unstorable_text(text: str, pointer: str) -> None:
     """Raise ``InvalidInput`` if PostgreSQL cannot store ``text``."""
     if (not text.isascii() or "\x00" in text) and _UNSTORABLE.search(text):
         refuse_unstorable(text, pointer)
+
+
+def storable(text: str | None) -> str | None:
+    """Cut ``text``, and replace what PostgreSQL cannot keep: an error's text must never be why nothing is recorded."""
+    if text is None:
+        return None
+    return text[:_MAX_TEXT].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _strings(value: Any, pointer: str) -> list[tuple[str, str]]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -14,13 +11,13 @@ from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.rows import job_of
 from jobs.adapters.postgres.statements import JOB_COLUMNS, quoted
 from jobs.core.errors import InvalidInput
+from jobs.core.paging import cursor_of, place_of
 from jobs.core.ports import Page
 from jobs.core.strict_json import write_json
 
 if TYPE_CHECKING:
     from jobs.adapters.postgres.database import Database
     from jobs.core.commands import JobQuery
-    from jobs.core.job import Job
 
 
 def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
@@ -37,7 +34,7 @@ def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
     rows = database.run(Statement.of(sa.text(sql)), values | {"limit": query.limit + 1})
     jobs = [job_of(row) for row in rows]
     more = len(jobs) > query.limit
-    return Page(jobs[: query.limit], _cursor_of(jobs[query.limit - 1]) if more else None)
+    return Page(jobs[: query.limit], cursor_of(jobs[query.limit - 1]) if more else None)
 
 
 def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
@@ -57,7 +54,7 @@ def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
         conditions.append(_metadata_condition(query, values))
     if query.cursor is not None:
         conditions.append("(j.created_at, j.id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))")
-        values["after_at"], values["after_id"] = _place_of(query.cursor)
+        values["after_at"], values["after_id"] = place_of(query.cursor)
     return conditions, values
 
 
@@ -76,16 +73,3 @@ def _metadata_condition(query: JobQuery, values: dict[str, Any]) -> str:
                 parts.append(f"j.metadata @> cast(:{name} as jsonb)")
         wanted.append("(" + (" or ".join(parts) or "false") + ")")
     return "(" + " and ".join(wanted) + ")"
-
-
-def _cursor_of(job: Job) -> str:
-    return base64.urlsafe_b64encode(f"{job.created_at.isoformat()} {job.id}".encode()).decode().rstrip("=")
-
-
-def _place_of(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        moment, _, job_id = text.partition(" ")
-        return datetime.fromisoformat(moment), UUID(job_id)
-    except ValueError:
-        raise InvalidInput.at("/cursor", "not a cursor that this API gave; take it from a page's next link") from None

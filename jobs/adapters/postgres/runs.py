@@ -13,6 +13,7 @@ from jobs.adapters.postgres.rows import recorded_of, run_of
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Heartbeat
+from jobs.core.strict_json import storable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _BOOLEAN = {True: "true", False: "false"}
-
-_MAX_TEXT = 9_000  # the history is no place for megabytes
 
 
 class PostgresRunStore:
@@ -108,7 +107,7 @@ class PostgresRunStore:
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
         """Note how far an attempt has come, if its lease is still held."""
-        values = {"id": lease.job_id, "token": lease.token, "fraction": fraction, "message": _storable(message)}
+        values = {"id": lease.job_id, "token": lease.token, "fraction": fraction, "message": storable(message)}
         return bool(self._run(self._statements.progress, values))
 
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
@@ -158,8 +157,8 @@ def _outcome_text(outcome: RecordedOutcome) -> str:
         text += "," + _ENCODER.encode(rest)[1:-1]
     if result.error is not None or outcome.last_error is not None or result.trace_id is not None:
         words = {
-            "error": _storable(result.error),
-            "last_error": _storable(outcome.last_error),
+            "error": storable(result.error),
+            "last_error": storable(outcome.last_error),
             "trace_id": result.trace_id,
         }
         text += "," + _ENCODER.encode(words)[1:-1]
@@ -170,10 +169,3 @@ def _outcome_text(outcome: RecordedOutcome) -> str:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
-
-
-def _storable(text: str | None) -> str | None:
-    """Replace what PostgreSQL cannot keep: an error's text must never be why its outcome is not recorded."""
-    if text is None:
-        return None
-    return text[:_MAX_TEXT].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,43 +1,19 @@
-"""Stand-ins for tests: a scheduler that keeps its alarms in memory, and a clock that goes only when it is told to.
-
-scheduler, clock = MemoryScheduler(), FrozenClock(datetime(2026, 6, 1, tzinfo=UTC))
-...                                   # enqueue through a service that was given both
-clock.advance(timedelta(hours=1))
-scheduler.ring_due(clock.now(), dispatcher.ring)
-
-Production code must never import this module.
-"""
+"""A scheduler that keeps its alarms in memory, and rings them when it is told to."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import SchedulerUnavailable
 from jobs.core.ports import Alarm
+from jobs.testing.clock import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import timedelta
+    from datetime import datetime
 
     from jobs.core.identifiers import AlarmName
-
-
-class FrozenClock:
-    """The ``Clock`` port with a time that stands still until ``advance`` moves it."""
-
-    def __init__(self, at: datetime) -> None:
-        self._now = _in_utc(at)
-
-    def now(self) -> datetime:
-        """Give the present instant in UTC."""
-        return self._now
-
-    def advance(self, by: timedelta) -> datetime:
-        """Move on by ``by``, and give the instant that is now; a negative ``by`` sets the clock back."""
-        self._now += by
-        return self._now
 
 
 class MemoryScheduler:
@@ -65,7 +41,7 @@ class MemoryScheduler:
         """Set every alarm; one that is set already gets the new time."""
         self._require_available()
         with self._lock:
-            self._alarms |= {alarm.name: _in_utc(alarm.due_at) for alarm in alarms}
+            self._alarms |= {alarm.name: in_utc(alarm.due_at) for alarm in alarms}
         return {alarm.name for alarm in alarms}
 
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
@@ -107,10 +83,3 @@ class MemoryScheduler:
     def _require_available(self) -> None:
         if not self.available:
             raise SchedulerUnavailable("the memory scheduler was told to be unavailable; set available to True")
-
-
-def _in_utc(at: datetime) -> datetime:
-    if at.tzinfo is None:
-        msg = f"{at.isoformat()} says nothing about its zone; give it one, such as tzinfo=UTC"
-        raise ValueError(msg)
-    return at.astimezone(UTC)

@@ -1,0 +1,12 @@
+"""Test handlers without a database: the framework's own parts on a store in memory, and a clock that stands still.
+
+with JobsHarness(overrides={EmailSender: FakeSender()}) as jobs:
+    jobs.run_handler("SendEmail", {"to": "a@example.com", ...}).check()
+
+Production code must never import this package.
+"""
+
+from jobs.testing.clock import FrozenClock
+from jobs.testing.scheduler import MemoryScheduler
+
+__all__ = ["FrozenClock", "MemoryScheduler"]

@@ -1,0 +1,37 @@
+"""A clock that goes only when it is told to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+class FrozenClock:
+    """The ``Clock`` port with a time that stands still until ``advance`` or ``move_to`` moves it."""
+
+    def __init__(self, at: datetime) -> None:
+        self._now = in_utc(at)
+
+    def now(self) -> datetime:
+        """Give the present instant in UTC."""
+        return self._now
+
+    def advance(self, by: timedelta) -> datetime:
+        """Move on by ``by``, and give the instant that is now; a negative ``by`` sets the clock back."""
+        self._now += by
+        return self._now
+
+    def move_to(self, instant: datetime) -> datetime:
+        """Make it ``instant``, and give that in UTC; an instant before the present one sets the clock back."""
+        self._now = in_utc(instant)
+        return self._now
+
+
+def in_utc(at: datetime) -> datetime:
+    """Give ``at`` in UTC; raises ``ValueError`` for one without a zone, which could be any of 24 instants."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at.isoformat()} says nothing about its zone; give it one, such as tzinfo=UTC")
+    return at.astimezone(UTC)

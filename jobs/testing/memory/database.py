@@ -1,0 +1,232 @@
+"""Tables in memory, and transactions on them: each sees what was committed and what it wrote itself.
+
+A row that an open transaction has written is locked, as on PostgreSQL: who wants to write it waits for that one's end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Hashable
+from contextlib import contextmanager
+from threading import Condition, RLock
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from jobs.core.errors import StoreUnavailable, UnitOfWorkError
+from jobs.testing.memory.rows import AttemptRow, AuditRow, JobRow, KeyRow, LockRow, require_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+    from datetime import datetime
+    from uuid import UUID
+
+    from jobs.core.ports import Clock
+
+Key = TypeVar("Key", bound=Hashable)
+Row = TypeVar("Row")
+_LOCK_TIMEOUT_SECONDS = 5.0
+
+
+class Table(Generic[Key, Row]):
+    """Committed rows by key, in the order in which they were first committed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows: dict[Key, Row] = {}
+
+
+class RowLock(NamedTuple):
+    """What a transaction locks: a row, or a value that is unique among rows."""
+
+    kind: str
+    key: Hashable
+
+
+class MemoryDatabase:
+    """The tables of one database; may be shared between threads. Its clock decides what is due and what has expired.
+
+    Set ``available`` to False and every statement raises ``StoreUnavailable``, as with a database that is away.
+    """
+
+    def __init__(self, clock: Clock, *, lock_timeout_seconds: float = _LOCK_TIMEOUT_SECONDS) -> None:
+        self.clock = clock
+        self.available = True
+        self.jobs: Table[UUID, JobRow] = Table("job")
+        self.attempts: Table[tuple[UUID, str], AttemptRow] = Table("attempt")
+        self.audit: Table[tuple[UUID, int], AuditRow] = Table("audit")
+        self.keys: Table[str, KeyRow] = Table("key")
+        self.locks: Table[str, LockRow] = Table("lock")
+        self.active: dict[str, UUID] = {}
+        self._lock_timeout = lock_timeout_seconds
+        self._changed = Condition(RLock())
+        self._lockers: dict[RowLock, MemoryTransaction] = {}
+
+    @contextmanager
+    def statement(self, connection: object | None = None) -> Iterator[MemoryTransaction]:
+        """Run the block as one statement: alone, and committed when it ends well; or in ``connection``'s transaction.
+
+        Nobody else reads or writes meanwhile, except while the block waits for a lock.
+        """
+        self.require_available()
+        with self._changed:
+            if connection is not None:
+                with self._transaction_of(connection).running() as transaction:
+                    yield transaction
+                return
+            own = MemoryTransaction(self)
+            try:
+                yield own
+                self.apply(own)
+            finally:
+                self.release(own)
+
+    def require_available(self) -> None:
+        """Raise ``StoreUnavailable`` where a test has said that the database is away."""
+        if not self.available:
+            raise StoreUnavailable("the memory store was told to be unavailable; set available to True")
+
+    def _transaction_of(self, connection: object) -> MemoryTransaction:
+        if not isinstance(connection, MemoryConnection) or connection.transaction.database is not self:
+            kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
+            raise TypeError(
+                f"the memory store cannot join a {kind}; give it the connection of a unit of work on it, or test with "
+                "a real Postgres"
+            )
+        return connection.transaction
+
+    def lock(self, transaction: MemoryTransaction, wanted: Collection[RowLock]) -> None:
+        """Lock all of ``wanted`` for a transaction, once nobody else holds any of them.
+
+        Raises ``StoreUnavailable`` after the lock timeout, and at once where only the calling thread could let go.
+        """
+        give_up_at = time.monotonic() + self._lock_timeout
+        while others := {self._lockers[each] for each in wanted if self._locked_by_another(transaction, each)}:
+            own = any(other.thread_id == threading.get_ident() for other in others)
+            if own or not self._changed.wait(max(give_up_at - time.monotonic(), 0)):
+                held = ", ".join(sorted(f"{each.kind} {each.key}" for each in wanted if each in self._lockers))
+                whose = "of this very thread, which would wait for itself" if own else "that did not end in time"
+                raise StoreUnavailable(f"{held} is being written by an open transaction {whose}")
+        self._lockers |= dict.fromkeys(wanted, transaction)
+
+    def _locked_by_another(self, transaction: MemoryTransaction, lock: RowLock) -> bool:
+        return self._lockers.get(lock, transaction) is not transaction
+
+    def is_free(self, transaction: MemoryTransaction, row: UUID | str, kind: str = "job") -> bool:
+        """Whether a row may be written without waiting, as SKIP LOCKED asks."""
+        return not self._locked_by_another(transaction, RowLock(kind, row))
+
+    def apply(self, transaction: MemoryTransaction) -> None:
+        """Make a transaction's rows everybody's."""
+        with self._changed:
+            for table, rows in transaction.written.items():
+                for key, row in rows.items():
+                    if table is self.jobs:
+                        self._index(self.jobs.rows.get(key), row)
+                    if row is None:
+                        table.rows.pop(key, None)
+                    else:
+                        table.rows[key] = row
+
+    def _index(self, before: JobRow | None, after: JobRow | None) -> None:
+        if before is not None and before.status.active and self.active.get(before.job_name) == before.id:
+            del self.active[before.job_name]
+        if after is not None and after.status.active:
+            self.active[after.job_name] = after.id
+
+    def release(self, transaction: MemoryTransaction) -> None:
+        """Unlock what a transaction has locked, and forget what it wrote."""
+        with self._changed:
+            transaction.written.clear()
+            self._lockers = {lock: holder for lock, holder in self._lockers.items() if holder is not transaction}
+            self._changed.notify_all()
+
+
+class MemoryConnection:
+    """What stands for a transaction where the store's calls take a ``connection``; it runs no SQL."""
+
+    def __init__(self, transaction: MemoryTransaction) -> None:
+        self.transaction = transaction
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"the connection of the memory store has no {name!r}, since it runs no SQL; test what writes SQL itself "
+            "with a real Postgres, or put the SQL into a service and give the test another one"
+        )
+
+
+class MemoryTransaction:
+    """What one transaction has written so far, on top of what is committed."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self.database = database
+        self.connection = MemoryConnection(self)
+        self.thread_id = threading.get_ident()
+        self.written: dict[Table[Any, Any], dict[Any, Any]] = {}
+        self.calls: list[Callable[[], object]] = []
+        self.ended = False
+        self.failed = False
+        self._began_at: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The instant of the transaction's first statement, as ``now()`` is."""
+        if self._began_at is None:
+            self._began_at = self.database.clock.now()
+        return self._began_at
+
+    @contextmanager
+    def running(self) -> Iterator[MemoryTransaction]:
+        """Run a statement; one that fails leaves a transaction that can only be rolled back."""
+        self.require_open()
+        if self.failed:
+            raise UnitOfWorkError("a statement of this transaction has failed, so it can only be rolled back")
+        try:
+            yield self
+        except BaseException:
+            self.failed = True
+            raise
+
+    def require_open(self) -> None:
+        """Raise ``UnitOfWorkError`` once it has ended."""
+        if self.ended:
+            raise UnitOfWorkError("this transaction has ended; its connection can be used within its block only")
+
+    def get(self, table: Table[Key, Row], key: Key) -> Row | None:
+        """Read one row."""
+        written = self.written.get(table, {})
+        found: Row | None = written[key] if key in written else table.rows.get(key)
+        return found
+
+    def all(self, table: Table[Key, Row]) -> Iterable[Row]:
+        """Read every row."""
+        written = self.written.get(table)
+        return table.rows.values() if not written else [row for row in (table.rows | written).values() if row]
+
+    def put(self, table: Table[Key, Row], key: Key, row: Row | None) -> None:
+        """Write one row, or delete it."""
+        self.written.setdefault(table, {})[key] = row
+
+    def lock(self, *wanted: RowLock) -> None:
+        """Lock rows and unique values, waiting for those who hold them."""
+        self.database.lock(self, wanted)
+
+    def job(self, job_id: UUID, *, lock: bool = False) -> JobRow | None:
+        """Read one job, locked first where it is to be written: then it is as the one before has left it."""
+        if lock:
+            self.lock(RowLock("job", job_id))
+        return self.get(self.database.jobs, job_id)
+
+    def put_job(self, row: JobRow) -> JobRow:
+        """Write a job that is locked."""
+        self.put(self.database.jobs, row.id, require_whole(row))
+        return row
+
+    def holder_of(self, job_name: str) -> JobRow | None:
+        """Find the active job of that name."""
+        for row in self.written.get(self.database.jobs, {}).values():
+            if row is not None and row.status.active and row.job_name == job_name:
+                found: JobRow = row
+                return found
+        holder = self.database.active.get(job_name)
+        row = None if holder is None else self.get(self.database.jobs, holder)
+        return row if row is not None and row.status.active else None

@@ -1,0 +1,150 @@
+"""What the reconciler and the operators ask of the store in memory."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from heapq import nsmallest
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.identifiers import AlarmName
+from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.testing.memory.rows import AttemptRow, alarm_of
+from jobs.testing.memory.statistics import statistics_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.core.ports import Alarm
+    from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
+    from jobs.testing.memory.rows import JobRow
+
+_LONGEST_WAIT_SECONDS = 600
+
+
+class MemoryHousekeeping:
+    """The ``Housekeeping`` port in memory."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
+        """Take back runs whose lease has expired."""
+        with self._database.statement() as transaction:
+            now = transaction.now
+            expired = (
+                row
+                for row in self._free(transaction)
+                if row.status is JobStatus.RUNNING and row.lease_expires_at is not None and row.lease_expires_at < now
+            )
+            lost = nsmallest(limit, expired, key=attrgetter("lease_expires_at"))
+            taken = [self._take_back(transaction, row, max_lost) for row in lost]
+        return [(AlarmName(row.id, row.generation), alarm_of(row) if row.next_run_at else None) for row in taken]
+
+    def _take_back(self, transaction: MemoryTransaction, row: JobRow, max_lost: int) -> JobRow:
+        """Make a lost run due again, at once and then ever later; fail a one-time job that has lost too many."""
+        now = transaction.now
+        given_up = not row.recurring and row.lost_count + 1 >= max_lost
+        ended = JobStatus.CANCELLED if row.cancel_requested_at else JobStatus.FAILED if given_up else None
+        wait = min(5 * 2**row.lost_count, _LONGEST_WAIT_SECONDS) if row.lost_count else 0
+        assert row.lease_token is not None  # noqa: S101  of one that is running
+        assert row.lease_expires_at is not None  # noqa: S101
+        assert row.started_at is not None  # noqa: S101
+        error = f"the worker {row.worker} was lost: its lease expired at {_as_text(row.lease_expires_at)}"
+        line = AttemptRow(
+            row.id, row.lease_token, row.run_count + 1, row.attempt, row.scheduled_for, row.started_at, now,
+            AttemptOutcome.LOST, error, row.worker,
+        )  # fmt: skip
+        transaction.put(self._database.attempts, (row.id, row.lease_token), line)
+        return transaction.put_job(
+            row._replace(
+                status=ended or JobStatus.SCHEDULED,
+                handled_at=now if ended else None,
+                next_run_at=None if ended else now + timedelta(seconds=wait),
+                generation=row.generation + 1,
+                armed_at=None,
+                attempt=max(row.attempt - 1, 0),
+                lost_count=row.lost_count + 1,
+                lease_token=None,
+                lease_expires_at=None,
+                last_error=error,
+                last_run_at=row.started_at,
+                revision=row.revision + 1,
+                updated_at=now,
+            )
+        )
+
+    def _free(self, transaction: MemoryTransaction) -> list[JobRow]:
+        jobs = transaction.all(self._database.jobs)
+        return [row for row in jobs if self._database.is_free(transaction, row.id)]
+
+    def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:
+        """List alarms that no scheduler has accepted."""
+        return self._alarms(limit, lambda row, now: row.armed_at is None and row.due_at <= now + within)
+
+    def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
+        """List alarms that should have rung by now."""
+        return self._alarms(limit, lambda row, now: row.due_at <= now - grace)
+
+    def _alarms(self, limit: int, wanted: Callable[[JobRow, datetime], bool]) -> list[Alarm]:
+        with self._database.statement() as transaction:
+            jobs = transaction.all(self._database.jobs)
+            found = (row for row in jobs if row.waiting and wanted(row, transaction.now))
+            return [alarm_of(row) for row in nsmallest(limit, found, key=attrgetter("next_run_at", "id"))]
+
+    def prune(self, limit: int, retention: timedelta) -> int:
+        """Delete jobs that ended long ago, with their history."""
+        database = self._database
+        with database.statement() as transaction:
+            before = transaction.now - retention
+            old = (
+                row
+                for row in self._free(transaction)
+                if row.handled_at is not None and row.handled_at < before and row.created_at < before
+            )
+            gone = {row.id for row in nsmallest(limit, old, key=attrgetter("created_at", "id"))}
+            for job_id in gone:
+                transaction.put(database.jobs, job_id, None)
+            for line in list(transaction.all(database.attempts)):
+                if line.job_id in gone:
+                    transaction.put(database.attempts, (line.job_id, line.token), None)
+            for noted in list(transaction.all(database.audit)):
+                if noted.job_id in gone:
+                    transaction.put(database.audit, (noted.job_id, noted.revision), None)
+        return len(gone)
+
+    def prune_keys(self, limit: int, retention: timedelta) -> None:
+        """Delete idempotency keys older than ``retention``."""
+        keys = self._database.keys
+        with self._database.statement() as transaction:
+            before = transaction.now - retention
+            old = [key for key, row in keys.rows.items() if row.created_at < before]
+            for key in [key for key in old if self._database.is_free(transaction, key, "key")][:limit]:
+                transaction.put(keys, key, None)
+
+    def prune_locks(self, limit: int, retention: timedelta) -> int:
+        """Delete locks that nobody has held for ``retention``."""
+        locks = self._database.locks
+        with self._database.statement() as transaction:
+            before = transaction.now - retention
+            old = [(row.expires_at, resource) for resource, row in locks.rows.items() if row.expires_at < before]
+            gone = nsmallest(limit, old)
+            for _, resource in gone:
+                transaction.put(locks, resource, None)
+        return len(gone)
+
+    def stats(self) -> dict[str, Any]:
+        """Count jobs by handler and status, the due ones and how late they are, and the last five minutes' attempts."""
+        with self._database.statement() as transaction:
+            jobs, attempts = transaction.all(self._database.jobs), transaction.all(self._database.attempts)
+            return statistics_of(list(jobs), list(attempts), transaction.now)
+
+    def ping(self) -> None:
+        """Notice a store that was told to be unavailable."""
+        self._database.require_available()
+
+
+def _as_text(moment: datetime) -> str:
+    """Write an instant in UTC as PostgreSQL does."""
+    whole, _, fraction = moment.strftime("%Y-%m-%d %H:%M:%S.%f").partition(".")
+    return f"{whole}.{fraction}".rstrip("0").rstrip(".") + "+00" if int(fraction) else f"{whole}+00"

@@ -1,0 +1,184 @@
+"""The tables' rows, and rows into what the core knows."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from jobs.core.identifiers import AlarmName
+from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
+from jobs.core.ports import Alarm
+from jobs.core.status import JobStatus
+
+
+class JobRow(NamedTuple):
+    """A job. ``payload``, ``metadata``, ``options``, ``retry`` and ``result`` are JSON text, instants are in UTC."""
+
+    id: UUID
+    handler_name: str
+    job_name: str
+    schedule: str
+    timezone: str
+    options: str | None
+    recurring: bool
+    payload: str
+    metadata: str
+    status: JobStatus
+    next_run_at: datetime | None
+    scheduled_for: datetime | None
+    anchor: datetime
+    max_retries: int
+    timeout: timedelta | None
+    created_by: str | None
+    trace_parent: str | None
+    payload_version: int
+    retry: str | None
+    created_at: datetime
+    updated_at: datetime
+    paused: bool = False
+    generation: int = 1
+    armed_at: datetime | None = None
+    attempt: int = 0
+    lease_token: str | None = None
+    lease_expires_at: datetime | None = None
+    started_at: datetime | None = None
+    worker: str | None = None
+    lost_count: int = 0
+    run_count: int = 0
+    consecutive_failures: int = 0
+    last_run_at: datetime | None = None
+    last_error: str | None = None
+    handled_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    revision: int = 1
+    progress: float | None = None
+    progress_message: str | None = None
+    result: str | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it may be claimed once it is due."""
+        return self.status is JobStatus.SCHEDULED and not self.paused
+
+    @property
+    def due_at(self) -> datetime:
+        """When it is due, of a job that is active."""
+        assert self.next_run_at is not None  # noqa: S101  see require_whole
+        return self.next_run_at
+
+    def held_under(self, token: str) -> bool:
+        """Whether it is running under this lease."""
+        return self.status is JobStatus.RUNNING and self.lease_token == token
+
+
+class AttemptRow(NamedTuple):
+    """A line of a job's history. ``result`` is JSON text."""
+
+    job_id: UUID
+    token: str
+    run: int
+    attempt: int
+    scheduled_for: datetime | None
+    started_at: datetime
+    finished_at: datetime
+    outcome: str
+    error: str | None
+    worker: str | None
+    trace_id: str | None = None
+    result: str | None = None
+
+
+class AuditRow(NamedTuple):
+    """Who changed what, and when."""
+
+    job_id: UUID
+    at: datetime
+    actor: str | None
+    action: str
+    revision: int
+
+
+class KeyRow(NamedTuple):
+    """An idempotency key, with the answer to the first request under it."""
+
+    fingerprint: str
+    answer: str | None
+    created_at: datetime
+
+
+class LockRow(NamedTuple):
+    """A lock, held or expired."""
+
+    token: str
+    holder: str
+    acquired_at: datetime
+    expires_at: datetime
+
+
+def require_whole(row: JobRow) -> JobRow:
+    """Give ``row``; raises ``ValueError`` where PostgreSQL's check constraints would keep it from being written."""
+    ended, running = row.status.ended, row.status is JobStatus.RUNNING
+    leased = (row.lease_token is not None, row.lease_expires_at is not None)
+    if (row.handled_at is None) is ended or (row.next_run_at is None) is not ended or leased != (running, running):
+        raise ValueError(f"job {row.id} would be between two states, which the check jobs_state_is_whole forbids")
+    if row.attempt < 0 or row.max_retries < 0 or row.generation <= 0:
+        raise ValueError(f"job {row.id} would have a count that the check jobs_counts_are_sane forbids")
+    return row
+
+
+_KEPT_TO_ITSELF = frozenset({"lease_token", "lost_count", "options"})
+
+
+def job_of(row: JobRow) -> Job:
+    """Read a job."""
+    values: dict[str, Any] = {name: value for name, value in row._asdict().items() if name not in _KEPT_TO_ITSELF}
+    for name in ("payload", "metadata", "retry", "result"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return Job.model_validate(values | json.loads(row.options or "{}"))
+
+
+def alarm_of(row: JobRow) -> Alarm:
+    """Give the alarm that a job waits for."""
+    return Alarm(AlarmName(row.id, row.generation), row.due_at)
+
+
+def run_of(row: JobRow) -> ClaimedRun:
+    """Give the run that a claimed job is at."""
+    assert row.lease_token is not None  # noqa: S101  see require_whole
+    assert row.scheduled_for is not None  # noqa: S101  of a job that is active
+    return ClaimedRun(
+        job_id=row.id,
+        token=row.lease_token,
+        generation=row.generation,
+        handler_name=row.handler_name,
+        job_name=row.job_name,
+        payload=row.payload,
+        metadata=row.metadata,
+        attempt=row.attempt,
+        max_retries=row.max_retries,
+        run=row.run_count + 1,
+        scheduled_for=row.scheduled_for,
+        due_at=row.due_at,
+        anchor=row.anchor,
+        timeout_seconds=None if row.timeout is None else row.timeout.total_seconds(),
+        recurring=row.recurring,
+        schedule=row.schedule,
+        timezone=row.timezone,
+        options=row.options,
+        trace_parent=row.trace_parent,
+        payload_version=row.payload_version,
+        retry=row.retry,
+    )
+
+
+def attempt_of(row: AttemptRow) -> Attempt:
+    """Read one line of history."""
+    values = {name: value for name, value in row._asdict().items() if name in Attempt.model_fields}
+    return Attempt.model_validate(values | {"result": None if row.result is None else json.loads(row.result)})
+
+
+def recorded_of(token: str, row: JobRow) -> Recorded:
+    """Say what stands after an outcome."""
+    return Recorded(token, row.status, row.generation, row.next_run_at)

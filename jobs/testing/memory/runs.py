@@ -1,0 +1,177 @@
+"""Claims, leases and outcomes in memory."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from heapq import nsmallest
+from operator import attrgetter
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from jobs.core.job import Tally
+from jobs.core.ports import Heartbeat
+from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.strict_json import storable
+from jobs.testing.memory.database import RowLock
+from jobs.testing.memory.jsonb import as_stored
+from jobs.testing.memory.rows import AttemptRow, recorded_of, run_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime, timedelta
+
+    from jobs.core.identifiers import AlarmName
+    from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
+    from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
+    from jobs.testing.memory.rows import JobRow
+
+
+class MemoryRunStore:
+    """The ``RunStore`` port in memory; lives as long as its ``MemoryDatabase``."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    def claim(self, alarm: AlarmName, *, worker: str, lease: timedelta) -> ClaimedRun | None:
+        """Claim one job."""
+        with self._database.statement() as transaction:
+            row = transaction.job(alarm.job_id, lock=True)
+            if row is None or row.generation != alarm.generation or not _due(row, transaction.now):
+                return None
+            return self._take(transaction, row, worker, lease)
+
+    def claim_due(self, limit: int, *, worker: str, lease: timedelta) -> list[ClaimedRun]:
+        """Claim up to ``limit`` due jobs, the longest due first."""
+        with self._database.statement() as transaction:
+            now = transaction.now
+            due = (
+                row
+                for row in transaction.all(self._database.jobs)
+                if _due(row, now) and self._database.is_free(transaction, row.id)
+            )
+            rows = nsmallest(limit, due, key=attrgetter("next_run_at", "id"))
+            return [self._take(transaction, row, worker, lease) for row in rows]
+
+    def _take(self, transaction: MemoryTransaction, row: JobRow, worker: str, lease: timedelta) -> ClaimedRun:
+        taken = row._replace(
+            status=JobStatus.RUNNING,
+            attempt=row.attempt + 1,
+            lease_token=str(uuid4()),
+            lease_expires_at=transaction.now + lease,
+            started_at=self._database.clock.now(),
+            worker=worker,
+            progress=None,
+            progress_message=None,
+            revision=row.revision + 1,
+            updated_at=transaction.now,
+        )
+        return run_of(transaction.put_job(taken))
+
+    def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
+        """Read the run anew if its lease is still held."""
+        with self._database.statement(connection) as transaction:
+            row = transaction.job(run.job_id)
+        return run_of(row) if row is not None and row.held_under(run.token) else None
+
+    def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
+        """Extend leases. A row that a transaction holds just then is passed over, and not judged."""
+        held: dict[str, bool] = {}
+        with self._database.statement() as transaction:
+            for each in leases:
+                row = transaction.job(each.job_id)
+                if row is None or not row.held_under(each.token):
+                    continue
+                held[each.token] = row.cancel_requested_at is not None
+                if self._database.is_free(transaction, row.id):
+                    transaction.put_job(row._replace(lease_expires_at=transaction.now + lease))
+        return Heartbeat(frozenset(held), frozenset(token for token, cancel in held.items() if cancel))
+
+    def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
+        """Note how far an attempt has come, if its lease is still held."""
+        with self._database.statement() as transaction:
+            row = transaction.job(lease.job_id, lock=True)
+            if row is None or not row.held_under(lease.token):
+                return False
+            transaction.put_job(row._replace(progress=fraction, progress_message=storable(message)))
+        return True
+
+    def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
+        """Write outcomes in one statement."""
+        written = []
+        with self._database.statement(connection) as transaction:
+            transaction.lock(*{RowLock("job", outcome.run.job_id) for outcome in outcomes})
+            for outcome in outcomes:
+                run, row = outcome.run, transaction.job(outcome.run.job_id)
+                if row is not None and row.held_under(run.token) and row.generation == run.generation:
+                    after = transaction.put_job(_ended(row, outcome, transaction.now))
+                    line = _history(after, outcome)
+                    transaction.put(self._database.attempts, (row.id, run.token), line)
+                    written.append(recorded_of(run.token, after))
+        return written
+
+    def recorded(self, run: ClaimedRun) -> Recorded | None:
+        """Look in the history. Whoever holds the row is waited for first."""
+        with self._database.statement() as transaction:
+            row = transaction.job(run.job_id, lock=True)
+            line = transaction.get(self._database.attempts, (run.job_id, run.token))
+        if row is None or line is None or line.outcome == AttemptOutcome.LOST:
+            return None
+        return recorded_of(run.token, row)
+
+
+def _due(row: JobRow, now: datetime) -> bool:
+    return row.waiting and row.due_at <= now
+
+
+def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
+    """Give the row with its attempt ended.
+
+    A requested cancellation turns whatever would have gone on into Cancelled.
+    """
+    goes_on = outcome.status is JobStatus.SCHEDULED
+    cancelled = goes_on and row.cancel_requested_at is not None
+    waits = goes_on and not cancelled
+    failures = {Tally.RESET: 0, Tally.INCREMENT: row.consecutive_failures + 1, Tally.KEEP: row.consecutive_failures}
+    result = None if outcome.result.result is None else as_stored(outcome.result.result)
+    return row._replace(
+        status=JobStatus.CANCELLED if cancelled else outcome.status,
+        handled_at=None if waits else now,
+        next_run_at=_utc(outcome.due_at) if waits else None,
+        scheduled_for=_utc(outcome.scheduled_for) or row.scheduled_for,
+        generation=row.generation + goes_on,
+        armed_at=None,
+        attempt=outcome.attempt,
+        lost_count=0,
+        lease_token=None,
+        lease_expires_at=None,
+        run_count=row.run_count + outcome.run_ended,
+        consecutive_failures=failures[outcome.tally],
+        last_run_at=_utc(outcome.started_at),
+        last_error=storable(outcome.last_error),
+        result=result if outcome.result.outcome is AttemptOutcome.SUCCEEDED else row.result,
+        revision=row.revision + 1,
+        updated_at=now,
+    )
+
+
+def _history(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
+    run, result = outcome.run, outcome.result
+    own_instant = run.recurring or outcome.due_at is not None
+    return AttemptRow(
+        job_id=run.job_id,
+        token=run.token,
+        run=after.run_count + (not outcome.run_ended),
+        attempt=run.attempt,
+        scheduled_for=_utc(run.scheduled_for) if own_instant else after.scheduled_for,
+        started_at=outcome.started_at.astimezone(UTC),
+        finished_at=outcome.finished_at.astimezone(UTC),
+        outcome=result.outcome,
+        error=storable(result.error),
+        worker=after.worker,
+        trace_id=result.trace_id,
+        result=None if result.result is None else as_stored(result.result),
+    )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)

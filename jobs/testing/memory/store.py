@@ -1,0 +1,212 @@
+"""Jobs as rows in memory: insert, read, list, change."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.errors import IdempotencyKeyReused, JobNameTaken
+from jobs.core.ports import NOW, Inserted
+from jobs.core.status import JobStatus
+from jobs.core.strict_json import refuse_unstorable_text
+from jobs.testing.memory.database import MemoryConnection, RowLock
+from jobs.testing.memory.jsonb import as_stored
+from jobs.testing.memory.listing import find_jobs
+from jobs.testing.memory.rows import AuditRow, JobRow, KeyRow, alarm_of, attempt_of, job_of
+from jobs.testing.memory.unit_of_work import OpenTransaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+    from uuid import UUID
+
+    from jobs.core.commands import JobQuery
+    from jobs.core.identifiers import AlarmName
+    from jobs.core.job import Attempt, Job
+    from jobs.core.ports import Alarm, Change, NewJob, Page
+    from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
+
+_HISTORY_LIMIT = 1_000
+_JSON = frozenset({"payload", "metadata", "options", "retry"})
+
+
+class MemoryJobStore:
+    """The ``JobStore`` port in memory; lives as long as its ``MemoryDatabase``."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    def insert(self, job: NewJob, *, connection: object | None = None) -> Inserted | None:
+        """Insert one row."""
+        [inserted] = self.insert_many([job], connection=connection)
+        return inserted
+
+    def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
+        """Insert rows, all in one statement."""
+        new = list(jobs)
+        _refuse_unstorable(*(value for job in new for value in job))
+        if not new:
+            return []
+        with self._database.statement(connection) as transaction:
+            transaction.lock(*{RowLock("job", job.id) for job in new}, *{RowLock("name", job.job_name) for job in new})
+            # By name, as on PostgreSQL: of one id under two names the smaller name has it. Of one name the first wins.
+            order = sorted(range(len(new)), key=lambda place: (new[place].job_name.encode(), place))
+            inserted = {place: _inserted(transaction, new[place]) for place in order}
+        return [inserted[place] for place in range(len(new))]
+
+    def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
+        """Read one job."""
+        with self._database.statement(connection) as transaction:
+            row = transaction.job(job_id)
+        return None if row is None else job_of(row)
+
+    def active_holder(self, job_name: str, *, connection: object | None = None) -> Job | None:
+        """Read the active job of that name."""
+        _refuse_unstorable(job_name)
+        with self._database.statement(connection) as transaction:
+            row = transaction.holder_of(job_name)
+        return None if row is None else job_of(row)
+
+    def find(self, query: JobQuery) -> Page:
+        """List jobs, newest first."""
+        with self._database.statement() as transaction:
+            rows = list(transaction.all(self._database.jobs))
+        return find_jobs(rows, query)
+
+    def attempts(self, job_id: UUID) -> list[Attempt]:
+        """Read a job's history, the latest 1,000 attempts, newest first."""
+        with self._database.statement() as transaction:
+            rows = [row for row in transaction.all(self._database.attempts) if row.job_id == job_id]
+        rows.sort(key=attrgetter("started_at", "finished_at"), reverse=True)
+        return [attempt_of(row) for row in rows[:_HISTORY_LIMIT]]
+
+    def change(
+        self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
+    ) -> Job | None:
+        """Change a job if it still is at the revision that was read."""
+        _refuse_unstorable(actor, change.action, *change.columns.values())
+        with self._database.statement(connection) as transaction:
+            row = transaction.job(job.id, lock=True)
+            if row is None or row.revision != job.revision:
+                return None
+            changed = _changed(row, change, transaction.now)
+            if changed.status.active is not row.status.active:
+                transaction.lock(RowLock("name", row.job_name))
+            holder = transaction.holder_of(row.job_name)
+            if changed.status.active and holder is not None and holder.id != row.id:
+                raise JobNameTaken(row.job_name, holder.id)
+            transaction.put_job(changed)
+            noted = AuditRow(row.id, transaction.now, actor, change.action, changed.revision)
+            transaction.put(self._database.audit, (row.id, changed.revision), noted)
+        return job_of(changed)
+
+    def mark_armed(self, names: Collection[AlarmName]) -> None:
+        """Note that the scheduler holds these alarms."""
+        with self._database.statement() as transaction:
+            transaction.lock(*{RowLock("job", name.job_id) for name in names})
+            for name in names:
+                row = transaction.job(name.job_id)
+                if row and row.generation == name.generation and row.status is JobStatus.SCHEDULED:
+                    transaction.put_job(row._replace(armed_at=transaction.now))
+
+    def forget_armed(self, name: AlarmName) -> None:
+        """Take back the note that the scheduler holds this alarm."""
+        with self._database.statement() as transaction:
+            row = transaction.job(name.job_id, lock=True)
+            if row and row.generation == name.generation and row.status is JobStatus.SCHEDULED:
+                transaction.put_job(row._replace(armed_at=None))
+
+    def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
+        """List the alarms of these jobs that no scheduler has accepted."""
+        with self._database.statement() as transaction:
+            rows = [transaction.job(job_id) for job_id in set(job_ids)]
+        return [alarm_of(row) for row in rows if row and row.waiting and row.armed_at is None]
+
+    def on_commit(self, connection: object, call: Callable[[], object]) -> None:
+        """Have ``call`` called as the transaction of ``connection`` is about to commit."""
+        with self._database.statement(connection) as transaction:
+            transaction.calls.append(call)
+
+    @contextmanager
+    def once(self, key: str, fingerprint: str) -> Iterator[_OnceEntry]:
+        """Hold ``key`` in a transaction; a concurrent request under it waits for this one's end."""
+        _refuse_unstorable(key, fingerprint)
+        database, opened = self._database, OpenTransaction(self._database)
+        connection = opened.connection
+        try:
+            with database.statement(connection) as transaction:
+                transaction.lock(RowLock("key", key))
+                known = transaction.get(database.keys, key)
+                if known is None:
+                    known = KeyRow(fingerprint, None, transaction.now)
+                    transaction.put(database.keys, key, known)
+                elif known.fingerprint != fingerprint:
+                    raise IdempotencyKeyReused
+            entry = _OnceEntry(known.answer, connection)
+            yield entry
+            if entry.kept is not None:
+                _refuse_unstorable(entry.kept)
+                with database.statement(connection) as transaction:
+                    transaction.put(database.keys, key, known._replace(answer=entry.kept))
+            opened.commit()
+        finally:
+            opened.close()
+
+
+@dataclass(slots=True)
+class _OnceEntry:
+    answer: str | None
+    connection: MemoryConnection
+    kept: str | None = None
+
+    def keep(self, answer: str) -> None:
+        self.kept = answer
+
+
+def _inserted(transaction: MemoryTransaction, job: NewJob) -> Inserted | None:
+    if transaction.job(job.id) is not None or transaction.holder_of(job.job_name) is not None:
+        return None
+    now = transaction.now
+    values: dict[str, Any] = {name: _stored(name, value, now) for name, value in job._asdict().items()}
+    seconds, due_at = values.pop("timeout_seconds"), values.pop("due_at") or now
+    row = JobRow(
+        **values
+        | {
+            "status": JobStatus.SCHEDULED,
+            "next_run_at": due_at,
+            "scheduled_for": values["scheduled_for"] or now,
+            "anchor": values["anchor"] or now,
+            "timeout": None if seconds is None else timedelta(seconds=seconds),
+            "created_at": now,
+            "updated_at": now,
+        }
+    )
+    transaction.put_job(row)
+    return Inserted(job.id, now, job.due_at or now, job.scheduled_for or now)
+
+
+def _changed(row: JobRow, change: Change, now: datetime) -> JobRow:
+    columns = {name: _stored(name, value, now) for name, value in change.columns.items()}
+    if "status" in columns:
+        columns["status"] = JobStatus(columns["status"])
+    if change.new_generation:
+        columns |= {"generation": row.generation + 1, "armed_at": None}
+    return row._replace(**columns | {"revision": row.revision + 1, "updated_at": now})
+
+
+def _stored(name: str, value: Any, now: datetime) -> Any:
+    """Give a column's value as it is read back."""
+    if value is NOW:
+        return now
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    return as_stored(value) if name in _JSON and value is not None else value
+
+
+def _refuse_unstorable(*values: Any) -> None:
+    """Raise ``InvalidInput`` for text that PostgreSQL cannot keep, before the statement is begun."""
+    for value in values:
+        if isinstance(value, str):
+            refuse_unstorable_text(value, "")
