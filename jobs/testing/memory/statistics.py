@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,14 +44,17 @@ def _rates(attempts: Sequence[AttemptRow], now: datetime) -> dict[str, Any]:
         outcome: {
             "count": len(lines),
             "per_second": round(len(lines) / _RATE_WINDOW.total_seconds(), 3),
-            "mean_duration_seconds": round(
-                fmean((line.finished_at - line.started_at).total_seconds() for line in lines), 6
-            ),
-            "mean_wait_seconds": round(fmean(map(_waited, lines)), 6),
+            "mean_duration_seconds": _mean_seconds([line.finished_at - line.started_at for line in lines]),
+            "mean_wait_seconds": _mean_seconds([_waited(line) for line in lines]),
         }
         for outcome, lines in sorted(recent.items())
     }
 
 
-def _waited(line: AttemptRow) -> float:
-    return 0.0 if line.scheduled_for is None else max((line.started_at - line.scheduled_for).total_seconds(), 0.0)
+def _waited(line: AttemptRow) -> timedelta:
+    return max(line.started_at - (line.scheduled_for or line.started_at), timedelta())
+
+
+def _mean_seconds(times: Sequence[timedelta]) -> float:
+    microseconds = sum(times, timedelta()) // timedelta(microseconds=1)
+    return round(microseconds / (len(times) * 1_000_000), 6)
