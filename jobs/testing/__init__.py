@@ -7,6 +7,8 @@ Production code must never import this package.
 """
 
 from jobs.testing.clock import FrozenClock
+from jobs.testing.harness import JobsHarness, run_handler
+from jobs.testing.ran import RanAttempt
 from jobs.testing.scheduler import MemoryScheduler
 
-__all__ = ["FrozenClock", "MemoryScheduler"]
+__all__ = ["FrozenClock", "JobsHarness", "MemoryScheduler", "RanAttempt", "run_handler"]

@@ -1,0 +1,80 @@
+"""Run claimed attempts by the real dispatcher, and see from outside how they went."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from jobs.core.status import AttemptOutcome
+from jobs.testing.memory.rows import job_of
+from jobs.testing.memory.store import MemoryJobStore
+from jobs.testing.ran import RanAttempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.runtime import Runtime
+    from jobs.core.context import JobContext
+    from jobs.core.job import ClaimedRun
+    from jobs.testing.memory.database import MemoryDatabase
+    from jobs.testing.memory.rows import AttemptRow
+
+_OUTERMOST = -1_000_000
+_TIMEOUT_IS_TOLD_WITHIN = 5.0
+
+
+class Execution:
+    """Runs attempts in the calling thread, one at a time."""
+
+    def __init__(self, runtime: Runtime, database: MemoryDatabase) -> None:
+        self.store = MemoryJobStore(database)
+        self._runtime = runtime
+        self._database = database
+        self._context: JobContext | None = None
+        self._exception: BaseException | None = None
+        self._cancelled = False
+        runtime.registry.add_middleware(self._watch, order=_OUTERMOST)
+
+    def _watch(self, ctx: JobContext, call_next: Callable[[], None]) -> None:
+        """Keep the context and what comes out of the attempt, and let it through."""
+        self._context = ctx
+        if self._cancelled:
+            self._runtime.service.delete(ctx.job_id)
+            ctx.heartbeat()
+        try:
+            call_next()
+        except BaseException as error:
+            self._exception = error
+            raise
+
+    def execute(self, run: ClaimedRun, *, lost: bool = False, cancelled: bool = False) -> RanAttempt:
+        """Execute a claimed run, and record how it went unless its worker is to be ``lost`` before."""
+        self._context, self._exception, self._cancelled = None, None, cancelled
+        before = len(self._database.jobs.rows)
+        outcome = self._runtime.dispatcher.execute(run)
+        if outcome is not None and not lost:
+            self._runtime.dispatcher.record([outcome])
+        line = self._line_of(run, told_elsewhere=outcome is None)
+        rows = list(self._database.jobs.rows.values())
+        context = self._context
+        return RanAttempt(
+            job=job_of(self._database.jobs.rows[run.job_id]),
+            run=run.run,
+            attempt=run.attempt,
+            outcome=AttemptOutcome.LOST if line is None else AttemptOutcome(line.outcome),
+            error=None if line is None else line.error,
+            exception=self._exception,
+            result=json.loads(line.result) if line is not None and line.result is not None else None,
+            progress=None if context is None else context.fraction,
+            progress_message=None if context is None else context.message,
+            enqueued=tuple(job_of(row) for row in rows[before:]),
+        )
+
+    def _line_of(self, run: ClaimedRun, *, told_elsewhere: bool) -> AttemptRow | None:
+        """Find the attempt in the history; one that has timed out is told there by another thread, a moment later."""
+        give_up_at = time.monotonic() + (_TIMEOUT_IS_TOLD_WITHIN if told_elsewhere else 0)
+        key = (run.job_id, run.token)
+        while (line := self._database.attempts.rows.get(key)) is None and time.monotonic() < give_up_at:
+            time.sleep(0.005)
+        return line

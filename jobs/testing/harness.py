@@ -1,0 +1,255 @@
+"""Everything that runs jobs, in the test's own thread, on a store in memory and a clock that stands still."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from jobs.core.commands import EnqueueJob
+from jobs.core.errors import InvalidInput
+from jobs.core.identifiers import AlarmName
+from jobs.core.job import Job
+from jobs.core.ports import Change
+from jobs.testing.clock import FrozenClock, in_utc
+from jobs.testing.execution import Execution
+from jobs.testing.expectations import ExpectedJob, tell
+from jobs.testing.memory.database import MemoryDatabase
+from jobs.testing.memory.rows import job_of
+from jobs.testing.parts import LEASE, check_overrides, join_parts, registry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobs.app.reconciler import Report
+    from jobs.core.job import ClaimedRun
+    from jobs.core.registry import HandlerSpec
+    from jobs.testing.parts import Handlers
+    from jobs.testing.ran import RanAttempt
+
+MONDAY_NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+_MOST = 1_000
+_ENDLESS = (
+    "a handler that snoozes for no time, or enqueues itself, comes to no end. Give drain(most=...) if so many are meant"
+)
+
+
+class JobsHarness:
+    """An app for a test: enqueue, let time pass, see what ran. Use it in one thread, and close it or use ``with``.
+
+    ``handlers`` is the name of the package with your handlers, a ``HandlerRegistry``, or a list of what bears
+    ``@handler``, ``@provider`` or ``@middleware``. ``overrides`` gives fakes in place of services, by the type that
+    handlers are annotated with. The clock stands at ``at`` until ``advance`` or ``drain(until=...)`` moves it. Retry
+    delays are drawn from ``seed``, so that they are the same every time. Nothing is run unless a call here says so.
+
+    ``runtime`` holds the parts as the app has them: ``runtime.service``, ``runtime.units``, ``runtime.lock``.
+    Raises ``ConfigurationError`` for handlers that the app would not start with, and for overrides that nobody takes.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers = "jobs.handlers",
+        *,
+        overrides: Mapping[type, Any] | None = None,
+        at: datetime = MONDAY_NOON,
+        seed: int = 0,
+    ) -> None:
+        registry = registry_of(handlers)
+        check_overrides(registry, overrides or {})
+        self.clock = FrozenClock(at)
+        self.database = MemoryDatabase(self.clock)
+        self.runtime = join_parts(registry, self.database, self.clock, Random(seed))  # noqa: S311  jitter, not secrets
+        for service, value in (overrides or {}).items():
+            self.runtime.injector.override(service, value)
+        self._execution = Execution(self.runtime, self.database)
+        self._named = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Clean up the services that live as long as the app."""
+        self.runtime.close()
+
+    # --- enqueue and look
+
+    def enqueue(self, command: EnqueueJob | str, payload: Any = None, **fields: Any) -> Job:
+        """Enqueue a job: a whole command, or a handler's name, a payload (JSON or the arguments' model) and fields.
+
+        ``job_name`` left out is made up. Raises as the service does, ``InvalidInput`` for a payload that does not fit.
+        """
+        if isinstance(command, str):
+            self._named += 1
+            fields = {"job_name": f"{command}-{self._named}"} | fields
+            command = EnqueueJob(handler_name=command, payload=_as_json(payload), **fields)
+        try:
+            return self.runtime.service.enqueue(command).job
+        except InvalidInput as error:
+            spec = self.runtime.registry.get(command.handler_name)
+            if spec is not None and any(problem.pointer.startswith("/payload") for problem in error.problems):
+                error.add_note(_what_it_takes(spec))
+            raise
+
+    def job(self, which: Job | UUID | str) -> Job:
+        """Read a job as it stands now: by itself, its id, or its name, of which the newest counts."""
+        if not isinstance(which, str):
+            return self.runtime.service.get(which.id if isinstance(which, Job) else which)
+        named = [job for job in self.jobs if job.job_name == which]
+        if not named:
+            raise LookupError(f"no job is called {which!r}; there are: {[job.job_name for job in self.jobs]}")
+        return named[-1]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every job there is as it stands now, ended ones included, in the order in which they were enqueued."""
+        return [job_of(row) for row in self.database.jobs.rows.values()]
+
+    # --- run
+
+    def drain(self, until: datetime | None = None, *, most: int = _MOST) -> list[RanAttempt]:
+        """Run whatever is due, one after the other, and what that makes due; gives what ran, in order.
+
+        With ``until`` the clock moves on from one due job to the next, so that retries and recurring jobs run each at
+        its time, and stands at ``until`` in the end. Raises ``AssertionError`` after ``most`` attempts: a handler that
+        snoozes for no time, or enqueues itself, would go on for ever.
+        """
+        end = self.clock.now() if until is None else in_utc(until)
+        if end < self.clock.now():
+            raise ValueError(f"it is {self.clock.now().isoformat()} already; until={end.isoformat()} has passed")
+        ran: list[RanAttempt] = []
+        while True:
+            if claimed := self.runtime.dispatcher.claim_due(1):
+                if len(ran) == most:
+                    self.runtime.dispatcher.give_back(claimed, "the test's drain has run enough")
+                    raise AssertionError(
+                        f"{most} attempts ran, the last of them {ran[-1]!r}, and more are due; {_ENDLESS}"
+                    )
+                ran += map(self._execution.execute, claimed)
+                continue
+            due_at = self._next_due()
+            if due_at is None or due_at > end:
+                break
+            self.clock.move_to(due_at)
+        self.clock.move_to(max(end, self.clock.now()))
+        return ran
+
+    def advance(self, by: timedelta) -> list[RanAttempt]:
+        """Let time pass, and run whatever falls due meanwhile, each at its time; gives what ran."""
+        return self.drain(until=self.clock.now() + by)
+
+    def _next_due(self) -> datetime | None:
+        """Find the first instant to come at which a job falls due."""
+        now = self.clock.now()
+        waiting = (row.due_at for row in self.database.jobs.rows.values() if row.waiting)
+        return min((due_at for due_at in waiting if due_at > now), default=None)
+
+    def run_handler(
+        self,
+        handler_name: str,
+        payload: Any = None,
+        *,
+        attempt: int = 1,
+        deliveries: int = 1,
+        scheduled_for: datetime | None = None,
+        cancelled: bool = False,
+        **fields: Any,
+    ) -> RanAttempt:
+        """Run one handler once, as the app would: payload checked, services made, middleware around, outcome recorded.
+
+        ``attempt`` says which attempt of the run this is. ``deliveries`` executes that attempt so many times, all but
+        the last by a worker that is lost before it can tell: what at-least-once may do to a handler. ``scheduled_for``
+        is when the run was due, now if left out. ``cancelled`` has cancellation requested before it begins. The other
+        fields are those of ``EnqueueJob``. Raises ``InvalidInput`` for a payload that does not fit; what the handler
+        raises is kept in what is given, see ``RanAttempt.check``.
+        """
+        job, now = self.enqueue(handler_name, payload, **fields), self.clock.now()
+        columns = {"attempt": attempt - 1, "next_run_at": now, "scheduled_for": scheduled_for or now}
+        self._execution.store.change(self.job(job), Change("test", columns))
+        for lost in range(1, deliveries):
+            ran = self._execution.execute(self._claim(job), lost=True)
+            if ran.job.status.ended:
+                return ran  # it has completed its job itself, in a unit of work
+            self.clock.advance(LEASE + timedelta(seconds=1))
+            self.runtime.housekeeping.reap(_MOST, max_lost=lost + 1)
+            self.clock.move_to(max(self.job(job).next_run_at or self.clock.now(), self.clock.now()))
+        return self._execution.execute(self._claim(job), cancelled=cancelled)
+
+    def _claim(self, job: Job) -> ClaimedRun:
+        now = self.job(job)
+        run = self.runtime.dispatcher.claim(AlarmName(now.id, now.generation))
+        if run is None:
+            raise AssertionError(f"job {now.job_name!r} cannot be run: it is {now.status}, due {now.next_run_at}")
+        return run
+
+    def run_reconciler(self) -> Report:
+        """Do what the timer ``reconcile`` does: take back lost runs, prune what is old; gives what was done."""
+        return self.runtime.reconciler.run()
+
+    # --- expect
+
+    def assert_enqueued(
+        self, handler_name: str | None = None, *, count: int | None = None, **expected: Any
+    ) -> list[Job]:
+        """Give the jobs that were enqueued and are as expected, whatever became of them; at least one, or ``count``.
+
+        ``expected`` are fields of ``ExpectedJob``: ``job_name``, ``payload``, ``metadata`` (of both, the keys that are
+        given count), ``due_at`` (an instant, or a ``timedelta`` from now) and ``status``. Raises ``AssertionError``,
+        which shows what was enqueued instead and how it differs.
+        """
+        wanted = ExpectedJob(handler_name, **expected)
+        found = self._like(wanted)
+        if len(found) == count or (count is None and found):
+            return found
+        how_many = "no job was" if not found else f"{len(found)} job{'s were' if len(found) > 1 else ' was'}"
+        of = "" if count is None else f", not {count}"
+        raise AssertionError(f"{how_many} enqueued with {wanted}{of}; {self._told(wanted)}")
+
+    def assert_not_enqueued(self, handler_name: str | None = None, **expected: Any) -> None:
+        """Raise ``AssertionError`` if a job was enqueued that is as expected, whatever has become of it since."""
+        wanted = ExpectedJob(handler_name, **expected)
+        if found := self._like(wanted):
+            raise AssertionError("\n".join([f"a job was enqueued with {wanted}:", *map(tell, found)]))
+
+    def _like(self, wanted: ExpectedJob) -> list[Job]:
+        now = self.clock.now()
+        return [job for job in self.jobs if not wanted.differences(job, now)]
+
+    def _told(self, wanted: ExpectedJob) -> str:
+        now, jobs = self.clock.now(), self.jobs
+        if not jobs:
+            return "nothing was enqueued at all"
+        return "\n".join(["enqueued were:", *(tell(job, wanted.differences(job, now)) for job in jobs)])
+
+
+def run_handler(
+    handler_name: str,
+    payload: Any = None,
+    *,
+    handlers: Handlers = "jobs.handlers",
+    overrides: Mapping[type, Any] | None = None,
+    at: datetime = MONDAY_NOON,
+    **how: Any,
+) -> RanAttempt:
+    """Run one handler once in a harness of its own; as ``JobsHarness`` and its ``run_handler``."""
+    with JobsHarness(handlers, overrides=overrides, at=at) as harness:
+        return harness.run_handler(handler_name, payload, **how)
+
+
+def _as_json(payload: Any) -> Any:
+    if isinstance(payload, BaseModel):
+        return payload.model_dump(mode="json", by_alias=True)
+    return {} if payload is None else payload
+
+
+def _what_it_takes(spec: HandlerSpec) -> str:
+    names = ", ".join(spec.arguments.model_fields) or "no fields"
+    return (
+        f"{spec.name} takes {spec.arguments.__qualname__} ({names}); see {spec.origin}. To test that a payload is "
+        "refused, expect InvalidInput"
+    )

@@ -1,0 +1,58 @@
+"""What became of one attempt that a test had run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.status import AttemptOutcome
+
+if TYPE_CHECKING:
+    from jobs.core.job import Job
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RanAttempt:
+    """One attempt, and the job as it stood right after.
+
+    ``exception`` is what came out of the handler, its services or its middleware, signals such as ``Retry`` included;
+    ``error`` is the text that the history keeps of it. ``result`` and ``progress`` are what the handler said in this
+    attempt. ``enqueued`` lists the jobs that were enqueued meanwhile, in that order.
+    """
+
+    job: Job
+    run: int
+    attempt: int
+    outcome: AttemptOutcome
+    error: str | None
+    exception: BaseException | None
+    result: Any
+    progress: float | None
+    progress_message: str | None
+    enqueued: tuple[Job, ...]
+
+    @property
+    def handler_name(self) -> str:
+        """Which handler ran."""
+        return self.job.handler_name
+
+    @property
+    def job_name(self) -> str:
+        """Of which job."""
+        return self.job.job_name
+
+    def check(self) -> RanAttempt:
+        """Give this attempt if it succeeded; otherwise raise what the handler raised, or an ``AssertionError``."""
+        if self.outcome is AttemptOutcome.SUCCEEDED:
+            return self
+        if self.exception is not None:
+            raise self.exception
+        raise AssertionError(f"the attempt did not succeed: {self!r}")
+
+    def __repr__(self) -> str:
+        """Tell it in a line, as a failed assertion shows it."""
+        error = f", {self.error}" if self.error else ""
+        return (
+            f"<{self.handler_name} {self.job_name!r} run {self.run} attempt {self.attempt}: {self.outcome}{error}; "
+            f"the job is {self.job.status}>"
+        )
