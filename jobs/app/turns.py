@@ -31,7 +31,8 @@ class Turn(NamedTuple):
 class Turns:
     """Claims for handlers with limits; lives as long as the process, and may be called from many threads.
 
-    ``offer`` is called with a handler whose waiting jobs may have got a turn; it must not block.
+    ``offer`` is called with a handler whose waiting jobs may have got a turn; it must not block. ``later`` is called
+    with one and the seconds until its rate allows another start; by default it offers it then.
     """
 
     def __init__(self, runs: RunStore, registry: HandlerRegistry, worker: str, lease: timedelta) -> None:
@@ -43,6 +44,7 @@ class Turns:
         self._lock = threading.Lock()
         self._closed = False
         self.offer: Callable[[str], None] = lambda _: None
+        self.later: Callable[[str, float], None] = self._offer_later
 
     @property
     def handlers(self) -> Collection[str]:
@@ -59,7 +61,7 @@ class Turns:
             return None
         claim = self._runs.claim_limited(handler_name, limits, 1, worker=self._worker, lease=self._lease, alarm=alarm)
         if claim.wait_seconds is not None:
-            self._offer_later(handler_name, claim.wait_seconds + _AFTER_THE_RATE_SECONDS)
+            self.later(handler_name, claim.wait_seconds + _AFTER_THE_RATE_SECONDS)
         return claim.runs[0] if claim.runs else None
 
     def waiting(self) -> list[str]:

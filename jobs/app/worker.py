@@ -116,7 +116,7 @@ class Worker:
     def offer_turns(self) -> None:
         """Offer a turn to every handler with limits that has due jobs. Raises ``StoreUnavailable``."""
         for handler_name in self._dispatcher.turns.waiting():
-            self.offer_turn(handler_name)
+            self._dispatcher.turns.offer(handler_name)
 
     def drain(self, budget_seconds: float) -> Drained:
         """Run due jobs until there are none and nothing runs, or the budget is spent.

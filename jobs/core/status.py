@@ -69,3 +69,15 @@ class AttemptOutcome(StrEnum):
     UNKNOWN_HANDLER = "UnknownHandler"
     RELEASED = "Released"
     LOST = "Lost"
+
+
+FAULTS = frozenset(
+    {
+        AttemptOutcome.FAILED,
+        AttemptOutcome.TIMED_OUT,
+        AttemptOutcome.INVALID_PAYLOAD,
+        AttemptOutcome.DISCARDED,
+        AttemptOutcome.UNKNOWN_HANDLER,
+    }
+)
+"""The ends of attempts that somebody should look at, where the worker itself was not lost."""

@@ -54,7 +54,7 @@ class Execution:
         before = len(self._database.jobs.rows)
         outcome = self._runtime.dispatcher.execute(run)
         if outcome is not None and not lost:
-            self._runtime.dispatcher.record([outcome])
+            self._runtime.dispatcher.outcomes.record([outcome])
         line = self._line_of(run, told_elsewhere=outcome is None)
         rows = list(self._database.jobs.rows.values())
         context = self._context

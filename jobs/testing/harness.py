@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from jobs.app.reconciler import Report
     from jobs.core.job import ClaimedRun
-    from jobs.core.registry import HandlerSpec
+    from jobs.core.specs import HandlerSpec
     from jobs.testing.parts import Handlers
     from jobs.testing.ran import RanAttempt
 
@@ -65,6 +66,8 @@ class JobsHarness:
         for service, value in (overrides or {}).items():
             self.runtime.injector.override(service, value)
         self._execution = Execution(self.runtime, self.database)
+        self._rates_allow: list[datetime] = []
+        self.runtime.dispatcher.turns.later = self._wait_for_rate
         self._named = 0
 
     def __enter__(self) -> Self:
@@ -124,7 +127,7 @@ class JobsHarness:
             raise ValueError(f"it is {self.clock.now().isoformat()} already; until={end.isoformat()} has passed")
         ran: list[RanAttempt] = []
         while True:
-            if claimed := self.runtime.dispatcher.claim_due(1):
+            if claimed := self.runtime.dispatcher.claim_due(1) or self._claim_turn():
                 if len(ran) == most:
                     self.runtime.dispatcher.give_back(claimed, "the test's drain has run enough")
                     raise AssertionError(
@@ -143,11 +146,20 @@ class JobsHarness:
         """Let time pass, and run whatever falls due meanwhile, each at its time; gives what ran."""
         return self.drain(until=self.clock.now() + by)
 
+    def _claim_turn(self) -> list[ClaimedRun]:
+        """Claim a job of a handler with limits; where its rate forbids it, note from when on it does not."""
+        self._rates_allow.clear()
+        turns = (self.runtime.dispatcher.claim_turn(name) for name in self.runtime.dispatcher.turns.waiting())
+        return list(islice(filter(None, turns), 1))
+
+    def _wait_for_rate(self, _: str, seconds: float) -> None:
+        self._rates_allow.append(self.clock.now() + timedelta(seconds=seconds))
+
     def _next_due(self) -> datetime | None:
-        """Find the first instant to come at which a job falls due."""
+        """Find the first instant to come at which a job falls due, or may start by its handler's rate."""
         now = self.clock.now()
-        waiting = (row.due_at for row in self.database.jobs.rows.values() if row.waiting)
-        return min((due_at for due_at in waiting if due_at > now), default=None)
+        waiting = [row.due_at for row in self.database.jobs.rows.values() if row.waiting]
+        return min((moment for moment in waiting + self._rates_allow if moment > now), default=None)
 
     def run_handler(
         self,

@@ -11,6 +11,7 @@ from jobs.adapters.scheduler_timer import TimerScheduler
 from jobs.app.alarms import Alarms
 from jobs.app.dispatcher import Dispatcher, WorkerIdentity
 from jobs.app.injection import Injector
+from jobs.app.labels import Labels
 from jobs.app.reconciler import ReconcileLimits, Reconciler
 from jobs.app.runtime import Runtime
 from jobs.app.service import JobService
@@ -112,6 +113,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
     )
     worker = Worker(dispatcher, WorkerLimits(concurrency=1))
+    dispatcher.turns.offer = lambda _: None  # turns are taken by the test's own thread, as it drains
 
     def close() -> None:
         worker.stop(grace_seconds=0)
@@ -122,7 +124,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         service=service,
         dispatcher=dispatcher,
         worker=worker,
-        reconciler=Reconciler(housekeeping, alarms, worker, ReconcileLimits()),
+        reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), ReconcileLimits()),
         housekeeping=housekeeping,
         registry=registry,
         injector=injector,

@@ -46,6 +46,8 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
         created_by="somebody",
         trace_parent="00-" + "a" * 32 + "-" + "b" * 16 + "-01",
         payload_version=2,
+        limited=True,
+        concurrency_key="k",
         retry='{"factor": 3.0}',
     )
     assert stores.jobs.insert(new) == Inserted(new.id, NOON, NOON + SECOND, NOON)
@@ -77,6 +79,8 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
         "retry": {"base": None, "factor": 3.0, "cap": None, "jitter": None},
         "timeout": "PT1.5S",
         "payload_version": 2,
+        "limited": True,
+        "concurrency_key": "k",
         "progress": None,
         "progress_message": None,
         "result": None,

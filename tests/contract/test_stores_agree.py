@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import SystemRandom
 
 import pytest
@@ -46,7 +47,23 @@ def claim_too_many(stores: Stores) -> None:
     stores.runs.claim_due = lambda limit, **fields: claim_due(limit + 1, **fields)
 
 
-@pytest.mark.parametrize("spoil", [lease_never_extended, page_in_another_order, claim_too_many])
+def forget_rates(stores: Stores) -> None:
+    claim = stores.runs.claim_limited
+    stores.runs.claim_limited = lambda name, limits, *args, **fields: claim(
+        name, replace(limits, rate=None), *args, **fields
+    )
+
+
+def count_no_keys(stores: Stores) -> None:
+    claim = stores.runs.claim_limited
+    stores.runs.claim_limited = lambda name, limits, *args, **fields: claim(
+        name, replace(limits, per_key=9), *args, **fields
+    )
+
+
+@pytest.mark.parametrize(
+    "spoil", [lease_never_extended, page_in_another_order, claim_too_many, forget_rates, count_no_keys]
+)
 def test_a_store_that_differs_is_found(spoil: Callable[[Stores], None]):
     assert any(disagrees(seed, spoil) for seed in range(5))
 

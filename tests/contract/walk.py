@@ -17,12 +17,20 @@ from jobs.core.commands import JobQuery
 from jobs.core.errors import JobsError
 from jobs.core.identifiers import AlarmName, new_id
 from jobs.core.job import ClaimedRun, Job, Lease, RecordedOutcome, RunResult, Tally
+from jobs.core.limits import Label, Limits, Rate
 from jobs.core.ports import Change, NewJob
 from jobs.core.status import AttemptOutcome, JobStatus
 from tests.contract.stores import LEASE, Stores
 from tests.support import draft
 
 NAMES = ["a", "b", "c", "d"]
+HANDLERS = ["Noop", "Mail"]
+LIMITS = [
+    Limits(concurrency=1),
+    Limits(concurrency=2, concurrency_key=str),
+    Limits(concurrency_key=str, per_key=2),
+    Limits(rate=Rate(2, timedelta(seconds=30))),
+]
 METADATA = ["{}", '{"k": 1}', '{"k": "1"}', '{"k": [1, {"l": null}]}']
 READINGS: list[Any] = [1, "1", [1], [], {}, [{"l": None}], None]
 STEPS = [0.000001, 1, 30, 61, 601, 90_000]
@@ -90,7 +98,7 @@ class Walk:
         return draft(
             draw.choice(NAMES),
             id=job_id,
-            handler_name=draw.choice(["Noop", "Mail"]),
+            handler_name=draw.choice(HANDLERS),
             schedule="@every 10m",
             recurring=draw.random() < 0.5,
             due_at=draw.choice(moments),
@@ -102,6 +110,8 @@ class Walk:
             options=draw.choice([None, '{"misfire":{"policy":"skip"}}']),
             timeout_seconds=draw.choice([None, 1.5]),
             created_by=draw.choice([None, "somebody"]),
+            limited=draw.random() < 0.5,
+            concurrency_key=draw.choice([None, "x", "y"]),
         )
 
     def _job(self) -> Job | None:
@@ -201,6 +211,36 @@ class Walk:
 
     def _note(self, answers: list[list[ClaimedRun]]) -> None:
         self.runs += [run for runs in answers for run in runs]
+
+    def do_claim_limited(self) -> None:
+        handler_name, limits = self.random.choice(HANDLERS), self.random.choice(LIMITS)
+        limit, job = self.random.randrange(1, 4), self._job() if self.random.random() < 0.5 else None
+        alarm = job and AlarmName(job.id, job.generation)
+
+        def ask(stores: Stores, tokens: Tokens) -> Any:
+            claim = stores.runs.claim_limited(handler_name, limits, limit, worker="few", lease=LEASE, alarm=alarm)
+            runs = sorted(claim.runs, key=lambda run: (run.due_at, run.job_id))
+            return [*self._claimed(runs, tokens), claim.wait_seconds]
+
+        *runs, _ = self.both(f"claim_limited {handler_name} {limits} {limit} {alarm}", ask)
+        self._note([runs])
+        self.both("waiting_handlers", lambda stores, _: sorted(stores.runs.waiting_handlers(HANDLERS)))
+
+    def do_label(self) -> None:
+        limited, known = (self.random.sample(HANDLERS, self.random.randrange(3)) for _ in range(2))
+
+        def ask(stores: Stores, _: Tokens) -> Any:
+            found = stores.housekeeping.mislabelled(100, limited=limited, known=known, grace=timedelta(seconds=30))
+            return sorted(found)
+
+        labels = [Label(job.id, job.handler_name in limited, "x") for job in self.both(f"mislabelled {limited}", ask)]
+        if labels:
+            self.both(f"label {labels}", lambda stores, _: stores.housekeeping.label(labels))
+
+    def do_measure(self) -> None:
+        self.both("longest_wait", lambda stores, _: stores.housekeeping.longest_wait(3))
+        window = timedelta(seconds=self.random.choice(STEPS))
+        self.both(f"failures {window}", lambda stores, _: stores.housekeeping.recent_failures(window))
 
     def do_record(self) -> None:
         outcomes = [self._outcome(run) for run in {run.job_id: run for run in self._some_runs()}.values()]

@@ -10,8 +10,6 @@ from itertools import pairwise
 import pytest
 from pydantic import BaseModel
 
-from jobs.adapters.postgres.runs import PostgresRunStore
-from jobs.adapters.postgres.store import PostgresJobStore
 from jobs.app.dispatcher import Ring
 from jobs.core.commands import UpdateJob
 from jobs.core.context import JobContext
@@ -21,25 +19,11 @@ from jobs.core.limits import Limits, Rate
 from jobs.core.registry import HandlerRegistry
 from jobs.core.status import JobStatus
 from jobs.testing import MemoryScheduler
-from tests.support import Anything, draft, job, note, until
-
-LEASE = timedelta(seconds=60)
-LONG = timedelta(hours=1)
-LONG_AGO = timedelta(days=1)
+from tests.support import Anything, job, note, until
 
 
 class Args(BaseModel):
     shop: str | None = None
-
-
-@pytest.fixture
-def store(database):
-    return PostgresJobStore(database, "jobs")
-
-
-@pytest.fixture
-def runs(database):
-    return PostgresRunStore(database, "jobs")
 
 
 @pytest.fixture
@@ -48,43 +32,6 @@ def scheduler(monkeypatch) -> MemoryScheduler:
     scheduler = MemoryScheduler()
     monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
     return scheduler
-
-
-@pytest.fixture
-def insert(store):
-    """Insert due jobs that wait for their turn, one a key, and give their ids in the order in which they fall due."""
-
-    def insert(*keys: str | None, handler_name: str = "Import") -> list:
-        drafts = [
-            draft(f"{handler_name} {time.monotonic_ns()}", handler_name=handler_name, limited=True, concurrency_key=key)
-            for key in keys
-        ]
-        for each in drafts:
-            store.insert(each)
-        return [each.id for each in drafts]
-
-    return insert
-
-
-@pytest.fixture
-def claim(runs):
-    """Claim within limits, and give the ids."""
-
-    def claim(limits: Limits, limit: int = 100, handler_name: str = "Import", **named) -> list:
-        claimed = runs.claim_limited(handler_name, limits, limit, worker="me", lease=LEASE, **named)
-        return [run.job_id for run in claimed.runs]
-
-    return claim
-
-
-@pytest.fixture
-def finish(sql):
-    """End running jobs."""
-    return lambda *ids: sql(
-        "update jobs.jobs set status = 'Completed', lease_token = null, lease_expires_at = null, next_run_at = null, "
-        "handled_at = now() where id = any(:ids)",
-        ids=list(ids),
-    )
 
 
 def spans(sql) -> list[tuple[float, int]]:
@@ -100,140 +47,6 @@ def most_at_once(sql) -> int:
         running += step
         most = max(most, running)
     return most
-
-
-# The claim
-
-
-def test_a_claim_takes_no_more_than_may_run_at_once(insert, claim, finish):
-    ids = insert(*[None] * 5)
-    assert claim(Limits(concurrency=3)) == ids[:3]
-    assert claim(Limits(concurrency=3)) == []
-    finish(ids[1])
-    assert claim(Limits(concurrency=3)) == [ids[3]]
-
-
-def test_the_longest_due_comes_first_and_no_more_than_asked_for(insert, claim):
-    ids = insert(*[None] * 4)
-    assert claim(Limits(concurrency=3), limit=1) == ids[:1]
-    assert claim(Limits(concurrency=3), limit=1) == ids[1:2]
-
-
-def test_a_limit_that_was_lowered_lets_nothing_start_until_enough_has_ended(insert, claim, finish):
-    ids = insert(*[None] * 5)
-    claim(Limits(concurrency=3))
-    finish(ids[0])
-    assert claim(Limits(concurrency=2)) == []
-    finish(ids[1])
-    assert claim(Limits(concurrency=2)) == [ids[3]]
-
-
-def test_keys_are_counted_apart_and_one_that_is_full_holds_up_no_other(insert, claim, finish):
-    limits = Limits(concurrency_key=str, per_key=2)
-    a1, a2, a3, a4, b1 = insert("a", "a", "a", "a", "b")
-    assert claim(limits) == [a1, a2, b1]
-    assert claim(limits) == []
-    finish(a1)
-    assert claim(limits) == [a3]
-    finish(a2, a3)
-    assert claim(limits) == [a4]
-
-
-def test_jobs_without_a_key_are_limited_by_their_handler_alone(insert, claim):
-    ids = insert(None, None, "a", "a")
-    assert claim(Limits(concurrency_key=str)) == ids[:3]
-
-
-def test_both_limits_hold_together(insert, claim):
-    a1, _, b1, _, _ = insert("a", "a", "b", "c", "d")
-    assert claim(Limits(concurrency=2, concurrency_key=str)) == [a1, b1]
-
-
-def test_the_same_key_of_another_handler_does_not_count(insert, claim):
-    insert("a")
-    [other] = insert("a", handler_name="Export")
-    limits = Limits(concurrency=1, concurrency_key=str)
-    claim(limits)
-    assert claim(limits, handler_name="Export") == [other]
-
-
-def test_a_job_that_is_named_by_its_alarm_is_claimed_before_others_that_wait_but_not_beyond_the_limits(
-    insert, claim, finish
-):
-    first, second, third = insert(None, None, None)
-    assert claim(Limits(concurrency=1), alarm=AlarmName(second, 1)) == [second]
-    assert claim(Limits(concurrency=1), alarm=AlarmName(third, 1)) == []
-    finish(second)
-    assert claim(Limits(concurrency=1), alarm=AlarmName(third, 2)) == [], "an alarm of another generation"
-    assert claim(Limits(concurrency=1)) == [first]
-
-
-def test_paused_and_future_jobs_are_passed_over(insert, claim, sql):
-    paused, future, due = insert(None, None, None)
-    sql("update jobs.jobs set paused = true where id = :id", id=paused)
-    sql("update jobs.jobs set next_run_at = now() + interval '1 hour' where id = :id", id=future)
-    assert claim(Limits(concurrency=3)) == [due]
-
-
-def test_the_other_claims_pass_over_what_waits_for_its_turn(insert, runs, store):
-    [waiting] = insert(None)
-    unmarked = draft(handler_name="Import")
-    store.insert(unmarked)
-    due = {"worker": "me", "lease": LEASE, "apart": ["Import"]}
-    assert runs.claim_due(10, **due) == []
-    assert runs.claim(AlarmName(waiting, 1), **due) is None
-    assert runs.claim(AlarmName(unmarked.id, 1), **due) is None
-    assert [run.job_id for run in runs.claim_due(10, worker="me", lease=LEASE)] == [unmarked.id]
-
-
-def test_twenty_claims_at_the_same_time_share_the_turns_that_there_are(insert, claim):
-    insert(*[None] * 40)
-    with ThreadPoolExecutor(20) as pool:
-        claims = list(pool.map(lambda _: claim(Limits(concurrency=7), limit=1), range(20)))
-    assert sum(map(len, claims)) == 7
-
-
-def test_twenty_claims_at_the_same_time_share_the_starts_that_a_rate_allows(insert, claim):
-    insert(*[None] * 40)
-    limits = Limits(rate=Rate(9, LONG))
-    with ThreadPoolExecutor(20) as pool:
-        claims = list(pool.map(lambda _: claim(limits, limit=2), range(20)))
-    assert sum(map(len, claims)) == 9
-
-
-def test_a_rate_counts_starts_in_a_window_that_slides(insert, runs, sql):
-    insert(*[None] * 6)
-    limits = Limits(rate=Rate(3, timedelta(seconds=10)))
-
-    def claim(limit: int = 100):
-        return runs.claim_limited("Import", limits, limit, worker="me", lease=LEASE)
-
-    def let_pass(seconds: float) -> None:
-        sql("update jobs.limit_starts set started_at = started_at - make_interval(secs => :s)", s=seconds)
-
-    assert len(claim(2).runs) == 2
-    let_pass(6)
-    assert len(claim().runs) == 1
-    full = claim()
-    assert not full.runs
-    assert 3 < full.wait_seconds <= 4, "the first two are ten seconds old then"
-    let_pass(4)
-    assert len(claim().runs) == 2
-    assert 5 < claim().wait_seconds <= 6
-    let_pass(100)
-    last = claim()
-    assert len(last.runs) == 1
-    assert last.wait_seconds is None, "nothing waits"
-    assert sql("select sum(attempts) from jobs.limit_starts") == [(1,)], "what no window reaches is forgotten"
-
-
-def test_a_lost_run_gives_its_turn_back_once_it_is_reaped(insert, claim, sql, runtime):
-    insert(None, None)
-    claim(Limits(concurrency=1))
-    sql("update jobs.jobs set lease_expires_at = now() - interval '1 second' where status = 'Running'")
-    assert claim(Limits(concurrency=1)) == []
-    runtime.reconciler.run()
-    assert len(claim(Limits(concurrency=1))) == 1
 
 
 # From the enqueue to the end

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.statements import prepare
+from jobs.core.status import FAULTS
 
 TAKE = """
   status = 'Running', attempt = attempt + 1, lease_token = gen_random_uuid(),
@@ -242,10 +243,10 @@ from (
 ) as due
 """
 
-_RECENT_FAILURES = """
-select count(*) filter (where outcome in ('Failed', 'TimedOut', 'InvalidPayload', 'Discarded', 'UnknownHandler')),
+_RECENT_FAILURES = f"""
+select count(*) filter (where outcome in ({", ".join(f"'{outcome}'" for outcome in sorted(FAULTS))})),
   count(*) filter (where outcome = 'Lost')
-from {schema}.job_attempts where finished_at > now() - cast(:window as interval)
+from {{schema}}.job_attempts where finished_at > now() - cast(:window as interval)
 """
 
 _PING = "select count(*) from (select 1 from {schema}.jobs limit 1) as one"

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Hashable
 from contextlib import contextmanager
+from itertools import count
 from threading import Condition, RLock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from jobs.core.errors import StoreUnavailable, UnitOfWorkError
-from jobs.testing.memory.rows import AttemptRow, AuditRow, JobRow, KeyRow, LockRow, require_whole
+from jobs.testing.memory.rows import AttemptRow, AuditRow, JobRow, KeyRow, LockRow, StartRow, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -56,10 +57,16 @@ class MemoryDatabase:
         self.audit: Table[tuple[UUID, int], AuditRow] = Table("audit")
         self.keys: Table[str, KeyRow] = Table("key")
         self.locks: Table[str, LockRow] = Table("lock")
+        self.starts: Table[int, StartRow] = Table("start")
         self.active: dict[str, UUID] = {}
         self._lock_timeout = lock_timeout_seconds
         self._changed = Condition(RLock())
         self._lockers: dict[RowLock, MemoryTransaction] = {}
+        self._numbers = count(1)
+
+    def next_number(self) -> int:
+        """Give a number that no other row has had."""
+        return next(self._numbers)
 
     @contextmanager
     def statement(self, connection: object | None = None) -> Iterator[MemoryTransaction]:

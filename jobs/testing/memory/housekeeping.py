@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from heapq import nsmallest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.identifiers import AlarmName
-from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.limits import Mislabelled
+from jobs.core.ports import Failures, Wait
+from jobs.core.status import FAULTS, AttemptOutcome, JobStatus
+from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.rows import AttemptRow, alarm_of
 from jobs.testing.memory.statistics import statistics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
+    from jobs.core.limits import Label
     from jobs.core.ports import Alarm
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
     from jobs.testing.memory.rows import JobRow
@@ -84,13 +89,54 @@ class MemoryHousekeeping:
 
     def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
         """List alarms that should have rung by now."""
-        return self._alarms(limit, lambda row, now: row.due_at <= now - grace)
+        return self._alarms(limit, lambda row, now: not row.limited and row.due_at <= now - grace)
 
     def _alarms(self, limit: int, wanted: Callable[[JobRow, datetime], bool]) -> list[Alarm]:
         with self._database.statement() as transaction:
             jobs = transaction.all(self._database.jobs)
             found = (row for row in jobs if row.waiting and wanted(row, transaction.now))
             return [alarm_of(row) for row in nsmallest(limit, found, key=attrgetter("next_run_at", "id"))]
+
+    def mislabelled(
+        self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
+    ) -> list[Mislabelled]:
+        """List active jobs whose mark says something else than this release's handlers."""
+
+        def wrong(row: JobRow, now: datetime) -> bool:
+            if row.handler_name in limited:
+                return not row.limited and (row.status is JobStatus.RUNNING or (row.waiting and row.due_at <= now))
+            patience = timedelta() if row.handler_name in known else grace
+            return row.limited and row.waiting and row.due_at <= now - patience
+
+        with self._database.statement() as transaction:
+            found = [row for row in transaction.all(self._database.jobs) if wrong(row, transaction.now)]
+        return [Mislabelled(row.id, row.handler_name, row.payload, row.payload_version) for row in found[:limit]]
+
+    def label(self, labels: Sequence[Label]) -> int:
+        """Mark active jobs."""
+        with self._database.statement() as transaction:
+            transaction.lock(*{RowLock("job", label.id) for label in labels})
+            active = [(row, label) for label in labels if (row := transaction.job(label.id)) and row.status.active]
+            for row, label in active:
+                marked = row._replace(limited=label.limited, concurrency_key=label.concurrency_key)
+                transaction.put_job(marked if label.limited else marked._replace(armed_at=None))
+        return len(active)
+
+    def longest_wait(self, limit: int) -> Wait:
+        """Count due jobs, up to ``limit``, and tell how late the latest is."""
+        with self._database.statement() as transaction:
+            jobs, now = transaction.all(self._database.jobs), transaction.now
+            due = nsmallest(
+                limit, (row.due_at for row in jobs if row.waiting and not row.limited and row.due_at <= now)
+            )
+        return Wait(len(due), (now - due[0]).total_seconds() if due else 0.0)
+
+    def recent_failures(self, window: timedelta) -> Failures:
+        """Count the attempts that failed or lost their worker within ``window``."""
+        with self._database.statement() as transaction:
+            lines = transaction.all(self._database.attempts)
+            outcomes = Counter(line.outcome for line in lines if line.finished_at > transaction.now - window)
+        return Failures(sum(outcomes[outcome] for outcome in FAULTS), outcomes[AttemptOutcome.LOST])
 
     def prune(self, limit: int, retention: timedelta) -> int:
         """Delete jobs that ended long ago, with their history."""

@@ -56,6 +56,8 @@ class JobRow(NamedTuple):
     progress: float | None = None
     progress_message: str | None = None
     result: str | None = None
+    limited: bool = False
+    concurrency_key: str | None = None
 
     @property
     def waiting(self) -> bool:
@@ -106,6 +108,15 @@ class KeyRow(NamedTuple):
     fingerprint: str
     answer: str | None
     created_at: datetime
+
+
+class StartRow(NamedTuple):
+    """How many attempts one claim within a rate limit has started at an instant."""
+
+    number: int
+    handler_name: str
+    started_at: datetime
+    attempts: int
 
 
 class LockRow(NamedTuple):

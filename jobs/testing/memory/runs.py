@@ -8,20 +8,23 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from jobs.core.identifiers import AlarmName
 from jobs.core.job import Tally
+from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Heartbeat
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.strict_json import storable
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.jsonb import as_stored
 from jobs.testing.memory.rows import AttemptRow, recorded_of, run_of
+from jobs.testing.memory.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
 
-    from jobs.core.identifiers import AlarmName
     from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
+    from jobs.core.limits import Limits
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
     from jobs.testing.memory.rows import JobRow
 
@@ -32,25 +35,52 @@ class MemoryRunStore:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
-    def claim(self, alarm: AlarmName, *, worker: str, lease: timedelta) -> ClaimedRun | None:
+    def claim(
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = ()
+    ) -> ClaimedRun | None:
         """Claim one job."""
         with self._database.statement() as transaction:
             row = transaction.job(alarm.job_id, lock=True)
-            if row is None or row.generation != alarm.generation or not _due(row, transaction.now):
+            if row is None or row.generation != alarm.generation or not _due(row, transaction.now, apart):
                 return None
             return self._take(transaction, row, worker, lease)
 
-    def claim_due(self, limit: int, *, worker: str, lease: timedelta) -> list[ClaimedRun]:
+    def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first."""
         with self._database.statement() as transaction:
             now = transaction.now
             due = (
                 row
                 for row in transaction.all(self._database.jobs)
-                if _due(row, now) and self._database.is_free(transaction, row.id)
+                if _due(row, now, apart) and self._database.is_free(transaction, row.id)
             )
             rows = nsmallest(limit, due, key=attrgetter("next_run_at", "id"))
             return [self._take(transaction, row, worker, lease) for row in rows]
+
+    def claim_limited(
+        self,
+        handler_name: str,
+        limits: Limits,
+        limit: int,
+        *,
+        worker: str,
+        lease: timedelta,
+        alarm: AlarmName | None = None,
+    ) -> LimitedClaim:
+        """Claim within limits."""
+        with self._database.statement() as transaction:
+            turns = Turns(transaction, handler_name, limits, self._database.clock.now())
+            taken = turns.next(limit, lambda row: alarm is None or alarm == AlarmName(row.id, row.generation))
+            runs = [self._take(transaction, row, worker, lease) for row in taken]
+            turns.note(len(taken))
+            return LimitedClaim(runs, turns.wait_seconds(taken))
+
+    def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
+        """Look for handlers with a due job that waits for its turn."""
+        with self._database.statement() as transaction:
+            jobs = transaction.all(self._database.jobs)
+            due = {row.handler_name for row in jobs if row.limited and row.waiting and row.due_at <= transaction.now}
+        return sorted(due.intersection(handler_names))
 
     def _take(self, transaction: MemoryTransaction, row: JobRow, worker: str, lease: timedelta) -> ClaimedRun:
         taken = row._replace(
@@ -119,8 +149,8 @@ class MemoryRunStore:
         return recorded_of(run.token, row)
 
 
-def _due(row: JobRow, now: datetime) -> bool:
-    return row.waiting and row.due_at <= now
+def _due(row: JobRow, now: datetime, apart: Collection[str]) -> bool:
+    return row.waiting and not row.limited and row.due_at <= now and row.handler_name not in apart
 
 
 def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:

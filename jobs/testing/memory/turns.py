@@ -1,0 +1,85 @@
+"""Claims of handlers with limits, over rows in memory: who may start next, and when the rate allows another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from jobs.core.status import JobStatus
+from jobs.testing.memory.rows import StartRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from jobs.core.limits import Limits
+    from jobs.testing.memory.database import MemoryTransaction
+    from jobs.testing.memory.rows import JobRow
+
+
+class Turns:
+    """What one handler's limits allow at an instant, within one statement."""
+
+    def __init__(self, transaction: MemoryTransaction, handler_name: str, limits: Limits, now: datetime) -> None:
+        database = transaction.database
+        self._transaction = transaction
+        self._handler_name = handler_name
+        self._limits = limits
+        self._now = now
+        jobs = [row for row in transaction.all(database.jobs) if row.limited and row.handler_name == handler_name]
+        self._running = [row for row in jobs if row.status is JobStatus.RUNNING]
+        self._due = sorted(
+            (row for row in jobs if row.waiting and row.due_at <= now), key=attrgetter("next_run_at", "id")
+        )
+        starts = [row for row in transaction.all(database.starts) if row.handler_name == handler_name]
+        period = limits.rate.per if limits.rate is not None else None
+        self._starts = [row for row in starts if period is not None and row.started_at > now - period]
+        self._forgotten = [row for row in starts if row not in self._starts]
+
+    def next(self, limit: int, wanted: Callable[[JobRow], bool]) -> list[JobRow]:
+        """Give the rows that may start: wanted, due, free, the longest due first, and within every limit."""
+        turns = max(0, min(limit, *self._allowed())) if self._allowed() else limit
+        held = Counter(row.concurrency_key for row in self._running)
+        chosen: list[JobRow] = []
+        for row in self._due:
+            if len(chosen) == turns:
+                break
+            if not wanted(row):
+                continue
+            if self._limits.concurrency_key is not None and row.concurrency_key is not None:
+                held[row.concurrency_key] += 1
+                if held[row.concurrency_key] > self._limits.per_key:
+                    continue
+            chosen.append(row)
+        return [row for row in chosen if self._transaction.database.is_free(self._transaction, row.id)]
+
+    def _allowed(self) -> list[int]:
+        allowed = []
+        if self._limits.concurrency is not None:
+            allowed.append(self._limits.concurrency - len(self._running))
+        if self._limits.rate is not None:
+            allowed.append(self._limits.rate.count - self._made)
+        return allowed
+
+    @property
+    def _made(self) -> int:
+        return sum(row.attempts for row in self._starts)
+
+    def note(self, started: int) -> None:
+        """Keep how many were started, and forget what no window reaches."""
+        starts = self._transaction.database.starts
+        for row in self._forgotten:
+            self._transaction.put(starts, row.number, None)
+        if self._limits.rate is not None and started:
+            number = self._transaction.database.next_number()
+            self._transaction.put(starts, number, StartRow(number, self._handler_name, self._now, started))
+
+    def wait_seconds(self, taken: list[JobRow]) -> float | None:
+        """Say when the rate allows another start, if more is due than it does now."""
+        rate = self._limits.rate
+        more = {row.id for row in self._due} - {row.id for row in taken}
+        if rate is None or not more or self._made + len(taken) < rate.count:
+            return None
+        first = min((row.started_at for row in self._starts), default=self._now)
+        return (first + rate.per - self._now).total_seconds()
