@@ -23,13 +23,13 @@ from jobs.core.status import AttemptOutcome, JobStatus
 from tests.contract.stores import LEASE, Stores
 from tests.support import draft
 
-NAMES = ["a", "b", "c", "d"]
+NAMES = list("abcdefgh")
 HANDLERS = ["Noop", "Mail"]
 LIMITS = [
     Limits(concurrency=1),
     Limits(concurrency=2, concurrency_key=str),
-    Limits(concurrency_key=str, per_key=2),
-    Limits(rate=Rate(2, timedelta(seconds=30))),
+    Limits(concurrency_key=str),
+    Limits(rate=Rate(1, timedelta(minutes=10))),
 ]
 METADATA = ["{}", '{"k": 1}', '{"k": "1"}', '{"k": [1, {"l": null}]}']
 READINGS: list[Any] = [1, "1", [1], [], {}, [{"l": None}], None]
