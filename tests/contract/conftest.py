@@ -12,17 +12,22 @@ from tests.contract.stores import Stores, memory_stores, postgres_stores, stop_c
 
 
 @pytest.fixture(scope="module")
-def stopped_database(module_database: Database) -> Iterator[Database]:
-    """The module's database with its clock stopped, by a client that does not wait long for a lock."""
+def stopped_database(module_database: Database) -> Database:
+    """The module's database with its clock stopped."""
     stop_clock(module_database)
-    database = Database(replace(module_database.options, lock_timeout_seconds=0.3))
+    return module_database
+
+
+@pytest.fixture(scope="module")
+def impatient_database(stopped_database: Database) -> Iterator[Database]:
+    database = Database(replace(stopped_database.options, lock_timeout_seconds=0.02))
     yield database
     database.close()
 
 
 @pytest.fixture
-def postgres(stopped_database: Database, emptied: Database) -> Stores:
-    return postgres_stores(stopped_database)
+def postgres(stopped_database: Database, impatient_database: Database, emptied: Database) -> Stores:
+    return replace(postgres_stores(emptied), impatient=postgres_stores(impatient_database))
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -7,9 +7,8 @@ stores can be held to the very same instants.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,7 +52,7 @@ class Stores:
     clock: Clock
     move: Callable[[datetime], object]
     audit: Callable[[], list[tuple[Any, ...]]]
-    drafted: Random = field(default_factory=lambda: Random(1))
+    impatient: Stores | None = None  # the same store, by a client that does not wait for locks
 
     def pass_time(self, by: timedelta) -> datetime:
         """Let time pass; gives the instant that is now."""
@@ -107,9 +106,9 @@ def lease_of(run: ClaimedRun) -> Lease:
     return Lease(run.job_id, run.token)
 
 
-def memory_stores(*, lock_timeout_seconds: float = 0.05) -> Stores:
+def memory_stores() -> Stores:
     clock = FrozenClock(NOON)
-    database = MemoryDatabase(clock, lock_timeout_seconds=lock_timeout_seconds)
+    database = MemoryDatabase(clock)
     return Stores(
         MemoryJobStore(database),
         MemoryRunStore(database),

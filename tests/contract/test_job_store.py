@@ -479,7 +479,7 @@ def test_of_many_requests_under_one_key_exactly_one_does_the_work(stores: Stores
 @pytest.mark.direct
 def test_a_key_that_stays_in_use_is_given_up_on_and_nothing_is_written(stores: Stores):
     with stores.jobs.once("key", "body") as entry:
-        with pytest.raises(StoreUnavailable), stores.jobs.once("key", "body"):
+        with pytest.raises(StoreUnavailable), (stores.impatient or stores).jobs.once("key", "body"):
             pytest.fail("the block must not run")
         entry.keep("answer")
     with stores.jobs.once("key", "body") as entry:
