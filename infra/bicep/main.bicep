@@ -154,7 +154,7 @@ var commonSettings = {
   JOBS_DATABASE_URL: 'postgresql://${identityName}@${database.outputs.host}:${databasePort}/jobs'
   JOBS_DATABASE_AUTH: 'entra'
   JOBS_DATABASE_POOL_SIZE: string(poolSize)
-  JOBS_DATABASE_PGBOUNCER: string(databasePgbouncer)
+  JOBS_DATABASE_PGBOUNCER: databasePgbouncer ? 'true' : 'false'
   JOBS_CONCURRENCY: string(concurrency)
   JOBS_RETENTION_DAYS: string(retentionDays)
 }
@@ -211,8 +211,8 @@ module storage 'modules/storage.bicep' = {
     sku: storageSku
     deploymentContainer: deploymentContainer
     principalId: identity.outputs.principalId
-    endpointSubnetId: privateNetwork ? network!.outputs.endpointSubnetId : ''
-    dnsZoneId: privateNetwork ? network!.outputs.blobDnsZoneId : ''
+    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
+    dnsZoneId: privateNetwork ? (network!.outputs.blobDnsZoneId) : ''
   }
 }
 
@@ -234,8 +234,8 @@ module database 'modules/database.bicep' = {
     adminType: databaseAdminType
     pgbouncer: databasePgbouncer
     operatorIpAddresses: operatorIpAddresses
-    endpointSubnetId: privateNetwork ? network!.outputs.endpointSubnetId : ''
-    dnsZoneId: privateNetwork ? network!.outputs.databaseDnsZoneId : ''
+    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
+    dnsZoneId: privateNetwork ? (network!.outputs.databaseDnsZoneId) : ''
   }
 }
 
@@ -248,7 +248,7 @@ module flex 'modules/flex.bicep' = if (shape == 'flex') {
     tags: tags
     identityId: identity.outputs.id
     deploymentContainerUri: '${storage.outputs.blobEndpoint}${deploymentContainer}'
-    subnetId: privateNetwork ? network!.outputs.appSubnetId : ''
+    subnetId: privateNetwork ? (network!.outputs.appSubnetId) : ''
     instanceMemoryMb: instanceMemoryMb
     maxInstances: maxInstances
     alwaysReadyInstances: alwaysReadyInstances
@@ -266,7 +266,7 @@ module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
     identityId: identity.outputs.id
     principalId: identity.outputs.principalId
     workspaceId: monitoring.outputs.workspaceId
-    subnetId: privateNetwork ? network!.outputs.appSubnetId : ''
+    subnetId: privateNetwork ? (network!.outputs.appSubnetId) : ''
     image: containerImage
     cpu: containerCpu
     memory: containerMemory
@@ -290,10 +290,10 @@ module alerts 'modules/alerts.bicep' = {
 }
 
 @description('Name of the function app or container app.')
-output appName string = shape == 'flex' ? flex!.outputs.name : dapr!.outputs.name
+output appName string = shape == 'flex' ? (flex!.outputs.name) : (dapr!.outputs.name)
 
 @description('Where the app answers; empty while there is no image.')
-output appUrl string = shape == 'flex' ? flex!.outputs.url : dapr!.outputs.url
+output appUrl string = shape == 'flex' ? (flex!.outputs.url) : (dapr!.outputs.url)
 
 @description('The app\'s managed identity: the database role that it connects as.')
 output runtimeRole string = identityName
@@ -311,7 +311,7 @@ output databaseConnections int = connections
 output storageAccountName string = storage.outputs.name
 
 @description('dapr: the registry to push the image to.')
-output registryServer string = shape == 'dapr' ? dapr!.outputs.registryServer : ''
+output registryServer string = shape == 'dapr' ? (dapr!.outputs.registryServer) : ''
 
 @description('The workspace that holds the logs.')
 output workspaceName string = monitoring.outputs.workspaceName

@@ -221,6 +221,11 @@ variable "always_ready_instances" {
   description = "flex: instances of the poll that are always running, which saves its cold start."
   type        = number
   default     = 0
+
+  validation {
+    condition     = var.always_ready_instances >= 0
+    error_message = "0 or more."
+  }
 }
 
 variable "container_image" {
@@ -273,6 +278,11 @@ variable "retention_days" {
   description = "How many days ended jobs are kept; 0 keeps them for ever."
   type        = number
   default     = 30
+
+  validation {
+    condition     = var.retention_days >= 0
+    error_message = "0 or more."
+  }
 }
 
 variable "extra_settings" {

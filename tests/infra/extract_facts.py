@@ -17,34 +17,64 @@ from pathlib import Path
 from typing import Any
 
 FACTS = Path(__file__).parent / "facts"
-RESOURCES = """
-application_insights container_app_environment container_registry log_analytics_workspace monitor_action_group
-monitor_diagnostic_setting monitor_metric_alert monitor_scheduled_query_rules_alert_v2 network_security_group
-postgresql_flexible_server postgresql_flexible_server_active_directory_administrator
-postgresql_flexible_server_configuration postgresql_flexible_server_database postgresql_flexible_server_firewall_rule
-private_dns_zone private_dns_zone_virtual_network_link private_endpoint role_assignment service_plan storage_account
-storage_container subnet subnet_network_security_group_association user_assigned_identity virtual_network
-""".split()
+RESOURCES = [
+    "application_insights",
+    "container_app_environment",
+    "container_registry",
+    "log_analytics_workspace",
+    "monitor_action_group",
+    "monitor_diagnostic_setting",
+    "monitor_metric_alert",
+    "monitor_scheduled_query_rules_alert_v2",
+    "network_security_group",
+    "postgresql_flexible_server",
+    "postgresql_flexible_server_active_directory_administrator",
+    "postgresql_flexible_server_configuration",
+    "postgresql_flexible_server_database",
+    "postgresql_flexible_server_firewall_rule",
+    "private_dns_zone",
+    "private_dns_zone_virtual_network_link",
+    "private_endpoint",
+    "role_assignment",
+    "service_plan",
+    "storage_account",
+    "storage_container",
+    "subnet",
+    "subnet_network_security_group_association",
+    "user_assigned_identity",
+    "virtual_network",
+]
 DATA_SOURCES = ["client_config", "resource_group"]
-ARM_TYPES = """
-Microsoft.App/containerApps@2026-01-01 Microsoft.App/managedEnvironments@2026-01-01
-Microsoft.Authorization/roleAssignments@2022-04-01 Microsoft.ContainerRegistry/registries@2025-11-01
-Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01
-Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01
-Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-01
-Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01
-Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01 Microsoft.Insights/actionGroups@2023-01-01
-Microsoft.Insights/components@2020-02-02 Microsoft.Insights/diagnosticSettings@2021-05-01-preview
-Microsoft.Insights/metricAlerts@2018-03-01 Microsoft.Insights/scheduledQueryRules@2023-12-01
-Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30 Microsoft.Network/networkSecurityGroups@2025-05-01
-Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01 Microsoft.Network/privateDnsZones@2024-06-01
-Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01 Microsoft.Network/privateEndpoints@2025-05-01
-Microsoft.Network/virtualNetworks@2025-05-01 Microsoft.OperationalInsights/workspaces@2025-07-01
-Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01
-Microsoft.Storage/storageAccounts/blobServices@2025-06-01 Microsoft.Storage/storageAccounts@2025-06-01
-Microsoft.Web/serverfarms@2025-03-01 Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01
-Microsoft.Web/sites@2025-03-01
-""".split()
+ARM_TYPES = [
+    "Microsoft.App/containerApps@2026-01-01",
+    "Microsoft.App/managedEnvironments@2026-01-01",
+    "Microsoft.Authorization/roleAssignments@2022-04-01",
+    "Microsoft.ContainerRegistry/registries@2025-11-01",
+    "Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01",
+    "Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01",
+    "Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-01",
+    "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01",
+    "Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01",
+    "Microsoft.Insights/actionGroups@2023-01-01",
+    "Microsoft.Insights/components@2020-02-02",
+    "Microsoft.Insights/diagnosticSettings@2021-05-01-preview",
+    "Microsoft.Insights/metricAlerts@2018-03-01",
+    "Microsoft.Insights/scheduledQueryRules@2023-12-01",
+    "Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30",
+    "Microsoft.Network/networkSecurityGroups@2025-05-01",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01",
+    "Microsoft.Network/privateDnsZones@2024-06-01",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01",
+    "Microsoft.Network/privateEndpoints@2025-05-01",
+    "Microsoft.Network/virtualNetworks@2025-05-01",
+    "Microsoft.OperationalInsights/workspaces@2025-07-01",
+    "Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01",
+    "Microsoft.Storage/storageAccounts/blobServices@2025-06-01",
+    "Microsoft.Storage/storageAccounts@2025-06-01",
+    "Microsoft.Web/serverfarms@2025-03-01",
+    "Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01",
+    "Microsoft.Web/sites@2025-03-01",
+]
 
 _MEMBER = re.compile(
     r"#(?P<name>\w+) \w+#\w+\}(?:(?!\*/).)*\*/\s+readonly \w+(?P<optional>\??): (?P<type>\{[^}]*\}|[^;]+);", re.DOTALL
@@ -106,7 +136,7 @@ def _type_of(kind: str, collection: str) -> Any:
     if kind in _SCALARS:
         return _SCALARS[kind]
     if kind.startswith("{"):
-        return ["map", _SCALARS[kind.split("]: ")[1].split(";")[0].split(" |")[0].strip()]]
+        return ["map", _SCALARS[kind.split("]: ")[1].split(";", maxsplit=1)[0].split(" |", maxsplit=1)[0].strip()]]
     return [collection, _SCALARS[kind.removesuffix("[]")]]
 
 

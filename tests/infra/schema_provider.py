@@ -1,7 +1,7 @@
-"""Play Terraform's providers, as far as their schemas go, so that the real Terraform can check ``infra/terraform`` offline.
+"""Play Terraform's providers, as far as schemas go, so that the real Terraform checks ``infra/terraform`` offline.
 
-``terraform validate`` asks a provider for its schema and then checks names, types, references and required arguments by
-itself. ``terraform test`` with mocked providers goes on to evaluate everything. Both reach the providers here by
+``terraform validate`` asks a provider for its schema and then checks names, types, references and required arguments
+by itself. ``terraform test`` with mocked providers goes on to evaluate everything. Both reach the providers here by
 TF_REATTACH_PROVIDERS, so that nothing is downloaded. What only a provider knows, such as which names it allows, is not
 checked.
 """

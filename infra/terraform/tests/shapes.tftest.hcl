@@ -17,6 +17,26 @@ mock_provider "azurerm" {
       principal_id = "22222222-2222-2222-2222-222222222222"
     }
   }
+  mock_resource "azurerm_subnet" {
+    defaults = {
+      id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.Network/virtualNetworks/vnet-jobs/subnets/app"
+    }
+  }
+  mock_resource "azurerm_service_plan" {
+    defaults = {
+      id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.Web/serverfarms/plan-jobs"
+    }
+  }
+  mock_resource "azurerm_container_app_environment" {
+    defaults = {
+      id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.App/managedEnvironments/cae-jobs"
+    }
+  }
+  mock_resource "azurerm_application_insights" {
+    defaults = {
+      connection_string = "InstrumentationKey=example"
+    }
+  }
   mock_resource "azurerm_storage_account" {
     defaults = {
       primary_blob_endpoint = "https://example.blob.core.windows.net/"

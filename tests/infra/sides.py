@@ -1,0 +1,185 @@
+"""A scenario in both languages, evaluated: by what each calls things, and what is to be the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.infra.bicep_evaluation import Deployment
+from tests.infra.bicep_syntax import bicep_file
+
+BICEP = Path(__file__).parents[2] / "infra" / "bicep"
+MAIN = bicep_file(BICEP / "main.bicep")
+
+# What the mocks of the tests that are shipped with the Terraform files say, said to Bicep.
+KNOWN = {
+    ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.clientId"): "11111111-1111-1111-1111-111111111111",
+    ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.principalId"): "22222222",
+    ("Microsoft.Storage/storageAccounts", "properties.primaryEndpoints.blob"): "https://example.blob.core.windows.net/",
+    ("Microsoft.DBforPostgreSQL/flexibleServers", "properties.fullyQualifiedDomainName"):
+        "example.postgres.database.azure.com",
+    ("Microsoft.ContainerRegistry/registries", "properties.loginServer"): "example.azurecr.io",
+    ("Microsoft.Insights/components", "properties.ConnectionString"): "InstrumentationKey=example",
+    ("Microsoft.Web/sites", "properties.defaultHostName"): "app.azurewebsites.net",
+    ("Microsoft.App/containerApps", "properties.configuration.ingress.fqdn"): "app.example.azurecontainerapps.io",
+}  # fmt: skip
+GIVEN = {
+    "alertEmail": "oncall@example.com",
+    "databaseAdminName": "jobs admins@example.com",
+    "databaseAdminObjectId": "33333333-3333-3333-3333-333333333333",
+}
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "flex_by_default": {},
+    "dapr_before_there_is_an_image": {"shape": "dapr"},
+    "dapr": {"shape": "dapr", "containerImage": "example.azurecr.io/jobs:1"},
+    "without_a_private_network": {"privateNetwork": False},
+    "an_operator_is_let_in": {"operatorIpAddresses": ["192.0.2.7"]},
+    "through_pgbouncer": {
+        "databasePgbouncer": True,
+        "maxInstances": 1000,
+        "extraSettings": {"JOBS_LEASE_SECONDS": "90", "JOBS_CONCURRENCY": "4"},
+    },
+}
+TYPES = {
+    "azurerm_application_insights": "Microsoft.Insights/components",
+    "azurerm_container_app_environment": "Microsoft.App/managedEnvironments",
+    "azurerm_container_registry": "Microsoft.ContainerRegistry/registries",
+    "azurerm_log_analytics_workspace": "Microsoft.OperationalInsights/workspaces",
+    "azurerm_monitor_action_group": "Microsoft.Insights/actionGroups",
+    "azurerm_monitor_diagnostic_setting": "Microsoft.Insights/diagnosticSettings",
+    "azurerm_monitor_metric_alert": "Microsoft.Insights/metricAlerts",
+    "azurerm_monitor_scheduled_query_rules_alert_v2": "Microsoft.Insights/scheduledQueryRules",
+    "azurerm_network_security_group": "Microsoft.Network/networkSecurityGroups",
+    "azurerm_postgresql_flexible_server": "Microsoft.DBforPostgreSQL/flexibleServers",
+    "azurerm_postgresql_flexible_server_active_directory_administrator":
+        "Microsoft.DBforPostgreSQL/flexibleServers/administrators",
+    "azurerm_postgresql_flexible_server_configuration": "Microsoft.DBforPostgreSQL/flexibleServers/configurations",
+    "azurerm_postgresql_flexible_server_database": "Microsoft.DBforPostgreSQL/flexibleServers/databases",
+    "azurerm_postgresql_flexible_server_firewall_rule": "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules",
+    "azurerm_private_dns_zone": "Microsoft.Network/privateDnsZones",
+    "azurerm_private_dns_zone_virtual_network_link": "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+    "azurerm_private_endpoint": "Microsoft.Network/privateEndpoints",
+    "azurerm_service_plan": "Microsoft.Web/serverfarms",
+    "azurerm_storage_account": "Microsoft.Storage/storageAccounts",
+    "azurerm_storage_container": "Microsoft.Storage/storageAccounts/blobServices/containers",
+    "azurerm_user_assigned_identity": "Microsoft.ManagedIdentity/userAssignedIdentities",
+    "azurerm_virtual_network": "Microsoft.Network/virtualNetworks",
+}  # fmt: skip
+# Parts of another resource in one of the languages, compared by their own tests or by nothing but their owner.
+WITHIN = {"azurerm_subnet", "azurerm_subnet_network_security_group_association", "azurerm_role_assignment"}
+WITHIN_ARM = {
+    "Microsoft.Authorization/roleAssignments",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
+    "Microsoft.Storage/storageAccounts/blobServices",
+}
+ROLES = {
+    "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",
+    "3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
+    "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
+}
+
+
+class Sides:
+    """One scenario in both languages."""
+
+    def __init__(self, bicep: Deployment, plan: dict[str, Any]) -> None:
+        self.bicep = bicep.resources
+        self.terraform = [
+            (change["type"], change["change"]["after"])
+            for change in plan["resource_changes"]
+            if change["mode"] == "managed"
+        ]
+        self.bicep_outputs = bicep.outputs
+        self.terraform_outputs = {name: change["after"] for name, change in plan["output_changes"].items()}
+        self._suffix = self.terraform_outputs["storage_account_name"][-6:]
+
+    def plain(self, value: Any) -> Any:
+        """Write Terraform's values with Bicep's suffix of names that are to be unique in the world."""
+        return json.loads(json.dumps(value).replace(self._suffix, "suffix"))
+
+    def arm(self, kind: str) -> list[dict[str, Any]]:
+        return [one.body for one in self.bicep if one.kind == kind]
+
+    def azurerm(self, kind: str) -> list[dict[str, Any]]:
+        return [self.plain(after) for name, after in self.terraform if name == kind]
+
+    def azapi(self, kind: str) -> list[dict[str, Any]]:
+        resources = self.azurerm("azapi_resource")
+        return [one for one in resources if one["type"].split("@")[0] == kind]
+
+
+def app_of(sides: Sides) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    for kind in ("Microsoft.Web/sites", "Microsoft.App/containerApps"):
+        for bicep, terraform in zip(sides.arm(kind), sides.azapi(kind), strict=True):
+            return bicep, terraform
+    return None
+
+
+SAME = [
+    ("azurerm_storage_account", "min_tls_version", "properties.minimumTlsVersion"),
+    ("azurerm_storage_account", "https_traffic_only_enabled", "properties.supportsHttpsTrafficOnly"),
+    ("azurerm_storage_account", "shared_access_key_enabled", "properties.allowSharedKeyAccess"),
+    ("azurerm_storage_account", "allow_nested_items_to_be_public", "properties.allowBlobPublicAccess"),
+    ("azurerm_storage_account", "cross_tenant_replication_enabled", "properties.allowCrossTenantReplication"),
+    ("azurerm_storage_account", "default_to_oauth_authentication", "properties.defaultToOAuthAuthentication"),
+    ("azurerm_storage_account", "account_kind", "kind"),
+    ("azurerm_storage_account", "public_network_access_enabled", "properties.publicNetworkAccess"),
+    ("azurerm_storage_account", "network_rules.0.default_action", "properties.networkAcls.defaultAction"),
+    ("azurerm_storage_account", "network_rules.0.bypass.0", "properties.networkAcls.bypass"),
+    ("azurerm_postgresql_flexible_server", "version", "properties.version"),
+    ("azurerm_postgresql_flexible_server", "auto_grow_enabled", "properties.storage.autoGrow"),
+    ("azurerm_postgresql_flexible_server", "backup_retention_days", "properties.backup.backupRetentionDays"),
+    ("azurerm_postgresql_flexible_server", "geo_redundant_backup_enabled", "properties.backup.geoRedundantBackup"),
+    ("azurerm_postgresql_flexible_server", "public_network_access_enabled", "properties.network.publicNetworkAccess"),
+    ("azurerm_postgresql_flexible_server", "authentication.0.active_directory_auth_enabled",
+     "properties.authConfig.activeDirectoryAuth"),
+    ("azurerm_postgresql_flexible_server", "authentication.0.password_auth_enabled",
+     "properties.authConfig.passwordAuth"),
+    ("azurerm_postgresql_flexible_server_active_directory_administrator", "principal_name",
+     "properties.principalName"),
+    ("azurerm_postgresql_flexible_server_active_directory_administrator", "principal_type",
+     "properties.principalType"),
+    ("azurerm_postgresql_flexible_server_database", "charset", "properties.charset"),
+    ("azurerm_postgresql_flexible_server_database", "collation", "properties.collation"),
+    ("azurerm_postgresql_flexible_server_configuration", "value", "properties.value"),
+    ("azurerm_postgresql_flexible_server_firewall_rule", "start_ip_address", "properties.startIpAddress"),
+    ("azurerm_postgresql_flexible_server_firewall_rule", "end_ip_address", "properties.endIpAddress"),
+    ("azurerm_log_analytics_workspace", "sku", "properties.sku.name"),
+    ("azurerm_log_analytics_workspace", "retention_in_days", "properties.retentionInDays"),
+    ("azurerm_application_insights", "local_authentication_disabled", "properties.DisableLocalAuth"),
+    ("azurerm_application_insights", "application_type", "properties.Application_Type"),
+    ("azurerm_container_registry", "sku", "sku.name"),
+    ("azurerm_container_registry", "admin_enabled", "properties.adminUserEnabled"),
+    ("azurerm_container_registry", "anonymous_pull_enabled", "properties.anonymousPullEnabled"),
+    ("azurerm_container_app_environment", "mutual_tls_enabled", "properties.peerAuthentication.mtls.enabled"),
+    ("azurerm_container_app_environment", "logs_destination", "properties.appLogsConfiguration.destination"),
+    ("azurerm_container_app_environment", "workload_profile.0.workload_profile_type",
+     "properties.workloadProfiles.0.workloadProfileType"),
+    ("azurerm_service_plan", "sku_name", "sku.name"),
+    ("azurerm_virtual_network", "address_space.0", "properties.addressSpace.addressPrefixes.0"),
+    ("azurerm_private_dns_zone_virtual_network_link", "registration_enabled", "properties.registrationEnabled"),
+    ("azurerm_private_endpoint", "private_service_connection.0.subresource_names.0",
+     "properties.privateLinkServiceConnections.0.properties.groupIds.0"),
+    ("azurerm_monitor_action_group", "short_name", "properties.groupShortName"),
+    ("azurerm_monitor_action_group", "email_receiver.0.email_address", "properties.emailReceivers.0.emailAddress"),
+    ("azurerm_monitor_metric_alert", "severity", "properties.severity"),
+    ("azurerm_monitor_metric_alert", "frequency", "properties.evaluationFrequency"),
+    ("azurerm_monitor_metric_alert", "window_size", "properties.windowSize"),
+    ("azurerm_monitor_metric_alert", "criteria.0.metric_name", "properties.criteria.allOf.0.metricName"),
+    ("azurerm_monitor_metric_alert", "criteria.0.aggregation", "properties.criteria.allOf.0.timeAggregation"),
+    ("azurerm_monitor_metric_alert", "criteria.0.operator", "properties.criteria.allOf.0.operator"),
+    ("azurerm_monitor_metric_alert", "criteria.0.threshold", "properties.criteria.allOf.0.threshold"),
+    ("azurerm_monitor_scheduled_query_rules_alert_v2", "severity", "properties.severity"),
+    ("azurerm_monitor_scheduled_query_rules_alert_v2", "evaluation_frequency", "properties.evaluationFrequency"),
+    ("azurerm_monitor_scheduled_query_rules_alert_v2", "window_duration", "properties.windowSize"),
+    ("azurerm_monitor_scheduled_query_rules_alert_v2", "criteria.0.query", "properties.criteria.allOf.0.query"),
+    ("azurerm_monitor_scheduled_query_rules_alert_v2", "criteria.0.threshold",
+     "properties.criteria.allOf.0.threshold"),
+    ("azurerm_monitor_scheduled_query_rules_alert_v2", "criteria.0.operator", "properties.criteria.allOf.0.operator"),
+    ("azurerm_monitor_scheduled_query_rules_alert_v2", "criteria.0.time_aggregation_method",
+     "properties.criteria.allOf.0.timeAggregation"),
+    ("azurerm_monitor_scheduled_query_rules_alert_v2", "criteria.0.metric_measure_column",
+     "properties.criteria.allOf.0.metricMeasureColumn"),
+    ("azurerm_monitor_diagnostic_setting", "enabled_log.0.category_group", "properties.logs.0.categoryGroup"),
+]  # fmt: skip

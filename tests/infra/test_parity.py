@@ -1,0 +1,237 @@
+"""Bicep and Terraform describe the same things: what each comes to, evaluated, is laid side by side."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from jobs.settings import Settings
+from tests.infra.bicep_evaluation import decorated, default_of, deploy
+from tests.infra.sides import GIVEN, KNOWN, MAIN, ROLES, SAME, SCENARIOS, TYPES, WITHIN, WITHIN_ARM, Sides, app_of
+from tests.infra.terraform_files import everything
+
+
+@pytest.fixture(params=SCENARIOS)
+def sides(request, plans) -> Sides:
+    given = SCENARIOS[request.param]
+    return Sides(deploy(MAIN, GIVEN | given, KNOWN), plans[request.param])
+
+
+def test_both_make_the_same_resources_by_the_same_names(sides) -> None:
+    bicep = {(one.kind, one.name.split("/")[-1]) for one in sides.bicep if one.kind not in WITHIN_ARM}
+    terraform = set()
+    for kind, after in sides.terraform:
+        if kind == "azapi_resource":
+            terraform.add((after["type"].split("@")[0], sides.plain(after["name"])))
+        elif kind not in WITHIN:
+            terraform.add((TYPES[kind], sides.plain(after.get("name") or after["object_id"])))
+    assert bicep == terraform
+
+
+def test_both_put_out_the_same(sides) -> None:
+    assert {snake(name): value for name, value in sides.bicep_outputs.items()} == sides.plain(sides.terraform_outputs)
+
+
+def test_both_give_the_app_the_same_roles_and_no_other(sides) -> None:
+    bicep = sorted(
+        (ROLES[one.body["properties"]["roleDefinitionId"].split("/")[-1]], one.scope.kind)
+        for one in sides.bicep
+        if one.kind == "Microsoft.Authorization/roleAssignments"
+    )
+    scopes = {"Storage Blob Data Owner": "Microsoft.Storage/storageAccounts",
+              "Monitoring Metrics Publisher": "Microsoft.Insights/components",
+              "AcrPull": "Microsoft.ContainerRegistry/registries"}  # fmt: skip
+    written = {
+        role["role_definition_name"]: role["scope"]
+        for block in everything()["resource"]
+        for kind, named in block.items()
+        if kind == "azurerm_role_assignment"
+        for role in named.values()
+    }
+    terraform = sorted(one["role_definition_name"] for one in sides.azurerm("azurerm_role_assignment"))
+    assert [role for role, _ in bicep] == terraform
+    for role, scope in bicep:
+        assert scopes[role] == scope
+        assert TYPES[written[role].removeprefix("${").split(".")[0].split("[")[0]] == scope
+
+
+def test_both_describe_the_same_app(sides) -> None:
+    """To the last property, every setting included."""
+    if (app := app_of(sides)) is None:
+        assert sides.bicep_outputs["appUrl"] == ""
+        return
+    bicep, terraform = app
+    identities = {"type": "UserAssigned", "userAssignedIdentities": {terraform["identity"][0]["identity_ids"][0]: {}}}
+    assert bicep["identity"] == identities
+    ours = {key: value for key, value in bicep.items() if key not in {"name", "location", "tags", "identity"}}
+    assert ours == terraform["body"]
+
+
+def settings_of(sides: Sides) -> dict[str, str]:
+    app = app_of(sides)
+    if app is None:
+        return {}
+    properties = app[0]["properties"]
+    listed = properties.get("siteConfig", {}).get("appSettings") or properties["template"]["containers"][0]["env"]
+    return {one["name"]: one["value"] for one in listed}
+
+
+def test_the_app_takes_every_setting_that_it_is_given(sides, monkeypatch) -> None:
+    given = settings_of(sides)
+    if not given:
+        return
+    read = {
+        name: str(field.validation_alias or f"JOBS_{name.upper()}") for name, field in Settings.model_fields.items()
+    }
+    unread = {name for name in given if name.startswith("JOBS_")} - set(read.values())
+    assert not unread, "the app reads no such setting"
+    for name in given:
+        monkeypatch.setenv(name, given[name])
+    if given["JOBS_SCHEDULER"] == "dapr":
+        monkeypatch.setenv("APP_API_TOKEN", "given by the platform")
+    settings = Settings.read()
+    assert settings.database_auth == "entra"
+    assert settings.database_tls
+    assert not settings.local
+    assert settings.database_url is not None
+    assert (":6432/" in settings.database_url.get_secret_value()) == settings.database_pgbouncer
+    assert [token.get_secret_value() for token in settings.callback_tokens] == (
+        ["given by the platform"] if settings.scheduler == "dapr" else []
+    )
+
+
+def test_what_bicep_and_the_app_have_a_default_for_is_the_same() -> None:
+    """A deployment that says nothing is an app that was told nothing."""
+    for parameter, field in {"databasePoolSize": "database_pool_size", "databasePgbouncer": "database_pgbouncer",
+                             "concurrency": "concurrency", "pollSchedule": "poll_schedule",
+                             "retentionDays": "retention_days"}.items():  # fmt: skip
+        assert default_of(MAIN, parameter) == Settings.model_fields[field].default
+
+
+def test_both_say_the_same_of_each_resource(sides) -> None:
+    for kind, ours, theirs in SAME:
+        terraform = sorted(one_word(at(one, ours)) for one in sides.azurerm(kind))
+        bicep = sorted(one_word(at(one, theirs)) for one in sides.arm(TYPES[kind]))
+        assert terraform == bicep, f"{kind}.{ours}"
+
+
+def at(value: Any, path: str) -> Any:
+    for part in path.split("."):
+        value = value[int(part)] if part.isdigit() else value[part]
+    return value
+
+
+def one_word(value: Any) -> str:
+    """Write what one language says by true and the other by a word in the same way."""
+    switched = {True: "on", "Enabled": "on", False: "off", "Disabled": "off"}
+    return str(switched.get(value, value))
+
+
+def test_both_take_the_same_size_of_database(sides) -> None:
+    [terraform], [bicep] = (
+        sides.azurerm("azurerm_postgresql_flexible_server"),
+        sides.arm("Microsoft.DBforPostgreSQL/flexibleServers"),
+    )
+    assert terraform["storage_mb"] == bicep["properties"]["storage"]["storageSizeGB"] * 1024
+    tiers = {"B": "Burstable", "GP": "GeneralPurpose", "MO": "MemoryOptimized"}
+    tier, _, sku = terraform["sku_name"].partition("_")
+    assert {"name": sku, "tier": tiers[tier]} == bicep["sku"]
+
+
+def test_both_keep_storage_as_redundantly_and_deleted_blobs_as_long(sides) -> None:
+    [terraform], [bicep] = (
+        sides.azurerm("azurerm_storage_account"),
+        sides.arm("Microsoft.Storage/storageAccounts"),
+    )
+    assert f"{terraform['account_tier']}_{terraform['account_replication_type']}" == bicep["sku"]["name"]
+    [blobs] = sides.arm("Microsoft.Storage/storageAccounts/blobServices")
+    [kept] = terraform["blob_properties"]
+    assert kept["delete_retention_policy"][0]["days"] == blobs["properties"]["deleteRetentionPolicy"]["days"]
+    assert (
+        kept["container_delete_retention_policy"][0]["days"]
+        == blobs["properties"]["containerDeleteRetentionPolicy"]["days"]
+    )
+
+
+def test_both_divide_the_network_in_the_same_way_and_let_the_same_through(sides) -> None:
+    networks = sides.arm("Microsoft.Network/virtualNetworks")
+    bicep = {
+        subnet["name"]: (
+            subnet["properties"]["addressPrefix"],
+            [one["properties"]["serviceName"] for one in subnet["properties"].get("delegations", [])],
+        )
+        for network in networks
+        for subnet in network["properties"]["subnets"]
+    }
+    terraform = {
+        subnet["name"]: (
+            subnet["address_prefixes"][0],
+            [one["service_delegation"][0]["name"] for one in subnet["delegation"]],
+        )
+        for subnet in sides.azurerm("azurerm_subnet")
+    }
+    assert bicep == terraform
+
+    def rules(group: dict[str, Any], entries: list[dict[str, Any]], name: Any) -> dict[str, Any]:
+        fields = ["priority", "direction", "access", "protocol", "source_address_prefix", "destination_address_prefix"]
+        return {one["name"]: [name(one, field) for field in fields] for one in entries}
+
+    for ours, theirs in zip(
+        sorted(sides.azurerm("azurerm_network_security_group"), key=lambda one: one["name"]),
+        sorted(sides.arm("Microsoft.Network/networkSecurityGroups"), key=lambda one: one["name"]),
+        strict=True,
+    ):
+        assert rules(ours, ours["security_rule"], lambda one, field: one[field]) == rules(
+            theirs,
+            theirs.get("properties", {}).get("securityRules", []),
+            lambda one, field: one["properties"][camel(field)],
+        )
+        for rule, other in zip(
+            sorted(ours["security_rule"], key=lambda one: one["name"]),
+            sorted(theirs.get("properties", {}).get("securityRules", []), key=lambda one: one["name"]),
+            strict=True,
+        ):
+            assert sorted(rule["destination_port_ranges"] or []) == sorted(
+                other["properties"].get("destinationPortRanges", [])
+            )
+
+
+def test_both_take_the_same_parameters_with_the_same_defaults_and_descriptions() -> None:
+    variables = {name: body for block in everything()["variable"] for name, body in block.items()}
+    del variables["resource_group_name"], variables["location"]  # Bicep is deployed into one, and takes its region
+    parameters = {snake(name): name for name in MAIN.parameters if name != "location"}
+    assert set(parameters) == set(variables)
+    for name, parameter in parameters.items():
+        body = variables[name]
+        assert decorated(MAIN, parameter, "description") == body["description"], name
+        if parameter in MAIN.required():
+            assert "default" not in body, name
+        else:
+            assert default_of(MAIN, parameter) == body["default"], name
+        allowed = decorated(MAIN, parameter, "allowed")
+        condition = body.get("validation", [{"condition": ""}])[0]["condition"]
+        listed = re.search(r"contains\(\[(.*?)\]", condition)
+        assert (allowed is not None) == (listed is not None), name
+        if allowed is not None and listed is not None:
+            assert json.loads(f"[{listed[1]}]") == allowed, name
+        for decorator, comparison in (("minValue", ">="), ("maxValue", "<=")):
+            bound = decorated(MAIN, parameter, decorator)
+            written = re.search(rf"{comparison} (\d+)", condition)
+            assert bound == (int(written[1]) if written else None), f"{name} {decorator}"
+
+
+def test_both_describe_their_outputs_in_the_same_words() -> None:
+    outputs = {name: body["description"] for block in everything()["output"] for name, body in block.items()}
+    assert outputs == {snake(name): decorated(MAIN, f"output {name}", "description") for name in MAIN.outputs}
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?=[A-Z])", "_", name).lower()
+
+
+def camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.title() for word in others)

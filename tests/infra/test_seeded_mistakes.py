@@ -1,0 +1,140 @@
+"""Each check finds the mistake that it is there for: one is put into a copy of the files, and the check names it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.infra.arm_types import faults_of
+from tests.infra.bicep_evaluation import deploy
+from tests.infra.bicep_syntax import BicepFault, BicepFile
+from tests.infra.kusto import ask
+from tests.infra.sides import GIVEN, KNOWN, SCENARIOS, Sides, app_of
+from tests.infra.terraform_files import parsed, schema_faults
+from tests.infra.test_alerts import ALERTS
+
+TERRAFORM = {
+    "an unknown argument": ("storage.tf", "min_tls_version ", "minimum_tls_version ", "minimum_tls_version"),
+    "an unknown argument within a block": ("storage.tf", "default_action =", "default_acton =", "default_acton"),
+    "a missing required argument": ("database.tf", '  name       = "jobs"\n', "", "name"),
+    "an unknown type": ("main.tf", 'resource "azurerm_user_assigned_identity"', 'resource "azurerm_identity"',
+                        "azurerm_identity"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", TERRAFORM)
+def test_the_schema_check_and_terraform_itself_find_a_mistake(changed, run_terraform, mistake) -> None:
+    file, old, new, told = TERRAFORM[mistake]
+    copy = changed(f"terraform/{file}", old, new)
+    faults = list(schema_faults(parsed((copy / "terraform" / file).read_text())))
+    assert any(told in fault for fault in faults), faults
+    answer = json.loads(run_terraform("validate", "-json", folder=copy / "terraform").stdout)
+    assert any(told in json.dumps(diagnostic) for diagnostic in answer["diagnostics"])
+
+
+def test_the_schema_check_finds_an_argument_that_only_the_provider_sets(changed) -> None:
+    """Terraform leaves this to the provider, of which there is only the schema."""
+    kind = '  account_kind                     = "StorageV2"'
+    copy = changed("terraform/storage.tf", kind, '  primary_blob_endpoint = "x"')
+    faults = list(schema_faults(parsed((copy / "terraform" / "storage.tf").read_text())))
+    assert faults == ["azurerm_storage_account.host.primary_blob_endpoint cannot be set"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("settings.tf", "var.poll_schedule", "var.pol_schedule", "pol_schedule"),
+        ("settings.tf", "azurerm_storage_account.host.primary_blob_endpoint",
+         "azurerm_storage_account.host.primary_blob_uri", "primary_blob_uri"),
+        ("flex.tf", "azurerm_service_plan.flex[0].id", "azurerm_service_plan.plan[0].id", "azurerm_service_plan"),
+        ("database.tf", "var.database_storage_gb * 1024", "[var.database_storage_gb]", "number required"),
+    ],
+    ids=["an unknown variable", "an unknown attribute", "an unknown resource", "a value of another type"],
+)  # fmt: skip
+def test_terraform_itself_finds_a_reference_that_leads_nowhere(changed, run_terraform, file, old, new, told) -> None:
+    copy = changed(f"terraform/{file}", old, new)
+    answer = json.loads(run_terraform("validate", "-json", folder=copy / "terraform").stdout)
+    assert not answer["valid"]
+    assert told in json.dumps(answer["diagnostics"])
+
+
+def test_the_shipped_tests_find_an_app_that_is_called_on_another_port(changed, run_terraform) -> None:
+    copy = changed("terraform/dapr.tf", "targetPort    = 80", "targetPort    = 8080")
+    answer = run_terraform("test", "-json", folder=copy / "terraform")
+    assert answer.returncode != 0
+    assert "The sidecar calls the port that the app listens on." in answer.stdout
+
+
+def evaluated(copy: Path, **given) -> list[str]:
+    made = deploy(BicepFile(copy / "bicep" / "main.bicep"), GIVEN | given, {}).resources
+    return [fault for one in made for fault in faults_of(one.kind, one.version, one.body)]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("storage", "minimumTlsVersion", "minTlsVersion", "minTlsVersion is not known"),
+        ("storage", "'TLS1_2'", "'TLS12'", "'TLS12' is not one of"),
+        ("database", "passwordAuth: 'Disabled'", "passwordAuth: false", "False is not one of"),
+        ("database", "storageSizeGB: storageGb", "storageSizeGB: '32'", "'32' is not a int"),
+        ("network", "registrationEnabled: false", "registered: false", "registered is not known"),
+        ("flex", "sites@2025-03-01", "sites@2025-13-01", "no such type and version"),
+        ("identity", "userAssignedIdentities@", "userAssignedIdentity@", "no such type and version"),
+        ("alerts", "Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria", "Multiple",
+         "'Multiple' is not one of"),
+    ],
+)  # fmt: skip
+def test_azures_own_types_find_a_mistake_in_bicep(changed, file, old, new, told) -> None:
+    faults = evaluated_or_seen(changed, file, old, new)
+    assert any(told in fault for fault in faults), faults
+
+
+def evaluated_or_seen(changed, file: str, old: str, new: str) -> list[str]:
+    path = f"bicep/modules/{file}.bicep"
+    text = (Path(__file__).parents[2] / "infra" / path).read_text()
+    # Where the same words stand more than once, the first is meant.
+    return evaluated(changed(path, text, text.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        (
+            "main.bicep",
+            "retentionDays: logRetentionDays",
+            "retentionDays: logRetention",
+            "logRetention is not declared",
+        ),
+        ("main.bicep", "prefix: networkPrefix", "prefixes: networkPrefix", "unknown parameters ['prefixes']"),
+        ("main.bicep", "monitoring.outputs.workspaceName", "monitoring.outputs.name", "there is no name"),
+        ("modules/identity.bicep", "tags: tags\n}", "tags: tags\n", "cannot be read"),
+        ("modules/flex.bicep", "items(settings)", "entries(settings)", "entries is not declared"),
+    ],
+)
+def test_reading_bicep_finds_what_a_compiler_would_refuse(changed, file, old, new, told) -> None:
+    copy = changed(f"bicep/{file}", old, new)
+    with pytest.raises(BicepFault, match=re.escape(told)):
+        evaluated(copy)
+
+
+@pytest.mark.parametrize("setting", ["JOBS_SCHEDULER: 'timer'", "AzureWebJobsStorage__credential: 'managedidentity'"])
+def test_a_setting_that_one_language_lacks_is_a_difference(changed, plans, setting) -> None:
+
+    copy = changed("bicep/main.bicep", f"  {setting}\n", "")
+    sides = Sides(deploy(BicepFile(copy / "bicep" / "main.bicep"), GIVEN | SCENARIOS["flex_by_default"], KNOWN),
+                  plans["flex_by_default"])  # fmt: skip
+    bicep, terraform = app_of(sides)
+    names = {one["name"] for one in terraform["body"]["properties"]["siteConfig"]["appSettings"]}
+    assert names - {one["name"] for one in bicep["properties"]["siteConfig"]["appSettings"]} == {setting.split(":")[0]}
+
+
+def test_a_query_for_words_that_are_not_logged_finds_nothing() -> None:
+    line = "measured: due=1 late_seconds=400 failed=0 lost=0 window_seconds=300"
+    query = ALERTS["jobs-overdue"]["query"]
+    assert ask(query, [line]) == {"LateSeconds": 400}
+    assert ask(query, [line.replace("late_seconds", "seconds_late")]) == {"LateSeconds": None}
+    with pytest.raises(AssertionError):
+        ask(query.replace("summarize", "summarise"), [line])

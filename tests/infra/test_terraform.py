@@ -1,0 +1,70 @@
+"""The Terraform files hold: to the providers' schemas, to Azure's own types, and to what they promise of each shape."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.infra.arm_types import faults_of
+from tests.infra.terraform_files import FACTS, FOLDER, everything, parsed, schema_faults
+
+
+def test_every_resource_and_argument_is_one_that_the_providers_know() -> None:
+    assert not list(schema_faults(everything()))
+
+
+def test_terraform_finds_the_files_formatted(run_terraform) -> None:
+    answer = run_terraform("fmt", "-check", "-diff", "-recursive")
+    assert answer.returncode == 0, answer.stdout
+
+
+def test_terraform_finds_the_files_valid(run_terraform) -> None:
+    answer = run_terraform("validate", "-json")
+    assert json.loads(answer.stdout)["diagnostics"] == []
+    assert answer.returncode == 0
+
+
+def test_the_shipped_tests_pass(plans) -> None:
+    runs = re.findall(r'^run "(\w+)"', (FOLDER / "tests" / "shapes.tftest.hcl").read_text(), re.MULTILINE)
+    assert set(plans) == set(runs)
+
+
+@pytest.mark.parametrize("run", ["flex_by_default", "dapr", "without_a_private_network"])
+def test_the_apps_are_what_azures_own_types_allow(plans, run) -> None:
+    bodies = 0
+    for change in plans[run]["resource_changes"]:
+        if change["type"] == "azapi_resource":
+            after = change["change"]["after"]
+            kind, version = after["type"].split("@")
+            body = after["body"] | {key: after[key] for key in ("name", "location", "tags") if after[key]}
+            assert not faults_of(kind, version, body)
+            bodies += 1
+    assert bodies > 0
+
+
+@pytest.mark.parametrize("provider", ["azurerm", "azapi"])
+def test_the_pinned_provider_is_the_one_that_the_facts_are_of(provider) -> None:
+    [requirements] = [block["required_providers"] for block in everything()["terraform"]]
+    wanted = requirements[0][provider]
+    facts = json.loads((FACTS / f"{provider}.json").read_text())
+    assert wanted["source"] == facts["provider"]
+    assert wanted["version"] == "~> " + ".".join(facts["version"].split(".")[:2])
+
+
+@pytest.mark.parametrize("shape", ["flex", "dapr"])
+def test_an_example_names_its_shape_and_nothing_that_there_is_not(shape) -> None:
+    example = parsed((FOLDER / f"{shape}.tfvars").read_text())
+    variables = {name: body for block in everything()["variable"] for name, body in block.items()}
+    assert example["shape"] == shape
+    assert set(example) <= set(variables)
+    assert {name for name, body in variables.items() if "default" not in body} <= set(example)
+
+
+def test_every_variable_and_output_is_described_and_every_variable_typed() -> None:
+    for mode in ("variable", "output"):
+        for block in everything()[mode]:
+            for name, body in block.items():
+                assert body.get("description"), name
+                assert mode == "output" or body.get("type"), name
