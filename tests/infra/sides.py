@@ -152,7 +152,6 @@ SAME = [
     ("azurerm_container_registry", "sku", "sku.name"),
     ("azurerm_container_registry", "admin_enabled", "properties.adminUserEnabled"),
     ("azurerm_container_registry", "anonymous_pull_enabled", "properties.anonymousPullEnabled"),
-    ("azurerm_container_app_environment", "mutual_tls_enabled", "properties.peerAuthentication.mtls.enabled"),
     ("azurerm_container_app_environment", "logs_destination", "properties.appLogsConfiguration.destination"),
     ("azurerm_container_app_environment", "workload_profile.0.workload_profile_type",
      "properties.workloadProfiles.0.workloadProfileType"),
