@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from jobs.adapters.postgres.database import Database
 from jobs.adapters.postgres.encoding import Statement, to_text
 from jobs.adapters.postgres.engine import DatabaseOptions
+from jobs.adapters.postgres.housekeeping_statements import housekeeping_statements
 from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.listing import find_jobs
 from jobs.adapters.postgres.migrate import upgrade
@@ -24,7 +25,8 @@ from jobs.core.status import JobStatus
 
 ROWS = 20_000
 NOW = datetime.now(UTC)
-RUNS, JOBS, LIMITS = run_statements("jobs"), job_statements("jobs"), limit_statements("jobs")
+RUNS, HOUSE = run_statements("jobs"), housekeeping_statements("jobs")
+JOBS, LIMITS = job_statements("jobs"), limit_statements("jobs")
 
 # What the table holds: in ordinary times most jobs have ended; after an outage most are due.
 SHARES = {
@@ -144,11 +146,11 @@ STATEMENTS = {
     "reread": (RUNS.reread, {"id": new_id(), "token": new_id()}, {"jobs_pkey|jobs_running"}),
     "record": (RUNS.record, {"outcomes": json.dumps([OUTCOME] * 20)}, {"jobs_pkey|jobs_running"}),
     "recorded_before": (RUNS.recorded_before, {"ids": SOME_IDS, "tokens": SOME_IDS}, {"jobs_pkey"}),
-    "reap": (RUNS.reap, {"limit": 500, "max_lost": 5}, {"jobs_running", "jobs_pkey"}),
-    "unarmed": (RUNS.unarmed, {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
-    "overdue": (RUNS.overdue, {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
-    "prune": (RUNS.prune, {"limit": 500, "retention": timedelta(days=30)}, {"jobs_newest"}),
-    "longest_wait": (RUNS.longest_wait, {"limit": 10_000}, {"jobs_due"}),
+    "reap": (HOUSE.reap, {"limit": 500, "max_lost": 5}, {"jobs_running", "jobs_pkey"}),
+    "unarmed": (HOUSE.unarmed, {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
+    "overdue": (HOUSE.overdue, {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
+    "prune": (HOUSE.prune, {"limit": 500, "retention": timedelta(days=30)}, {"jobs_newest"}),
+    "longest_wait": (HOUSE.longest_wait, {"limit": 10_000}, {"jobs_due"}),
     "get": (JOBS.get, {"id": new_id()}, {"jobs_pkey"}),
     "active_holder": (JOBS.active_holder, {"job_name": "job-77"}, {"jobs_active_name"}),
     "just_inserted": (JOBS.just_inserted, {"ids": SOME_IDS}, {"jobs_pkey|jobs_newest"}),

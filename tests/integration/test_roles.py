@@ -14,6 +14,8 @@ from jobs.adapters.postgres.database import Database
 from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.principals import Principal, map_principals
 from jobs.adapters.postgres.roles import RIGHTS, grant_rights
+from jobs.adapters.postgres.housekeeping_statements import housekeeping_statements
+from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime
@@ -183,20 +185,13 @@ def test_the_runtime_role_runs_the_whole_engine(app: Runtime, granted: tuple[Pla
 
 def test_the_runtime_role_may_run_every_statement_that_there_is(granted: tuple[Place, str, str]) -> None:
     place, role, _ = granted
-    statements = run_statements("jobs")
+    groups = [run_statements("jobs"), housekeeping_statements("jobs"), limit_statements("jobs")]
     with place.as_role(role).engine.begin() as connection:
-        for name in statements.__slots__:
-            statement = getattr(statements, name)
+        for statement in [getattr(group, name) for group in groups for name in group.__slots__]:
             values = dict.fromkeys(statement.parameters)
             with connection.begin_nested() as savepoint:
                 connection.execute(statement.clause, values)
                 savepoint.rollback()
-        for table in ("limit_starts",):
-            connection.execute(
-                sa.text(f"insert into jobs.{table} (handler_name, started_at, attempts) values ('a', now(), 1)")
-            )
-            connection.execute(sa.text(f"update jobs.{table} set attempts = 2"))
-            connection.execute(sa.text(f"delete from jobs.{table}"))
 
 
 @pytest.mark.parametrize(

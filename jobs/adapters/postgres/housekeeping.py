@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from jobs.adapters.postgres.housekeeping_statements import housekeeping_statements
 from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.rows import alarm_of
-from jobs.adapters.postgres.run_statements import run_statements
 from jobs.core.identifiers import AlarmName
 from jobs.core.limits import Mislabelled
 from jobs.core.ports import Alarm, Failures, Wait
@@ -27,7 +27,7 @@ class PostgresHousekeeping:
 
     def __init__(self, database: Database, schema: str) -> None:
         self._run = database.run
-        self._statements = run_statements(schema)
+        self._statements = housekeeping_statements(schema)
         self._limits = limit_statements(schema)
 
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:

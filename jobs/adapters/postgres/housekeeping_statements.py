@@ -1,0 +1,167 @@
+"""Statements of the reconciler and the operators: what it reaps, arms, sweeps, prunes and measures; counts.
+
+Each is a single statement. Batches pass over locked rows, so that no two can deadlock. Only the database's clock
+decides which lease has expired and what is late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from jobs.adapters.postgres.encoding import Statement
+from jobs.adapters.postgres.statements import prepare
+from jobs.core.status import FAULTS
+
+# A lost worker is not the job's fault: no attempt is counted, and the run is due again at once, then ever later while
+# it goes on losing its workers. A one-time job that has lost too many in a row is what kills them, and is failed.
+_REAP = """
+with lost as materialized (
+  select id, lease_token, run_count + 1 as run, attempt, scheduled_for, started_at, worker, lost_count,
+    case when cancel_requested_at is not null then 'Cancelled'
+      when not recurring and lost_count + 1 >= cast(:max_lost as integer) then 'Failed'
+      else 'Scheduled' end as next_status,
+    'the worker ' || coalesce(worker, '(unknown)') || ' was lost: its lease expired at ' || lease_expires_at as error
+  from {schema}.jobs
+  where status = 'Running' and lease_expires_at < now()
+  order by lease_expires_at limit :limit for update skip locked
+), taken as (
+  update {schema}.jobs j set
+    status = l.next_status,
+    handled_at = case when l.next_status = 'Scheduled' then null else now() end,
+    next_run_at = case when l.next_status = 'Scheduled' then
+      now() + make_interval(secs =>
+        case l.lost_count when 0 then 0 else least(5 * power(2, l.lost_count), 600) end) end,
+    generation = j.generation + 1, armed_at = null,
+    attempt = greatest(j.attempt - 1, 0), lost_count = j.lost_count + 1,
+    lease_token = null, lease_expires_at = null,
+    last_error = l.error, last_run_at = l.started_at, revision = j.revision + 1, updated_at = now()
+  from lost l where j.id = l.id
+  returning j.id, j.status, j.generation, j.next_run_at
+), kept as (
+  insert into {schema}.job_attempts (
+    job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker)
+  select id, lease_token, run, attempt, scheduled_for, started_at, now(), 'Lost', error, worker from lost
+)
+select id, generation, next_run_at from taken
+"""
+
+# Jobs with limits have an index of their own, and are few among the unarmed: all of them are looked through.
+_UNARMED = """
+(select id, generation, next_run_at from {schema}.jobs
+where status = 'Scheduled' and not paused and not limited and armed_at is null
+  and next_run_at <= now() + cast(:within as interval)
+order by next_run_at, id limit :limit)
+union all
+(select id, generation, next_run_at from {schema}.jobs
+where status = 'Scheduled' and not paused and limited and armed_at is null
+  and next_run_at <= now() + cast(:within as interval)
+order by next_run_at, id limit :limit)
+order by next_run_at, id limit :limit
+"""
+
+# A job with limits may be late because it waits for its turn; that is no alarm that was lost.
+_OVERDUE = """
+select id, generation, next_run_at from {schema}.jobs
+where status = 'Scheduled' and not paused and not limited and next_run_at <= now() - cast(:grace as interval)
+order by next_run_at, id limit :limit
+"""
+
+# A job that ended was created before, so the index on created_at, read from its old end, finds what may go.
+_PRUNE = """
+with old as (
+  select id from {schema}.jobs
+  where handled_at < now() - cast(:retention as interval) and created_at < now() - cast(:retention as interval)
+  order by created_at, id limit :limit for update skip locked
+), gone as (
+  delete from {schema}.jobs j using old where j.id = old.id returning j.id
+), attempts_gone as (
+  delete from {schema}.job_attempts a using gone where a.job_id = gone.id
+), audit_gone as (
+  delete from {schema}.job_audit a using gone where a.job_id = gone.id
+)
+select count(*) from gone
+"""
+
+_PRUNE_KEYS = """
+delete from {schema}.idempotency_keys where key in (
+  select key from {schema}.idempotency_keys where created_at < now() - cast(:retention as interval)
+  limit :limit for update skip locked)
+"""
+
+_PRUNE_LOCKS = """
+delete from {schema}.locks where resource in (
+  select resource from {schema}.locks where expires_at < now() - cast(:retention as interval)
+  order by expires_at limit :limit for update skip locked)
+returning 1
+"""
+
+_COUNTS = """
+select handler_name, status, count(*), count(*) filter (where paused) from {schema}.jobs group by 1, 2 order by 1, 2
+"""
+
+_LATENESS = """
+select count(*), coalesce(extract(epoch from now() - min(next_run_at)), 0)::float8,
+  count(*) filter (where armed_at is null), count(*) filter (where limited)
+from {schema}.jobs where status = 'Scheduled' and not paused and next_run_at <= now()
+"""
+
+_RATES = """
+select outcome, count(*), avg(extract(epoch from finished_at - started_at))::float8,
+  avg(greatest(extract(epoch from started_at - scheduled_for), 0))::float8
+from {schema}.job_attempts where finished_at > now() - cast(:window as interval) group by 1 order by 1
+"""
+
+_LONGEST_WAIT = """
+select count(*), coalesce(extract(epoch from now() - min(next_run_at)), 0)::float8
+from (
+  select next_run_at from {schema}.jobs
+  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now())
+  order by next_run_at, id limit cast(:limit as integer)
+) as due
+"""
+
+_RECENT_FAILURES = f"""
+select count(*) filter (where outcome in ({", ".join(f"'{outcome}'" for outcome in sorted(FAULTS))})),
+  count(*) filter (where outcome = 'Lost')
+from {{schema}}.job_attempts where finished_at > now() - cast(:window as interval)
+"""
+
+_PING = "select count(*) from (select 1 from {schema}.jobs limit 1) as one"
+
+
+@dataclass(frozen=True, slots=True)
+class HousekeepingStatements:
+    """The statements, for one schema."""
+
+    reap: Statement
+    unarmed: Statement
+    overdue: Statement
+    prune: Statement
+    prune_keys: Statement
+    prune_locks: Statement
+    counts: Statement
+    lateness: Statement
+    rates: Statement
+    longest_wait: Statement
+    recent_failures: Statement
+    ping: Statement
+
+
+@lru_cache(maxsize=8)
+def housekeeping_statements(schema: str) -> HousekeepingStatements:
+    """Prepare the statements for ``schema``."""
+    return HousekeepingStatements(
+        reap=prepare(_REAP, schema),
+        unarmed=prepare(_UNARMED, schema),
+        overdue=prepare(_OVERDUE, schema),
+        prune=prepare(_PRUNE, schema),
+        prune_keys=prepare(_PRUNE_KEYS, schema),
+        prune_locks=prepare(_PRUNE_LOCKS, schema),
+        counts=prepare(_COUNTS, schema),
+        lateness=prepare(_LATENESS, schema),
+        rates=prepare(_RATES, schema),
+        longest_wait=prepare(_LONGEST_WAIT, schema),
+        recent_failures=prepare(_RECENT_FAILURES, schema),
+        ping=prepare(_PING, schema),
+    )
