@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.housekeeping_statements import housekeeping_statements
+from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.principals import Principal, map_principals
 from jobs.adapters.postgres.roles import RIGHTS, grant_rights
-from jobs.adapters.postgres.housekeeping_statements import housekeeping_statements
-from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime
