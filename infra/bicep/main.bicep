@@ -163,10 +163,13 @@ var flexSettings = {
   JOBS_POLL_SCHEDULE: pollSchedule
 }
 // No JOBS_CALLBACK_TOKENS: Container Apps gives app and sidecar a token of their own as APP_API_TOKEN, and the setting
-// would take precedence over it.
+// would take precedence over it. The host id would follow from the machine's name otherwise, and each replica would have
+// function keys and timers of its own.
 var daprSettings = {
   JOBS_SCHEDULER: 'dapr'
   FUNCTIONS_WORKER_RUNTIME: 'python'
+  AzureFunctionsWebHost__hostid: name
+  AzureWebJobsSecretStorageType: 'blob'
 }
 var appSettings = union(commonSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
 

@@ -22,10 +22,13 @@ locals {
     JOBS_POLL_SCHEDULE = var.poll_schedule
   }
   # No JOBS_CALLBACK_TOKENS: Container Apps gives app and sidecar a token of their own as APP_API_TOKEN, and the setting
-  # would take precedence over it.
+  # would take precedence over it. The host id would follow from the machine's name otherwise, and each replica would have
+  # function keys and timers of its own.
   dapr_settings = {
-    JOBS_SCHEDULER           = "dapr"
-    FUNCTIONS_WORKER_RUNTIME = "python"
+    JOBS_SCHEDULER                = "dapr"
+    FUNCTIONS_WORKER_RUNTIME      = "python"
+    AzureFunctionsWebHost__hostid = var.name
+    AzureWebJobsSecretStorageType = "blob"
   }
   app_settings = merge(
     local.common_settings,
