@@ -301,6 +301,9 @@ output appUrl string = shape == 'flex' ? (flex!.outputs.url) : (dapr!.outputs.ur
 @description('The app\'s managed identity: the database role that it connects as.')
 output runtimeRole string = identityName
 
+@description('Object id of that identity, for the grant.')
+output runtimeObjectId string = identity.outputs.principalId
+
 @description('Where the database is.')
 output databaseHost string = database.outputs.host
 

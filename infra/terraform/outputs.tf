@@ -17,6 +17,11 @@ output "runtime_role" {
   value       = azurerm_user_assigned_identity.app.name
 }
 
+output "runtime_object_id" {
+  description = "Object id of that identity, for the grant."
+  value       = azurerm_user_assigned_identity.app.principal_id
+}
+
 output "database_host" {
   description = "Where the database is."
   value       = azurerm_postgresql_flexible_server.server.fqdn

@@ -15,7 +15,8 @@ MAIN = bicep_file(BICEP / "main.bicep")
 # What the mocks of the tests that are shipped with the Terraform files say, said to Bicep.
 KNOWN = {
     ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.clientId"): "11111111-1111-1111-1111-111111111111",
-    ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.principalId"): "22222222",
+    ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.principalId"):
+        "22222222-2222-2222-2222-222222222222",
     ("Microsoft.Storage/storageAccounts", "properties.primaryEndpoints.blob"): "https://example.blob.core.windows.net/",
     ("Microsoft.DBforPostgreSQL/flexibleServers", "properties.fullyQualifiedDomainName"):
         "example.postgres.database.azure.com",
