@@ -91,7 +91,7 @@ param storageSku string = 'Standard_ZRS'
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('The most instances at once.')
+@description('The most instances at once; flex: to serve HTTP, the two timers have one each.')
 @minValue(1)
 @maxValue(1000)
 param maxInstances int = 40
@@ -133,9 +133,11 @@ param retentionDays int = 30
 param extraSettings object = {}
 
 var suffix = substring(uniqueString(resourceGroup().id), 0, 6)
-var connections = databasePoolSize * maxInstances
+// On Flex Consumption maxInstances holds for each group of functions: all of HTTP is one, and each of the two timers.
+var timerInstances = shape == 'flex' ? 2 : 0
+var connections = databasePoolSize * (maxInstances + timerInstances)
 // Twenty are left for the server itself, for migrations and for people.
-var tooMany = 'databasePoolSize x maxInstances + 20 is more than databaseMaxConnections: lower one, or set databasePgbouncer'
+var tooMany = 'What the instances may open is more than databaseMaxConnections - 20: lower maxInstances or databasePoolSize'
 var enough = databasePgbouncer || connections + 20 <= databaseMaxConnections
 var poolSize = enough ? databasePoolSize : fail(tooMany)
 var identityName = 'id-${name}'

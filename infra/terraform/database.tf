@@ -43,7 +43,7 @@ resource "azurerm_postgresql_flexible_server" "server" {
     precondition {
       # Twenty are left for the server itself, for migrations and for people.
       condition     = var.database_pgbouncer || local.connections + 20 <= var.database_max_connections
-      error_message = "database_pool_size x max_instances + 20 is more than database_max_connections: lower one, or set database_pgbouncer."
+      error_message = "What the instances may open is more than database_max_connections - 20: lower max_instances or database_pool_size."
     }
   }
 }

@@ -9,11 +9,13 @@ data "azurerm_resource_group" "group" {
 }
 
 locals {
-  location             = coalesce(var.location, data.azurerm_resource_group.group.location)
-  group_id             = data.azurerm_resource_group.group.id
-  suffix               = substr(sha256(data.azurerm_resource_group.group.id), 0, 6)
-  compact_name         = replace(var.name, "-", "")
-  connections          = var.database_pool_size * var.max_instances
+  location     = coalesce(var.location, data.azurerm_resource_group.group.location)
+  group_id     = data.azurerm_resource_group.group.id
+  suffix       = substr(sha256(data.azurerm_resource_group.group.id), 0, 6)
+  compact_name = replace(var.name, "-", "")
+  # On Flex Consumption max_instances holds for each group of functions: all of HTTP is one, and each of the two timers.
+  timer_instances      = var.shape == "flex" ? 2 : 0
+  connections          = var.database_pool_size * (var.max_instances + local.timer_instances)
   database_port        = var.database_pgbouncer ? 6432 : 5432
   deployment_container = "app-package"
   flex                 = var.shape == "flex"

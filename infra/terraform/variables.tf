@@ -196,7 +196,7 @@ variable "log_retention_days" {
 }
 
 variable "max_instances" {
-  description = "The most instances at once."
+  description = "The most instances at once; flex: to serve HTTP, the two timers have one each."
   type        = number
   default     = 40
 

@@ -67,7 +67,7 @@ def test_names_keep_to_azures_limits() -> None:
 
 
 def test_more_connections_than_the_database_has_are_refused() -> None:
-    with pytest.raises(BicepFault, match="databasePoolSize x maxInstances"):
+    with pytest.raises(BicepFault, match="lower maxInstances or databasePoolSize"):
         deploy(MAIN, GIVEN | {"maxInstances": 200}, {})
     deploy(MAIN, GIVEN | {"maxInstances": 200, "databasePgbouncer": True}, {})
 

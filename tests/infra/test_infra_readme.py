@@ -25,7 +25,7 @@ def test_parameters_that_are_named_are_taken() -> None:
     ours = {"runtimeRole", "migrationUrl", "functionTimeout", "telemetryMode", "targetPort"}
     named = {word for word in re.findall(r"`([a-z]+(?:[A-Z][a-z]+)+)`", TEXT) if word not in ours}
     assert given | named <= set(MAIN.parameters)
-    snake = set(re.findall(r"`((?:database|container|private)_\w+)`", TEXT))
+    snake = set(re.findall(r"`((?:database|container)_\w+)`", TEXT))
     assert snake
     assert snake <= variables
 
