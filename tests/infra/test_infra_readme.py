@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 from tests.infra.sides import BICEP, MAIN
@@ -17,6 +18,14 @@ def test_outputs_that_are_read_are_put_out() -> None:
     read = set(re.findall(r"\$\(out (\w+)\)", TEXT))
     assert read
     assert read <= set(MAIN.outputs)
+
+
+def test_terraforms_outputs_are_read_by_bicep_names() -> None:
+    [rewrite] = re.findall(r'output -raw "\$\((.*?)\)"; \}', TEXT)
+    outputs = {name for block in everything()["output"] for name in block}
+    for name in MAIN.outputs:
+        answer = subprocess.run(["sh", "-c", rewrite, "sh", name], capture_output=True, text=True, check=True)
+        assert answer.stdout.strip() in outputs
 
 
 def test_parameters_that_are_named_are_taken() -> None:
