@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,6 @@ from jobs.entrypoints.problems import fields_of, in_plain_words
 from jobs.entrypoints.yaml_lines import Document, read_yaml
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from jobs.app.schedule_difference import Step
@@ -36,6 +37,7 @@ _SIGNS = {
     Action.REMOVE: "-",
     Action.SAME: "=",
 }
+_LONGEST_WAIT = 86_400
 _CHANGES = 2
 """The exit status of a plan with changes, where ``--detailed-exitcode`` asks for it; as Terraform has it."""
 
@@ -53,10 +55,10 @@ def add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--adopt", action="store_true", help="take over recurring jobs of these names of no file yet")
     parser.add_argument(
         "--wait",
-        type=float,
-        default=DEFAULT_PATIENCE.total_seconds(),
+        type=_seconds,
+        default=DEFAULT_PATIENCE,
         metavar="SECONDS",
-        help="how long to wait for a running job that must end to be made anew (default %(default)g)",
+        help="how long to wait for a running job that must end to be made anew (default 60)",
     )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--plan", action="store_true", help="tell what would be done, and change nothing")
@@ -65,6 +67,16 @@ def add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--detailed-exitcode", action="store_true", help="have --plan exit with 2 where there is something to change"
     )
     parser.set_defaults(run=_apply)
+
+
+def _seconds(text: str) -> timedelta:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = nan
+    if not 0 <= seconds <= _LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"from 0 to {_LONGEST_WAIT} seconds, not {text}")
+    return timedelta(seconds=seconds)
 
 
 def _apply(chosen: argparse.Namespace, parts: Parts) -> int:
@@ -82,7 +94,7 @@ def _apply(chosen: argparse.Namespace, parts: Parts) -> int:
             for step in steps:
                 _tell(step)
         else:
-            steps = changes.apply(file, adopt=chosen.adopt, patience=timedelta(seconds=chosen.wait), tell=_tell)
+            steps = changes.apply(file, adopt=chosen.adopt, patience=chosen.wait, tell=_tell)
     except InvalidInput as error:
         raise source.fault(error) from None
     finally:

@@ -72,7 +72,7 @@ def test_a_deployment_waits_for_the_tests_the_plan_and_its_approval_and_is_never
     assert set(deploy["needs"]) == {"test", "plan"}
     assert deploy["environment"] == "production"
     assert deploy["concurrency"]["cancel-in-progress"] is False
-    assert "environment" not in JOBS["plan"]  # or the plan would wait for the approval that it is there for
+    assert JOBS["plan"]["environment"] == "plan"  # or it would wait for the approval that it is there for
     assert all(job["timeout-minutes"] <= 60 for job in JOBS.values())
 
 

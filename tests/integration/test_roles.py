@@ -18,6 +18,8 @@ from jobs.adapters.postgres.principals import Principal, map_principals
 from jobs.adapters.postgres.roles import RIGHTS, grant_rights
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.app.runtime import Runtime
+from jobs.app.schedule_changes import ScheduleChanges
+from jobs.app.schedule_check import check_file
 from jobs.bootstrap import build_runtime
 from jobs.core.commands import JobQuery, UpdateJob
 from jobs.core.context import JobContext
@@ -158,6 +160,10 @@ def test_the_runtime_role_runs_the_whole_engine(app: Runtime, granted: tuple[Pla
         "repeats": JobStatus.SCHEDULED,
         "keyed": JobStatus.SCHEDULED,
     }
+    entry = {"job_name": "filed", "handler_name": "Noop", "schedule": "@daily"}
+    for entries in ([entry], [entry | {"schedule": "@weekly", "paused": True}], []):
+        file = check_file({"owner": "billing", "jobs": entries}, None, app.registry, app.clock.now())
+        ScheduleChanges(service, app.registry, app.units, app.lock, app.clock).apply(file)
     waiting = service.find(JobQuery(job_name="waits")).jobs[0]
     service.update(waiting.id, UpdateJob(metadata={"a": 1}))
     for change in (service.pause, service.resume, service.run_now, service.delete, service.replay):
@@ -176,7 +182,7 @@ def test_the_runtime_role_runs_the_whole_engine(app: Runtime, granted: tuple[Pla
     )
     app.reconciler.run()
     kept = {each.job_name for each in service.find(JobQuery()).jobs}
-    assert kept == {"waits", "repeats", "keyed"}
+    assert kept == {"waits", "repeats", "keyed"}  # the others have ended and were pruned
     assert app.housekeeping.stats()["jobs"]["Scheduled"] >= 2
     for table in ("idempotency_keys", "locks"):
         assert place.sql(f"select count(*) from jobs.{table}") == [(0,)]

@@ -317,8 +317,7 @@ def test_an_update_of_a_running_job_leaves_its_run_alone_and_holds_from_the_next
     assert (after.next_run_at.month, after.next_run_at.day, after.run_count) == (1, 1, 1)
 
 
-def test_a_running_job_with_another_handler_is_asked_to_end_and_made_anew_once_it_has(make_runtime, apply, running):
-    runtime = make_runtime(lease_seconds=1)
+def test_a_running_job_with_another_handler_is_asked_to_end_and_made_anew_once_it_has(runtime, apply, running):
     before = active(runtime)["nightly"]
     told: list[str] = []
     letting_out = threading.Timer(1, running.out.set)  # sooner than its next heartbeat
@@ -617,6 +616,14 @@ def test_all_faults_of_a_file_are_told_at_once_with_their_lines_and_nothing_is_c
     assert "schedules.yaml:16: entry 4: /schedule: the key 'schedule' stands twice here, again in line 17" in text
     assert "schedules.yaml:21: c: /metadata: jobs.owner is set by jobs apply" in text
     assert "schedules.yaml:22: c: /max_retries: " in text
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "1e12", "soon"])
+def test_a_time_to_wait_that_is_none_is_refused_as_wrong_usage(command, capsys, seconds):
+    with pytest.raises(SystemExit) as stopped:
+        command(FIRST, f"--wait={seconds}")
+    assert stopped.value.code == 2
+    assert "--wait: from 0 to 86400 seconds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
