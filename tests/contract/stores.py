@@ -134,7 +134,7 @@ alter table jobs.idempotency_keys alter column created_at set default stopped.no
 """
 
 
-def stop_clock(database: Database) -> None:
+def stop_clock(database: Database, admin: sa.Engine) -> None:
     """Put our ``now()`` before PostgreSQL's in the search path of every connection from now on."""
     with database.engine.begin() as connection:
         for statement in filter(str.strip, _STOP_THE_CLOCK.split(";\n")):
@@ -142,6 +142,11 @@ def stop_clock(database: Database) -> None:
         name = connection.scalar(sa.text("select current_database()"))
         connection.execute(sa.text(f"alter database {name} set search_path = stopped, pg_catalog, public"))
     database.close()
+    with admin.connect() as connection:  # those that PgBouncer holds open know nothing of it
+        connection.execute(
+            sa.text("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = :name"),
+            {"name": name},
+        )
 
 
 class StoppedClock:

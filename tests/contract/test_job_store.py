@@ -434,6 +434,17 @@ def test_the_first_answer_under_a_key_is_given_again(stores: Stores):
     assert stores.names() == ["job"]
 
 
+def test_work_under_a_key_stands_though_no_answer_was_kept(stores: Stores):
+    with stores.jobs.once("key", "body") as entry:
+        stores.jobs.insert(draft("job"), connection=entry.connection)
+    with stores.jobs.once("key", "body") as entry:
+        assert entry.answer is None
+        entry.keep("answer")
+    with stores.jobs.once("key", "body") as entry:
+        assert entry.answer == "answer"
+    assert stores.names() == ["job"]
+
+
 def test_a_key_used_for_another_request_is_refused(stores: Stores):
     with stores.jobs.once("key", "body-1") as entry:
         entry.keep("answer")
@@ -476,7 +487,6 @@ def test_of_many_requests_under_one_key_exactly_one_does_the_work(stores: Stores
     assert len(answers) == 1
 
 
-@pytest.mark.direct
 def test_a_key_that_stays_in_use_is_given_up_on_and_nothing_is_written(stores: Stores):
     with stores.jobs.once("key", "body") as entry:
         with pytest.raises(StoreUnavailable), (stores.impatient or stores).jobs.once("key", "body"):

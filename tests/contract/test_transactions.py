@@ -119,6 +119,16 @@ def test_a_name_that_the_transaction_itself_has_freed_is_free_within_it(stores: 
     assert stores.jobs.active_holder("name").id != job.id
 
 
+def test_in_memory_too_a_transaction_has_one_present(memory: Stores):
+    """As ``now()`` has it on PostgreSQL, other than the clock that these tests put in its place there."""
+    with transaction(memory) as connection:
+        memory.jobs.insert(draft("a"), connection=connection)
+        memory.pass_time(SECOND)
+        memory.jobs.insert(draft("b"), connection=connection)
+    assert memory.jobs.active_holder("b").created_at == NOON
+    assert memory.add("c").created_at == NOON + SECOND
+
+
 def test_two_transactions_do_not_see_each_other(stores: Stores):
     with transaction(stores) as first, transaction(stores) as second:
         stores.jobs.insert(draft("first"), connection=first)
@@ -149,6 +159,15 @@ def test_a_heartbeat_does_not_wait_for_a_transaction_that_is_ending_the_attempt(
     assert stores.read(other.job_id).lease_expires_at == NOON + SECOND + LEASE
 
 
+def test_a_lease_that_could_not_be_extended_so_is_held_and_stands_as_it_was(stores: Stores):
+    run = stores.running()
+    with transaction(stores, commit=False) as connection:
+        stores.finish(run, connection=connection)
+        stores.pass_time(SECOND)
+        assert stores.runs.extend([lease_of(run)], LEASE).held == {run.token}
+    assert stores.read(run.job_id).lease_expires_at == NOON + LEASE
+
+
 def test_a_run_that_a_transaction_is_ending_is_neither_reaped_nor_pruned(stores: Stores):
     run = stores.running("running")
     ended = stores.jobs.change(stores.add("ended"), CANCEL)
@@ -162,7 +181,6 @@ def test_a_run_that_a_transaction_is_ending_is_neither_reaped_nor_pruned(stores:
     assert stores.read(run.job_id).status is JobStatus.COMPLETED
 
 
-@pytest.mark.direct
 def test_who_would_write_what_a_transaction_has_written_gives_up_after_a_while_and_writes_nothing(stores: Stores):
     job, run = stores.add("job"), stores.running("running")
     others = stores.impatient or stores
@@ -192,7 +210,6 @@ def beside(stores: Stores, work: Any) -> tuple[threading.Thread, list[Any]]:
     return thread, answers
 
 
-@pytest.mark.direct
 @pytest.mark.parametrize("commit", [True, False])
 def test_an_insert_of_a_name_that_a_transaction_holds_waits_for_its_end(stores: Stores, commit: bool):
     with transaction(stores, commit=commit) as connection:
@@ -204,7 +221,6 @@ def test_an_insert_of_a_name_that_a_transaction_holds_waits_for_its_end(stores: 
     assert [answer is None for answer in answers] == [commit]
 
 
-@pytest.mark.direct
 def test_what_became_of_an_attempt_is_told_once_the_transaction_that_records_it_has_ended(stores: Stores):
     run = stores.running()
     with transaction(stores) as connection:
