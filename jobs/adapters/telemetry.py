@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
+from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from jobs.core.signals import outcome_of
@@ -50,6 +51,7 @@ class Telemetry:
         outcome = AttemptOutcome.SUCCEEDED
         with self._tracer.start_as_current_span(
             f"process {context.handler_name}",
+            context=Context(),  # a trace of its own: a poll's would hold every attempt that it led to
             kind=trace.SpanKind.CONSUMER,
             links=_links_to(context.trace_parent),
             attributes={

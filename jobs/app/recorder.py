@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -13,14 +15,22 @@ from jobs.app.turns import Turn
 from jobs.core.job import ClaimedRun, RecordedOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from jobs.app.answers import Answers
     from jobs.app.outcomes import Outcomes
     from jobs.core.identifiers import AlarmName
 
 _logger = logging.getLogger("jobs.worker")
 _LINGER_SECONDS = 0.002
+
+
+Work = Callable[[], None]
+Within = Callable[[Work], None]
+"""Runs a piece of work on the thread it is called on, within what the caller of the worker is within."""
+
+
+def by_itself(work: Work) -> None:
+    """Run a piece of work within nothing."""
+    work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,7 @@ class Recorder:
         self.done = 0
         self.in_vain = 0
         self.recorded = threading.Event()
+        self.within: Within = by_itself
 
     def close(self) -> None:
         """Let ``work`` return once it has recorded what there is."""
@@ -61,22 +72,24 @@ class Recorder:
     def work(self) -> None:
         """Record what has finished, as much at once as is there; while one statement is under way more is finished."""
         while (first := self._finished.get()) is not None:
-            finished = self._with_more(first)
-            rung = [each for each in finished if isinstance(each, RungRun)] if self._answers else []
-            outcomes = [each for each in finished if isinstance(each, RecordedOutcome)]
-            outcomes += [each.outcome for each in rung if each.outcome is not None]
-            failure: Exception | None = None
-            try:
-                if outcomes:
-                    self._outcomes.record(outcomes)
-            except Exception as error:
-                failure = error
-                _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
-            for each in rung:
-                self._answers.give(each.name, error=failure)
-            self.in_vain += sum(isinstance(each, Turn) for each in finished)
-            self.done += len(finished) - len(rung)
-            self.recorded.set()
+            self.within(partial(self._record, self._with_more(first)))
+
+    def _record(self, finished: list[Finished]) -> None:
+        rung = [each for each in finished if isinstance(each, RungRun)] if self._answers else []
+        outcomes = [each for each in finished if isinstance(each, RecordedOutcome)]
+        outcomes += [each.outcome for each in rung if each.outcome is not None]
+        failure: Exception | None = None
+        try:
+            if outcomes:
+                self._outcomes.record(outcomes)
+        except Exception as error:
+            failure = error
+            _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
+        for each in rung:
+            self._answers.give(each.name, error=failure)
+        self.in_vain += sum(isinstance(each, Turn) for each in finished)
+        self.done += len(finished) - len(rung)
+        self.recorded.set()
 
     def _with_more(self, first: Finished) -> list[Finished]:
         finished = [first]

@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.app.answers import Answers
-from jobs.app.recorder import Recorder, RungRun
+from jobs.app.recorder import Recorder, RungRun, Within, by_itself
 from jobs.app.turns import Turn
 from jobs.core.errors import Unavailable
 from jobs.core.identifiers import AlarmName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from concurrent.futures import Future
 
     from jobs.app.dispatcher import Dispatcher, Rung
@@ -48,6 +49,13 @@ class Drained:
     left_running: int
 
 
+class _Alarmed(NamedTuple):
+    """An alarm to answer, and what its caller is within."""
+
+    name: AlarmName
+    within: Within
+
+
 def _going_down() -> Unavailable:
     return Unavailable("the host is going down; another instance will answer")
 
@@ -62,7 +70,7 @@ class Worker:
     def __init__(self, dispatcher: Dispatcher, limits: WorkerLimits) -> None:
         self._dispatcher = dispatcher
         self._limits = limits
-        self._waiting: SimpleQueue[ClaimedRun | AlarmName | Turn | None] = SimpleQueue()
+        self._waiting: SimpleQueue[ClaimedRun | _Alarmed | Turn | None] = SimpleQueue()
         self._answers = Answers()
         self._recorder = Recorder(dispatcher.outcomes, self._answers, limits.batch, self._pressed)
         self._threads: list[threading.Thread] = []
@@ -72,6 +80,7 @@ class Worker:
         self._offered: set[Turn] = set()
         self._per_second = 0.0
         self.stopping = threading.Event()
+        self._within: Within = by_itself
         self._lock = threading.Lock()
         dispatcher.turns.offer = self.offer_turn
 
@@ -86,7 +95,11 @@ class Worker:
     def _pressed(self) -> bool:
         return self._in_hand > self._limits.concurrency
 
-    def ring(self, name: AlarmName) -> Future[Rung]:
+    def work_within(self, within: Within) -> None:
+        """Have threads run what no alarm waits for within this, the latest caller's, from now on."""
+        self._within = self._recorder.within = within
+
+    def ring(self, name: AlarmName, within: Within = by_itself) -> Future[Rung]:
         """Answer an alarm on one of the threads, as soon as one is free; only then is its job claimed.
 
         The result comes once the outcome is recorded. It raises ``Unavailable`` when the database is away or the host
@@ -98,7 +111,7 @@ class Worker:
         if self.stopping.is_set():
             self._answers.give(name, error=_going_down())
             return answer
-        self._waiting.put(name)
+        self._waiting.put(_Alarmed(name, within))
         self._start_threads()
         return answer
 
@@ -191,24 +204,28 @@ class Worker:
         return thread
 
     def _work(self) -> None:
-        execute, waiting, finish = self._dispatcher.execute, self._waiting, self._recorder.put
-        while (run := waiting.get()) is not None:
-            if isinstance(run, AlarmName):
-                self._run_rung(run)
-                continue
-            if isinstance(run, Turn):
-                turn = run
-                run = self._claim_turn(turn)
-                if run is None:
-                    finish(turn)
-                    continue
-            try:
-                finish(execute(run) or run)
-            except Exception:
-                finish(run)
-                _logger.exception(
-                    "job %s could not be executed; it is taken up again when its lease expires", run.job_id
-                )
+        waiting = self._waiting
+        while (work := waiting.get()) is not None:
+            if isinstance(work, _Alarmed):
+                work.within(partial(self._run_rung, work.name))
+            elif isinstance(work, Turn):
+                self._within(partial(self._take_turn, work))
+            else:
+                self._within(partial(self._run_claimed, work))
+
+    def _run_claimed(self, run: ClaimedRun) -> None:
+        try:
+            self._recorder.put(self._dispatcher.execute(run) or run)
+        except Exception:
+            self._recorder.put(run)
+            _logger.exception("job %s could not be executed; it is taken up again when its lease expires", run.job_id)
+
+    def _take_turn(self, turn: Turn) -> None:
+        run = self._claim_turn(turn)
+        if run is None:
+            self._recorder.put(turn)
+        else:
+            self._run_claimed(run)
 
     def _claim_turn(self, turn: Turn) -> ClaimedRun | None:
         """Claim a job that waited for its turn; where there was one there may be another, for another thread."""
@@ -241,8 +258,8 @@ class Worker:
         unbegun = []
         while not self._waiting.empty():
             work = self._waiting.get()
-            if isinstance(work, AlarmName):
-                self._answers.give(work, error=_going_down())
+            if isinstance(work, _Alarmed):
+                self._answers.give(work.name, error=_going_down())
             elif work is not None and not isinstance(work, Turn):
                 unbegun.append(work)
         for _ in self._threads:

@@ -13,11 +13,13 @@ from jobs.app.dispatcher import WAIT_SECONDS, Ring
 from jobs.core.errors import ConfigurationError, Unavailable
 from jobs.core.identifiers import AlarmName
 from jobs.entrypoints.exchange import json_answer
+from jobs.entrypoints.invocation import within
 from jobs.entrypoints.problems import BAD_TOKEN, Refusal, problem_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jobs.app.recorder import Within
     from jobs.app.runtime import Runtime
 
 _logger = logging.getLogger("jobs.callback")
@@ -37,14 +39,14 @@ def callback_blueprint(
 
     @blueprint.function_name("ring_alarm")
     @blueprint.route("job/{alarm}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
-    async def ring_alarm(req: func.HttpRequest) -> func.HttpResponse:
+    async def ring_alarm(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         if not (_has_token(req, tokens) or (open_without_token and not tokens)):
             return problem_answer(_unauthorized(tokens), None)
         name = AlarmName.parse(req.route_params.get("alarm", ""))
         if name is None:
             return json_answer({"outcome": Ring.UNKNOWN})
         try:
-            return json_answer({"outcome": await _ring(runtime, name)})
+            return json_answer({"outcome": await _ring(runtime, name, within(context))})
         except (Unavailable, ConfigurationError) as error:
             _logger.warning("the alarm %s could not be answered and should ring again: %s", name, error)
             return problem_answer(error, None)
@@ -52,13 +54,13 @@ def callback_blueprint(
     return blueprint
 
 
-async def _ring(runtime: Callable[[], Runtime], name: AlarmName) -> Ring:
+async def _ring(runtime: Callable[[], Runtime], name: AlarmName, within: Within) -> Ring:
     """Have the worker answer; a run may take long, and no thread of the host waits for it, only this coroutine.
 
     An alarm that is a little early, because the scheduler's clock is ahead of the database's, is waited with.
     """
     while True:
-        answer = await asyncio.to_thread(lambda: runtime().worker.ring(name))
+        answer = await asyncio.to_thread(lambda: runtime().worker.ring(name, within))
         rung = await asyncio.wrap_future(answer)
         if rung.outcome is not Ring.NOT_DUE or rung.due_in_seconds > WAIT_SECONDS:
             return rung.outcome

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from jobs.core.errors import ConfigurationError, Unavailable
+from jobs.entrypoints.invocation import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +38,9 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
 
     @blueprint.function_name("reconcile")
     @blueprint.timer_trigger(arg_name="timer", schedule=schedules.reconcile, use_monitor=True)
-    def reconcile(timer: func.TimerRequest) -> None:  # noqa: ARG001  the trigger's parameter
+    def reconcile(timer: func.TimerRequest, context: func.Context) -> None:  # noqa: ARG001  the trigger's parameter
         try:
+            runtime().worker.work_within(within(context))
             runtime().reconciler.run()
             runtime().reconciler.stand_in(schedules.poll_budget_seconds)
         except (Unavailable, ConfigurationError) as error:
@@ -48,8 +50,9 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
 
         @blueprint.function_name("run_due")
         @blueprint.timer_trigger(arg_name="timer", schedule=schedules.poll, use_monitor=False)
-        def run_due(timer: func.TimerRequest) -> None:  # noqa: ARG001  the trigger's parameter
+        def run_due(timer: func.TimerRequest, context: func.Context) -> None:  # noqa: ARG001  the trigger's parameter
             try:
+                runtime().worker.work_within(within(context))
                 runtime().worker.drain(schedules.poll_budget_seconds)
             except (Unavailable, ConfigurationError) as error:
                 _logger.warning("nothing was run this time: %s", error)

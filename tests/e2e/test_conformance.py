@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import uuid
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,8 +26,10 @@ runtime = pytest.importorskip(
 )
 
 from azure_functions_runtime import handle_event, native_invocation  # noqa: E402
+from azure_functions_runtime.bindings import context as context_module  # noqa: E402
 from azure_functions_runtime.bindings.datumdef import Datum  # noqa: E402
 from azure_functions_runtime.utils import threadpool  # noqa: E402
+from azure_functions_runtime.utils.executor import invocation_id_cv  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -34,7 +37,7 @@ TOKEN = {"dapr-api-token": "callback-token"}
 HANDLERS = """
     from pydantic import BaseModel
 
-    from jobs import handler
+    from jobs import JobContext, handler
 
 
     class Greeting(BaseModel):
@@ -42,7 +45,8 @@ HANDLERS = """
 
 
     @handler("Greet")
-    def greet(args: Greeting) -> None:
+    def greet(args: Greeting, ctx: JobContext) -> None:
+        ctx.logger.info("greeting %s", args.to)
         if args.to == "nobody":
             raise LookupError("nobody is there")
 """
@@ -84,10 +88,11 @@ class Worker:
         }
 
     def invoke(self, name, datum, **options):
+        self.invocation = str(uuid.uuid4())
         [binding] = [each for each in self.bindings[name] if each["direction"] == "IN"]
         return asyncio.run(
             native_invocation.invocation_request_native(
-                str(uuid.uuid4()), self.functions[name].function_id, [(binding["name"], datum)], {}, **options
+                self.invocation, self.functions[name].function_id, [(binding["name"], datum)], {}, **options
             )
         )
 
@@ -123,6 +128,22 @@ class Worker:
         info = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": state, "IsPastDue": False}
         ok, answer, outputs, error, _ = self.invoke(name, Datum(json.dumps(info), "json"))
         assert (ok, answer, outputs, error) == (True, None, [], None)
+
+
+@contextmanager
+def records(name):
+    """What is logged meanwhile, and the invocation as the worker finds it: by its context variable, by its thread."""
+    seen = []
+
+    class Seen(logging.Handler):
+        def emit(self, record):
+            by_thread = getattr(context_module._invocation_id_local, "invocation_id", None)
+            seen.append((record.getMessage(), invocation_id_cv.get(), by_thread))
+
+    handler, logger = Seen(), logging.getLogger(name)
+    logger.addHandler(handler)
+    yield seen
+    logger.removeHandler(handler)
 
 
 def strings(values):
@@ -256,6 +277,21 @@ class TestHttp:
 class TestTimers:
     def test_the_poll_is_told_nothing_and_gives_nothing_back(self, worker):
         worker.tick("run_due")
+
+    @pytest.mark.parametrize("trigger", ["the poll", "an alarm"])
+    def test_what_handlers_log_belongs_to_the_invocation_that_runs_them(self, worker, trigger):
+        """The host drops what names no invocation; handlers run on threads of our own."""
+        body = {"handler_name": "Greet", "job_name": f"logs {trigger}", "payload": {"to": "Ann"}}
+        _, job = worker.json("enqueue_job", "POST", "/api/jobs", body)
+        with records("jobs") as seen:
+            if trigger == "the poll":
+                worker.tick("run_due")
+            else:
+                route = {"alarm": f"{uuid.UUID(job['id']).hex}-1"}
+                worker.json("ring_alarm", "POST", "/job/x", route=route, headers=TOKEN)
+        [told] = [found for message, *found in seen if "greeting Ann" in message]
+        [ended] = [found for message, *found in seen if "Succeeded" in message and job["id"] in message]
+        assert told == ended == [worker.invocation, worker.invocation]
 
     def test_the_reconciliation_reports_to_the_log(self, worker, caplog):
         caplog.set_level(logging.INFO, "jobs")

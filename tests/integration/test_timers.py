@@ -15,6 +15,7 @@ from jobs.adapters.postgres.runs import PostgresRunStore
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.entrypoints.devhost import DevHost
+from jobs.entrypoints.devhost_functions import InvocationContext, TraceContext
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
 from tests.integration.test_http_api import serving
@@ -31,10 +32,18 @@ def timers(runtime, **settings):
     }
 
 
+def invocation(name):
+    return InvocationContext(name, ".", TraceContext())
+
+
+def fake_worker(drain):
+    return SimpleNamespace(drain=drain, work_within=lambda within: None)
+
+
 def tick(runtime, name, **settings):
     """Run one tick as the worker does, past due ones included; a timer function must return None."""
     _, function = timers(runtime, **settings)[name]
-    assert function(timer=TimerRequest(past_due=True)) is None
+    assert function(timer=TimerRequest(past_due=True), context=invocation(name)) is None
 
 
 def until(condition, seconds=5.0):
@@ -70,7 +79,7 @@ class TestTriggers:
 class TestTicks:
     def test_the_poll_gets_the_budget_of_the_settings(self):
         asked = []
-        runtime = SimpleNamespace(worker=SimpleNamespace(drain=asked.append))
+        runtime = SimpleNamespace(worker=fake_worker(asked.append))
         tick(runtime, "run_due", poll_budget_seconds=7)
         assert asked == [7]
 
@@ -89,7 +98,7 @@ class TestTicks:
         def drain(budget):
             raise StoreUnavailable("the database cannot be reached: ConnectionResetError")
 
-        tick(SimpleNamespace(worker=SimpleNamespace(drain=drain)), "run_due")
+        tick(SimpleNamespace(worker=fake_worker(drain)), "run_due")
         assert "ConnectionResetError" in caplog.text
 
     @pytest.mark.parametrize("name", ["run_due", "reconcile"])
@@ -101,7 +110,7 @@ class TestTicks:
             function.get_function_name(): function.get_user_function()
             for function in build_app(unconfigured, Settings()).get_functions()
         }
-        assert found[name](timer=TimerRequest()) is None
+        assert found[name](timer=TimerRequest(), context=invocation(name)) is None
         [record] = caplog.records
         assert (record.levelno, record.exc_info) == (logging.WARNING, None)
         assert "JOBS_DATABASE_URL is not set" in record.getMessage()
@@ -134,7 +143,7 @@ class TestOnAHost:
     def test_both_tick_by_themselves_as_their_schedules_say(self):
         ticks = []
         spy = SimpleNamespace(
-            worker=SimpleNamespace(drain=lambda budget: ticks.append("run_due")),
+            worker=fake_worker(lambda budget: ticks.append("run_due")),
             reconciler=SimpleNamespace(run=lambda: ticks.append("reconcile")),
         )
         every_second = Settings(poll_schedule="* * * * * *", reconcile_schedule="* * * * * *")

@@ -1,0 +1,32 @@
+"""Let what the app's own threads log be part of the invocation that set them to work.
+
+The Functions host passes a record on only if it names an invocation that is going on. Its Python worker finds that name
+in a thread-local (3.12 and older) or in a context variable (3.13), neither of which follows work to another thread.
+https://learn.microsoft.com/azure/azure-functions/functions-reference-python#logging-from-created-threads
+"""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import azure.functions as func
+
+    from jobs.app.recorder import Within, Work
+
+
+def within(context: func.Context) -> Within:
+    """Give what runs work of another thread as part of the invocation of ``context``, which the caller is within."""
+    storage: Any = context.thread_local_storage
+    invocation_id, variables = context.invocation_id, copy_context()
+
+    def run(work: Work) -> None:
+        before = getattr(storage, "invocation_id", None)
+        storage.invocation_id = invocation_id
+        try:
+            variables.copy().run(work)  # a copy, since one cannot be entered by two threads
+        finally:
+            storage.invocation_id = before
+
+    return run
