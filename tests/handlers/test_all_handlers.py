@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 import jobs
-from jobs import EnqueueJob, handlers
-from jobs.core.job import Job
+from jobs import handlers
 from jobs.core.loading import load_handlers
 from jobs.core.status import JobStatus
-from tests.support import MakeRuntime
+from jobs.testing import run_handler
 
 FILES = sorted(Path(str(handlers.__file__)).parent.rglob("*.py"))
 
@@ -59,20 +58,11 @@ def test_an_import_past_the_front_door_would_be_seen(source: str) -> None:
 
 
 @pytest.fixture
-def run_to_end(make_runtime: MakeRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Enqueue a job, run it with the sample services in a folder of the test's own, and read what became of it."""
+def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample services write to a folder of the test's own."""
     monkeypatch.setenv("SAMPLE_OUTBOX", str(tmp_path / "outbox.jsonl"))
     monkeypatch.setenv("SAMPLE_REPORTS", str(tmp_path / "reports"))
     monkeypatch.setenv("SAMPLE_PAYMENTS", str(tmp_path / "payments.sqlite3"))
-    runtime = make_runtime(registry=load_handlers("jobs.handlers"))
-
-    def run(handler_name: str, payload: dict[str, Any]) -> Job:
-        command = EnqueueJob(handler_name=handler_name, job_name="example", payload=payload)
-        job_id = runtime.service.enqueue(command).id
-        runtime.worker.drain(budget_seconds=10)
-        return runtime.service.get(job_id)
-
-    return run
 
 
 @pytest.mark.parametrize(
@@ -91,9 +81,10 @@ def run_to_end(make_runtime: MakeRuntime, tmp_path: Path, monkeypatch: pytest.Mo
         ("ProcessPayment", {"card_token": "tok_busy", "amount": 1, "currency": "EUR"}, JobStatus.SCHEDULED, "busy"),
     ],
 )
+@pytest.mark.usefixtures("samples")
 def test_a_job_ends_as_its_handler_says(
-    run_to_end: Any, handler_name: str, payload: dict[str, Any], status: JobStatus, error: str | None
+    handler_name: str, payload: dict[str, Any], status: JobStatus, error: str | None
 ) -> None:
-    job = run_to_end(handler_name, payload)
+    job = run_handler(handler_name, payload).job
     assert job.status is status
     assert (error or "") in (job.last_error or "")

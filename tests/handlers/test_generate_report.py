@@ -1,16 +1,23 @@
-"""GenerateReport: an async handler is run with ``asyncio.run``, as the framework does."""
+"""GenerateReport as a job that the app runs, on a store in memory, with a fake in place of the report store."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from jobs import Cancel, JobContext
+from jobs.core.status import JobStatus
 from jobs.handlers import generate_report
+from jobs.handlers.dependencies import ReportStore
 from jobs.handlers.generate_report import GenerateReport, GenerateReportArgs
+from jobs.testing import RanAttempt, run_handler
+
+SIX_IN_THE_MORNING = datetime(2026, 12, 1, 6, tzinfo=UTC)
 
 
 class FakeStore:
@@ -23,51 +30,71 @@ class FakeStore:
         self.reports[name] = content
 
 
-def generate(args: GenerateReportArgs, ctx: JobContext) -> dict[str, str]:
-    store = FakeStore()
-    asyncio.run(GenerateReport(store).handle(args, ctx))
-    return store.reports
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
 
 
-def test_it_saves_a_line_for_each_region(ctx: JobContext) -> None:
-    args = GenerateReportArgs(report="sales", day=date(2026, 11, 2), regions=("north", "east"))
-    assert generate(args, ctx) == {
-        "sales-2026-11-02.csv": "day,region,total\r\n2026-11-02,north,10\r\n2026-11-02,east,8\r\n"
-    }
+@pytest.fixture
+def generate(store: FakeStore) -> Callable[..., RanAttempt]:
+    """Run the handler for a run that was due at six in the morning."""
+
+    def generate(args: GenerateReportArgs | None = None, **how: Any) -> RanAttempt:
+        overrides = {ReportStore: store}
+        return run_handler("GenerateReport", args, overrides=overrides, scheduled_for=SIX_IN_THE_MORNING, **how)
+
+    return generate
 
 
-def test_without_a_day_it_reports_the_day_before_the_run_was_due(ctx: JobContext) -> None:
-    assert list(generate(GenerateReportArgs(), ctx)) == ["sales-2026-11-30.csv"]
+def test_it_saves_a_line_for_each_region(generate, store: FakeStore) -> None:
+    generate(GenerateReportArgs(report="sales", day=date(2026, 11, 2), regions=("north", "east"))).check()
+    assert store.reports == {"sales-2026-11-02.csv": "day,region,total\r\n2026-11-02,north,10\r\n2026-11-02,east,8\r\n"}
 
 
-def test_a_second_attempt_gives_the_same_report(ctx: JobContext) -> None:
-    first = generate(GenerateReportArgs(), ctx)
-    ctx.attempt = 2
-    assert generate(GenerateReportArgs(), ctx) == first
+def test_without_a_day_it_reports_the_day_before_the_run_was_due(generate, store: FakeStore) -> None:
+    generate().check()
+    assert list(store.reports) == ["sales-2026-11-30.csv"]
 
 
-def test_a_cancelled_job_saves_nothing(ctx: JobContext) -> None:
-    store = FakeStore()
-    ctx.signal_cancelled()
-    with pytest.raises(Cancel):
-        asyncio.run(GenerateReport(store).handle(GenerateReportArgs(), ctx))
+def test_a_second_attempt_gives_the_same_report(generate, store: FakeStore) -> None:
+    generate().check()
+    first = dict(store.reports)
+    generate(attempt=2).check()
+    assert store.reports == first
+
+
+def test_a_cancelled_job_saves_nothing(generate, store: FakeStore) -> None:
+    assert generate(cancelled=True).job.status is JobStatus.CANCELLED
     assert store.reports == {}
 
 
-def test_a_job_that_is_cancelled_on_the_way_stops_at_the_next_step(
-    ctx: JobContext, monkeypatch: pytest.MonkeyPatch
+def test_a_job_whose_region_cannot_be_read_saves_nothing(
+    generate, store: FakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def broken(region: str, day: date) -> int:
+        raise ConnectionError(region)
+
+    monkeypatch.setattr(generate_report, "total_of", broken)
+    ran = generate()
+    assert isinstance(ran.exception, ConnectionError)
+    assert (store.reports, ran.job.status) == ({}, JobStatus.SCHEDULED)
+
+
+def test_a_job_that_is_cancelled_on_the_way_stops_at_the_next_step(
+    ctx: JobContext, store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Called as what it is, an async method, where the test itself has a hand in its steps."""
     asked = []
 
     async def cancelled_meanwhile(region: str, day: date) -> int:
-        asked.append((region, day))
+        asked.append(region)
         ctx.signal_cancelled()
         return 1
 
     monkeypatch.setattr(generate_report, "total_of", cancelled_meanwhile)
     with pytest.raises(Cancel):
-        generate(GenerateReportArgs(regions=("north", "south")), ctx)
-    assert [region for region, _ in asked] == ["north"]
+        asyncio.run(GenerateReport(store).handle(GenerateReportArgs(regions=("north", "south")), ctx))
+    assert (asked, store.reports) == (["north"], {})
 
 
 @pytest.mark.parametrize(

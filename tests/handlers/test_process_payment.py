@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from pydantic import ValidationError
 
 from jobs import Discard, JobContext, Retry
-from jobs.handlers.dependencies import CardDeclined, GatewayBusy
+from jobs.handlers.dependencies import CardDeclined, GatewayBusy, PaymentGateway
 from jobs.handlers.process_payment import ProcessPaymentArgs, process_payment
+from jobs.testing import JobsHarness, run_handler
 
 PAYLOAD = {"card_token": "tok_visa", "amount": 1999, "currency": "EUR"}
 ARGS = ProcessPaymentArgs.model_validate(PAYLOAD)
@@ -18,9 +21,11 @@ class FakeGateway:
 
     def __init__(self, trouble: Exception | None = None) -> None:
         self.charges: dict[str, tuple[str, int, str]] = {}
+        self.calls = 0
         self._trouble = trouble
 
     def charge(self, card_token: str, amount: int, currency: str, *, idempotency_key: str) -> str:
+        self.calls += 1
         if self._trouble is not None:
             raise self._trouble
         self.charges.setdefault(idempotency_key, (card_token, amount, currency))
@@ -33,19 +38,17 @@ def test_it_charges_the_card(ctx: JobContext) -> None:
     assert list(gateway.charges.values()) == [("tok_visa", 1999, "EUR")]
 
 
-def test_a_second_attempt_of_the_same_run_charges_nothing_more(ctx: JobContext) -> None:
+def test_a_payment_that_is_delivered_three_times_is_charged_once() -> None:
     gateway = FakeGateway()
-    process_payment(ARGS, ctx, gateway)
-    ctx.attempt = 2
-    process_payment(ARGS, ctx, gateway)
-    assert len(gateway.charges) == 1
+    run_handler("ProcessPayment", PAYLOAD, overrides={PaymentGateway: gateway}, deliveries=3).check()
+    assert (gateway.calls, len(gateway.charges)) == (3, 1)
 
 
-def test_the_next_run_of_a_recurring_payment_charges_again(ctx: JobContext) -> None:
+def test_the_next_run_of_a_recurring_payment_charges_again() -> None:
     gateway = FakeGateway()
-    process_payment(ARGS, ctx, gateway)
-    ctx.run = 2
-    process_payment(ARGS, ctx, gateway)
+    with JobsHarness(overrides={PaymentGateway: gateway}) as jobs:
+        jobs.enqueue("ProcessPayment", PAYLOAD, schedule="@daily")
+        jobs.advance(timedelta(days=2))
     assert len(gateway.charges) == 2
 
 

@@ -1,19 +1,19 @@
-"""SendEmail, called as a function with a fake sender; and once through the database, as a job."""
+"""SendEmail with a fake sender: as the function it is, and as a job that the app runs, on a store in memory."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from pydantic import ValidationError
 
-from jobs import EnqueueJob, JobContext
+from jobs import JobContext
 from jobs.core.errors import InvalidInput
-from jobs.core.loading import load_handlers
 from jobs.core.status import JobStatus
 from jobs.handlers.dependencies import EmailSender
 from jobs.handlers.send_email import SendEmailArgs, send_email
-from tests.support import MakeRuntime
+from jobs.testing import JobsHarness
 
 PAYLOAD = {
     "to": "customer@example.com",
@@ -27,11 +27,11 @@ class FakeSender:
 
     def __init__(self, failures: int = 0) -> None:
         self.sent: list[dict[str, str]] = []
-        self._failures = failures
+        self.failures = failures
 
     def send(self, **mail: str) -> None:
-        if self._failures:
-            self._failures -= 1
+        if self.failures:
+            self.failures -= 1
             raise ConnectionError("the mail server is away")
         self.sent.append(mail)
 
@@ -67,42 +67,42 @@ def test_a_payload_that_could_not_be_sent_is_refused(field: str, value: str | No
         SendEmailArgs.model_validate(PAYLOAD | {field: value})
 
 
-def test_a_job_sends_its_mail_and_is_completed(make_runtime: MakeRuntime) -> None:
-    runtime = make_runtime(registry=load_handlers("jobs.handlers"))
-    sender = FakeSender()
-    runtime.injector.override(EmailSender, sender)
-    job_id = runtime.service.enqueue(send_email_job(PAYLOAD)).id
-
-    runtime.worker.drain(budget_seconds=10)
-
-    assert runtime.service.get(job_id).status is JobStatus.COMPLETED
-    assert sender.sent == [PAYLOAD | {"message_id": f"{job_id}/1"}]
+@pytest.fixture
+def sender() -> FakeSender:
+    return FakeSender()
 
 
-def test_a_job_whose_mail_server_was_away_waits_for_its_retry(make_runtime: MakeRuntime) -> None:
-    runtime = make_runtime(registry=load_handlers("jobs.handlers"))
-    sender = FakeSender(failures=1)
-    runtime.injector.override(EmailSender, sender)
-    job_id = runtime.service.enqueue(send_email_job(PAYLOAD)).id
+@pytest.fixture
+def jobs(sender: FakeSender) -> Iterator[JobsHarness]:
+    with JobsHarness(overrides={EmailSender: sender}) as jobs:
+        yield jobs
 
-    runtime.worker.drain(budget_seconds=10)
 
-    waiting = runtime.service.get(job_id)
+def test_a_job_sends_its_mail_and_is_completed(jobs: JobsHarness, sender: FakeSender) -> None:
+    ran = jobs.run_handler("SendEmail", PAYLOAD).check()
+    assert ran.job.status is JobStatus.COMPLETED
+    assert sender.sent == [PAYLOAD | {"message_id": f"{ran.job.id}/1"}]
+
+
+def test_a_job_that_is_delivered_twice_sends_a_mail_under_one_id(jobs: JobsHarness, sender: FakeSender) -> None:
+    jobs.run_handler("SendEmail", PAYLOAD, deliveries=2).check()
+    assert len({mail["message_id"] for mail in sender.sent}) == 1
+
+
+def test_a_job_whose_mail_server_was_away_waits_for_its_retry(jobs: JobsHarness, sender: FakeSender) -> None:
+    sender.failures = 1
+    job = jobs.enqueue("SendEmail", PAYLOAD)
+    jobs.drain()
+    waiting = jobs.job(job)
     assert (waiting.status, waiting.attempt) == (JobStatus.SCHEDULED, 1)
     assert "the mail server is away" in str(waiting.last_error)
 
-    runtime.service.run_now(job_id)
-    runtime.worker.drain(budget_seconds=10)
+    jobs.advance(timedelta(minutes=1))
 
-    assert runtime.service.get(job_id).status is JobStatus.COMPLETED
+    assert jobs.job(job).status is JobStatus.COMPLETED
     assert len(sender.sent) == 1
 
 
-def test_a_job_with_a_bad_address_is_refused_when_it_is_enqueued(make_runtime: MakeRuntime) -> None:
-    runtime = make_runtime(registry=load_handlers("jobs.handlers"))
+def test_a_job_with_a_bad_address_is_refused_when_it_is_enqueued(jobs: JobsHarness) -> None:
     with pytest.raises(InvalidInput, match="/payload/to"):
-        runtime.service.enqueue(send_email_job(PAYLOAD | {"to": "nobody"}))
-
-
-def send_email_job(payload: dict[str, Any]) -> EnqueueJob:
-    return EnqueueJob(handler_name="SendEmail", job_name="order-1001-confirmation", payload=payload)
+        jobs.enqueue("SendEmail", PAYLOAD | {"to": "nobody"})
