@@ -18,11 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.core.commands import EnqueueJob, JobQuery
 from jobs.core.loading import load_handlers
 from jobs.core.registry import HandlerRegistry
-from jobs.core.status import JobStatus
-from tests.support import MakeRuntime, until
+from jobs.testing import JobsHarness
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -150,21 +148,16 @@ def test_the_handlers_in_the_readme_load(handlers: HandlerRegistry) -> None:
     assert {"SendInvoice", "ImportOrders", "ReportOrders"} <= {spec.name for spec in handlers.all()}
 
 
-def test_the_readmes_import_of_orders_runs_for_payloads_of_both_versions(
-    handlers: HandlerRegistry, make_runtime: MakeRuntime
-) -> None:
+def test_the_readmes_import_of_orders_runs_for_payloads_of_both_versions(handlers: HandlerRegistry) -> None:
     transport = httpx.MockTransport(
         lambda request: httpx.Response(200, json=[1, 2] if "orders" in str(request.url) else 0)
     )
-    runtime = make_runtime(handlers)
-    runtime.injector.override(httpx.Client, httpx.Client(base_url="https://shop.example", transport=transport))
-    job = EnqueueJob(handler_name="ImportOrders", job_name="import", payload={"shops": ["a", "b"]})
-    enqueued = runtime.service.enqueue(job)
-    until(lambda: runtime.worker.drain(5) and runtime.service.get(enqueued.id).status.ended)
-    done = runtime.service.get(enqueued.id)
-    assert (done.status, done.result, done.progress_message) == (JobStatus.COMPLETED, {"orders": 4}, "importing b")
-    [report] = runtime.service.find(JobQuery(job_name="report-1")).jobs
-    assert report.created_by == f"job {enqueued.id}"
+    shop = httpx.Client(base_url="https://shop.example", transport=transport)
+    with JobsHarness(handlers, overrides={httpx.Client: shop}) as jobs:
+        ran = jobs.run_handler("ImportOrders", {"shops": ["a", "b"]}).check()
+        assert (ran.result, ran.progress_message) == ({"orders": 4}, "importing b")
+        assert ran.enqueued == tuple(jobs.assert_enqueued("ReportOrders", job_name="report-1", payload={"orders": 4}))
+        assert [each.outcome for each in jobs.drain()] == ["Succeeded"]
     assert handlers.require("ImportOrders").read_arguments('{"shop": "a"}', 1).model_dump() == {"shops": ["a"]}
 
 
@@ -181,6 +174,28 @@ def test_the_readmes_handler_with_limits_runs_one_of_each_shop_at_once(
     assert runtime.worker.drain(10).executed == 3
     first, second = (runtime.service.attempts(one)[0] for one in ids[:2])
     assert first.finished_at <= second.started_at
+
+
+def test_the_readmes_test_of_a_handler_passes_and_notices_a_faulty_handler(tmp_path: Path) -> None:
+    """The handler's file beside the sample ones, and its test, as the README has a user write them."""
+    (tmp_path / "handlers").mkdir()
+    handler = tmp_path / "handlers" / "send_invoice.py"
+    handler.write_text(block("python", '@handler("SendInvoice")'))
+    (tmp_path / "test_send_invoice.py").write_text(block("python", "jobs.run_handler("))
+    beside = f"import jobs.handlers\njobs.handlers.__path__.append({str(handler.parent)!r})\n"
+    (tmp_path / "conftest.py").write_text(beside)
+
+    def tested() -> str:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "."]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        return done.stdout + done.stderr
+
+    assert "3 passed" in tested()
+    handler.write_text(handler.read_text().replace("ctx.idempotency_key", 'f"{ctx.job_id}/{id(ctx)}"'))
+    assert "1 failed, 2 passed" in tested()
 
 
 def test_every_python_block_of_the_readme_compiles() -> None:
