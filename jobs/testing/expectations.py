@@ -13,15 +13,12 @@ if TYPE_CHECKING:
 
     from jobs.core.job import Job
     from jobs.core.status import JobStatus
+    from jobs.testing.clock import FrozenClock
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedJob:
-    """What is known of a job; what is None may be anything.
-
-    Of ``payload`` and ``metadata`` only the keys that are given count, at every depth. ``due_at`` may be a
-    ``timedelta`` from now; a job that has ended is compared by when its last run was due.
-    """
+    """What is known of a job; what is None may be anything."""
 
     handler_name: str | None = None
     job_name: str | None = None
@@ -51,6 +48,67 @@ class ExpectedJob:
         """Tell it as the call that expects it."""
         given = [(field.name, getattr(self, field.name)) for field in fields(self)]
         return ", ".join(f"{name}={value!r}" for name, value in given if value is not None) or "anything"
+
+
+class ExpectsJobs:
+    """Says what was enqueued. ``jobs`` are all there are, ``clock`` tells the time."""
+
+    clock: FrozenClock
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Every job there is."""
+        raise NotImplementedError
+
+    def assert_enqueued(
+        self,
+        handler_name: str | None = None,
+        *,
+        job_name: str | None = None,
+        payload: Any = None,
+        metadata: Any = None,
+        due_at: datetime | timedelta | None = None,
+        status: JobStatus | str | None = None,
+        count: int | None = None,
+    ) -> list[Job]:
+        """Give the jobs that were enqueued and are as expected, whatever became of them; at least one, or ``count``.
+
+        Of ``payload`` and ``metadata`` only the keys that are given count, at every depth. ``due_at`` is an instant, or
+        a ``timedelta`` from now; one that has ended is compared by when its last run was due. Raises
+        ``AssertionError``, which shows what was enqueued instead and how it differs.
+        """
+        wanted = ExpectedJob(handler_name, job_name, payload, metadata, due_at, status)
+        found = self._like(wanted)
+        if len(found) == count or (count is None and found):
+            return found
+        how_many = "no job was" if not found else f"{len(found)} job{'s were' if len(found) > 1 else ' was'}"
+        of = "" if count is None else f", not {count}"
+        raise AssertionError(f"{how_many} enqueued with {wanted}{of}; {self._told(wanted)}")
+
+    def assert_not_enqueued(
+        self,
+        handler_name: str | None = None,
+        *,
+        job_name: str | None = None,
+        payload: Any = None,
+        metadata: Any = None,
+        due_at: datetime | timedelta | None = None,
+        status: JobStatus | str | None = None,
+    ) -> None:
+        """Raise ``AssertionError`` if a job was enqueued that is as expected, whatever has become of it since."""
+        wanted = ExpectedJob(handler_name, job_name, payload, metadata, due_at, status)
+        if found := self._like(wanted):
+            raise AssertionError("\n".join([f"a job was enqueued with {wanted}:", *map(tell, found)]))
+
+    def _like(self, wanted: ExpectedJob) -> list[Job]:
+        now = self.clock.now()
+        return [job for job in self.jobs if not wanted.differences(job, now)]
+
+    def _told(self, wanted: ExpectedJob) -> str:
+        now, jobs = self.clock.now(), self.jobs
+        if not jobs:
+            return "nothing was enqueued at all"
+        return "\n".join(["enqueued were:", *(tell(job, wanted.differences(job, now)) for job in jobs)])
 
 
 def tell(job: Job, differences: Iterable[str] = ()) -> str:

@@ -17,7 +17,7 @@ from jobs.core.job import Job
 from jobs.core.ports import Change
 from jobs.testing.clock import FrozenClock, in_utc
 from jobs.testing.execution import Execution
-from jobs.testing.expectations import ExpectedJob, tell
+from jobs.testing.expectations import ExpectsJobs
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.rows import job_of
 from jobs.testing.parts import LEASE, check_overrides, join_parts, registry_of
@@ -38,7 +38,7 @@ _ENDLESS = (
 )
 
 
-class JobsHarness:
+class JobsHarness(ExpectsJobs):
     """An app for a test: enqueue, let time pass, see what ran. Use it in one thread, and close it or use ``with``.
 
     ``handlers`` is the name of the package with your handlers, a ``HandlerRegistry``, or a list of what bears
@@ -181,7 +181,7 @@ class JobsHarness:
         raises is kept in what is given, see ``RanAttempt.check``.
         """
         job, now = self.enqueue(handler_name, payload, **fields), self.clock.now()
-        columns = {"attempt": attempt - 1, "next_run_at": now, "scheduled_for": scheduled_for or now}
+        columns = {"attempt": attempt - 1, "next_run_at": now, "scheduled_for": in_utc(scheduled_for or now)}
         self._execution.store.change(self.job(job), Change("test", columns))
         for lost in range(1, deliveries):
             ran = self._execution.execute(self._claim(job), lost=True)
@@ -202,41 +202,6 @@ class JobsHarness:
     def run_reconciler(self) -> Report:
         """Do what the timer ``reconcile`` does: take back lost runs, prune what is old; gives what was done."""
         return self.runtime.reconciler.run()
-
-    # --- expect
-
-    def assert_enqueued(
-        self, handler_name: str | None = None, *, count: int | None = None, **expected: Any
-    ) -> list[Job]:
-        """Give the jobs that were enqueued and are as expected, whatever became of them; at least one, or ``count``.
-
-        ``expected`` are fields of ``ExpectedJob``: ``job_name``, ``payload``, ``metadata`` (of both, the keys that are
-        given count), ``due_at`` (an instant, or a ``timedelta`` from now) and ``status``. Raises ``AssertionError``,
-        which shows what was enqueued instead and how it differs.
-        """
-        wanted = ExpectedJob(handler_name, **expected)
-        found = self._like(wanted)
-        if len(found) == count or (count is None and found):
-            return found
-        how_many = "no job was" if not found else f"{len(found)} job{'s were' if len(found) > 1 else ' was'}"
-        of = "" if count is None else f", not {count}"
-        raise AssertionError(f"{how_many} enqueued with {wanted}{of}; {self._told(wanted)}")
-
-    def assert_not_enqueued(self, handler_name: str | None = None, **expected: Any) -> None:
-        """Raise ``AssertionError`` if a job was enqueued that is as expected, whatever has become of it since."""
-        wanted = ExpectedJob(handler_name, **expected)
-        if found := self._like(wanted):
-            raise AssertionError("\n".join([f"a job was enqueued with {wanted}:", *map(tell, found)]))
-
-    def _like(self, wanted: ExpectedJob) -> list[Job]:
-        now = self.clock.now()
-        return [job for job in self.jobs if not wanted.differences(job, now)]
-
-    def _told(self, wanted: ExpectedJob) -> str:
-        now, jobs = self.clock.now(), self.jobs
-        if not jobs:
-            return "nothing was enqueued at all"
-        return "\n".join(["enqueued were:", *(tell(job, wanted.differences(job, now)) for job in jobs)])
 
 
 def run_handler(

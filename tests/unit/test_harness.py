@@ -190,6 +190,17 @@ def test_a_handler_is_told_what_the_test_says_of_its_run():
     assert ctx.deadline == NOON + MINUTE
 
 
+def test_an_instant_without_a_zone_is_refused():
+    with handling(lambda ctx: None) as jobs:
+        for call in (
+            lambda: jobs.run_handler("Work", scheduled_for=datetime(2026, 6, 1)),
+            lambda: jobs.drain(until=datetime(2026, 6, 2)),
+            lambda: jobs.assert_enqueued(due_at=datetime(2026, 6, 2)),
+        ):
+            with pytest.raises(ValueError, match="says nothing about its zone"):
+                call()
+
+
 def test_a_cancelled_handler_is_stopped_where_it_asks():
     reached = []
 
