@@ -18,9 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
+from jobs.core.commands import EnqueueJob
 from jobs.core.loading import load_handlers
 from jobs.core.registry import HandlerRegistry
 from jobs.testing import JobsHarness
+from tests.support import MakeRuntime
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
