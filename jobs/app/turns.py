@@ -61,7 +61,7 @@ class Turns:
             return None
         claim = self._runs.claim_limited(handler_name, limits, 1, worker=self._worker, lease=self._lease, alarm=alarm)
         if claim.wait_seconds is not None:
-            self.later(handler_name, claim.wait_seconds + _AFTER_THE_RATE_SECONDS)
+            self.later(handler_name, claim.wait_seconds)
         return claim.runs[0] if claim.runs else None
 
     def waiting(self) -> list[str]:
@@ -78,7 +78,7 @@ class Turns:
         with self._lock:
             if self._closed or handler_name in self._timers:
                 return
-            timer = threading.Timer(seconds, self._offer_now, [handler_name])
+            timer = threading.Timer(seconds + _AFTER_THE_RATE_SECONDS, self._offer_now, [handler_name])
             timer.daemon = True
             self._timers[handler_name] = timer
             timer.start()

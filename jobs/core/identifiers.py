@@ -22,15 +22,14 @@ _MAX_GENERATION_DIGITS = 18
 
 
 def new_id() -> UUID:
-    """Make a version 7 UUID (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then 74 random bits.
+    """Make a version 7 UUID (RFC 9562, section 5.7): 48 bits of Unix milliseconds, 12 of their fraction, 62 at random.
 
-    Ids made later sort later to the millisecond, so inserts land at the right-hand edge of the primary key.
+    Ids made later sort later, to a quarter of a microsecond (section 6.2, method 3): so inserts land at the right-hand
+    edge of the primary key, and jobs that are enqueued in one statement, due at one instant, run in their order.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    random_bits = _random.getrandbits(74)
-    high = (random_bits >> 62) << 64
-    low = random_bits & ((1 << 62) - 1)
-    return _uuid((milliseconds & 0xFFFF_FFFF_FFFF) << 80 | _VERSION_7 | high | _VARIANT | low)
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = (nanoseconds << 12) // 1_000_000 << 64
+    return _uuid((milliseconds & 0xFFFF_FFFF_FFFF) << 80 | _VERSION_7 | fraction | _VARIANT | _random.getrandbits(62))
 
 
 def _uuid(number: int) -> UUID:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,9 @@ from jobs import (
     EnqueueJob,
     HandlerRegistry,
     JobContext,
+    Limits,
     LockNotAcquired,
+    Rate,
     Retry,
     RetryPolicy,
     Snooze,
@@ -33,6 +36,7 @@ from jobs.testing import JobsHarness, run_handler
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
@@ -666,3 +670,34 @@ def test_it_imports_neither_a_database_nor_a_host():
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+# --- limits
+
+
+@handler("Import", limits=Limits(concurrency=1, concurrency_key=lambda args: args.to, rate=Rate(2, MINUTE)))
+def import_(args: MailArgs, ctx: JobContext) -> None:
+    """Runs twice a minute at most."""
+
+
+def test_a_rate_lets_jobs_wait_until_the_clock_moves():
+    with harness_of(import_) as jobs:
+        for _ in range(5):
+            jobs.enqueue("Import", {"to": "a"})
+        assert len(jobs.drain()) == 2
+        assert len(jobs.advance(MINUTE)) == 2
+        [last] = jobs.drain(until=NOON + 3 * MINUTE)
+        assert last.job.started_at == pytest.approx(NOON + 2 * MINUTE, abs=SECOND)
+        assert jobs.job(last.job).concurrency_key == "a"
+        workers = [thread.name for thread in threading.enumerate() if thread.name.startswith("jobs-worker")]
+        assert workers == [], "all of it happens in the test's own thread"
+
+
+def test_a_handler_with_limits_is_run_like_any_other():
+    with harness_of(import_) as jobs:
+        assert jobs.run_handler("Import", {"to": "a"}).check().job.limited
+        jobs.enqueue("Import", {"to": "a"})
+        jobs.run_reconciler()
+        assert [ran.outcome for ran in jobs.drain()] == ["Succeeded"]
+        with pytest.raises(AssertionError, match="cannot be run"):
+            jobs.run_handler("Import", {"to": "a"})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from uuid import RFC_4122, UUID
 
 import pytest
@@ -25,36 +26,64 @@ def test_an_id_is_a_uuid_of_version_7_that_tells_when_it_was_made():
     assert before <= made.int >> 80 <= after
 
 
-def test_ids_made_in_later_milliseconds_sort_later(monkeypatch):
-    start = datetime(2026, 6, 1, tzinfo=UTC).timestamp() * 1_000_000_000
-    moments = iter(int(start) + n * 1_000_000 for n in range(200))
-    monkeypatch.setattr(identifiers.time, "time_ns", lambda: next(moments))
+@pytest.fixture
+def at(monkeypatch):
+    """Have ids made at these instants, in nanoseconds since 1970, the last of them ever after."""
+
+    def at(*moments: int) -> None:
+        given = iter(moments)
+        monkeypatch.setattr(identifiers.time, "time_ns", lambda: next(given, moments[-1]))
+
+    return at
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Have ids made of these random bits."""
+
+    def drawn(bits: int) -> None:
+        monkeypatch.setattr(
+            identifiers, "_random", SimpleNamespace(getrandbits=lambda count: bits & ((1 << count) - 1))
+        )
+
+    return drawn
+
+
+JUNE = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000_000
+
+
+@pytest.mark.parametrize("apart", [250, 1_000, 1_000_000, 1_000_000_000])
+def test_ids_made_later_sort_later_to_a_quarter_of_a_microsecond(at, apart):
+    at(*range(JUNE, JUNE + 200 * apart, apart))
     made = [new_id() for _ in range(200)]
     assert made == sorted(made)
 
 
-def test_ids_of_one_millisecond_differ_in_random_bits_alone(monkeypatch):
-    monkeypatch.setattr(identifiers.time, "time_ns", lambda: 1_780_000_000_000_000_000)
+def test_ids_of_one_instant_differ_in_random_bits_alone(at):
+    at(JUNE)
     made = {new_id() for _ in range(2_000)}
     assert len(made) == 2_000
-    assert len({one.int >> 80 for one in made}) == 1
+    assert len({one.int >> 64 for one in made}) == 1
 
 
-@pytest.mark.parametrize("octets", [b"\x00" * 10, b"\xff" * 10, bytes(range(10))])
-def test_whatever_the_random_bits_are_version_and_variant_stand(monkeypatch, octets):
-    monkeypatch.setattr(identifiers.os, "urandom", lambda count: octets[:count])
+@pytest.mark.parametrize("bits", [0, (1 << 74) - 1, 0x1234_5678_9ABC_DEF0])
+@pytest.mark.parametrize("nanoseconds", [0, 999_999, 123_456])
+def test_whatever_the_random_bits_and_the_time_are_version_and_variant_stand(at, drawn, bits, nanoseconds):
+    at(JUNE + nanoseconds)
+    drawn(bits)
     made = new_id()
     assert (made.version, made.variant) == (7, RFC_4122)
+    assert made.int >> 80 == JUNE // 1_000_000
 
 
-def test_the_random_bits_are_all_used(monkeypatch):
-    """74 bits: were one of them lost, two draws that differ in it alone would give the same id."""
-    monkeypatch.setattr(identifiers.time, "time_ns", lambda: 0)
+def test_the_random_bits_are_all_used(at, drawn):
+    """62 bits: were one of them lost, two draws that differ in it alone would give the same id."""
+    at(JUNE)
     made = set()
-    for bit in range(74):
-        monkeypatch.setattr(identifiers.os, "urandom", lambda count, bit=bit: (1 << bit).to_bytes(count, "big"))
+    for bit in range(62):
+        drawn(1 << bit)
         made.add(new_id())
-    assert len(made) == 74
+    assert len(made) == 62
 
 
 def test_an_alarm_is_called_by_the_job_and_its_generation():
