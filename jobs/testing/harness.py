@@ -177,8 +177,8 @@ class JobsHarness(ExpectsJobs):
         ``attempt`` says which attempt of the run this is. ``deliveries`` executes that attempt so many times, all but
         the last by a worker that is lost before it can tell: what at-least-once may do to a handler. ``scheduled_for``
         is when the run was due, now if left out. ``cancelled`` has cancellation requested before it begins. The other
-        fields are those of ``EnqueueJob``. Raises ``InvalidInput`` for a payload that does not fit; what the handler
-        raises is kept in what is given, see ``RanAttempt.check``.
+        fields are those of ``EnqueueJob``. A handler with a rate waits for its turn, and the clock moves on. Raises
+        ``InvalidInput`` for a payload that does not fit; what the handler raises is kept, see ``RanAttempt.check``.
         """
         job, now = self.enqueue(handler_name, payload, **fields), self.clock.now()
         columns = {"attempt": attempt - 1, "next_run_at": now, "scheduled_for": in_utc(scheduled_for or now)}
@@ -193,10 +193,17 @@ class JobsHarness(ExpectsJobs):
         return self._execution.execute(self._claim(job), cancelled=cancelled)
 
     def _claim(self, job: Job) -> ClaimedRun:
-        now = self.job(job)
-        run = self.runtime.dispatcher.claim(AlarmName(now.id, now.generation))
+        """Claim one job; where its handler's rate does not allow that now, once it does."""
+        waiting = self.job(job)
+        name = AlarmName(waiting.id, waiting.generation)
+        self._rates_allow.clear()
+        run = self.runtime.dispatcher.claim(name)
+        if run is None and self._rates_allow:
+            self.clock.move_to(max(self._rates_allow))
+            run = self.runtime.dispatcher.claim(name)
         if run is None:
-            raise AssertionError(f"job {now.job_name!r} cannot be run: it is {now.status}, due {now.next_run_at}")
+            why = f"{waiting.handler_name} has limits, which other runs use up" if waiting.limited else "it is not due"
+            raise AssertionError(f"job {waiting.job_name!r}, {waiting.status}, cannot be run: {why}")
         return run
 
     def run_reconciler(self) -> Report:

@@ -501,6 +501,44 @@ def test_the_clock_may_start_anywhere():
     assert job.next_run_at == datetime(2027, 3, 28, 1, 0, tzinfo=UTC), "there is no half past two on that day"
 
 
+# --- limits
+
+
+def limited(limits: Limits) -> JobsHarness:
+    return handling(lambda ctx: None, limits=limits)
+
+
+def test_jobs_of_a_handler_with_a_rate_run_as_it_allows_while_time_passes():
+    with limited(Limits(rate=Rate(2, per=MINUTE))) as jobs:
+        for _ in range(5):
+            jobs.enqueue("Work")
+        ran = [len(jobs.drain()), len(jobs.advance(MINUTE + timedelta(seconds=1))), len(jobs.advance(10 * MINUTE))]
+    assert ran == [2, 2, 1]
+
+
+def test_a_handler_with_a_rate_that_is_run_once_more_waits_for_its_turn():
+    with limited(Limits(rate=Rate(1, per=MINUTE))) as jobs:
+        jobs.run_handler("Work", deliveries=2).check()
+        jobs.run_handler("Work").check()
+        assert MINUTE <= jobs.clock.now() - NOON < 3 * MINUTE
+
+
+def test_jobs_of_a_handler_that_runs_one_at_a_time_all_run_in_a_drain():
+    with limited(Limits(concurrency=1)) as jobs:
+        for _ in range(3):
+            jobs.enqueue("Work")
+        assert len(jobs.drain()) == 3
+
+
+def test_a_handler_whose_limit_is_used_up_by_a_run_that_does_not_end_says_so():
+    with limited(Limits(concurrency=1)) as jobs:
+        jobs.enqueue("Work")
+        jobs.runtime.dispatcher.claim_turn("Work")
+        with pytest.raises(AssertionError, match="Work has limits, which other runs use up"):
+            jobs.run_handler("Work")
+        assert jobs.drain() == []
+
+
 # --- the reconciler, locks and units of work
 
 
