@@ -134,7 +134,7 @@ CHANGES = {
     "end_at": "2090-01-01T00:00:00+02:00",
     "max_runs": 12,
     "jitter": "PT45S",
-    "payload": {"deep": {"list": [True, 1, "1", 1e22, 0.1, None]}},
+    "payload": {"deep": {"list": [True, 1, "1", 1e23, 0.1, None]}},
     "metadata": {"team": "billing", "cost": 3.0},
     "max_retries": 9,
     "retry": {"base": "PT10S", "factor": 3.0, "jitter": False},
@@ -465,6 +465,27 @@ def test_whatever_was_there_before_a_file_leaves_exactly_what_it_says(emptied, m
         assert made.paused == (entry.paused if entry.paused is not None else made.paused)
     assert {step.action for step in changes.apply(files[1])} <= {Action.SAME}
     assert active(module_runtime) == found
+
+
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@given(
+    payload=st.dictionaries(TEXTS, VALUES, max_size=3), metadata=st.dictionaries(TEXTS.filter(bool), VALUES, max_size=2)
+)
+def test_whatever_json_the_database_keeps_is_the_same_when_it_comes_back(emptied, module_runtime, payload, metadata):
+    entry = NIGHTLY | {"payload": payload, "metadata": metadata}
+    file = check_file(a_file(entry), None, module_runtime.registry, datetime.now(UTC))
+    changes = changes_of(module_runtime)
+    changes.apply(file)
+    assert actions(changes.plan(file)) == {"nightly": "same"}
 
 
 @pytest.fixture(scope="module")
