@@ -508,12 +508,22 @@ def limited(limits: Limits) -> JobsHarness:
     return handling(lambda ctx: None, limits=limits)
 
 
-def test_jobs_of_a_handler_with_a_rate_run_as_it_allows_while_time_passes():
-    with limited(Limits(rate=Rate(2, per=MINUTE))) as jobs:
+@handler("Import", limits=Limits(concurrency=1, concurrency_key=lambda args: args.to, rate=Rate(2, MINUTE)))
+def import_(args: MailArgs, ctx: JobContext) -> None:
+    """Runs twice a minute at most."""
+
+
+def test_a_rate_lets_jobs_wait_until_the_clock_moves():
+    with harness_of(import_) as jobs:
         for _ in range(5):
-            jobs.enqueue("Work")
-        ran = [len(jobs.drain()), len(jobs.advance(MINUTE + timedelta(seconds=1))), len(jobs.advance(10 * MINUTE))]
-    assert ran == [2, 2, 1]
+            jobs.enqueue("Import", {"to": "a"})
+        assert len(jobs.drain()) == 2
+        assert len(jobs.advance(MINUTE)) == 2
+        [last] = jobs.drain(until=NOON + 3 * MINUTE)
+        assert last.job.started_at == pytest.approx(NOON + 2 * MINUTE, abs=SECOND)
+        assert jobs.job(last.job).concurrency_key == "a"
+        workers = [thread.name for thread in threading.enumerate() if thread.name.startswith("jobs-worker")]
+        assert workers == [], "all of it happens in the test's own thread"
 
 
 def test_a_handler_with_a_rate_that_is_run_once_more_waits_for_its_turn():
@@ -708,34 +718,3 @@ def test_it_imports_neither_a_database_nor_a_host():
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
-
-
-# --- limits
-
-
-@handler("Import", limits=Limits(concurrency=1, concurrency_key=lambda args: args.to, rate=Rate(2, MINUTE)))
-def import_(args: MailArgs, ctx: JobContext) -> None:
-    """Runs twice a minute at most."""
-
-
-def test_a_rate_lets_jobs_wait_until_the_clock_moves():
-    with harness_of(import_) as jobs:
-        for _ in range(5):
-            jobs.enqueue("Import", {"to": "a"})
-        assert len(jobs.drain()) == 2
-        assert len(jobs.advance(MINUTE)) == 2
-        [last] = jobs.drain(until=NOON + 3 * MINUTE)
-        assert last.job.started_at == pytest.approx(NOON + 2 * MINUTE, abs=SECOND)
-        assert jobs.job(last.job).concurrency_key == "a"
-        workers = [thread.name for thread in threading.enumerate() if thread.name.startswith("jobs-worker")]
-        assert workers == [], "all of it happens in the test's own thread"
-
-
-def test_a_handler_with_limits_is_run_like_any_other():
-    with harness_of(import_) as jobs:
-        assert jobs.run_handler("Import", {"to": "a"}).check().job.limited
-        jobs.enqueue("Import", {"to": "a"})
-        jobs.run_reconciler()
-        assert [ran.outcome for ran in jobs.drain()] == ["Succeeded"]
-        with pytest.raises(AssertionError, match="cannot be run"):
-            jobs.run_handler("Import", {"to": "a"})
