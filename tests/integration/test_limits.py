@@ -1,5 +1,6 @@
 """Handlers with limits: due jobs wait for their turn, get it as soon as there is one, and hold up nobody else."""
 
+import json
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.limits import Limits, Rate
 from jobs.core.registry import HandlerRegistry
 from jobs.core.status import JobStatus
+from jobs.entrypoints.operations import handlers
 from jobs.testing import MemoryScheduler
 from tests.support import Anything, job, note, until
 
@@ -242,14 +244,17 @@ def test_a_job_that_its_handler_completes_frees_its_turn_at_the_commit(scheduler
     second.result(5)  # whichever comes first by its turn, the alarm or the commit
 
 
-def test_the_statistics_and_the_list_of_handlers_tell_of_turns(make_runtime, importing):
-    importing.limit(concurrency=1)
+def test_the_statistics_and_the_list_of_handlers_tell_of_limits_and_turns(make_runtime, importing):
+    importing.limit(concurrency=1, concurrency_key=lambda args: args.shop, rate=Rate(10, timedelta(minutes=1)))
     importing.hold.clear()
     runtime = make_runtime()
     enqueue(runtime, None, None, None)
     runtime.worker.offer_turns()
     until(lambda: importing.began)
     assert runtime.housekeeping.stats()["due"]["waiting_for_turn"] == 2
+    listed = {each["name"]: each["limits"] for each in json.loads(handlers(runtime).get_body())["handlers"]}
+    limits = {"concurrency": 1, "per_key": 1, "rate": {"count": 10, "per": "PT1M"}}
+    assert listed == {"Noop": None, "Import": limits}
     importing.hold.set()
 
 
