@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,6 +62,12 @@ def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
         assert time.monotonic() < give_up_at, "it did not come to pass in time"
         time.sleep(0.01)
     return found
+
+
+def most_at_once(spells: Iterable[Sequence[Any]]) -> int:
+    """How many spells, each from when until when, overlap at most. One without an end was over as it began."""
+    steps = sorted(step for began, ended in spells for step in ((began, 1), (ended or began, -1)))
+    return max(itertools.accumulate(step for _, step in steps), default=0)
 
 
 def options_for(url: str, **options: Any) -> DatabaseOptions:

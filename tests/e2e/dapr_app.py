@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from jobs.adapters.postgres.database import Database
 from jobs.bootstrap import build_runtime, database_options
 from jobs.core.context import JobContext
+from jobs.core.limits import Limits
 from jobs.core.registry import HandlerRegistry
 from jobs.entrypoints.devhost import DevHost
 from jobs.entrypoints.functions import build_app
@@ -46,6 +47,7 @@ def main(port: int) -> None:
 
     registry = HandlerRegistry()
     registry.add_handler("Work", handle)
+    registry.add_handler("TwoAtOnce", handle, limits=Limits(concurrency=2))
     runtime = build_runtime(settings, registry)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

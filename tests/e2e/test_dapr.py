@@ -16,7 +16,7 @@ from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.dev_dapr import find_dapr
 from tests.e2e.dapr_app import Work
 from tests.e2e.dapr_system import GRACE_SECONDS, LEASE_SECONDS, RECONCILE_SECONDS, System
-from tests.support import job, until
+from tests.support import job, most_at_once, until
 
 try:
     find_dapr()
@@ -90,6 +90,13 @@ def test_a_job_enqueued_in_a_callers_transaction_rings_after_its_commit_and_not_
         connection.rollback()
     until(lambda: system.get(str(kept.id))["status"] == "Completed", 2)
     assert system.statuses() == {"Completed": 1}
+
+
+def test_alarms_beyond_a_handlers_limit_are_not_in_vain(system):
+    system.enqueue_many([f"job {n}" for n in range(30)], 0.05, handler_name="TwoAtOnce")
+    until(lambda: everything_completed(system, 30), 30)
+    assert most_at_once(system.sql("select began_at, ended_at from seen")) == 2
+    assert_each_completed_once(system)
 
 
 @pytest.mark.parametrize("seconds", [60 if SOAK else 20])

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.app.runtime import Runtime
 from tests.e2e.limited_instances import CONCURRENCY, PER_KEY, RATE, registry_on
-from tests.support import MakeRuntime, job
+from tests.support import MakeRuntime, job, most_at_once
 
 pytestmark = pytest.mark.slow
 
@@ -29,16 +29,6 @@ def enqueue(runtime: Runtime, handler_name: str, times: int) -> None:
     runtime.service.enqueue_many(
         job(f"{handler_name} {n}", handler_name, payload={"key": f"key {n % KEYS}"}) for n in range(times)
     )
-
-
-def most_at_once(spells: list[tuple]) -> int:
-    """How many spells overlap at most; one without an end is of a process that was killed in it."""
-    steps = sorted(step for began, ended in spells for step in ((began, 1), (ended or began, -1)))
-    running = most = 0
-    for _, step in steps:
-        running += step
-        most = max(most, running)
-    return most
 
 
 def test_limits_hold_over_twenty_instances_of_which_some_die(runtime, database_url, sql, capsys):

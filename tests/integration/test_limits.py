@@ -21,7 +21,7 @@ from jobs.core.registry import HandlerRegistry
 from jobs.core.status import JobStatus
 from jobs.entrypoints.operations import handlers
 from jobs.testing import MemoryScheduler
-from tests.support import Anything, job, note, until
+from tests.support import Anything, job, most_at_once, note, until
 
 
 class Args(BaseModel):
@@ -36,19 +36,9 @@ def scheduler(monkeypatch) -> MemoryScheduler:
     return scheduler
 
 
-def spans(sql) -> list[tuple[float, int]]:
-    """The beginnings and ends of attempts by the database's record, in order."""
-    rows = sql("select extract(epoch from started_at), extract(epoch from finished_at) from jobs.job_attempts")
-    return sorted([(began, 1) for began, _ in rows] + [(ended, -1) for _, ended in rows])
-
-
-def most_at_once(sql) -> int:
-    """How many attempts there were at once."""
-    running = most = 0
-    for _, step in spans(sql):
-        running += step
-        most = max(most, running)
-    return most
+def attempts_at_once(sql) -> int:
+    """How many attempts there were at once by the history."""
+    return most_at_once(sql("select started_at, finished_at from jobs.job_attempts"))
 
 
 # From the enqueue to the end
@@ -121,7 +111,7 @@ def test_a_drain_runs_all_of_them_but_never_more_at_once_than_may(make_runtime, 
     ids = enqueue(runtime, *[None] * 30)
     assert runtime.worker.drain(20).executed == 30
     assert statuses(runtime, ids) == {"Completed": 30}
-    assert most_at_once(sql) <= 2
+    assert attempts_at_once(sql) <= 2
 
 
 def test_jobs_that_wait_hold_up_none_of_other_handlers(make_runtime, importing):
@@ -222,7 +212,7 @@ def test_retries_wait_for_their_turn_as_well(make_runtime, registry, sql):
     sql("update jobs.jobs set next_run_at = now()")
     runtime.worker.drain(5)
     assert statuses(runtime, ids) == {"Completed": 3}
-    assert most_at_once(sql) == 1
+    assert attempts_at_once(sql) == 1
 
 
 def test_a_job_that_its_handler_completes_frees_its_turn_at_the_commit(scheduler, make_runtime, registry, notes):
