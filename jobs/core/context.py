@@ -177,7 +177,10 @@ class JobContext:
         that commits. Raises as ``JobService.enqueue`` does.
         """
         if self.workbench is None:
-            raise RuntimeError("this context was made by hand, so it has nowhere to enqueue to; see jobs.testing")
+            raise RuntimeError(
+                "this context was made by hand, so it has nowhere to enqueue to; run the handler with "
+                "jobs.testing.run_handler"
+            )
         return self.workbench.enqueue(command, self)
 
     @property
@@ -237,7 +240,7 @@ class JobContext:
     def _equipped(self, wanted: str) -> Equipment:
         if self._equipment is None:
             raise ConfigurationError(
-                f"ctx.{wanted}() needs a database, and this context was made without one; have the handler run by a "
-                "worker, or give the context one with ctx.equip(...)"
+                f"ctx.{wanted}() needs a database, and this context was made without one; have the handler run by "
+                "jobs.testing.run_handler or by a worker, or give the context one with ctx.equip(...)"
             )
         return self._equipment

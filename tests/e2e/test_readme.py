@@ -196,7 +196,7 @@ def test_the_readmes_test_of_a_handler_passes_and_notices_a_faulty_handler(tmp_p
         return done.stdout + done.stderr
 
     assert "3 passed" in tested()
-    handler.write_text(handler.read_text().replace("ctx.idempotency_key", 'f"{ctx.job_id}/{id(ctx)}"'))
+    handler.write_text(handler.read_text().replace("ctx.idempotency_key", "ctx.lease.token"))
     assert "1 failed, 2 passed" in tested()
 
 

@@ -30,7 +30,7 @@ from jobs import (
     middleware,
     provider,
 )
-from jobs.core.errors import ConfigurationError, InvalidInput, JobNameTaken, UnknownHandler
+from jobs.core.errors import ConfigurationError, InvalidInput, JobNameTaken, StoreUnavailable, UnknownHandler
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.testing import JobsHarness, run_handler
 
@@ -619,6 +619,16 @@ def test_a_name_that_is_held_is_refused_as_in_the_app(jobs):
         jobs.enqueue("Mail", {"to": "b"}, job_name="same")
     again = jobs.enqueue("Mail", {"to": "b"}, job_name="same", on_conflict="return_existing")
     assert again.payload == {"to": "a"}
+
+
+def test_a_database_that_is_away_can_be_played(jobs, fake):
+    jobs.enqueue("Mail", {"to": "a"})
+    jobs.database.available = False
+    with pytest.raises(StoreUnavailable, match="set available to True"):
+        jobs.drain()
+    assert set(jobs.run_reconciler().failures) >= {"reap", "prune"}
+    jobs.database.available = True
+    assert len(jobs.drain()) == 1
 
 
 # --- what was enqueued
