@@ -132,7 +132,10 @@ class JobStore(Protocol):
         """Insert one row in one statement; None where an active job holds its name, or a job its id."""
 
     def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
-        """Insert rows, many a statement, each on its own merit. ``jobs`` may be lazy; it is read once."""
+        """Insert rows, many a statement, each on its own merit. ``jobs`` may be lazy; it is read once.
+
+        Of rows with one id only the first is tried; for the others None is given.
+        """
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Read one job."""

@@ -168,11 +168,18 @@ def test_of_many_rows_each_is_inserted_on_its_own_merit_and_answered_in_order(st
     assert stores.jobs.insert_many([]) == []
 
 
-def test_an_id_that_stands_twice_in_a_batch_is_inserted_under_the_first_name(stores: Stores):
+def test_of_an_id_that_stands_twice_in_a_batch_the_first_is_inserted_and_said_to_be(stores: Stores):
     same = new_id()
-    rows = stores.jobs.insert_many([draft("b", id=same), draft("a", id=same)])
-    assert stores.names() == ["a"]
-    assert sum(row is not None for row in rows) == 1
+    rows = stores.jobs.insert_many([draft("b", id=same), draft("a", id=same), draft("c"), draft("d", id=same)])
+    assert stores.names() == ["b", "c"]
+    assert [row is not None for row in rows] == [True, False, True, False]
+
+
+def test_an_id_that_stands_twice_is_tried_once_even_if_its_first_name_is_taken(stores: Stores):
+    stores.add("taken")
+    same = new_id()
+    assert stores.jobs.insert_many([draft("taken", id=same), draft("free", id=same)]) == [None, None]
+    assert stores.names() == ["taken"]
 
 
 @pytest.mark.parametrize("broken", ["half \ud800 a pair", "\udfff"])

@@ -59,9 +59,7 @@ def read_batches(jobs: Sequence[NewJob], answers: Sequence[tuple[Any, ...]], siz
             results += [inserted_at(job, moment) for job in batch]
         else:
             found = {UUID(text) for text in ids.split(",")} if ids else set()
-            for job in batch:
-                results.append(inserted_at(job, moment) if job.id in found else None)
-                found.discard(job.id)  # an id that stands twice in a batch was inserted once
+            results += [inserted_at(job, moment) if job.id in found else None for job in batch]
     return results
 
 

@@ -63,14 +63,18 @@ class PostgresJobStore:
 
     def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
         """Insert rows, up to 1,000 a transaction, some being made while the server works on the ones before."""
-        if connection is not None:
-            whole = list(jobs)
-            rows = self._database.run(self._statements.insert_many, batch_values(whole), connection) if whole else []
-            return read_batches(whole, rows, len(whole) or 1)
+        repeated: list[int] = []
+        rest = _each_id_once(jobs, repeated)
         results: list[Inserted | None] = []
-        rest = iter(jobs)
-        while group := self._insert_group(islice(rest, _TRANSACTION), _DOUBTS):
-            results += group
+        if connection is not None:
+            whole = list(rest)
+            rows = self._database.run(self._statements.insert_many, batch_values(whole), connection) if whole else []
+            results += read_batches(whole, rows, len(whole) or 1)
+        else:
+            while group := self._insert_group(islice(rest, _TRANSACTION), _DOUBTS):
+                results += group
+        for place in repeated:
+            results.insert(place, None)
         return results
 
     def _insert_group(self, jobs: Iterator[NewJob], doubts: int) -> list[Inserted | None]:
@@ -188,6 +192,17 @@ class PostgresJobStore:
                     run(statements.keep_answer, {"key": key, "answer": entry.kept}, connection)
         except (OSError, SQLAlchemyError) as error:
             raise_as_ours(error)
+
+
+def _each_id_once(jobs: Iterable[NewJob], repeated: list[int]) -> Iterator[NewJob]:
+    """Pass over rows whose id one before them has, and note their places: an answer tells ids, not rows."""
+    seen: set[UUID] = set()
+    for place, job in enumerate(jobs):
+        if job.id in seen:
+            repeated.append(place)
+        else:
+            seen.add(job.id)
+            yield job
 
 
 @dataclass(slots=True)

@@ -51,10 +51,11 @@ class MemoryJobStore:
             return []
         with self._database.statement(connection) as transaction:
             transaction.lock(*{RowLock("job", job.id) for job in new}, *{RowLock("name", job.job_name) for job in new})
-            # By name, as on PostgreSQL: of one id under two names the smaller name has it. Of one name the first wins.
-            order = sorted(range(len(new)), key=lambda place: (new[place].job_name.encode(), place))
-            inserted = {place: _inserted(transaction, new[place]) for place in order}
-        return [inserted[place] for place in range(len(new))]
+            tried: dict[UUID, Inserted | None] = {}
+            for job in new:
+                if job.id not in tried:
+                    tried[job.id] = _inserted(transaction, job)
+            return [tried.pop(job.id, None) for job in new]
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Read one job."""
