@@ -171,6 +171,7 @@ class _Server:
             clear_untrusted_proxy_headers=False,  # X-Forwarded-… reach a function, as behind the real front end
             log_socket_errors=False,  # a caller who hangs up is no news
         )
+        self._pulled = threading.Event()
         self._thread = threading.Thread(target=self._waitress.run, name="devhost-http", daemon=True)
         self._thread.start()
 
@@ -181,6 +182,7 @@ class _Server:
             time.sleep(0.02)
         self._waitress.task_dispatcher.shutdown(timeout=0.5)  # idle threads leave at once
         self._waitress.trigger.pull_trigger(self._close_all)
+        self._pulled.set()
         self._thread.join(timeout=1.0)
         return idle
 
@@ -196,6 +198,8 @@ class _Server:
         self._waitress.socket.close()
 
     def _close_all(self) -> None:
+        # An earlier pull may have brought the loop here already; the trigger must not be closed while it is pulled.
+        self._pulled.wait(1.0)
         for channel in list(self._waitress.active_channels.values()):
             channel.handle_close()  # and not close(): this tells a call still running that nobody listens any more
         self._waitress.close()
