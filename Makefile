@@ -48,8 +48,8 @@ bench: $(VENV)/installed  ## throughput beside pgqueuer on the same Postgres, in
 
 lock: $(VENV)/installed  ## write requirements*.txt anew from requirements*.in
 	for name in requirements requirements-dev; do \
-	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
-	    --python-version 3.11 $$name.in --output-file $$name.txt; done
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url \
+	    --no-emit-find-links --no-header --python-version 3.11 $$name.in --output-file $$name.txt; done
 
 $(VENV)/installed: requirements-dev.txt
 	@set -e; python="$$($(FIND_PYTHON))"; echo "setting up $(VENV) with $$("$$python" --version)"; \
