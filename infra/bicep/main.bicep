@@ -67,7 +67,7 @@ param databasePoolSize int = 5
 @description('Reach the database through its PgBouncer, on port 6432.')
 param databasePgbouncer bool = false
 
-@description('Keep database and storage off the Internet, behind private endpoints in a network of their own.')
+@description('Keep database, storage and vault off the Internet, behind private endpoints in a network of their own.')
 param privateNetwork bool = true
 
 @description('Address range of that network.')
@@ -149,6 +149,9 @@ var commonSettings = {
   AzureWebJobsStorage__blobServiceUri: storage.outputs.blobEndpoint
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identity.outputs.clientId
+  AzureWebJobsSecretStorageType: 'keyvault'
+  AzureWebJobsSecretStorageKeyVaultUri: vault.outputs.uri
+  AzureWebJobsSecretStorageKeyVaultClientId: identity.outputs.clientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.outputs.clientId};Authorization=AAD'
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
@@ -166,12 +169,11 @@ var flexSettings = {
 }
 // No JOBS_CALLBACK_TOKENS: Container Apps gives app and sidecar a token of their own as APP_API_TOKEN, and the setting
 // would take precedence over it. The host id would follow from the machine's name otherwise, and each replica would have
-// function keys and timers of its own.
+// timers of its own.
 var daprSettings = {
   JOBS_SCHEDULER: 'dapr'
   FUNCTIONS_WORKER_RUNTIME: 'python'
   AzureFunctionsWebHost__hostid: name
-  AzureWebJobsSecretStorageType: 'blob'
 }
 var appSettings = union(commonSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
 
@@ -218,6 +220,19 @@ module storage 'modules/storage.bicep' = {
     principalId: identity.outputs.principalId
     endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
     dnsZoneId: privateNetwork ? (network!.outputs.blobDnsZoneId) : ''
+  }
+}
+
+module vault 'modules/vault.bicep' = {
+  name: '${name}-vault'
+  params: {
+    name: 'kv-${replace(name, '-', '')}-${suffix}'
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
+    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
+    dnsZoneId: privateNetwork ? (network!.outputs.vaultDnsZoneId) : ''
   }
 }
 
@@ -317,6 +332,9 @@ output databaseConnections int = connections
 
 @description('The storage account.')
 output storageAccountName string = storage.outputs.name
+
+@description('The vault that holds the function keys.')
+output keyVaultName string = vault.outputs.name
 
 @description('dapr: the registry to push the image to.')
 output registryServer string = shape == 'dapr' ? (dapr!.outputs.registryServer) : ''

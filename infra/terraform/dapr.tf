@@ -150,10 +150,13 @@ resource "azapi_resource" "dapr" {
 
   depends_on = [
     azurerm_role_assignment.owner,
+    azurerm_role_assignment.keys,
     azurerm_role_assignment.puller,
     azurerm_private_endpoint.blob,
     azurerm_private_endpoint.database,
+    azurerm_private_endpoint.vault,
     azurerm_private_dns_zone_virtual_network_link.blob,
     azurerm_private_dns_zone_virtual_network_link.database,
+    azurerm_private_dns_zone_virtual_network_link.vault,
   ]
 }

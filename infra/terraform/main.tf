@@ -22,7 +22,7 @@ locals {
   dapr                 = var.shape == "dapr"
 }
 
-# Who the app is: to storage, to the database, to Application Insights and to the registry.
+# Who the app is: to storage, vault, database, Application Insights and registry.
 resource "azurerm_user_assigned_identity" "app" {
   name                = "id-${var.name}"
   resource_group_name = var.resource_group_name

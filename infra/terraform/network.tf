@@ -124,3 +124,20 @@ resource "azurerm_private_dns_zone_virtual_network_link" "database" {
   registration_enabled  = false
   tags                  = var.tags
 }
+
+resource "azurerm_private_dns_zone" "vault" {
+  count               = local.private
+  name                = "privatelink.vaultcore.azure.net"
+  resource_group_name = var.resource_group_name
+  tags                = var.tags
+}
+
+resource "azurerm_private_dns_zone_virtual_network_link" "vault" {
+  count                 = local.private
+  name                  = "vnet-${var.name}"
+  resource_group_name   = var.resource_group_name
+  private_dns_zone_name = azurerm_private_dns_zone.vault[0].name
+  virtual_network_id    = azurerm_virtual_network.network[0].id
+  registration_enabled  = false
+  tags                  = var.tags
+}

@@ -42,6 +42,11 @@ output "storage_account_name" {
   value       = azurerm_storage_account.host.name
 }
 
+output "key_vault_name" {
+  description = "The vault that holds the function keys."
+  value       = azurerm_key_vault.keys.name
+}
+
 output "registry_server" {
   description = "dapr: the registry to push the image to."
   value       = local.dapr ? azurerm_container_registry.images[0].login_server : ""

@@ -6,6 +6,9 @@ locals {
     AzureWebJobsStorage__blobServiceUri       = azurerm_storage_account.host.primary_blob_endpoint
     AzureWebJobsStorage__credential           = "managedidentity"
     AzureWebJobsStorage__clientId             = azurerm_user_assigned_identity.app.client_id
+    AzureWebJobsSecretStorageType             = "keyvault"
+    AzureWebJobsSecretStorageKeyVaultUri      = azurerm_key_vault.keys.vault_uri
+    AzureWebJobsSecretStorageKeyVaultClientId = azurerm_user_assigned_identity.app.client_id
     APPLICATIONINSIGHTS_CONNECTION_STRING     = azurerm_application_insights.app.connection_string
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.app.client_id};Authorization=AAD"
     PYTHON_THREADPOOL_THREAD_COUNT            = "32"
@@ -23,12 +26,11 @@ locals {
   }
   # No JOBS_CALLBACK_TOKENS: Container Apps gives app and sidecar a token of their own as APP_API_TOKEN, and the setting
   # would take precedence over it. The host id would follow from the machine's name otherwise, and each replica would have
-  # function keys and timers of its own.
+  # timers of its own.
   dapr_settings = {
     JOBS_SCHEDULER                = "dapr"
     FUNCTIONS_WORKER_RUNTIME      = "python"
     AzureFunctionsWebHost__hostid = var.name
-    AzureWebJobsSecretStorageType = "blob"
   }
   app_settings = merge(
     local.common_settings,

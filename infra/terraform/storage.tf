@@ -1,4 +1,4 @@
-# What the Functions host keeps: timer leases, function keys, and on Flex Consumption the deployed package. No job.
+# What the Functions host keeps: timer leases, and on Flex Consumption the deployed package. No job.
 
 resource "azurerm_storage_account" "host" {
   #checkov:skip=CKV_AZURE_33:no queue is used

@@ -144,7 +144,7 @@ variable "database_pgbouncer" {
 }
 
 variable "private_network" {
-  description = "Keep database and storage off the Internet, behind private endpoints in a network of their own."
+  description = "Keep database, storage and vault off the Internet, behind private endpoints in a network of their own."
   type        = bool
   default     = true
 }

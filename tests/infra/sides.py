@@ -17,6 +17,7 @@ KNOWN = {
     ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.clientId"): "11111111-1111-1111-1111-111111111111",
     ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.principalId"):
         "22222222-2222-2222-2222-222222222222",
+    ("Microsoft.KeyVault/vaults", "properties.vaultUri"): "https://example.vault.azure.net/",
     ("Microsoft.Storage/storageAccounts", "properties.primaryEndpoints.blob"): "https://example.blob.core.windows.net/",
     ("Microsoft.DBforPostgreSQL/flexibleServers", "properties.fullyQualifiedDomainName"):
         "example.postgres.database.azure.com",
@@ -46,6 +47,7 @@ TYPES = {
     "azurerm_application_insights": "Microsoft.Insights/components",
     "azurerm_container_app_environment": "Microsoft.App/managedEnvironments",
     "azurerm_container_registry": "Microsoft.ContainerRegistry/registries",
+    "azurerm_key_vault": "Microsoft.KeyVault/vaults",
     "azurerm_log_analytics_workspace": "Microsoft.OperationalInsights/workspaces",
     "azurerm_monitor_action_group": "Microsoft.Insights/actionGroups",
     "azurerm_monitor_diagnostic_setting": "Microsoft.Insights/diagnosticSettings",
@@ -77,6 +79,7 @@ WITHIN_ARM = {
 ROLES = {
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Storage Blob Data Owner",
     "3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
+    "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": "Key Vault Secrets Officer",
     "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
 }
 
@@ -128,6 +131,13 @@ SAME = [
     ("azurerm_storage_account", "public_network_access_enabled", "properties.publicNetworkAccess"),
     ("azurerm_storage_account", "network_rules.0.default_action", "properties.networkAcls.defaultAction"),
     ("azurerm_storage_account", "network_rules.0.bypass.0", "properties.networkAcls.bypass"),
+    ("azurerm_key_vault", "sku_name", "properties.sku.name"),
+    ("azurerm_key_vault", "rbac_authorization_enabled", "properties.enableRbacAuthorization"),
+    ("azurerm_key_vault", "soft_delete_retention_days", "properties.softDeleteRetentionInDays"),
+    ("azurerm_key_vault", "purge_protection_enabled", "properties.enablePurgeProtection"),
+    ("azurerm_key_vault", "public_network_access_enabled", "properties.publicNetworkAccess"),
+    ("azurerm_key_vault", "network_acls.0.default_action", "properties.networkAcls.defaultAction"),
+    ("azurerm_key_vault", "network_acls.0.bypass", "properties.networkAcls.bypass"),
     ("azurerm_postgresql_flexible_server", "version", "properties.version"),
     ("azurerm_postgresql_flexible_server", "auto_grow_enabled", "properties.storage.autoGrow"),
     ("azurerm_postgresql_flexible_server", "backup_retention_days", "properties.backup.backupRetentionDays"),

@@ -53,6 +53,7 @@ def test_names_keep_to_azures_limits() -> None:
         "Microsoft.Storage/storageAccounts": r"[a-z0-9]{3,24}",
         "Microsoft.ContainerRegistry/registries": r"[a-zA-Z0-9]{5,50}",
         "Microsoft.DBforPostgreSQL/flexibleServers": r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
+        "Microsoft.KeyVault/vaults": r"[a-z](?!.*--)[a-z0-9-]{1,22}[a-z0-9]",
         "Microsoft.Web/sites": r"[a-z0-9-]{2,60}",
         "Microsoft.App/containerApps": r"[a-z][a-z0-9-]{0,30}[a-z0-9]",
         "Microsoft.App/managedEnvironments": r"[a-z][a-z0-9-]{0,58}[a-z0-9]",

@@ -31,7 +31,7 @@ def test_terraforms_outputs_are_read_by_bicep_names() -> None:
 def test_parameters_that_are_named_are_taken() -> None:
     variables = {name for block in everything()["variable"] for name in block}
     given = set(re.findall(r"--parameters (\w+)=", TEXT))
-    ours = {"runtimeRole", "migrationUrl", "functionTimeout", "telemetryMode", "targetPort"}
+    ours = {"runtimeRole", "migrationUrl", "functionTimeout", "telemetryMode", "targetPort", "secretObjects"}
     named = {word for word in re.findall(r"`([a-z]+(?:[A-Z][a-z]+)+)`", TEXT) if word not in ours}
     assert given | named <= set(MAIN.parameters)
     snake = set(re.findall(r"`((?:database|container)_\w+)`", TEXT))

@@ -43,6 +43,7 @@ def test_both_give_the_app_the_same_roles_and_no_other(sides) -> None:
     )
     scopes = {"Storage Blob Data Owner": "Microsoft.Storage/storageAccounts",
               "Monitoring Metrics Publisher": "Microsoft.Insights/components",
+              "Key Vault Secrets Officer": "Microsoft.KeyVault/vaults",
               "AcrPull": "Microsoft.ContainerRegistry/registries"}  # fmt: skip
     written = {
         role["role_definition_name"]: role["scope"]
@@ -101,6 +102,15 @@ def test_the_app_takes_every_setting_that_it_is_given(sides, monkeypatch) -> Non
     assert [token.get_secret_value() for token in settings.callback_tokens] == (
         ["given by the platform"] if settings.scheduler == "dapr" else []
     )
+
+
+def test_the_host_keeps_its_keys_in_the_vault_as_the_apps_identity(sides) -> None:
+    given = settings_of(sides)
+    if not given:
+        return
+    assert given["AzureWebJobsSecretStorageType"] == "keyvault"
+    assert given["AzureWebJobsSecretStorageKeyVaultUri"] == KNOWN["Microsoft.KeyVault/vaults", "properties.vaultUri"]
+    assert given["AzureWebJobsSecretStorageKeyVaultClientId"] == given["AZURE_CLIENT_ID"]
 
 
 def test_what_bicep_and_the_app_have_a_default_for_is_the_same() -> None:

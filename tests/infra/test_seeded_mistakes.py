@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.infra import test_parity
 from tests.infra.arm_types import faults_of
 from tests.infra.bicep_evaluation import deploy
 from tests.infra.bicep_syntax import BicepFault, BicepFile
@@ -20,6 +21,7 @@ TERRAFORM = {
     "an unknown argument": ("storage.tf", "min_tls_version ", "minimum_tls_version ", "minimum_tls_version"),
     "an unknown argument within a block": ("storage.tf", "default_action =", "default_acton =", "default_acton"),
     "a missing required argument": ("database.tf", '  name       = "jobs"\n', "", "name"),
+    "an unknown argument of the vault": ("vault.tf", "rbac_authorization_enabled ", "rbac_enabled ", "rbac_enabled"),
     "an unknown type": ("main.tf", 'resource "azurerm_user_assigned_identity"', 'resource "azurerm_identity"',
                         "azurerm_identity"),
 }  # fmt: skip
@@ -81,6 +83,8 @@ def evaluated(copy: Path, **given) -> list[str]:
         ("database", "passwordAuth: 'Disabled'", "passwordAuth: false", "False is not one of"),
         ("database", "storageSizeGB: storageGb", "storageSizeGB: '32'", "'32' is not a int"),
         ("network", "registrationEnabled: false", "registered: false", "registered is not known"),
+        ("vault", "enablePurgeProtection", "purgeProtection", "purgeProtection is not known"),
+        ("vault", "family: 'A'", "family: 'B'", "'B' is not one of"),
         ("flex", "sites@2025-03-01", "sites@2025-13-01", "no such type and version"),
         ("identity", "userAssignedIdentities@", "userAssignedIdentity@", "no such type and version"),
         ("alerts", "Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria", "Multiple",
@@ -120,15 +124,46 @@ def test_reading_bicep_finds_what_a_compiler_would_refuse(changed, file, old, ne
         evaluated(copy)
 
 
-@pytest.mark.parametrize("setting", ["JOBS_SCHEDULER: 'timer'", "AzureWebJobsStorage__credential: 'managedidentity'"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "JOBS_SCHEDULER: 'timer'",
+        "AzureWebJobsStorage__credential: 'managedidentity'",
+        "AzureWebJobsSecretStorageType: 'keyvault'",
+    ],
+)
 def test_a_setting_that_one_language_lacks_is_a_difference(changed, plans, setting) -> None:
-
-    copy = changed("bicep/main.bicep", f"  {setting}\n", "")
-    sides = Sides(deploy(BicepFile(copy / "bicep" / "main.bicep"), GIVEN | SCENARIOS["flex_by_default"], KNOWN),
-                  plans["flex_by_default"])  # fmt: skip
+    sides = sides_with(changed("bicep/main.bicep", f"  {setting}\n", ""), plans)
     bicep, terraform = app_of(sides)
     names = {one["name"] for one in terraform["body"]["properties"]["siteConfig"]["appSettings"]}
     assert names - {one["name"] for one in bicep["properties"]["siteConfig"]["appSettings"]} == {setting.split(":")[0]}
+
+
+def sides_with(copy: Path, plans) -> Sides:
+    main = BicepFile(copy / "bicep" / "main.bicep")
+    return Sides(deploy(main, GIVEN | SCENARIOS["flex_by_default"], KNOWN), plans["flex_by_default"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("publicNetworkAccess: private ? 'Disabled' : 'Enabled'", "publicNetworkAccess: 'Enabled'",
+         "azurerm_key_vault.public_network_access_enabled"),
+        ("enablePurgeProtection: true", "enablePurgeProtection: false", "azurerm_key_vault.purge_protection_enabled"),
+        ("groupIds: ['vault']", "groupIds: ['vaults']", "azurerm_private_endpoint"),
+    ],
+)  # fmt: skip
+def test_a_vault_that_one_language_leaves_open_is_a_difference(changed, plans, old, new, told) -> None:
+    sides = sides_with(changed("bicep/modules/vault.bicep", old, new), plans)
+    with pytest.raises(AssertionError, match=re.escape(told)):
+        test_parity.test_both_say_the_same_of_each_resource(sides)
+
+
+def test_a_role_that_may_only_read_the_keys_is_a_difference(changed, plans) -> None:
+    officer, user = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "4633458b-17de-408a-b874-0445c86b69e6"
+    sides = sides_with(changed("bicep/modules/vault.bicep", officer, user), plans)
+    with pytest.raises(KeyError, match=user):
+        test_parity.test_both_give_the_app_the_same_roles_and_no_other(sides)
 
 
 def test_a_query_for_words_that_are_not_logged_finds_nothing() -> None:

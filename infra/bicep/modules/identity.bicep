@@ -1,4 +1,4 @@
-// Who the app is: to storage, to the database, to Application Insights and to the registry.
+// Who the app is: to storage, vault, database, Application Insights and registry.
 param name string
 param location string
 param tags object

@@ -1,4 +1,4 @@
-// What the Functions host keeps: timer leases, function keys, and on Flex Consumption the deployed package. No job.
+// What the Functions host keeps: timer leases, and on Flex Consumption the deployed package. No job.
 param name string
 param location string
 param tags object

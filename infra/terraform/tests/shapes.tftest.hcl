@@ -42,6 +42,11 @@ mock_provider "azurerm" {
       primary_blob_endpoint = "https://example.blob.core.windows.net/"
     }
   }
+  mock_resource "azurerm_key_vault" {
+    defaults = {
+      vault_uri = "https://example.vault.azure.net/"
+    }
+  }
   mock_resource "azurerm_postgresql_flexible_server" {
     defaults = {
       fqdn = "example.postgres.database.azure.com"
@@ -101,12 +106,20 @@ run "flex_by_default" {
     error_message = "The app connects as its identity, directly."
   }
   assert {
-    condition     = azurerm_postgresql_flexible_server.server.public_network_access_enabled == false && azurerm_storage_account.host.public_network_access_enabled == false
-    error_message = "Database and storage are off the Internet."
+    condition     = azurerm_postgresql_flexible_server.server.public_network_access_enabled == false && azurerm_storage_account.host.public_network_access_enabled == false && azurerm_key_vault.keys.public_network_access_enabled == false
+    error_message = "Database, storage and vault are off the Internet."
   }
   assert {
-    condition     = length(azurerm_private_endpoint.database) + length(azurerm_private_endpoint.blob) == 2 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
+    condition     = length(azurerm_private_endpoint.database) + length(azurerm_private_endpoint.blob) + length(azurerm_private_endpoint.vault) == 3 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
     error_message = "They are reached by private endpoints only."
+  }
+  assert {
+    condition     = local.app_settings["AzureWebJobsSecretStorageType"] == "keyvault" && local.app_settings["AzureWebJobsSecretStorageKeyVaultUri"] == "https://example.vault.azure.net/" && local.app_settings["AzureWebJobsSecretStorageKeyVaultClientId"] == local.app_settings["AZURE_CLIENT_ID"]
+    error_message = "The function keys are kept in the vault, which the app's identity opens."
+  }
+  assert {
+    condition     = azurerm_key_vault.keys.rbac_authorization_enabled && azurerm_key_vault.keys.purge_protection_enabled
+    error_message = "The vault is opened by roles only, and what is deleted in it can be had back."
   }
   assert {
     condition     = azurerm_postgresql_flexible_server.server.sku_name == "GP_Standard_D2ds_v5"
@@ -158,6 +171,10 @@ run "dapr" {
     error_message = "Dapr wakes jobs up, with the platform's token."
   }
   assert {
+    condition     = local.app_settings["AzureWebJobsSecretStorageType"] == "keyvault" && local.app_settings["AzureFunctionsWebHost__hostid"] == "jobs"
+    error_message = "Replicas are one host, with keys that outlive a revision."
+  }
+  assert {
     condition     = azapi_resource.dapr[0].body.properties.configuration.dapr.appPort == azapi_resource.dapr[0].body.properties.configuration.ingress.targetPort
     error_message = "The sidecar calls the port that the app listens on."
   }
@@ -174,7 +191,7 @@ run "without_a_private_network" {
     private_network = false
   }
   assert {
-    condition     = length(azurerm_virtual_network.network) + length(azurerm_private_endpoint.blob) + length(azurerm_private_endpoint.database) == 0
+    condition     = length(azurerm_virtual_network.network) + length(azurerm_private_endpoint.blob) + length(azurerm_private_endpoint.database) + length(azurerm_private_endpoint.vault) == 0
     error_message = "There is no network."
   }
   assert {
