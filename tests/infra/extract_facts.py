@@ -2,10 +2,11 @@
 
 Run it after an update of a provider or an API version, or with a new type in its lists:
 
-    python -m tests.infra.extract_facts --azurerm PACKAGE --azapi REPOSITORY --bicep-types REPOSITORY
+    python -m tests.infra.extract_facts --azurerm PACKAGE --azapi REPOSITORY --bicep-types REPOSITORY --azd REPOSITORY
 
 ``PACKAGE`` is the unpacked npm package @cdktf/provider-azurerm, whose bindings are made from the provider's schema;
-the repositories are checkouts of Azure/terraform-provider-azapi and Azure/bicep-types-az. None is needed to run tests.
+the repositories are checkouts of Azure/terraform-provider-azapi, Azure/bicep-types-az and Azure/azure-dev. None is
+needed to run tests.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+
+from tests.infra.azd_schema import azd_facts
 
 FACTS = Path(__file__).parent / "facts"
 RESOURCES = [
@@ -264,7 +267,7 @@ def write(name: str, facts: dict[str, Any]) -> None:
     """Write one file of facts: a line for each type, so that a change can be read."""
     lines = []
     for key, value in facts.items():
-        if isinstance(value, dict) and key in {"resources", "data_sources", "types"}:
+        if isinstance(value, dict) and key in {"resources", "data_sources", "types", "properties", "definitions"}:
             inner = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v, sort_keys=True)}" for k, v in sorted(value.items()))
             lines.append(f"{json.dumps(key)}: {{\n{inner}\n}}")
         else:
@@ -278,11 +281,13 @@ def main() -> None:
     parser.add_argument("--azurerm", type=Path)
     parser.add_argument("--azapi", type=Path)
     parser.add_argument("--bicep-types", type=Path)
+    parser.add_argument("--azd", type=Path)
     given = parser.parse_args()
     for path, name, read in (
         (given.azurerm, "azurerm.json", azurerm_facts),
         (given.azapi, "azapi.json", azapi_facts),
         (given.bicep_types, "bicep.json", bicep_facts),
+        (given.azd, "azd.json", azd_facts),
     ):
         if path is not None:
             write(name, read(path))
