@@ -52,20 +52,21 @@ def test_it_has_the_shape_that_azd_gives_projects_and_no_word_that_azd_would_pas
     assert set(project()["infra"]) <= set(schema["properties"]["infra"]["properties"])
 
 
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("    host: function\n", ""),
-        ("shell: sh", "shell: bash"),
-        ("  predeploy:", "  beforedeploy:"),
-        ("remoteBuild: true", "remoteBuild: sometimes"),
-    ],
-)
-def test_azds_schema_finds_a_mistake(tmp_path, right, wrong):
-    assert FILE.read_text().count(right) == 1
-    seeded = tmp_path / "azure.yaml"
-    seeded.write_text(FILE.read_text().replace(right, wrong))
-    assert lint("check-jsonschema", "--schemafile", str(SCHEMA), str(seeded)).returncode != 0
+def test_azds_schema_finds_each_seeded_mistake(tmp_path):
+    text = FILE.read_text()
+    for number, (right, wrong) in enumerate(
+        [
+            ("    host: function\n", ""),
+            ("shell: sh", "shell: bash"),
+            ("  predeploy:", "  beforedeploy:"),
+            ("remoteBuild: true", "remoteBuild: sometimes"),
+        ]
+    ):
+        assert text.count(right) == 1
+        (tmp_path / f"{number}.yaml").write_text(text.replace(right, wrong))
+    seeded = sorted(tmp_path.iterdir())
+    done = lint("check-jsonschema", "--schemafile", str(SCHEMA), "--output-format", "json", *map(str, seeded))
+    assert {error["filename"] for error in json.loads(done.stdout)["errors"]} == set(map(str, seeded))
 
 
 def test_the_infrastructure_that_it_names_is_the_one_beside_its_parameters():
