@@ -81,6 +81,9 @@ class Attempt(BaseModel):
     worker: str | None
     trace_id: str | None
     result: Json = None
+    traceback: str | None = Field(
+        default=None, description="Of a failed attempt: the handler's own frames and the causes, bounded."
+    )
 
 
 class ClaimedRun(NamedTuple):
@@ -129,6 +132,7 @@ class RunResult(NamedTuple):
     after_seconds: float | None = None
     result: str | None = None
     trace_id: str | None = None
+    traceback: str | None = None
 
 
 class RecordedOutcome(NamedTuple):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 4_000
 _MAX_TEXT = 9_000  # the history is no place for megabytes
+MAX_TRACEBACK = 16_000
 
 _SUSPECT = re.compile(r"\\u0000|[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -99,11 +100,11 @@ def refuse_unstorable_text(text: str, pointer: str) -> None:
         refuse_unstorable(text, pointer)
 
 
-def storable(text: str | None) -> str | None:
+def storable(text: str | None, longest: int = _MAX_TEXT) -> str | None:
     """Cut ``text``, and replace what PostgreSQL cannot keep: an error's text must never be why nothing is recorded."""
     if text is None:
         return None
-    return text[:_MAX_TEXT].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return text[:longest].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _strings(value: Any, pointer: str) -> list[tuple[str, str]]:

@@ -212,6 +212,7 @@ def test_a_one_time_job_that_succeeds_is_completed(stores: Stores):
         "worker": "worker",
         "trace_id": "trace",
         "result": {"a": 2, "b": 1},
+        "traceback": None,
     }
 
 
@@ -327,10 +328,13 @@ def test_what_was_recorded_is_told_by_the_token(stores: Stores):
 def test_an_error_is_kept_cut_and_without_what_cannot_be_stored(stores: Stores):
     run = stores.running()
     error = "a\x00b \ud800 " + "x" * 20_000
-    stores.finish(run, result=RunResult(AttemptOutcome.FAILED, error), status=JobStatus.FAILED, last_error=error)
+    result = RunResult(AttemptOutcome.FAILED, error, traceback=error)
+    stores.finish(run, result=result, status=JobStatus.FAILED, last_error=error)
     kept = "a\ufffdb ? " + "x" * 8_994
     assert stores.read(run.job_id).last_error == kept
-    assert stores.jobs.attempts(run.job_id)[0].error == kept
+    attempt = stores.jobs.attempts(run.job_id)[0]
+    assert attempt.error == kept
+    assert attempt.traceback == "a\ufffdb ? " + "x" * 15_994
 
 
 def test_a_snooze_counts_no_attempt_and_ends_no_run(stores: Stores):

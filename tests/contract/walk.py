@@ -147,7 +147,7 @@ class Walk:
         result = draw.choice(
             [
                 RunResult(AttemptOutcome.SUCCEEDED, result=draw.choice([None, "[1.50]", "null"])),
-                RunResult(AttemptOutcome.FAILED, "it failed", retry=True, trace_id="trace"),
+                RunResult(AttemptOutcome.FAILED, "it failed", retry=True, trace_id="trace", traceback="Traceback\n\0"),
             ]
         )
         return RecordedOutcome(

@@ -60,6 +60,7 @@ def make_engine(options: DatabaseOptions) -> Engine:
         pool_timeout=options.pool_timeout_seconds,
         pool_use_lifo=True,
         pool_recycle=1800,
+        hide_parameters=True,  # no value that a statement carries is logged or kept with an error
     )
     _watch(engine, options)
     engine.dialect.do_terminate = _hang_up  # type: ignore[method-assign, assignment]

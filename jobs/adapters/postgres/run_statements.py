@@ -95,7 +95,8 @@ with o as materialized (
   select * from json_to_recordset(cast(:outcomes as json)) as r(
     id uuid, token uuid, generation bigint, status text, due_at timestamptz, next_for timestamptz, next_attempt integer,
     tally text, run_ended boolean, last_error text, attempt integer, scheduled_for timestamptz,
-    started_at timestamptz, finished_at timestamptz, outcome text, error text, trace_id text, result jsonb)
+    started_at timestamptz, finished_at timestamptz, outcome text, error text, trace_id text, result jsonb,
+    traceback text)
 ), written as (
   update {schema}.jobs j set
     status = case when o.status = 'Scheduled' and j.cancel_requested_at is not null then 'Cancelled' else o.status end,
@@ -117,9 +118,9 @@ with o as materialized (
 ), kept as (
   insert into {schema}.job_attempts (
     job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id,
-    result)
+    result, traceback)
   select o.id, o.token, w.run_count + (not o.run_ended)::int, o.attempt, coalesce(o.scheduled_for, w.scheduled_for),
-    o.started_at, o.finished_at, o.outcome, o.error, w.worker, o.trace_id, o.result
+    o.started_at, o.finished_at, o.outcome, o.error, w.worker, o.trace_id, o.result, o.traceback
   from o join written w using (token)
 )
 select token, status, generation, next_run_at from written

@@ -13,7 +13,7 @@ from jobs.adapters.postgres.rows import recorded_of, run_of
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Heartbeat
-from jobs.core.strict_json import storable
+from jobs.core.strict_json import MAX_TRACEBACK, storable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -160,6 +160,7 @@ def _outcome_text(outcome: RecordedOutcome) -> str:
             "error": storable(result.error),
             "last_error": storable(outcome.last_error),
             "trace_id": result.trace_id,
+            "traceback": storable(result.traceback, MAX_TRACEBACK),
         }
         text += "," + _ENCODER.encode(words)[1:-1]
     if result.result is not None:

@@ -97,7 +97,8 @@ _ACTIVE_HOLDER = (
 )
 
 _ATTEMPTS = """
-select run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id, cast(result as text)
+select run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id, cast(result as text),
+  traceback
 from {schema}.job_attempts where job_id = :id order by started_at desc, finished_at desc limit :limit
 """
 

@@ -170,6 +170,7 @@ def _attempts(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("worker", sa.Text),
         sa.Column("trace_id", sa.Text),
         sa.Column("result", JSONB),
+        sa.Column("traceback", sa.Text, comment="Of a failed attempt"),
         sa.PrimaryKeyConstraint("job_id", "token", name="job_attempts_pkey"),
         # Rows arrive in the order in which they finish, so a block range index finds the recent ones at no cost.
         sa.Index("job_attempts_finished", "finished_at", postgresql_using="brin"),

@@ -90,6 +90,7 @@ class AttemptRow(NamedTuple):
     worker: str | None
     trace_id: str | None = None
     result: str | None = None
+    traceback: str | None = None
 
 
 class AuditRow(NamedTuple):

@@ -13,7 +13,7 @@ from jobs.core.job import Tally
 from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Heartbeat
 from jobs.core.status import AttemptOutcome, JobStatus
-from jobs.core.strict_json import storable
+from jobs.core.strict_json import MAX_TRACEBACK, storable
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.jsonb import as_stored
 from jobs.testing.memory.rows import AttemptRow, recorded_of, run_of
@@ -200,6 +200,7 @@ def _history(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
         worker=after.worker,
         trace_id=result.trace_id,
         result=None if result.result is None else as_stored(result.result),
+        traceback=storable(result.traceback, MAX_TRACEBACK),
     )
 
 
