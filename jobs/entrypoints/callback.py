@@ -18,7 +18,9 @@ from jobs.entrypoints.problems import BAD_TOKEN, Refusal, problem_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
+    from jobs.app.dispatcher import Rung
     from jobs.app.recorder import Within
     from jobs.app.runtime import Runtime
 
@@ -60,11 +62,18 @@ async def _ring(runtime: Callable[[], Runtime], name: AlarmName, within: Within)
     An alarm that is a little early, because the scheduler's clock is ahead of the database's, is waited with.
     """
     while True:
-        answer = await asyncio.to_thread(lambda: runtime().worker.ring(name, within))
+        answer = await asyncio.to_thread(_asked, runtime, name, within)
         rung = await asyncio.wrap_future(answer)
         if rung.outcome is not Ring.NOT_DUE or rung.due_in_seconds > WAIT_SECONDS:
             return rung.outcome
         await asyncio.sleep(rung.due_in_seconds + _CLOCK_TOLERANCE_SECONDS)
+
+
+def _asked(runtime: Callable[[], Runtime], name: AlarmName, within: Within) -> Future[Rung]:
+    """Ask the worker, on a thread that logs as part of the invocation."""
+    answers: list[Future[Rung]] = []
+    within(lambda: answers.append(runtime().worker.ring(name, within)))
+    return answers[0]
 
 
 def _has_token(req: func.HttpRequest, tokens: Sequence[bytes]) -> bool:

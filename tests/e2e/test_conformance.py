@@ -12,9 +12,9 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import uuid
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,6 +34,14 @@ from azure_functions_runtime.utils.executor import invocation_id_cv  # noqa: E40
 ROOT = Path(__file__).parents[2]
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TOKEN = {"dapr-api-token": "callback-token"}
+MOMENT = "2026-11-28T09:00:00+00:00"
+TICK = json.dumps(
+    {
+        "Schedule": {"AdjustForDST": True},
+        "ScheduleStatus": {"Last": MOMENT, "Next": MOMENT},
+        "IsPastDue": False,
+    }
+)
 HANDLERS = """
     from pydantic import BaseModel
 
@@ -62,11 +70,44 @@ class StatusResult(SimpleNamespace):
     Failure, Success = 0, 1
 
 
+class TypedData(SimpleNamespace):
+    """A message with a ``oneof``: just one of its fields is set."""
+
+    def WhichOneof(self, _):  # noqa: N802  protobuf's name
+        return next(iter(vars(self)))
+
+
+class ParameterBinding(SimpleNamespace):
+    def WhichOneof(self, _):  # noqa: N802
+        return "data"
+
+
 PROTOS = SimpleNamespace(
     BindingInfo=BindingInfo,
     StatusResult=StatusResult,
-    **dict.fromkeys(("RpcFunctionMetadata", "WorkerInitResponse", "WorkerMetadata", "RpcException"), SimpleNamespace),
+    **dict.fromkeys(
+        (
+            "RpcFunctionMetadata",
+            "WorkerInitResponse",
+            "WorkerMetadata",
+            "RpcException",
+            "InvocationResponse",
+            "RpcHttp",
+        ),
+        SimpleNamespace,
+    ),
+    TypedData=TypedData,
 )
+
+
+def typed(datum):
+    """The value as it comes over gRPC."""
+    if datum.type != "http":
+        return TypedData(**{datum.type: datum.value})
+    parts = dict(datum.value)
+    texts = {name: {key: each.value for key, each in parts[name].items()} for name in ("headers", "params", "query")}
+    plain = {name: parts[name].value for name in ("method", "url")}
+    return TypedData(http=SimpleNamespace(**texts, **plain, body=typed(parts["body"])))
 
 
 def write_package(directory, name, source):
@@ -96,21 +137,26 @@ class Worker:
             )
         )
 
+    def invoke_over_grpc(self, name, datum):
+        """As ``invoke``, by the way of the worker that is deployed: it sets no context variable for async functions."""
+        self.invocation = str(uuid.uuid4())
+        [binding] = [each for each in self.bindings[name] if each["direction"] == "IN"]
+        invocation = SimpleNamespace(
+            invocation_id=self.invocation,
+            function_id=self.functions[name].function_id,
+            input_data=[ParameterBinding(name=binding["name"], data=typed(datum))],
+            trigger_metadata={},
+            trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+            retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
+        )
+        request = SimpleNamespace(request=SimpleNamespace(invocation_request=invocation))
+        response = asyncio.run(handle_event.invocation_request(request))
+        assert response.result.status == StatusResult.Success, response.result.exception
+        return response.return_value
+
     def request(self, name, method, url, body=b"", headers=None, route=None, query=None, **options):
         """Call an HTTP function, and give its status, its headers and its body."""
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        typed = {"content-type": "application/json"} if content else {}
-        datum = Datum(
-            {
-                "method": Datum(method, "string"),
-                "url": Datum(f"https://app.example.com{url}", "string"),
-                "headers": strings(typed | (headers or {})),
-                "params": strings(route or {}),
-                "query": strings(query or {}),
-                "body": Datum(content, "bytes"),
-            },
-            "http",
-        )
+        datum = http_request(method, url, body, headers, route, query)
         ok, answer, outputs, error, _ = self.invoke(name, datum, **options)
         assert (ok, error, outputs) == (True, None, []), error
         assert answer is not None
@@ -124,9 +170,7 @@ class Worker:
 
     def tick(self, name):
         """Fire a timer."""
-        state = {"Last": datetime.now(UTC).isoformat(), "Next": datetime.now(UTC).isoformat()}
-        info = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": state, "IsPastDue": False}
-        ok, answer, outputs, error, _ = self.invoke(name, Datum(json.dumps(info), "json"))
+        ok, answer, outputs, error, _ = self.invoke(name, Datum(TICK, "json"))
         assert (ok, answer, outputs, error) == (True, None, [], None)
 
 
@@ -148,6 +192,20 @@ def records(name):
 
 def strings(values):
     return {name: Datum(value, "string") for name, value in values.items()}
+
+
+def http_request(method, url, body=b"", headers=None, route=None, query=None):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    json_type = {"content-type": "application/json"} if content else {}
+    parts = {
+        "method": Datum(method, "string"),
+        "url": Datum(f"https://app.example.com{url}", "string"),
+        "headers": strings(json_type | (headers or {})),
+        "params": strings(route or {}),
+        "query": strings(query or {}),
+        "body": Datum(content, "bytes"),
+    }
+    return Datum(parts, "http")
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +264,10 @@ class TestIndexing:
             if trigger["type"] == "httpTrigger":
                 assert [(each["type"], each["direction"]) for each in others] == [("http", "OUT")], name
 
-    def test_only_the_callback_that_waits_for_a_run_is_on_the_loop_that_all_share(self, worker):
-        """There it takes no thread from the other functions; whatever blocks it hands to threads of its own."""
-        on_the_loop = [info.name for info in handle_event._functions._functions.values() if info.is_async]
-        assert on_the_loop == ["ring_alarm"]
+    def test_only_what_never_blocks_is_on_the_loop_that_all_share(self, worker):
+        """The callback, which hands to threads whatever blocks, and the probe, which touches nothing."""
+        on_the_loop = {info.name for info in handle_event._functions._functions.values() if info.is_async}
+        assert on_the_loop == {"ring_alarm", "health_live"}
 
 
 class TestHttp:
@@ -274,6 +332,29 @@ class TestHttp:
         assert (found["status"], found["last_error"][:11]) == ("Failed", "LookupError")
 
 
+class TestProbes:
+    def test_the_app_is_live_while_every_thread_waits_for_a_database_that_hangs(self, worker):
+        """A probe that needed a thread would have the platform end an instance whose work goes on."""
+        waiting, answers = threading.Event(), threading.Event()
+        pool = threadpool.get_threadpool_executor()
+        busy = [pool.submit(waiting.wait) for _ in range(pool._max_workers + 1)]
+        seen = []
+
+        def probe():
+            seen.append(worker.json("health_live", "GET", "/api/health/live"))
+            answers.set()
+
+        prober = threading.Thread(target=probe, daemon=True)
+        prober.start()
+        try:
+            assert answers.wait(30), "the probe waits for a thread"
+        finally:
+            waiting.set()
+            prober.join(30)
+        assert seen == [(200, {"status": "live"})]
+        assert all(each.result(30) for each in busy)
+
+
 class TestTimers:
     def test_the_poll_is_told_nothing_and_gives_nothing_back(self, worker):
         worker.tick("run_due")
@@ -292,6 +373,23 @@ class TestTimers:
         [told] = [found for message, *found in seen if "greeting Ann" in message]
         [ended] = [found for message, *found in seen if "Succeeded" in message and job["id"] in message]
         assert told == ended == [worker.invocation, worker.invocation]
+
+    @pytest.mark.parametrize("trigger", ["run_due", "reconcile", "ring_alarm"])
+    def test_every_record_of_a_handler_names_its_invocation_to_the_worker_that_is_deployed(self, worker, trigger):
+        """That one knows it by the context variable alone, and sets it for plain functions only."""
+        body = {"handler_name": "Greet", "job_name": f"grpc {trigger}", "payload": {"to": "Ann"}}
+        _, job = worker.json("enqueue_job", "POST", "/api/jobs", body)
+        with records("jobs") as seen:
+            if trigger == "ring_alarm":
+                route = {"alarm": f"{uuid.UUID(job['id']).hex}-1"}
+                answer = worker.invoke_over_grpc(trigger, http_request("POST", "/job/x", headers=TOKEN, route=route))
+                assert json.loads(answer.http.body.bytes) == {"outcome": "ran"}
+            else:
+                worker.invoke_over_grpc(trigger, Datum(TICK, "json"))
+        if trigger != "reconcile":  # which runs jobs only while the scheduler is away
+            assert [message for message, *_ in seen if "greeting Ann" in message]
+        assert seen
+        assert {variable for _, variable, _ in seen} == {worker.invocation}
 
     def test_the_reconciliation_reports_to_the_log(self, worker, caplog):
         caplog.set_level(logging.INFO, "jobs")
