@@ -158,9 +158,14 @@ def _hosted(
     func = _core_tools(options.host)
     if func is None:
         from jobs.entrypoints.devhost import DevHost, read_route_prefix  # noqa: PLC0415  only here
+        from jobs.entrypoints.devhost_logs import InvocationFilter, read_log_levels  # noqa: PLC0415
 
+        host_json = Path("host.json")
+        shown = InvocationFilter(read_log_levels(host_json))
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(shown)
         app, close = create_app()
-        with DevHost(app, port=options.port, route_prefix=read_route_prefix(Path("host.json"))) as host:
+        with DevHost(app, port=options.port, route_prefix=read_route_prefix(host_json)) as host:
             try:
                 yield host.url
             finally:
@@ -170,7 +175,7 @@ def _hosted(
     environment = os.environ | {
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "AzureWebJobsStorage": os.environ.get("AzureWebJobsStorage", "UseDevelopmentStorage=true"),  # noqa: SIM112  Azure spells it so
-        "PYTHON_ISOLATE_WORKER_DEPENDENCIES": "1",
+        "PYTHON_ISOLATE_WORKER_DEPENDENCIES": "0",  # 1 breaks starts on 3.12 and older, 3.13 does not read it
     }
     process = subprocess.Popen([func, "start", "--port", str(options.port)], env=environment)  # noqa: S603  found on PATH
 

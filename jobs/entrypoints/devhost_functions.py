@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _SERVED = ({"httpTrigger", "http"}, {"timerTrigger"})
 _RESERVED = ("admin", "runtime")
 _thread_local = threading.local()
+_MOST_REMEMBERED = 10_000
+_functions_by_invocation: dict[str, str] = {}
 
 
 class DevHostError(ConfigurationError):
@@ -89,6 +91,21 @@ class InvocationContext(func.Context):
         return _thread_local
 
 
+def running_function() -> str | None:
+    """Return the name of the function whose invocation this thread works for; None where it works for none.
+
+    Work that outlives its invocation counts as that one's still.
+    """
+    invocation_id = getattr(_thread_local, "invocation_id", None)
+    return None if invocation_id is None else _functions_by_invocation.get(invocation_id)
+
+
+def _remember(invocation_id: str, name: str) -> None:
+    _functions_by_invocation[invocation_id] = name
+    while len(_functions_by_invocation) > _MOST_REMEMBERED:
+        _functions_by_invocation.pop(next(iter(_functions_by_invocation)), None)
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedFunction:
     """A function that this host serves: over HTTP if it has a ``route``, else by ``schedule``."""
@@ -106,6 +123,7 @@ class LoadedFunction:
         """Run the function on this thread, an ``async def`` on an event loop of its own, and return what it returns."""
         context = InvocationContext(self.name, self.directory, trace)
         arguments = {self.argument: value} | ({"context": context} if self.wants_context else {})
+        _remember(context.invocation_id, self.name)
         _thread_local.invocation_id = context.invocation_id
         try:
             if inspect.iscoroutinefunction(self.call):
