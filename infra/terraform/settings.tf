@@ -1,6 +1,8 @@
 # What the app is told. ../../README.md has the meaning of each JOBS_ setting.
 
 locals {
+  # PYTHON_ISOLATE_WORKER_DEPENDENCIES matters to who takes the app back to Python 3.12 or older: there 1 breaks half of
+  # the starts on Flex Consumption, and 0 works, with Dapr's SDK too. Python 3.13 does not read it.
   common_settings = {
     AZURE_CLIENT_ID                           = azurerm_user_assigned_identity.app.client_id
     AzureWebJobsStorage__blobServiceUri       = azurerm_storage_account.host.primary_blob_endpoint
@@ -12,7 +14,7 @@ locals {
     APPLICATIONINSIGHTS_CONNECTION_STRING     = azurerm_application_insights.app.connection_string
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.app.client_id};Authorization=AAD"
     PYTHON_THREADPOOL_THREAD_COUNT            = "32"
-    PYTHON_ISOLATE_WORKER_DEPENDENCIES        = "1"
+    PYTHON_ISOLATE_WORKER_DEPENDENCIES        = "0"
     JOBS_DATABASE_URL                         = "postgresql://${azurerm_user_assigned_identity.app.name}@${azurerm_postgresql_flexible_server.server.fqdn}:${local.database_port}/jobs"
     JOBS_DATABASE_AUTH                        = "entra"
     JOBS_DATABASE_POOL_SIZE                   = tostring(var.database_pool_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from jobs.settings import Settings
 from tests.infra.bicep_evaluation import decorated, default_of, deploy
 from tests.infra.sides import GIVEN, KNOWN, MAIN, ROLES, SAME, SCENARIOS, TYPES, WITHIN, WITHIN_ARM, Sides, app_of
 from tests.infra.terraform_files import everything
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=SCENARIOS)
@@ -111,6 +114,24 @@ def test_the_host_keeps_its_keys_in_the_vault_as_the_apps_identity(sides) -> Non
     assert given["AzureWebJobsSecretStorageType"] == "keyvault"
     assert given["AzureWebJobsSecretStorageKeyVaultUri"] == KNOWN["Microsoft.KeyVault/vaults", "properties.vaultUri"]
     assert given["AzureWebJobsSecretStorageKeyVaultClientId"] == given["AZURE_CLIENT_ID"]
+
+
+def test_the_workers_packages_are_not_isolated_which_breaks_starts_on_older_pythons(sides) -> None:
+    given = settings_of(sides)
+    if given:
+        assert given["PYTHON_ISOLATE_WORKER_DEPENDENCIES"] == "0"
+
+
+def test_wherever_that_is_set_it_is_off_and_it_says_why() -> None:
+    name = "PYTHON_ISOLATE_WORKER_DEPENDENCIES"
+    places = [
+        "local.settings.sample.json", "README.md", "infra/bicep/main.bicep", "infra/terraform/settings.tf",
+        "infra/docker/Dockerfile",
+    ]  # fmt: skip
+    for place in places:
+        lines = [line for line in (ROOT / place).read_text().splitlines() if name in line]
+        assert not any(re.search(rf"{name}\W+1", line) for line in lines), place
+        assert re.search(r"3\.12 (and|or) older", (ROOT / place).read_text()), place
 
 
 def test_what_bicep_and_the_app_have_a_default_for_is_the_same() -> None:
