@@ -131,7 +131,7 @@ def build_runtime(
         lease=timedelta(seconds=settings.lease_seconds),
         default_timeout=timedelta(seconds=settings.default_timeout_seconds),
     )
-    runs = PostgresRunStore(database, schema)
+    runs = PostgresRunStore(database, schema, clock)
     service = JobService(store, alarms, registry, clock, random)
     dispatcher = Dispatcher(
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue

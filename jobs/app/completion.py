@@ -68,7 +68,7 @@ class AttemptCompletion:
             raise UnitOfWorkError("the job was completed by an earlier unit of work; call complete() once an attempt")
         if self._context.lease_lost:
             raise LeaseLost(self._run.job_id, self._run.run)
-        runs, finished_at = self._desk.runs, self._desk.clock.now()
+        runs, finished_at = self._desk.runs, max(self._desk.clock.now(), self._started_at)
         run, rescheduled = self._run, False
         context = self._context
         result = RunResult(AttemptOutcome.SUCCEEDED, result=context.result_text, trace_id=context.trace_id)

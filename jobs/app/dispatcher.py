@@ -153,7 +153,7 @@ class Dispatcher:
             return Rung(Ring.ALREADY_RUNNING)
         if job.paused:
             return Rung(Ring.PAUSED)
-        early = (job.next_run_at - self._clock.now()).total_seconds()
+        early = self._runs.due_in(name) or 0.0
         if early <= 0 and (job.limited or job.handler_name in self.turns.handlers):
             return Rung(Ring.WAITING)
         if early > WAIT_SECONDS:
@@ -185,49 +185,53 @@ class Dispatcher:
             return self._spoiled(run, error)
 
     def _execute(self, run: ClaimedRun) -> RecordedOutcome | None:
-        started_at = self._clock.now()
         if run.recurring:
-            settled = settle(run, started_at, self._random)
-            if settled is None or settled.due_at > started_at:
-                return self._skipped(run, settled, started_at)
+            settled = settle(run, self._random)
+            if settled is None or settled.due_at > run.claimed_at:
+                return self._skipped(run, settled)
             run = run._replace(scheduled_for=settled.scheduled_for)
+        started_at = self._now(run)
         result = self._executor.attempt(run, started_at)
         if not self._leases.let_go(run):
             return None
         log_end(run, result)
-        return self.outcomes.decided(run, result, started_at, self._clock.now())
+        return self.outcomes.decided(run, result, started_at, max(self._clock.now(), started_at))
+
+    def _now(self, run: ClaimedRun) -> datetime:
+        """The present; never before the claim, which the database's own clock has dated."""
+        return max(self._clock.now(), run.claimed_at)
 
     def _spoiled(self, run: ClaimedRun, error: Exception) -> RecordedOutcome:
         """End a job whose row cannot be understood: no attempt would fare better. It can be mended and replayed."""
-        now = self._clock.now()
+        now = self._now(run)
         result = RunResult(AttemptOutcome.FAILED, f"the job's row cannot be used: {type(error).__name__}: {error}")
         return RecordedOutcome(
             run, result, JobStatus.FAILED, now, now, attempt=run.attempt, tally=Tally.INCREMENT, last_error=result.error
         )
 
-    def _skipped(self, run: ClaimedRun, instead: Occurrence | None, now: datetime) -> RecordedOutcome | None:
+    def _skipped(self, run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome | None:
         """Pass over a run that fell due while nothing could run it, as its misfire policy wants."""
         if not self._leases.let_go(run):
             return None
-        return skip(run, instead, now)
+        return skip(run, instead)
 
     def _record_timeout(self, run: ClaimedRun) -> None:
-        now = self._clock.now()
+        now = self._now(run)
         seconds = self._executor.timeout_of(run) or 0.0
         result = RunResult(AttemptOutcome.TIMED_OUT, f"timed out after {seconds:g} s", retry=True)
         log_end(run, result)
         try:
-            self.outcomes.record([self.outcomes.decided(run, result, now - timedelta(seconds=seconds), now)])
+            started_at = max(now - timedelta(seconds=seconds), run.claimed_at)
+            self.outcomes.record([self.outcomes.decided(run, result, started_at, now)])
         except Exception:
             _logger.exception("the time-out of job %s could not be recorded; it will be taken up again", run.job_id)
 
     def give_back(self, runs: Sequence[ClaimedRun], why: str) -> None:
         """Return runs that were claimed and not begun, or that the host's end interrupts: due again at once."""
-        now = self._clock.now()
         result = RunResult(AttemptOutcome.RELEASED, why)
-        mine = [run for run in runs if self._leases.let_go(run)]
+        mine = [(run, self._now(run)) for run in runs if self._leases.let_go(run)]
         if mine:
-            self.outcomes.record([self.outcomes.decided(run, result, now, now) for run in mine])
+            self.outcomes.record([self.outcomes.decided(run, result, now, now) for run, now in mine])
 
     def stop(self, grace_seconds: float) -> None:
         """Tell the handlers, wait for them up to ``grace_seconds``, and give back what is still running."""

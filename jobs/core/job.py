@@ -89,7 +89,8 @@ class Attempt(BaseModel):
 class ClaimedRun(NamedTuple):
     """One attempt that this process holds the lease of.
 
-    ``payload``, ``metadata``, ``options`` and ``retry`` are JSON text.
+    ``payload``, ``metadata``, ``options`` and ``retry`` are JSON text. ``claimed_at`` is the store's own time of the
+    claim, by which it was due.
     """
 
     job_id: UUID
@@ -104,6 +105,7 @@ class ClaimedRun(NamedTuple):
     run: int
     scheduled_for: datetime
     due_at: datetime
+    claimed_at: datetime
     anchor: datetime
     timeout_seconds: float | None
     recurring: bool

@@ -211,6 +211,12 @@ class RunStore(Protocol):
         way: so the limits hold whatever dies. With ``alarm``, only the job that it names is claimed.
         """
 
+    def due_in(self, alarm: AlarmName) -> float | None:
+        """Seconds until the job of ``alarm`` is due, by the clock that claims go by; zero or less once it is.
+
+        None unless it is Scheduled and of that generation.
+        """
+
     def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
         """Give those of these handlers that have due jobs marked as waiting for their turn."""
 

@@ -37,8 +37,11 @@ def recurrence_of(run: ClaimedRun) -> Recurrence:
     return timing_of(run.schedule, run.timezone, run.options).recurrence(run.anchor)
 
 
-def settle(run: ClaimedRun, now: datetime, random: Random) -> Occurrence | None:
+def settle(run: ClaimedRun, random: Random) -> Occurrence | None:
     """Say which occurrence a freshly claimed run stands for, by the misfire policy; None when none is left to run.
+
+    Judged at the instant of the claim, by the clock that found the run due: by another one that is behind, the run
+    would not be due yet and be put off to the same instant, over and over.
 
     Only a run that was late in being claimed is looked at: a retry or a snooze is later than its instant by right.
     Raises ``InvalidSchedule`` or pydantic's error for a schedule that cannot be read any more; better here than once
@@ -47,14 +50,15 @@ def settle(run: ClaimedRun, now: datetime, random: Random) -> Occurrence | None:
     occurrence = Occurrence(run.scheduled_for, run.due_at)
     if not run.recurring:
         return occurrence
-    recurrence = recurrence_of(run)
+    recurrence, now = recurrence_of(run), run.claimed_at
     if run.attempt > 1 or now - run.due_at <= recurrence.misfire_grace:
         return occurrence
     return recurrence.settle(run.scheduled_for, now, random)
 
 
-def skip(run: ClaimedRun, instead: Occurrence | None, now: datetime) -> RecordedOutcome:
+def skip(run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome:
     """Say what to write for a run that is not made up for: the next occurrence, or the end of the schedule."""
+    now = run.claimed_at
     result = RunResult(
         AttemptOutcome.SKIPPED, f"not run: it was due at {run.due_at.isoformat()}, and late runs are skipped"
     )

@@ -59,6 +59,7 @@ def test_a_claimed_run_says_all_that_its_execution_needs(stores: Stores):
         run=1,
         scheduled_for=NOON - SECOND,
         due_at=NOON,
+        claimed_at=NOON,
         anchor=NOON - DAY,
         timeout_seconds=2.5,
         recurring=True,
@@ -69,6 +70,17 @@ def test_a_claimed_run_says_all_that_its_execution_needs(stores: Stores):
         payload_version=3,
         retry='{"factor": 2.0}',
     )
+
+
+def test_how_long_an_alarm_is_early_is_told_by_the_clock_that_claims_go_by(stores: Stores):
+    job = stores.add(due_at=NOON + MINUTE)
+    name = AlarmName(job.id, 1)
+    assert stores.runs.due_in(name) == 60
+    stores.pass_time(MINUTE + SECOND)
+    assert stores.runs.due_in(name) == -1
+    assert stores.runs.due_in(AlarmName(job.id, 2)) is None
+    stores.claim(job)
+    assert stores.runs.due_in(name) is None
 
 
 def test_a_claim_makes_the_job_running_under_a_lease_and_counts_the_attempt(stores: Stores):

@@ -1172,6 +1172,28 @@ def test_many_threads_that_ask_at_once_set_the_clock_once(counting):
     assert max(told) - min(told) < timedelta(seconds=1)
 
 
+@pytest.mark.parametrize("off_by", [timedelta(minutes=-5), timedelta(milliseconds=-300), timedelta(milliseconds=300),
+                                    timedelta(minutes=5)], ids=str)  # fmt: skip
+def test_a_clock_that_has_gone_wrong_is_set_right_by_the_next_claim(database, off_by):
+    store, clock = PostgresJobStore(database, "jobs"), DatabaseClock(database)
+    runs = PostgresRunStore(database, "jobs", clock)
+    right, local = clock._adjust(None)
+    clock._set = (right + off_by, local)
+    store.insert(draft())
+    [run_] = runs.claim_due(1, worker="worker", lease=timedelta(minutes=1))
+    told = clock.now()
+    [(after,)] = run(database, "select clock_timestamp()")
+    assert run_.claimed_at <= told <= after
+
+
+def test_a_clock_that_may_be_right_is_left_as_it_is(database):
+    clock = DatabaseClock(database)
+    told = clock.now()
+    before = clock._set
+    clock.correct(clock.mark() - 10, told - timedelta(seconds=5))
+    assert clock._set == before
+
+
 def blocked(database: Database) -> bool:
     return bool(run(database, "select 1 from pg_locks where not granted"))
 

@@ -47,6 +47,7 @@ def run_of(schedule: str = "@once", *, attempt: int = 1, number: int = 1, **fiel
         "run": number,
         "scheduled_for": DUE,
         "due_at": DUE,
+        "claimed_at": DUE,
         "anchor": DUE,
         "timeout_seconds": None,
         "recurring": not schedule.startswith(("@once", "P", "2")),
@@ -151,7 +152,7 @@ def test_a_job_whose_next_run_cannot_be_computed_ends_and_says_so(monkeypatch, r
 @pytest.mark.parametrize("fields", [{"schedule": "no more"}, {"timezone": "Gone/Away"}], ids=str)
 def test_a_schedule_that_cannot_be_read_any_more_is_found_out_before_the_run(fields, attempt):
     with pytest.raises(InvalidSchedule):
-        settle(run_of(**{"schedule": "@hourly", "recurring": True} | fields, attempt=attempt), BEGAN, ANY)
+        settle(run_of(**{"schedule": "@hourly", "recurring": True} | fields, attempt=attempt), ANY)
 
 
 def test_the_last_error_is_gone_after_a_success_and_kept_after_anything_else():
@@ -268,7 +269,7 @@ def test_whatever_happens_the_job_goes_on_later_or_ends(schedule, result, attemp
 
 
 def test_a_run_claimed_in_time_stands_for_its_own_instant():
-    assert settle(run_of("@hourly"), DUE + 59 * SECOND, ANY) == Occurrence(DUE, DUE)
+    assert settle(run_of("@hourly", claimed_at=DUE + 59 * SECOND), ANY) == Occurrence(DUE, DUE)
 
 
 @pytest.mark.parametrize(("misfire", "expected"), [
@@ -278,23 +279,24 @@ def test_a_run_claimed_in_time_stands_for_its_own_instant():
 ])  # fmt: skip
 def test_a_run_claimed_late_stands_for_what_the_misfire_policy_says(misfire, expected):
     late = DUE + 3 * HOUR + 5 * MINUTE
-    assert settle(run_of("@hourly", options={"misfire": misfire}), late, ANY) == expected
+    assert settle(run_of("@hourly", claimed_at=late, options={"misfire": misfire}), ANY) == expected
 
 
 def test_a_late_retry_and_a_late_one_time_job_are_run_as_they_are():
     late = DUE + 3 * DAY
-    assert settle(run_of("@hourly", attempt=2, options={"misfire": "skip"}), late, ANY) == Occurrence(DUE, DUE)
-    assert settle(run_of("@once", options={"misfire": "skip"}), late, ANY) == Occurrence(DUE, DUE)
+    skipping = {"claimed_at": late, "options": {"misfire": "skip"}}
+    assert settle(run_of("@hourly", attempt=2, **skipping), ANY) == Occurrence(DUE, DUE)
+    assert settle(run_of("@once", **skipping), ANY) == Occurrence(DUE, DUE)
 
 
 def test_a_late_run_of_a_schedule_that_is_over_is_not_made_up_for_when_late_runs_are_skipped():
-    over = run_of("@hourly", options={"misfire": "skip", "end_at": "2026-06-01T10:30:00Z"})
-    assert settle(over, DUE + DAY, ANY) is None
+    ends = {"misfire": "skip", "end_at": "2026-06-01T10:30:00Z"}
+    assert settle(run_of("@hourly", claimed_at=DUE + DAY, options=ends), ANY) is None
 
 
 def test_a_skipped_run_is_written_as_skipped_and_counts_neither_as_a_run_nor_as_a_failure():
-    run = run_of("@hourly", options={"misfire": "skip"})
-    written = skip(run, Occurrence(NEXT, NEXT), ENDED)
+    run = run_of("@hourly", claimed_at=ENDED, options={"misfire": "skip"})
+    written = skip(run, Occurrence(NEXT, NEXT))
     assert essence(written) == (SCHEDULED, NEXT, NEXT, 0, Tally.KEEP, False)
     assert written.result.outcome is Outcome.SKIPPED
-    assert essence(skip(run, None, ENDED)) == (COMPLETED, None, None, 0, Tally.KEEP, False)
+    assert essence(skip(run, None)) == (COMPLETED, None, None, 0, Tally.KEEP, False)

@@ -197,6 +197,22 @@ class DatabaseClock:
                 current = self._adjust(current)
         return current[0] + timedelta(seconds=self._monotonic() - current[1])
 
+    def mark(self) -> float:
+        """Note when the database is asked, for ``correct``."""
+        return self._monotonic()
+
+    def correct(self, asked: float, moment: datetime) -> None:
+        """Set the clock if it cannot be right: at some instant since ``asked`` it was ``moment`` in the database.
+
+        So a clock that has gone wrong, with a machine that was frozen or a database whose clock was set, is right
+        again with the next claim.
+        """
+        current, now = self._set, self._monotonic()
+        if current is not None:
+            at, set_at = current
+            if not at + timedelta(seconds=asked - set_at) <= moment <= at + timedelta(seconds=now - set_at):
+                self._set = (moment.astimezone(UTC), now)
+
     def _adjust(self, known: tuple[datetime, float] | None) -> tuple[datetime, float]:
         if self._set is not None and self._set is not known:
             return self._set  # another thread has just done it

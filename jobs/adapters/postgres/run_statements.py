@@ -21,8 +21,8 @@ TAKE = """
 
 CLAIMED = """
   j.id, j.lease_token, j.generation, j.handler_name, j.job_name, j.payload, j.metadata, j.attempt, j.max_retries,
-  j.run_count + 1, j.scheduled_for, j.next_run_at, j.anchor, extract(epoch from j.timeout)::float8, j.recurring,
-  j.schedule, j.timezone, j.options, j.trace_parent, j.payload_version, j.retry
+  j.run_count + 1, j.scheduled_for, j.next_run_at, j.started_at, j.anchor, extract(epoch from j.timeout)::float8,
+  j.recurring, j.schedule, j.timezone, j.options, j.trace_parent, j.payload_version, j.retry
 """
 
 _CLAIM = (
@@ -54,6 +54,11 @@ returning """
 
 # Only where this release has handlers with limits: the others' statements stay as they are.
 _APART = "and handler_name <> all(cast(:apart as text[]))"
+
+_DUE_IN = """
+select extract(epoch from next_run_at - clock_timestamp())::float8 from {schema}.jobs
+where id = :id and generation = :generation and status = 'Scheduled'
+"""
 
 # Ids and JSON as text: the same statement runs in a unit of work, whose driver would make objects of them.
 _REREAD = (
@@ -144,6 +149,7 @@ class RunStatements:
     claim_apart: Statement
     claim_due: Statement
     claim_due_apart: Statement
+    due_in: Statement
     reread: Statement
     extend: Statement
     held: Statement
@@ -161,6 +167,7 @@ def run_statements(schema: str) -> RunStatements:
         claim_apart=prepare(_CLAIM.replace("{apart}", _APART), schema),
         claim_due=prepare(_CLAIM_DUE.replace("{apart}", ""), schema),
         claim_due_apart=prepare(_CLAIM_DUE.replace("{apart}", _APART), schema),
+        due_in=prepare(_DUE_IN, schema),
         reread=prepare(_REREAD, schema),
         extend=prepare(_EXTEND, schema),
         held=prepare(_HELD, schema),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from jobs.adapters.postgres.database import Database
+    from jobs.adapters.postgres.database import Database, DatabaseClock
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
     from jobs.core.limits import Limits
@@ -31,7 +31,9 @@ _BOOLEAN = {True: "true", False: "false"}
 class PostgresRunStore:
     """The ``RunStore`` port on PostgreSQL; lives as long as its ``Database``."""
 
-    def __init__(self, database: Database, schema: str) -> None:
+    def __init__(self, database: Database, schema: str, clock: DatabaseClock | None = None) -> None:
+        """``clock`` is corrected by what claims tell of the database's time."""
+        self._clock = clock
         self._run = database.run
         self._run_locked = database.run_locked
         self._statements = run_statements(schema)
@@ -43,19 +45,32 @@ class PostgresRunStore:
         """Claim one job. If the answer is lost the lease runs out by itself and the reconciler takes the run back."""
         values = {"id": alarm.job_id, "generation": alarm.generation, "worker": worker, "lease": lease}
         statements = self._statements
+        asked = self._mark()
         if apart:
             rows = self._run(statements.claim_apart, values | {"apart": sorted(apart)})
         else:
             rows = self._run(statements.claim, values)
-        return run_of(rows[0]) if rows else None
+        runs = self._taken(asked, rows)
+        return runs[0] if runs else None
 
     def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first."""
         values: dict[str, Any] = {"limit": limit, "worker": worker, "lease": lease}
         statements = self._statements
+        asked = self._mark()
         if apart:
-            return _in_order(self._run(statements.claim_due_apart, values | {"apart": sorted(apart)}))
-        return _in_order(self._run(statements.claim_due, values))
+            return self._taken(asked, self._run(statements.claim_due_apart, values | {"apart": sorted(apart)}))
+        return self._taken(asked, self._run(statements.claim_due, values))
+
+    def _mark(self) -> float:
+        return 0.0 if self._clock is None else self._clock.mark()
+
+    def _taken(self, asked: float, rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
+        """Read claimed runs, and correct the clock by the database's time in them: that costs no round trip."""
+        runs = _in_order(rows)
+        if runs and self._clock is not None:
+            self._clock.correct(asked, max(run.claimed_at for run in runs))
+        return runs
 
     def claim_limited(
         self,
@@ -82,8 +97,15 @@ class PostgresRunStore:
         if alarm is not None:
             statement = self._limits.claim_named
             values |= {"id": alarm.job_id, "generation": alarm.generation}
+        asked = self._mark()
         rows = self._run_locked(self._limits.one_at_a_time, statement, values)
-        return LimitedClaim(_in_order([row[1:] for row in rows if row[1] is not None]), rows[0][0])
+        runs = self._taken(asked, [row[1:] for row in rows if row[1] is not None])
+        return LimitedClaim(runs, rows[0][0])
+
+    def due_in(self, alarm: AlarmName) -> float | None:
+        """Seconds until the job is due by the database's clock."""
+        rows = self._run(self._statements.due_in, {"id": alarm.job_id, "generation": alarm.generation})
+        return float(rows[0][0]) if rows else None
 
     def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
         """Look, handler by handler, for one due job that waits for its turn."""

@@ -160,6 +160,7 @@ def run_of(row: JobRow) -> ClaimedRun:
     """Give the run that a claimed job is at."""
     assert row.lease_token is not None  # noqa: S101  see require_whole
     assert row.scheduled_for is not None  # noqa: S101  of a job that is active
+    assert row.started_at is not None  # noqa: S101  of one that is running
     return ClaimedRun(
         job_id=row.id,
         token=row.lease_token,
@@ -173,6 +174,7 @@ def run_of(row: JobRow) -> ClaimedRun:
         run=row.run_count + 1,
         scheduled_for=row.scheduled_for,
         due_at=row.due_at,
+        claimed_at=row.started_at,
         anchor=row.anchor,
         timeout_seconds=None if row.timeout is None else row.timeout.total_seconds(),
         recurring=row.recurring,

@@ -75,6 +75,14 @@ class MemoryRunStore:
             turns.note(len(taken))
             return LimitedClaim(runs, turns.wait_seconds(taken))
 
+    def due_in(self, alarm: AlarmName) -> float | None:
+        """Seconds until the job is due by the database's clock."""
+        with self._database.statement() as transaction:
+            row = transaction.job(alarm.job_id)
+            if row is None or row.generation != alarm.generation or row.status is not JobStatus.SCHEDULED:
+                return None
+            return (row.due_at - self._database.clock.now()).total_seconds()
+
     def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
         """Look for handlers with a due job that waits for its turn."""
         with self._database.statement() as transaction:
