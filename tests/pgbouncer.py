@@ -47,7 +47,7 @@ def pgbouncer(server_folder: Path, *, pool_size: int = 20) -> Iterator[Path]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, *as_user, str(configuration)], stdout=log, stderr=log)
     try:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not (folder / ".s.PGSQL.5432").exists():
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < until, "PgBouncer did not come up"
@@ -55,5 +55,5 @@ def pgbouncer(server_folder: Path, *, pool_size: int = 20) -> Iterator[Path]:
         yield folder
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         shutil.rmtree(folder)

@@ -55,11 +55,15 @@ def draft(job_name: str = "job", **fields: Any) -> NewJob:
     return NewJob(**(given | fields))
 
 
-def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
-    """Wait for a condition, and give what it gave."""
-    give_up_at = time.monotonic() + seconds
+PATIENCE_SECONDS = 60.0
+"""How long a test waits for what it expects: so long that only a fault exceeds it, on however busy a machine."""
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait for a condition, and return what it returned."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not (found := condition()):
-        assert time.monotonic() < give_up_at, "it did not come to pass in time"
+        assert time.monotonic() < give_up_at, f"this did not come to pass within {PATIENCE_SECONDS:g} s"
         time.sleep(0.01)
     return found
 

@@ -186,7 +186,7 @@ class StandIn:
 
     def _post(self, name: str) -> bool:
         assert self.callbacks is not None
-        connection = HTTPConnection("127.0.0.1", self.callbacks.port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", self.callbacks.port, timeout=120)
         try:
             connection.request("POST", f"/job/{name}", body=b"")
             return connection.getresponse().status < 300

@@ -368,6 +368,6 @@ def test_a_heartbeat_and_an_outcome_at_the_same_time_do_not_mind_each_other(stor
     beating = threading.Thread(target=beat)
     beating.start()
     recorded = [stores.finish(run) for run in runs]
-    beating.join(10)
+    beating.join(60)
     assert all(len(each) == 1 for each in recorded)
     assert stores.runs.extend([lease_of(run) for run in runs], LEASE).held == frozenset()

@@ -89,7 +89,7 @@ def test_an_alarm_whose_callback_is_not_answered_well_rings_again(callbacks, sch
     scheduler.arm_many([due])
     until(lambda: str(due.name) in callbacks.rung)
     callbacks.status = 200
-    until(lambda: callbacks.rung.count(str(due.name)) == 2, 8)
+    until(lambda: callbacks.rung.count(str(due.name)) == 2)
 
 
 def test_an_alarm_that_is_set_again_while_it_rings_rings_once(callbacks, scheduler):
@@ -157,7 +157,7 @@ def test_while_the_scheduler_hangs_calls_fail_at_once_and_after_its_return_they_
                 scheduler.arm_many([alarm()])
         assert time.monotonic() - began < 0.2
         sidecar.scheduler_dead = False
-        until(lambda: scheduler.available, 8)
+        until(lambda: scheduler.available)
         again = alarm()
         assert scheduler.arm_many([again]) == {again.name}
         scheduler.close()

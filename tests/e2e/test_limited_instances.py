@@ -45,13 +45,13 @@ def test_limits_hold_over_twenty_instances_of_which_some_die(runtime, database_u
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert sql("select status, count(*) from jobs.jobs group by 1") == [("Completed", 3 * JOBS)]
     [(instances,)] = sql("select count(distinct worker) from jobs.job_attempts")
-    assert instances > INSTANCES / 2
+    assert instances > DEATHS
     assert sql("select handler, count(distinct job) from work group by 1 order by 1") == [
         ("AtOnce", JOBS),
         ("ByKey", JOBS),

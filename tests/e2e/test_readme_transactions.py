@@ -42,10 +42,10 @@ def test_the_handler_that_completes_its_job_in_a_unit_of_work(load, make_runtime
     sql("insert into stock values ('chair', 1)")
     runtime = make_runtime(load(ship_order='@handler("ShipOrder")'))
     first = runtime.service.enqueue(job("1", "ShipOrder", payload={"item": "chair"})).id
-    runtime.worker.drain(10)
+    runtime.worker.drain(60)
     assert runtime.service.get(first).status is JobStatus.COMPLETED
     second = runtime.service.enqueue(job("2", "ShipOrder", payload={"item": "chair"}, max_retries=0)).id
-    runtime.worker.drain(10)
+    runtime.worker.drain(60)
     assert runtime.service.get(second).status is JobStatus.FAILED
     assert sql("select pieces from stock") == [(0,)]
 
@@ -68,7 +68,7 @@ def test_the_service_that_joins_the_handlers_unit_of_work(load, make_runtime, sq
     registry.check_services()
     runtime = make_runtime(registry)
     runtime.service.enqueue(job("1", "Work"))
-    runtime.worker.drain(10)
+    runtime.worker.drain(60)
     assert sql("select entry from ledger") == [("by itself",), ("with the job",)]
 
 
@@ -79,7 +79,7 @@ def test_the_handlers_that_take_a_lock(load, make_runtime, monkeypatch, tmp_path
 
     def run(handler_name: str) -> str | None:
         job_id = runtime.service.enqueue(job(handler_name, handler_name, payload=pages, max_retries=0)).id
-        runtime.worker.drain(10)
+        runtime.worker.drain(60)
         return runtime.service.get(job_id).last_error
 
     def published() -> list[str]:

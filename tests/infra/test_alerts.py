@@ -50,7 +50,7 @@ def firing(lines: list[str]) -> set[str]:
 
 def test_nothing_is_told_of_an_app_that_is_well(runtime, lines) -> None:
     runtime.service.enqueue(job("fine"))
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     for _ in range(10):
         runtime.reconciler.run()
     assert firing(lines) == set()
@@ -76,7 +76,7 @@ def test_many_failing_attempts_are_told_of(runtime, registry, lines) -> None:
 
     registry.add_handler("Broken", handle, retry=RetryPolicy(max_retries=0))
     runtime.service.enqueue_many([job(f"broken {number}", "Broken") for number in range(21)])
-    runtime.worker.drain(10)
+    runtime.worker.drain(60)
     runtime.reconciler.run()
     assert firing(lines) == {"attempts-failing"}
 

@@ -41,7 +41,7 @@ from jobs.core.ports import Change, NewJob
 from jobs.core.retry import RetryPolicy
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.verdict import decide
-from tests.support import draft
+from tests.support import draft, until
 
 pytestmark = pytest.mark.direct
 
@@ -139,7 +139,7 @@ def test_a_serialization_failure_is_tried_again(table, database_url, open_databa
         waiting = pool.submit(strict.run, BUMP, {"id": 1})
         until(lambda: blocked(table))
         connection.commit()
-        assert waiting.result(5) == [(11,)]
+        assert waiting.result(60) == [(11,)]
     assert "SQLSTATE 40001" in caplog.text
 
 
@@ -157,7 +157,7 @@ def test_a_lock_that_is_given_at_the_second_try_is_enough(table, open_database):
         until(lambda: blocked(table))
         threading.Event().wait(0.06)
         connection.rollback()
-        assert waiting.result(5) == [(1,)]
+        assert waiting.result(60) == [(1,)]
 
 
 def test_a_statement_that_takes_too_long_is_stopped_and_the_connection_kept(open_database):
@@ -188,7 +188,7 @@ def test_a_connection_that_the_server_ended_during_a_statement_is_thrown_away(da
         )
         run(database, "select pg_terminate_backend(cast(:pid as integer))", pid=before)
         with pytest.raises(StoreUnavailable):
-            sleeping.result(5)
+            sleeping.result(60)
     assert in_step(one)
     assert backend(one) != before
 
@@ -403,7 +403,7 @@ class Proxy:
         if self._held is not None and self._before_it_arrives < 0:
             (server, request), self._held = self._held, None
             server.sendall(request)
-            self._arrived.wait(2)
+            self._arrived.wait(60)
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
@@ -453,7 +453,7 @@ class Proxy:
         self._listener.close()
         self.cut_all()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
         for pair in self._pairs:
             for one in pair:
                 one.close()
@@ -1023,7 +1023,7 @@ def test_a_server_that_refuses_encryption_is_told_nothing(open_database):
     port = listener.getsockname()[1]
     with pytest.raises(StoreUnavailable, match="the database cannot be reached"):
         in_step(open_database(f"postgresql://u:hunter2@127.0.0.1:{port}/app"))
-    refusing.join(5)
+    refusing.join(60)
     listener.close()
     assert len(heard) == 8, "the offer of encryption and nothing else"
 
@@ -1196,12 +1196,3 @@ def test_a_clock_that_may_be_right_is_left_as_it_is(database):
 
 def blocked(database: Database) -> bool:
     return bool(run(database, "select 1 from pg_locks where not granted"))
-
-
-def until(holds: Callable[[], Any]) -> None:
-    pause = threading.Event()
-    for _ in range(400):
-        if holds():
-            return
-        pause.wait(0.005)
-    pytest.fail("it did not come about within two seconds")

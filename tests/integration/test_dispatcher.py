@@ -439,7 +439,7 @@ def test_a_spoiled_row_stops_nobody_and_is_let_go(make_runtime, registry, sql, l
     bad, good = ids[5], ids[:5] + ids[6:]
     let_pass(HOUR)
     spoil(sql, bad, *SPOILED[spoiled])
-    runtime.worker.drain(2)
+    runtime.worker.drain(60)
     assert {tuple(outcomes(runtime, job_id)) for job_id in good} == {("Succeeded",)}
     assert runtime.dispatcher._leases.held() == [], "what is not executing must not be kept from the reconciler"
     sql("update jobs.jobs set lease_expires_at = now() - interval '1 second' where status = 'Running'")
@@ -523,9 +523,9 @@ def test_handlers_that_try_to_quit_do_not_wear_out_the_worker(make_runtime, regi
     registry.add_handler("Quit", raising(SystemExit(1)), retry=RetryPolicy(max_retries=0))
     runtime = make_runtime(concurrency=2)
     runtime.service.enqueue_many([job(f"{n}", "Quit") for n in range(20)])
-    assert runtime.worker.drain(5).executed == 20
+    assert runtime.worker.drain(60).executed == 20
     good = runtime.service.enqueue(job()).id
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     assert runtime.service.get(good).status is JobStatus.COMPLETED
 
 
@@ -548,16 +548,14 @@ def test_an_async_handler_is_cancelled_at_its_time_out_and_may_clean_up(runtime,
 
     async def handle(args: Anything) -> None:
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(3_600)
         except asyncio.CancelledError:
             await asyncio.sleep(0.01)
             seen.append("cleaned up")
             raise
 
-    began = time.monotonic()
     job_id = enqueue(handle, timeout=timedelta(seconds=0.1))
     after = ring(runtime, job_id)
-    assert time.monotonic() - began < 2
     assert seen == ["cleaned up"]
     assert (after.status, after.attempt) == (JobStatus.SCHEDULED, 1)
     assert outcomes(runtime, job_id) == ["TimedOut"]
@@ -583,9 +581,9 @@ def stuck(enqueue) -> Iterator[dict]:
     def handle(args: Anything, ctx: JobContext) -> None:
         state["contexts"].append(ctx)
         if len(state["contexts"]) == 1:
-            state["release"].wait(10)
+            state["release"].wait(60)
 
-    state["id"] = enqueue(handle, timeout=timedelta(seconds=0.2), retry=RetryPolicy(base=HOUR, jitter=False))
+    state["id"] = enqueue(handle, timeout=timedelta(seconds=2), retry=RetryPolicy(base=HOUR, jitter=False))
     yield state
     state["release"].set()
 
@@ -600,10 +598,10 @@ def test_a_sync_handler_past_its_time_out_is_recorded_while_it_still_runs(runtim
     assert (timed_out.status, timed_out.attempt) == (JobStatus.SCHEDULED, 1)
     attempt = last_attempt(runtime, stuck["id"])
     assert attempt.outcome is AttemptOutcome.TIMED_OUT
-    assert "0.2 s" in attempt.error
+    assert "2 s" in attempt.error
     assert stuck["contexts"][0].lease_lost
     stuck["release"].set()
-    ringing.join(5)
+    ringing.join(60)
     assert runtime.service.get(stuck["id"]) == timed_out, "its late end changes nothing"
 
 
@@ -614,7 +612,7 @@ def test_the_attempt_after_a_time_out_is_not_disturbed_by_the_one_before(runtime
     make_due(stuck["id"])
     done = ring(runtime, stuck["id"])
     stuck["release"].set()
-    ringing.join(5)
+    ringing.join(60)
     assert done.status is JobStatus.COMPLETED
     assert runtime.service.get(stuck["id"]) == done
     assert outcomes(runtime, stuck["id"]) == ["TimedOut", "Succeeded"]
@@ -932,21 +930,26 @@ def test_a_job_paused_during_a_run_stays_paused_after_it(runtime, enqueue, let_p
 # --- deleting while it runs
 
 
-def test_a_handler_hears_of_its_jobs_deletion_within_a_heartbeat(make_runtime, registry):
+def test_a_handler_hears_of_its_jobs_deletion_within_a_heartbeat(make_runtime, registry, monkeypatch):
     runtime = make_runtime(lease_seconds=1)
-    heard = []
+    extend, beats = runtime.dispatcher._leases._runs.extend, []
+
+    def counting(*args):
+        beats.append(1)
+        return extend(*args)
+
+    monkeypatch.setattr(runtime.dispatcher._leases._runs, "extend", counting)
 
     def handle(args: Anything, ctx: JobContext) -> None:
         runtime.service.delete(ctx.job_id)
-        asked = time.monotonic()
-        until(lambda: ctx.cancelled, seconds=3)
-        heard.append(time.monotonic() - asked)
+        beats.clear()
+        until(lambda: ctx.cancelled)
         ctx.raise_if_cancelled()
 
     registry.add_handler("Work", handle)
     job_id = runtime.service.enqueue(job("job", "Work", schedule="@once")).id
     after = ring(runtime, job_id)
-    assert heard[0] < 1 / 3 + 0.3, "a heartbeat is a third of the lease"
+    assert len(beats) <= 2, "by the first heartbeat that began after it, while one was under way"
     assert (after.status, after.next_run_at) == (JobStatus.CANCELLED, None)
     assert outcomes(runtime, job_id) == ["Cancelled"]
 
@@ -1027,7 +1030,7 @@ def test_five_hundred_races_of_cancel_against_completion_each_give_one_end(make_
     with ThreadPoolExecutor(2) as pool:
         for number, job_id in enumerate(ids):
             for future in [pool.submit(run, job_id), pool.submit(cancel, number, job_id)]:
-                future.result(10)
+                future.result(60)
     ends = {}
     for job_id, status in sql("select id, status from ends"):
         ends.setdefault(job_id, []).append(status)
@@ -1115,7 +1118,7 @@ def test_a_run_that_is_claimed_and_cannot_begin_is_not_kept_from_the_reconciler(
     try:
         runtime.dispatcher.ring(AlarmName(job_id, 1))
     except StoreUnavailable:
-        until(lambda: runtime.reconciler.run().reaped, seconds=3)
+        until(lambda: runtime.reconciler.run().reaped)
         ring(runtime, job_id)
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED
 

@@ -141,10 +141,10 @@ class TestPatch:
         with ThreadPoolExecutor(1) as worker:
             api.gate.reset()
             running = worker.submit(api.run, job)
-            assert api.gate.entered.wait(5)
+            assert api.gate.entered.wait(60)
             changed = patch(api, job, schedule="2 2 2 2 *")
             api.gate.opened.set()
-            after = running.result(5)
+            after = running.result(60)
         assert (changed.status_code, changed.json()["status"]) == (200, "Running")
         assert (after["status"], after["run_count"], after["next_run_at"][4:19]) == ("Scheduled", 1, "-02-02T02:02:00")
 

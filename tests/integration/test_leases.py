@@ -21,6 +21,8 @@ from jobs.core.signals import Discard
 from jobs.core.status import JobStatus
 from tests.support import Anything, job, until
 
+LEASE = timedelta(seconds=3)  # so long that a busy machine keeps it: heartbeats come every second
+
 
 def outcomes(runtime: Runtime, job_id) -> list[str]:
     """The outcomes in a job's history, oldest first."""
@@ -57,10 +59,11 @@ def test_runs_that_outlast_several_leases_are_never_taken_back(make_runtime, reg
 
     def handle(args: Anything, ctx: JobContext) -> None:
         contexts.append(ctx)
-        time.sleep(3.5)
+        first = runtime.service.get(ctx.job_id).lease_expires_at
+        until(lambda: runtime.service.get(ctx.job_id).lease_expires_at > first + 2 * LEASE)
 
     registry.add_handler("Work", handle)
-    runtime, other = make_runtime(lease_seconds=1), make_runtime(lease_seconds=1)
+    runtime, other = make_runtime(lease_seconds=LEASE.total_seconds()), make_runtime()
     ids = [runtime.service.enqueue(job(f"{n}", "Work")).id for n in range(2)]
     with reconciling(other) as reaped, ThreadPoolExecutor(2) as pool:
         assert list(pool.map(lambda job_id: ring(runtime, job_id), ids)) == [Ring.RAN] * 2
@@ -71,17 +74,17 @@ def test_runs_that_outlast_several_leases_are_never_taken_back(make_runtime, reg
 
 
 def test_runs_that_wait_for_a_free_thread_are_not_taken_back_either(make_runtime):
-    runtime, other = make_runtime(lease_seconds=1), make_runtime()
+    runtime, other = make_runtime(lease_seconds=LEASE.total_seconds()), make_runtime()
     runtime.service.enqueue_many([job(f"{n}") for n in range(5)])
     runs = runtime.dispatcher.claim_due(5)
-    time.sleep(1.5)
+    time.sleep(1.5 * LEASE.total_seconds())
     assert other.reconciler.run().reaped == 0
     runtime.dispatcher.outcomes.record([runtime.dispatcher.execute(run) for run in runs])
     assert {tuple(outcomes(runtime, run.job_id)) for run in runs} == {("Succeeded",)}
 
 
 def test_a_heartbeat_that_fails_for_a_while_loses_no_lease(make_runtime, registry, monkeypatch):
-    runtime, other = make_runtime(lease_seconds=2), make_runtime()
+    runtime, other = make_runtime(lease_seconds=LEASE.total_seconds()), make_runtime()
     extend, failures = runtime.dispatcher._leases._runs.extend, iter([StoreUnavailable("away"), RuntimeError("a bug")])
     beats = []
 
@@ -110,14 +113,14 @@ def test_a_time_out_that_cannot_be_written_keeps_no_heartbeat_from_the_others(ma
     release = threading.Event()
 
     def stuck(args: Anything) -> None:
-        release.wait(10)
+        release.wait(60)
 
     def busy(args: Anything) -> None:
-        time.sleep(3)
+        time.sleep(2 * LEASE.total_seconds())
 
     registry.add_handler("Stuck", stuck, timeout=timedelta(seconds=0.3))
     registry.add_handler("Busy", busy)
-    runtime, other = make_runtime(lease_seconds=1), make_runtime()
+    runtime, other = make_runtime(lease_seconds=LEASE.total_seconds()), make_runtime()
     late, long = runtime.service.enqueue(job("late", "Stuck")).id, runtime.service.enqueue(job("long", "Busy")).id
     with ThreadPoolExecutor(2) as pool, database.engine.begin() as connection:
         late_ring = pool.submit(ring, runtime, late)
@@ -147,7 +150,7 @@ class Zombie:
         def handle(args: Anything, ctx: JobContext) -> None:
             self.contexts.append(ctx)
             if len(self.contexts) == 1:
-                self.may_end.wait(10)
+                self.may_end.wait(60)
                 if error is not None:
                     raise error
 
@@ -164,7 +167,7 @@ class Zombie:
 
     def end(self) -> None:
         self.may_end.set()
-        self.thread.join(5)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 

@@ -1,7 +1,6 @@
 """Locks on a real database: one holder at a time, by the database's clock, whatever becomes of the holder."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
@@ -16,7 +15,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.lock import DistributedLock
 from jobs.core.signals import Cancel
 from jobs.core.status import JobStatus
-from tests.support import Anything, job
+from tests.support import Anything, job, until
 
 LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=50)
 NOT_AT_ALL = timedelta()
@@ -70,13 +69,11 @@ def test_a_lock_that_has_expired_is_lost_even_if_nobody_took_it(lock, expire):
 
 def test_a_lock_may_be_extended_and_expires_then(lock):
     handle = lock.try_acquire("a", SHORT)
-    assert handle.extend(timedelta(seconds=0.4)) is True
-    time.sleep(0.1)
+    assert handle.extend(timedelta(seconds=3)) is True
     assert handle.held
     assert lock.try_acquire("a", LONG) is None
-    time.sleep(0.4)
-    assert not handle.held, "as the holder itself can tell, without asking"
-    assert lock.try_acquire("a", LONG) is not None
+    until(lambda: not handle.held)  # as the holder itself can tell, without asking
+    until(lambda: lock.try_acquire("a", LONG) is not None)
 
 
 def test_a_released_lock_is_not_extended_nor_released_again(lock):
@@ -109,10 +106,8 @@ def test_fencing_tokens_grow_though_the_servers_clock_was_set_back(lock, emptied
 def test_waiting_for_a_lock_takes_it_once_it_is_free(lock):
     holder = lock.try_acquire("a", LONG)
     threading.Timer(0.1, holder.release).start()
-    began = time.monotonic()
-    with lock.acquire("a", LONG, timedelta(seconds=5)) as handle:
+    with lock.acquire("a", LONG, timedelta(seconds=60)) as handle:
         assert handle.fencing_token > holder.fencing_token
-    assert 0.05 < time.monotonic() - began < 2
 
 
 def test_waiting_in_vain_is_an_error_that_says_for_what_and_how_long(lock):

@@ -93,7 +93,7 @@ def test_a_lost_run_is_taken_back_and_runs_again_without_counting_the_attempt(ru
     assert "dead/1" in lost.error
     assert after.last_error == lost.error
     assert runtime.reconciler.run() == Report()
-    assert runtime.worker.drain(5).executed == 1
+    assert runtime.worker.drain(60).executed == 1
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED
     assert outcomes(runtime, job_id) == ["Lost", "Succeeded"]
 
@@ -108,11 +108,11 @@ def test_a_lost_retry_is_still_that_retry(runtime, registry, sql):
 
     registry.add_handler("Work", handle)
     [job_id] = enqueue(runtime, 1, "Work", max_retries=1)
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     sql("update jobs.jobs set next_run_at = now()")
     lose(runtime)
     runtime.reconciler.run()
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     assert seen == [1, 2]
     assert outcomes(runtime, job_id) == ["Failed", "Lost", "Succeeded"]
 
@@ -152,7 +152,7 @@ def test_a_one_time_job_that_loses_its_worker_too_often_is_failed_as_the_cause(m
     assert (third.next_run_at, "was lost" in third.last_error) == (None, True)
     assert outcomes(runtime, job_id) == ["Lost"] * 3
     runtime.service.replay(job_id)
-    assert runtime.worker.drain(5).executed == 1
+    assert runtime.worker.drain(60).executed == 1
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED
 
 
@@ -168,7 +168,7 @@ def test_a_recurring_job_goes_on_however_often_it_loses_its_worker_but_ever_late
     assert waits[-1] > 5
     assert {stood.attempt for stood in stands} == {0}
     sql("update jobs.jobs set next_run_at = now()")
-    assert runtime.worker.drain(5).executed == 1
+    assert runtime.worker.drain(60).executed == 1
     after = runtime.service.get(job_id)
     assert (after.run_count, after.consecutive_failures) == (1, 0)
     assert sql("select lost_count from jobs.jobs") == [(0,)], "a run that ends starts the count anew"
@@ -193,7 +193,7 @@ def test_a_job_that_was_paused_before_its_worker_was_lost_waits_until_it_is_resu
     assert runtime.reconciler.run().reaped == 1
     assert runtime.worker.drain(1).executed == 0
     runtime.service.resume(job_id)
-    assert runtime.worker.drain(5).executed == 1
+    assert runtime.worker.drain(60).executed == 1
 
 
 def test_a_run_that_was_taken_back_is_armed_under_a_new_generation(make_runtime, scheduler):
@@ -302,7 +302,7 @@ def test_where_due_rows_are_polled_for_there_is_nothing_to_arm_or_to_sweep(runti
     enqueue(runtime, 3)
     let_pass(HOUR)
     assert runtime.reconciler.run() == Report()
-    assert runtime.worker.drain(5).executed == 3
+    assert runtime.worker.drain(60).executed == 3
 
 
 # --- old rows
@@ -318,15 +318,15 @@ def test_only_jobs_that_ended_long_ago_are_pruned_with_all_that_belongs_to_them(
     [waiting] = enqueue(runtime, 1, "Fail", schedule="P90D")
     runtime.service.pause(waiting)
     sql("update jobs.jobs set next_run_at = now() + interval '1 day' where id = :id", id=late)
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     cancelled = runtime.service.enqueue(job("cancelled")).id
     runtime.service.delete(cancelled)
     running = runtime.service.enqueue(job("running")).id
     runtime.dispatcher._runs.claim_due(1, worker="w", lease=LONG_AGO + HOUR)
     let_pass(LONG_AGO)
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     recent = runtime.service.enqueue(job("recent")).id
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     assert runtime.reconciler.run() == Report(pruned=3)
     left = {row[0] for row in sql("select id from jobs.jobs")}
     assert left == {waiting, running, late, recent}, "late was enqueued long ago and has ended just now"
@@ -341,7 +341,7 @@ def test_only_jobs_that_ended_long_ago_are_pruned_with_all_that_belongs_to_them(
 def test_pruning_goes_on_past_a_full_page(runtime, sql, let_pass):
     limit(runtime, page=10)
     enqueue(runtime, 25)
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     let_pass(LONG_AGO)
     assert runtime.reconciler.run().pruned == 25
     assert sql("select count(*) from jobs.jobs") == [(0,)]
@@ -351,7 +351,7 @@ def test_pruning_goes_on_past_a_full_page(runtime, sql, let_pass):
 def test_without_a_retention_everything_is_kept(make_runtime, let_pass, sql):
     runtime = make_runtime(retention_days=0)
     enqueue(runtime, 3)
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     let_pass(timedelta(days=3_000))
     assert runtime.reconciler.run() == Report()
     assert sql("select count(*) from jobs.jobs") == [(3,)]
@@ -379,7 +379,7 @@ def test_a_step_that_fails_is_reported_and_stops_no_other(
 ):
     runtime = make_runtime()
     enqueue(runtime, 1)
-    runtime.worker.drain(5)
+    runtime.worker.drain(60)
     let_pass(LONG_AGO)
     lost, unarmed, overdue = enqueue(runtime, 3)
     until(lambda: sql("select 1 from jobs.jobs where armed_at is null and status = 'Scheduled'") == [])
@@ -430,7 +430,7 @@ def test_a_report_of_what_was_done_is_logged(runtime, caplog):
 def test_eight_reconcilers_at_once_do_everything_once(make_runtime, scheduler, sql, let_pass):
     runtimes = [make_runtime(database_pool_size=2) for _ in range(8)]
     enqueue(runtimes[0], 40)
-    runtimes[0].worker.drain(5)
+    runtimes[0].worker.drain(60)
     let_pass(LONG_AGO)
     scheduler._alarms.clear()
     scheduler.available = False

@@ -150,7 +150,7 @@ def test_the_runtime_role_runs_the_whole_engine(app: Runtime, granted: tuple[Pla
     results = service.enqueue_many(job(name, handler, schedule=schedule) for name, (handler, schedule) in made.items())
     assert all(hasattr(result, "id") for result in results)
     service.enqueue_once(job("keyed", schedule="PT1H"), key="k", fingerprint="f", render=lambda made: str(made.id))
-    until(lambda: app.worker.drain(5) is not None and service.find(JobQuery(job_name="ok")).jobs[0].status.ended)
+    until(lambda: app.worker.drain(60) is not None and service.find(JobQuery(job_name="ok")).jobs[0].status.ended)
     status = {each.job_name: each.status for each in service.find(JobQuery()).jobs}
     assert status == {
         "ok": JobStatus.COMPLETED,

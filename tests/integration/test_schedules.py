@@ -73,7 +73,7 @@ def hourly(runtime: Runtime) -> str:
 
 
 def run_all_that_is_due(runtime: Runtime) -> None:
-    runtime.worker.drain(20)
+    runtime.worker.drain(60)
 
 
 def run_all_that_rings(runtime: Runtime, job_id: Any) -> None:

@@ -265,7 +265,7 @@ def test_a_job_that_has_had_all_its_runs_is_made_again_only_if_the_file_says_som
     once = NIGHTLY | {"max_runs": 1}
     apply(once)
     sql("update jobs.jobs set next_run_at = now(), scheduled_for = now()")
-    until(lambda: runtime.worker.drain(2) is not None and not active(runtime))
+    until(lambda: runtime.worker.drain(60) is not None and not active(runtime))
     assert apply(once) == {"nightly": "same"}
     assert apply(once | {"payload": {"again": True}}) == {"nightly": "create"}
 
@@ -302,7 +302,7 @@ def running(runtime, registry, apply, sql):
     sql("update jobs.jobs set next_run_at = now(), scheduled_for = now()")
     drain = threading.Thread(target=runtime.worker.drain, args=(20,))
     drain.start()
-    assert gate.inside.wait(5)
+    assert gate.inside.wait(60)
     yield gate
     gate.out.set()
     drain.join()

@@ -1205,11 +1205,9 @@ class Lifecycle(RuleBasedStateMachine):
                 raise ENDINGS[ending]
 
         self.script.append(within)
-        deadline = threading.Event()
-        for _ in range(40):  # our reckoning of the database's clock may be a moment ahead of it
-            if self.runtime.dispatcher.ring(name) is Ring.RAN:
-                break
-            deadline.wait(0.005)
+        until(
+            lambda: self.runtime.dispatcher.ring(name) is Ring.RAN
+        )  # our clock may be a moment ahead of the database's
         assert not self.script, "the handler was not called"
         if faults:
             raise faults[0]

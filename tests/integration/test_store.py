@@ -28,7 +28,7 @@ from jobs.core.job import Job
 from jobs.core.ports import NOW, Change, Inserted
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import MalformedJson, parse_json, write_json
-from tests.support import draft
+from tests.support import draft, until
 
 DUE = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
 FUZZ = settings(
@@ -649,10 +649,10 @@ def test_a_request_under_a_key_that_is_in_use_waits_for_the_first_and_gets_its_a
     with store.once("key", "body") as entry:
         other = threading.Thread(target=second)
         other.start()
-        _wait_until(lambda: sql(database, "select 1 from pg_locks where not granted") != [])
+        until(lambda: sql(database, "select 1 from pg_locks where not granted") != [])
         assert answers == []
         entry.keep("the first's")
-    other.join(5)
+    other.join(60)
     assert answers == ["the first's"]
 
 
@@ -667,9 +667,9 @@ def test_a_request_under_a_key_whose_first_user_fails_does_the_work_itself(store
     with suppress(ZeroDivisionError), store.once("key", "body"):
         other = threading.Thread(target=second)
         other.start()
-        _wait_until(lambda: sql(database, "select 1 from pg_locks where not granted") != [])
+        until(lambda: sql(database, "select 1 from pg_locks where not granted") != [])
         raise ZeroDivisionError
-    other.join(5)
+    other.join(60)
     assert answers == [None]
     with store.once("key", "other body") as entry:
         assert entry.answer == "the second's"
@@ -771,12 +771,3 @@ def test_alarms_noted_in_any_order_never_deadlock(store, database, caplog):
         list(pool.map(note, range(4)))
     assert sql(database, "select count(*) from jobs.jobs where armed_at is null") == [(0,)]
     assert "trying again" not in caplog.text
-
-
-def _wait_until(holds: Any) -> None:
-    pause = threading.Event()
-    for _ in range(200):
-        if holds():
-            return
-        pause.wait(0.01)
-    pytest.fail("it did not come about within two seconds")

@@ -19,6 +19,7 @@ from jobs.entrypoints.devhost_functions import InvocationContext, TraceContext
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
 from tests.integration.test_http_api import serving
+from tests.support import until
 
 
 def timers(runtime, **settings):
@@ -44,14 +45,6 @@ def tick(runtime, name, **settings):
     """Run one tick as the worker does, past due ones included; a timer function must return None."""
     _, function = timers(runtime, **settings)[name]
     assert function(timer=TimerRequest(past_due=True), context=invocation(name)) is None
-
-
-def until(condition, seconds=5.0):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 class TestTriggers:

@@ -230,7 +230,7 @@ def test_units_of_work_leave_connections_to_heartbeats_and_outcomes(make_runtime
         with pytest.raises(StoreUnavailable, match="JOBS_DATABASE_POOL_SIZE"), runtime.units.begin(requires_new=True):
             pass
         runtime.service.enqueue(job())
-        assert runtime.worker.drain(5).executed == 1
+        assert runtime.worker.drain(60).executed == 1
     with runtime.units.begin(requires_new=True), runtime.units.begin(requires_new=True):
         pass
 

@@ -570,21 +570,14 @@ def test_the_reconciler_prunes_what_ended_long_ago(jobs):
 
 
 def test_waiting_for_a_lock_costs_no_time_but_the_clocks():
-    waited = []
-
     def work(ctx):
-        began = time.monotonic()
-        try:
-            with ctx.lock("website", MINUTE):
-                raise AssertionError("somebody else has it")
-        finally:
-            waited.append(time.monotonic() - began)
+        with ctx.lock("website", MINUTE):
+            raise AssertionError("somebody else has it")
 
     with handling(work) as jobs:
         held = jobs.runtime.lock.try_acquire("website", DAY)
         ran = jobs.run_handler("Work")
         assert isinstance(ran.exception, LockNotAcquired)
-        assert waited[0] < 5
         assert jobs.clock.now() - NOON == timedelta(seconds=10)
         assert held.held
 
