@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and within which trace; both are kept with the job."""
+    """Who asks, and within which trace; both are kept with the job.
+
+    ``may_manage`` is whether the caller may end jobs that others have enqueued, ``may_mark`` whether the framework
+    itself asks, which keeps its own metadata under ``jobs.*``.
+    """
 
     actor: str | None = None
     trace_parent: str | None = None
+    may_manage: bool = True
+    may_mark: bool = False
 
 
 class Enqueued:

@@ -10,7 +10,7 @@ from jobs.app.drafting import first_run, options_text, retry_text
 from jobs.core.commands import UpdateJob, problems_of
 from jobs.core.errors import Conflict, InvalidInput
 from jobs.core.ports import NOW, Change
-from jobs.core.schedule_file import OWNER_KEY
+from jobs.core.reserved import refuse_reserved, reserved_of
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import write_json
 
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 _COPIED = ("max_retries", "timeout")
 
 
-def update(job: Job, command: UpdateJob, registry: HandlerRegistry, clock: Clock, random: Random) -> Change | None:
+def update(
+    job: Job,
+    command: UpdateJob,
+    registry: HandlerRegistry,
+    clock: Clock,
+    random: Random,
+    *,
+    may_mark: bool = False,
+) -> Change | None:
     """Change schedule, payload, metadata or retry settings.
 
     The next run of a waiting job is computed anew under a new generation, so the old alarm does nothing when it rings.
@@ -49,9 +57,10 @@ def update(job: Job, command: UpdateJob, registry: HandlerRegistry, clock: Clock
     if "retry" in changes:
         columns["retry"] = retry_text(changes["retry"])
     if "metadata" in changes:
-        # Whose file a job belongs to stays, unless the change says otherwise: `jobs apply` finds its jobs by it.
-        owner = {name: value for name, value in job.metadata.items() if name == OWNER_KEY}
-        columns["metadata"] = write_json(owner | changes["metadata"], "/metadata")
+        # What the framework has noted stays: `jobs apply` finds its jobs by it, and alone says otherwise.
+        if not may_mark:
+            refuse_reserved(changes["metadata"], job.metadata)
+        columns["metadata"] = write_json(reserved_of(job.metadata) | changes["metadata"], "/metadata")
     if command.retimes:
         columns |= _retimed(job, command, clock, random)
     return Change("update", columns, new_generation=command.retimes)

@@ -93,7 +93,7 @@ class ScheduleChanges:
 
         Raises ``InvalidInput`` as ``plan`` does, then nothing has changed; ``StoreUnavailable``, ``LockNotAcquired``.
         """
-        caller = Caller(actor=f"jobs apply, {file.owner}")
+        caller = Caller(actor=f"jobs apply, {file.owner}", may_mark=True)
         looks = int(patience.total_seconds() / _LOOK_AGAIN_SECONDS)
         # Whoever died holding the lock is waited out.
         with self._lock.acquire(f"jobs.apply:{file.owner}", _TTL, timeout=_TTL + timedelta(seconds=10)) as lock:

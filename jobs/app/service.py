@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.app.drafting import draft_job
 from jobs.app.enqueued import NOBODY, Caller, Enqueued
+from jobs.app.replacing import refuse_to_replace
 from jobs.app.revising import cancel, pause, replay, resume, run_now, update
 from jobs.core.commands import EnqueueJob, JobQuery, OnConflict, UpdateJob
 from jobs.core.errors import Conflict, JobIdTaken, JobNameTaken, JobNotFound, JobsError, PreconditionFailed
 from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Alarm
+from jobs.core.reserved import refuse_reserved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Change, Clock, JobStore, NewJob, Page
+    from jobs.core.ports import Change, Clock, Inserted, JobStore, NewJob, Page
     from jobs.core.registry import HandlerRegistry
 
 _TRIES = 10
+_TRIES_FOR_A_NAME = 100
+"""Of several that replace one job at once all but one must look again, and the next time all but one of those."""
 
 
 class JobService:
@@ -141,7 +145,7 @@ class JobService:
         """
 
         def decide(job: Job) -> Change | None:
-            return update(job, command, self._registry, self._clock, self._random)
+            return update(job, command, self._registry, self._clock, self._random, may_mark=caller.may_mark)
 
         return self._revise(job_id, decide, caller, revision, connection)
 
@@ -189,28 +193,37 @@ class JobService:
 
     def _draft(self, command: EnqueueJob, caller: Caller) -> NewJob:
         spec = self._registry.require(command.handler_name)
+        if not caller.may_mark:
+            refuse_reserved(command.metadata)
         return draft_job(command, spec, self._clock, self._random, actor=caller.actor, trace_parent=caller.trace_parent)
 
     def _settle_conflict(
         self, command: EnqueueJob, draft: NewJob, connection: object | None, caller: Caller
     ) -> Enqueued:
         """An id or a name is taken: do as ``on_conflict`` says, against whoever holds it by now."""
-        for _ in range(_TRIES):
+        for _ in range(_TRIES_FOR_A_NAME):
             if command.id is not None and self._store.get(command.id, connection=connection) is not None:
                 raise JobIdTaken(command.id)
             holder = self._store.active_holder(command.job_name, connection=connection)
             if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
                 return Enqueued.existing(holder)
             if holder is not None and command.on_conflict is OnConflict.REPLACE:
-                if holder.status.value == "Running":
-                    raise JobNameTaken(command.job_name, holder.id)
-                self._revise(holder.id, cancel, caller, None, connection)
+                inserted = self._replace(holder, draft, connection, caller)
             elif holder is not None:
                 raise JobNameTaken(command.job_name, holder.id)
-            inserted = self._store.insert(draft, connection=connection)
+            else:
+                inserted = self._store.insert(draft, connection=connection)
             if inserted is not None:
                 return Enqueued.new(command, draft, inserted)
         raise Conflict(f"job_name {command.job_name!r} changes hands faster than this call can follow; try again")
+
+    def _replace(self, holder: Job, draft: NewJob, connection: object | None, caller: Caller) -> Inserted | None:
+        """Put ``draft`` in the place of a waiting holder; None where that one has changed meanwhile."""
+        refuse_to_replace(holder, caller)
+        inserted = self._store.replace(holder, draft, actor=caller.actor, connection=connection)
+        if inserted is not None and connection is None:
+            self._alarms.withdraw([AlarmName(holder.id, holder.generation)])
+        return inserted
 
     def _revise(
         self,

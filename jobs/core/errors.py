@@ -8,6 +8,7 @@
     ├── Conflict                the job's present state does not allow it
     │   ├── JobNameTaken        an active job already holds the name; names the holder
     │   └── JobIdTaken          a job with the id that the caller supplied already exists
+    ├── NotAllowed              the caller's roles do not allow it
     ├── PreconditionFailed      the job has changed since the revision that the caller named
     ├── IdempotencyKeyReused    the key was used before for another request
     ├── LeaseLost               the run is another worker's by now, so that this attempt must not complete it
@@ -107,6 +108,10 @@ class JobIdTaken(Conflict):
     def __init__(self, job_id: UUID) -> None:
         self.job_id = job_id
         super().__init__(f"a job with the id {job_id} already exists; ids are never used again")
+
+
+class NotAllowed(JobsError):
+    """The caller's roles do not allow what was asked. Nothing was changed."""
 
 
 class PreconditionFailed(JobsError):

@@ -137,6 +137,15 @@ class JobStore(Protocol):
         Of rows with one id only the first is tried; for the others None is given.
         """
 
+    def replace(
+        self, holder: Job, job: NewJob, *, actor: str | None = None, connection: object | None = None
+    ) -> Inserted | None:
+        """Cancel ``holder``, noting who did it, and insert ``job`` under its name: both, or neither, in one statement.
+
+        None, with nothing changed, where the holder has changed since it was read or a job has the new one's id.
+        Raises ``JobIdTaken`` where such a job appears in that very moment.
+        """
+
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Read one job."""
 

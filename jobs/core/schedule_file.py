@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from jobs.core.commands import EnqueueJob, Metadata, Name, Retries, problems_of
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.job import Json
+from jobs.core.reserved import reserved_of
 from jobs.core.retry import RetryOptions
 from jobs.core.timing import Duration, Timing
 
@@ -43,6 +44,8 @@ class RecurringJob(Timing):
     def _owner_is_the_files(cls, value: Metadata) -> Metadata:
         if OWNER_KEY in value:
             raise ValueError(f"{OWNER_KEY} is set by jobs apply, to the file's owner; use another key")
+        if taken := reserved_of(value):
+            raise ValueError(f"{min(taken)} begins with 'jobs.', which is the framework's own; use another key")
         return value
 
     @property

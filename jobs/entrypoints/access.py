@@ -7,7 +7,7 @@ import binascii
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobs.entrypoints.problems import FORBIDDEN, UNAUTHENTICATED, Refusal
 
@@ -27,6 +27,48 @@ class Role(StrEnum):
     MANAGE = "Jobs.Manage"
 
 
+ROUTES: Mapping[str, Role | None] = {
+    "enqueue_job": Role.ENQUEUE,
+    "enqueue_jobs": Role.ENQUEUE,
+    "list_jobs": Role.READ,
+    "get_job": Role.READ,
+    "get_attempts": Role.READ,
+    "update_job": Role.MANAGE,
+    "delete_job": Role.MANAGE,
+    "run_job": Role.MANAGE,
+    "pause_job": Role.MANAGE,
+    "resume_job": Role.MANAGE,
+    "retry_job": Role.MANAGE,
+    "list_handlers": Role.READ,
+    "get_stats": Role.READ,
+    "preview_schedule": Role.READ,
+    "health_live": None,
+    "health_ready": None,
+    "ring_alarm": None,
+}
+"""What each HTTP function needs, by its name. None is open to whoever reaches it: the probes, which tell nothing but
+health, and the scheduler's callback, which has a token of its own. A function that is not here cannot be registered.
+
+An enqueue with ``on_conflict: replace`` cancels the holder of the name, so that it needs manage, too, unless the holder
+is the caller's own.
+"""
+
+
+def role_for(function_name: str) -> Role:
+    """Give the role that a function needs, of one that needs any; ``KeyError`` for one that the table does not have."""
+    needed = ROUTES[function_name]
+    if needed is None:
+        raise KeyError(f"{function_name} is open in the table of roles, so nothing can be asked of its callers")
+    return needed
+
+
+class Principal(NamedTuple):
+    """Who calls, None where nobody can tell, and whether they may change what is others'."""
+
+    name: str | None
+    may_manage: bool
+
+
 _SUFFICES = {
     Role.READ: frozenset(Role),
     Role.ENQUEUE: frozenset({Role.ENQUEUE, Role.MANAGE}),
@@ -40,17 +82,18 @@ class Access:
 
     easy_auth: bool
 
-    def admit(self, headers: Mapping[str, str], needed: Role) -> str | None:
-        """Give the caller's name, an app's object id where it has no name; None where there is no Easy Auth.
+    def admit(self, headers: Mapping[str, str], needed: Role) -> Principal:
+        """Give the caller, by an app's object id where it has no name; without Easy Auth, nobody who may do all.
 
         Raises ``Refusal``: 401 without a principal, 403 without a sufficient role.
         """
         if not self.easy_auth:
-            return None
+            return Principal(None, may_manage=True)
         roles = _roles_of(headers.get(_PRINCIPAL))
         if not roles & _SUFFICES[needed]:
             raise Refusal(FORBIDDEN, f"this needs the app role {needed}; have it assigned to you in Microsoft Entra ID")
-        return next((name for header in _PRINCIPAL_NAMES if (name := headers.get(header))), None)
+        name = next((name for header in _PRINCIPAL_NAMES if (name := headers.get(header))), None)
+        return Principal(name, may_manage=not roles.isdisjoint(_SUFFICES[Role.MANAGE]))
 
 
 def _roles_of(principal: str | None) -> frozenset[str]:

@@ -13,7 +13,7 @@ import azure.functions as func
 from jobs.core.commands import EnqueueJob, JobQuery
 from jobs.core.errors import InvalidInput, JobsError, Problem
 from jobs.core.strict_json import MalformedJson, parse_json, refuse_unstorable_text
-from jobs.entrypoints.access import Access, Role
+from jobs.entrypoints.access import Access, role_for
 from jobs.entrypoints.exchange import (
     HOST_PARAMETERS,
     MAX_BODY,
@@ -47,11 +47,11 @@ def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bluepr
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     def get(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function = blueprint.route(route, methods=["GET"])(answering(access, Role.READ, answer))
+        function = blueprint.route(route, methods=["GET"])(answering(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     def post(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function = blueprint.route(route, methods=["POST"])(answering(access, Role.ENQUEUE, answer))
+        function = blueprint.route(route, methods=["POST"])(answering(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     post("enqueue_job", "api/jobs", lambda call: enqueue(runtime(), call))

@@ -8,7 +8,7 @@ import azure.functions as func
 
 from jobs.core.commands import UpdateJob
 from jobs.core.status import JobStatus
-from jobs.entrypoints.access import Access, Role
+from jobs.entrypoints.access import Access, role_for
 from jobs.entrypoints.exchange import Call, answering, job_answer
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def commands_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.B
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function: Any = blueprint.route(route, methods=[method])(answering(access, Role.MANAGE, answer))
+        function: Any = blueprint.route(route, methods=[method])(answering(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     def command(name: str, verb: str, method_of: Callable[[Runtime], Callable[..., Any]]) -> None:

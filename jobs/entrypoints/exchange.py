@@ -94,8 +94,9 @@ def answering(
     def respond(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         trace_parent = _trace_parent(req, context)
         try:
-            actor = access.admit(req.headers, needed)
-            return answer(Call(req, Caller(actor=actor, trace_parent=trace_parent)))
+            principal = access.admit(req.headers, needed)
+            caller = Caller(actor=principal.name, trace_parent=trace_parent, may_manage=principal.may_manage)
+            return answer(Call(req, caller))
         except Exception as error:  # noqa: BLE001  every error is answered, the unexpected ones logged
             return problem_answer(error, _trace_id(trace_parent) or context.invocation_id)
 

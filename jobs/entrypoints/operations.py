@@ -11,7 +11,7 @@ from pydantic.errors import PydanticUserError
 from jobs.core.commands import PreviewSchedule
 from jobs.core.durations import format_duration
 from jobs.core.errors import ConfigurationError, NotMigrated, Unavailable
-from jobs.entrypoints.access import Access, Role
+from jobs.entrypoints.access import Access, role_for
 from jobs.entrypoints.exchange import Call, answering, json_answer
 from jobs.entrypoints.preview import preview
 from jobs.entrypoints.problems import RETRY_AFTER_SECONDS
@@ -30,7 +30,7 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function: Any = blueprint.route(route, methods=[method])(answering(access, Role.READ, answer))
+        function: Any = blueprint.route(route, methods=[method])(answering(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     add("list_handlers", "GET", "api/handlers", lambda _: handlers(runtime()))

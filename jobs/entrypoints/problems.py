@@ -20,6 +20,7 @@ from jobs.core.errors import (
     JobNameTaken,
     JobNotFound,
     JobsError,
+    NotAllowed,
     PreconditionFailed,
     Problem,
     Unavailable,
@@ -72,6 +73,7 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
     (JobIdTaken, ID_TAKEN),
     (Conflict, CONFLICT),
     (PreconditionFailed, PRECONDITION),
+    (NotAllowed, FORBIDDEN),
     (ConfigurationError, NOT_CONFIGURED),
     (Unavailable, UNAVAILABLE),
 )

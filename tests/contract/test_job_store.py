@@ -510,3 +510,47 @@ def test_a_history_is_read_newest_first(stores: Stores):
         stores.again(run, SECOND, attempt=run.attempt)
         stores.pass_time(SECOND)
     assert [attempt.attempt for attempt in stores.jobs.attempts(job.id)] == [3, 2, 1]
+
+
+# --- replace
+
+
+def test_a_replaced_job_is_cancelled_and_its_name_is_the_new_ones_in_one_step(stores: Stores):
+    holder = stores.add("name", due_at=NOON + DAY)
+    stores.pass_time(SECOND)
+    new = draft("name", payload='{"a":1}', due_at=NOON + MINUTE)
+    assert stores.jobs.replace(holder, new, actor="me") == Inserted(new.id, NOON + SECOND, NOON + MINUTE, NOON + SECOND)
+    old = stores.read(holder.id)
+    assert (old.status, old.handled_at, old.next_run_at) == ("Cancelled", NOON + SECOND, None)
+    assert (old.generation, old.revision, old.armed_at) == (2, 2, None)
+    assert stores.jobs.active_holder("name").id == new.id
+    assert stores.audit() == [(holder.id, NOON + SECOND, "me", "replace", 2)]
+
+
+def test_a_holder_that_has_changed_or_runs_or_has_another_name_is_not_replaced(stores: Stores):
+    read = stores.add("name", due_at=NOON)
+    assert stores.jobs.replace(read, draft("another name")) is None
+    paused = stores.jobs.change(read, Change("pause", {"paused": True}))
+    assert stores.jobs.replace(read, draft("name")) is None, "of another revision"
+    resumed = stores.jobs.change(paused, Change("resume", {"paused": False}))
+    stores.claim(resumed)
+    assert stores.jobs.replace(stores.read(read.id), draft("name")) is None, "it runs"
+    assert stores.read(read.id).status == "Running"
+    assert stores.names() == ["name"]
+
+
+def test_a_replacement_whose_id_is_taken_leaves_the_holder_alone(stores: Stores):
+    taken, holder = stores.add("taken"), stores.add("name")
+    assert stores.jobs.replace(holder, draft("name", id=taken.id)) is None
+    assert (stores.read(holder.id), stores.audit()) == (holder, [])
+
+
+def test_a_replacement_within_a_transaction_ends_with_it(stores: Stores):
+    holder, new = stores.add("name"), draft("name")
+    transaction = stores.transactions.begin()
+    assert stores.jobs.replace(holder, new, connection=transaction.connection) is not None
+    assert stores.jobs.active_holder("name", connection=transaction.connection).id == new.id
+    assert stores.jobs.active_holder("name").id == holder.id
+    transaction.close()
+    assert stores.jobs.active_holder("name") == holder
+    assert stores.jobs.get(new.id) is None

@@ -184,6 +184,12 @@ class Walk:
         if job and change:
             self.both(f"change {job.job_name} {change}", lambda stores, _: stores.jobs.change(job, change, actor="me"))
 
+    def do_replace(self) -> None:
+        job, new = self._job(), self._draft()
+        if job is not None:
+            new = new if self.random.random() < 0.2 else new._replace(job_name=job.job_name)
+            self.both(f"replace {job.job_name} {new}", lambda stores, _: stores.jobs.replace(job, new, actor="me"))
+
     def do_claim(self) -> None:
         job = self._job()
         if job is None:

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from jobs.app.enqueued import Caller
 from jobs.app.runtime import Runtime
 from jobs.app.schedule_changes import ScheduleChanges
 from jobs.app.schedule_check import check_file
@@ -226,7 +227,8 @@ def test_a_job_of_no_file_is_taken_over_only_when_that_is_asked_for(runtime, app
 
 
 def test_a_one_time_job_is_neither_taken_over_nor_removed(runtime, apply):
-    runtime.service.enqueue(job("nightly", schedule="PT1H", metadata={OWNER_KEY: "billing"}))
+    marked = job("nightly", schedule="PT1H", metadata={OWNER_KEY: "billing"})
+    runtime.service.enqueue(marked, caller=Caller(may_mark=True))
     with pytest.raises(InvalidInput, match="one-time job"):
         apply(NIGHTLY, adopt=True)
     assert apply() == {}

@@ -353,7 +353,7 @@ def test_replace_cancels_the_holder_and_takes_its_name(enqueue, service, databas
     assert (replacing.created, service.get(replacing.id).status) == (True, "Scheduled")
     old = service.get(holder.id)
     assert (old.status, old.next_run_at, old.handled_at is not None) == ("Cancelled", None, True)
-    assert sql(database, "select job_id, actor, action from jobs.job_audit") == [(holder.id, "me", "delete")]
+    assert sql(database, "select job_id, actor, action from jobs.job_audit") == [(holder.id, "me", "replace")]
     assert scheduler.alarms == {AlarmName(replacing.id, 1): NOON + 2 * HOUR}
 
 

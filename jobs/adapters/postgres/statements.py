@@ -32,22 +32,45 @@ JOB_COLUMNS = (
 )
 """A job in three texts. Payload and metadata stand apart: one that cannot be parsed spoils no more than itself."""
 
-_INSERT = """
+_INSERT_INTO = """
 insert into {schema}.jobs (
   id, handler_name, job_name, schedule, timezone, options, recurring, payload, metadata, status,
   next_run_at, scheduled_for, anchor, max_retries, timeout, created_by, trace_parent, payload_version, retry,
   limited, concurrency_key)
-values (
+"""
+
+_NEW_ROW = """
   cast(:id as uuid), cast(:handler_name as text), cast(:job_name as text), cast(:schedule as text),
   cast(:timezone as text), cast(:options as jsonb), cast(:recurring as boolean), cast(:payload as jsonb),
   cast(:metadata as jsonb), 'Scheduled', coalesce(cast(:due_at as timestamptz), now()),
   coalesce(cast(:scheduled_for as timestamptz), now()), coalesce(cast(:anchor as timestamptz), now()),
   cast(:max_retries as integer), make_interval(secs => cast(:timeout_seconds as double precision)),
   cast(:created_by as text), cast(:trace_parent as text), cast(:payload_version as integer), cast(:retry as jsonb),
-  cast(:limited as boolean), cast(:concurrency_key as text))
-on conflict do nothing
-returning created_at
+  cast(:limited as boolean), cast(:concurrency_key as text)
 """
+
+_INSERT = _INSERT_INTO + "values (" + _NEW_ROW + ") on conflict do nothing returning created_at"
+
+# Both rows or neither: the new row is made of the old one's end. Where the id is taken after all, the insert fails and
+# takes the end back with it, which `on conflict do nothing` would not. Who finds the holder changed writes nothing.
+_REPLACE = (
+    """
+with ended as (
+  update {schema}.jobs j set status = 'Cancelled', handled_at = now(), next_run_at = null,
+    generation = generation + 1, armed_at = null, revision = revision + 1, updated_at = now()
+  where j.id = cast(:holder_id as uuid) and j.revision = cast(:holder_revision as bigint) and j.status = 'Scheduled'
+    and j.job_name = cast(:job_name as text) and not exists (select from {schema}.jobs where id = cast(:id as uuid))
+  returning j.id, j.revision
+), noted as (
+  insert into {schema}.job_audit (job_id, actor, action, revision)
+  select id, cast(:actor as text), 'replace', revision from ended
+)
+"""
+    + _INSERT_INTO
+    + "select "
+    + _NEW_ROW
+    + " from ended returning created_at"
+)
 
 # What the jobs of a batch have in common is sent once, as a shape; most batches have one. Texts travel joined by a
 # control character, which JSON never holds bare: the server splits them faster than it reads an array or a document.
@@ -140,6 +163,7 @@ class JobStatements:
     schema: str
     insert: Statement
     insert_many: Statement
+    replace: Statement
     just_inserted: Statement
     get: Statement
     active_holder: Statement
@@ -176,6 +200,7 @@ def job_statements(schema: str) -> JobStatements:
         schema=schema,
         insert=prepare(_INSERT, schema),
         insert_many=prepare(_INSERT_MANY, schema),
+        replace=prepare(_REPLACE, schema),
         just_inserted=prepare(_JUST_INSERTED, schema),
         get=prepare(_GET, schema),
         active_holder=prepare(_ACTIVE_HOLDER, schema),

@@ -17,7 +17,7 @@ from jobs.adapters.postgres.faults import OutcomeUnknown, RolledBack, UniqueViol
 from jobs.adapters.postgres.listing import find_jobs
 from jobs.adapters.postgres.rows import alarm_of, attempt_of, job_of
 from jobs.adapters.postgres.statements import change_statement, job_statements
-from jobs.core.errors import IdempotencyKeyReused, JobNameTaken
+from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken
 from jobs.core.ports import NOW
 
 if TYPE_CHECKING:
@@ -115,6 +115,26 @@ class PostgresJobStore:
         rows = self._database.run(self._statements.just_inserted, {"ids": [job.id for job in jobs]})
         names = {job.id: job.job_name for job in jobs}
         return {job_id: row[1] for row in rows if names[job_id := UUID(row[0])] == row[2]}
+
+    def replace(
+        self, holder: Job, job: NewJob, *, actor: str | None = None, connection: object | None = None
+    ) -> Inserted | None:
+        """Cancel ``holder`` and insert ``job`` in its place. After a lost answer the id is looked for."""
+        values = job._asdict() | {"holder_id": holder.id, "holder_revision": holder.revision, "actor": actor}
+        try:
+            rows = self._database.run(self._statements.replace, values, connection)
+            return inserted_at(job, rows[0][0]) if rows else None
+        except UniqueViolation:
+            raise JobIdTaken(job.id) from None
+        except OutcomeUnknown:
+            if connection is not None:
+                raise
+        known = self._just_inserted([job])
+        if job.id not in known:
+            rows = self._database.run(self._statements.replace, values)
+            # Without a row the lost request may have arrived late, and be what has changed the holder.
+            known = {job.id: rows[0][0]} if rows else self._just_inserted([job])
+        return inserted_at(job, known[job.id]) if job.id in known else None
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Read one job."""

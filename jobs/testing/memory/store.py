@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import IdempotencyKeyReused, JobNameTaken
-from jobs.core.ports import NOW, Inserted
+from jobs.core.ports import NOW, Change, Inserted
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import refuse_unstorable_text
 from jobs.testing.memory.database import MemoryConnection, RowLock
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from jobs.core.commands import JobQuery
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Alarm, Change, NewJob, Page
+    from jobs.core.ports import Alarm, NewJob, Page
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
 
 _HISTORY_LIMIT = 1_000
+_REPLACED = Change(
+    "replace", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True
+)
 _JSON = frozenset({"payload", "metadata", "options", "retry"})
 
 
@@ -56,6 +59,24 @@ class MemoryJobStore:
                 if job.id not in tried:
                     tried[job.id] = _inserted(transaction, job)
             return [tried.pop(job.id, None) for job in new]
+
+    def replace(
+        self, holder: Job, job: NewJob, *, actor: str | None = None, connection: object | None = None
+    ) -> Inserted | None:
+        """Cancel ``holder`` and insert ``job`` in its place."""
+        _refuse_unstorable(actor, *job)
+        with self._database.statement(connection) as transaction:
+            transaction.lock(RowLock("job", holder.id), RowLock("job", job.id), RowLock("name", job.job_name))
+            row = transaction.job(holder.id)
+            if row is None or row.revision != holder.revision or row.status is not JobStatus.SCHEDULED:
+                return None
+            if row.job_name != job.job_name or transaction.job(job.id) is not None:
+                return None
+            ended = _changed(row, _REPLACED, transaction.now)
+            transaction.put_job(ended)
+            noted = AuditRow(row.id, transaction.now, actor, _REPLACED.action, ended.revision)
+            transaction.put(self._database.audit, (row.id, ended.revision), noted)
+            return _inserted(transaction, job)
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Read one job."""
