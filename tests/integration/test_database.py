@@ -219,11 +219,6 @@ def test_a_right_that_is_missing_is_the_databases_matter_and_not_a_fault_of_the_
         run(table, f"drop role {role}")
 
 
-# pg8000 leaves a connection that it could not make to the garbage collector, which then complains.
-not_made = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@not_made
 def test_too_many_connections_are_told_as_the_database_being_away(table, database_url, open_database):
     role = f"small_{new_id().hex[-8:]}"
     run(table, f"create role {role} login connection limit 1")
@@ -641,7 +636,6 @@ def test_when_every_connection_is_cut_one_statement_fails_and_the_pool_recovers(
     assert in_step(behind)
 
 
-@not_made
 def test_a_server_that_cannot_be_reached_is_told_as_such_and_found_again(open_database, database_url):
     away = open_database(f"{database_url.partition('host=')[0]}host=/nowhere")
     with pytest.raises(StoreUnavailable, match="the database cannot be reached"):

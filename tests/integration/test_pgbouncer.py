@@ -129,8 +129,6 @@ def test_an_idempotency_key_and_a_conflict_are_settled_as_ever(make_bounced):
     assert len(answers) == 1
 
 
-# pg8000 leaves a connection that it could not make to the garbage collector, which then complains.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_url_that_leads_to_pgbouncer_unknown_to_the_settings_is_told_with_the_mend(
     make_runtime, database_url, bouncer
 ):

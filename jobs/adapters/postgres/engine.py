@@ -7,10 +7,8 @@ PgBouncer in transaction mode a session has no settings of its own, so there the
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 
+from jobs.adapters.postgres.connection import DriverConnection
 from jobs.adapters.postgres.faults import closes_connection
 from jobs.core.errors import ConfigurationError
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 _PING_AFTER_IDLE_SECONDS = 30.0
 _LAST_USED = "jobs_last_used"
+_POOL = "jobs_pool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def make_engine(options: DatabaseOptions) -> Engine:
         hide_parameters=True,  # no value that a statement carries is logged or kept with an error
     )
     _watch(engine, options)
-    engine.dialect.do_terminate = _hang_up  # type: ignore[method-assign, assignment]
+    engine.dialect.do_terminate = DriverConnection.hang_up  # type: ignore[method-assign, assignment]
     return engine
 
 
@@ -109,30 +109,16 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
     return arguments
 
 
-def _hang_up(connection: Any) -> None:
-    """End a connection that is broken or out of step: no goodbye is sent, since pg8000 would only fail at that.
-
-    Both of its handles on the socket are closed, so that the descriptor is free at once and nothing is left to flush.
-    """
-    for handle in (connection._sock, connection._usock):  # noqa: SLF001  as pg8000's own close does
-        with suppress(OSError, ValueError, AttributeError):
-            handle.close()
-    connection._sock = connection._usock = None  # noqa: SLF001
-
-
-def _watch(engine: Engine, options: DatabaseOptions) -> None:  # noqa: C901  five small listeners that share a moment
+def _watch(engine: Engine, options: DatabaseOptions) -> None:  # noqa: C901  small listeners that share a moment
     """Ask for the password anew, invalidate what is out of step, and ping what was idle or is under suspicion."""
     suspected_at = 0.0
+    pool = 0
 
     @event.listens_for(engine, "do_connect")
-    def _connect(_dialect: Any, _record: Any, _args: Any, arguments: dict[str, Any]) -> None:
+    def _connect(_dialect: Any, _record: Any, _args: Any, arguments: dict[str, Any]) -> DriverConnection:
         if options.password is not None:
             arguments["password"] = options.password()
-
-    @event.listens_for(engine, "connect")
-    def _send_at_once(connection: Any, _record: Any) -> None:
-        if connection._usock.family != getattr(socket, "AF_UNIX", None):  # noqa: SLF001  pg8000 offers no option for it
-            connection._usock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # noqa: SLF001
+        return DriverConnection(**arguments)
 
     @event.listens_for(engine, "handle_error")
     def _invalidate(context: ExceptionContext) -> None:
@@ -145,9 +131,20 @@ def _watch(engine: Engine, options: DatabaseOptions) -> None:  # noqa: C901  fiv
         nonlocal suspected_at
         suspected_at = time.monotonic()
 
+    @event.listens_for(engine, "connect")
+    def _number(_connection: Any, record: Any) -> None:
+        record.info[_POOL] = pool
+
+    @event.listens_for(engine, "engine_disposed")
+    def _leave_behind(_engine: Engine) -> None:
+        nonlocal pool
+        pool += 1
+
     @event.listens_for(engine, "checkin")
-    def _note(_connection: Any, record: Any) -> None:
+    def _note(connection: Any, record: Any) -> None:
         record.info[_LAST_USED] = time.monotonic()
+        if connection is not None and record.info.get(_POOL) != pool:
+            record.invalidate()  # of a pool that was closed meanwhile, where nobody would ever ask for it again
 
     @event.listens_for(engine, "checkout")
     def _ping(connection: Any, record: Any, _proxy: Any) -> None:
