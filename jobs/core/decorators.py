@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from jobs.core.marks import mark as keep_mark
+from jobs.core.marks import place_of_caller
 from jobs.core.retry import RetryPolicy
+from jobs.core.signatures import origin_of, refuse
 
 if TYPE_CHECKING:
     from jobs.core.context import JobContext
@@ -60,14 +64,50 @@ def handler(
     earlier version, a function that takes a payload of that version and returns it as the next one has it.
 
     ``limits`` bounds what runs at once or starts within a time, over all instances; what is due beyond waits its turn.
+
+    Raises ``HandlerRegistrationError`` where it stands without a name, twice, or on what is neither function nor class.
     """
-    options = HandlerOptions(name, retry or RetryPolicy(), timeout, version, upcasters or {}, limits)
+    if not isinstance(name, str):
+        bare = inspect.isfunction(name) or inspect.isclass(name)
+        suggested = "".join(part.title() for part in name.__name__.split("_")) if bare else "SendEmail"
+        stands = "@handler stands without a name" if bare else f"@handler({name!r}) has no text for a name"
+        refuse(
+            origin_of(name) if bare else place_of_caller(),
+            f'{stands}; write @handler("{suggested}"): the name is stored with every job, and outlives the function\'s',
+        )
+    options = handler_options(name, retry, timeout, version, upcasters, limits)
 
     def mark(target: Target) -> Target:
-        setattr(target, MARK, options)
+        known: HandlerOptions | None = getattr(target, "__dict__", {}).get(MARK)
+        if known is not None and known.name != name:
+            refuse(
+                place_of_caller(),
+                f"@handler({name!r}) stands on what is @handler({known.name!r}) already, which would be lost; keep one "
+                f"and register the other in register_handlers(registry), with registry.add_handler({name!r}, function)",
+            )
+        keep_mark(target, MARK, options, f"@handler({name!r})")
         return target
 
     return mark
+
+
+def handler_options(
+    name: str,
+    retry: RetryPolicy | None,
+    timeout: timedelta | None,
+    version: int,
+    upcasters: Mapping[int, Upcaster] | None,
+    limits: Limits | None,
+) -> HandlerOptions:
+    """Fill in what was left out; what was given is kept as it is, to be checked where the handler is registered."""
+    return HandlerOptions(
+        name,
+        RetryPolicy() if retry is None else retry,
+        timeout,
+        version,
+        {} if upcasters is None else upcasters,
+        limits,
+    )
 
 
 class Scope(StrEnum):
@@ -110,13 +150,29 @@ def provider(
     """
 
     def mark(target: Target) -> Target:
-        setattr(target, PROVIDER_MARK, ProviderOptions(Scope(scope), ping))
+        if scope not in set(Scope):
+            refuse(
+                origin_of(target),
+                f'@provider has scope={scope!r}; write scope="app" for one that lives as long as the process, as a '
+                'singleton does, or scope="attempt", the default, for one made anew for each attempt',
+            )
+        if ping is not None and not callable(ping):
+            refuse(origin_of(target), f"@provider has ping={ping!r}; give a function that takes the service")
+        keep_mark(target, PROVIDER_MARK, ProviderOptions(Scope(scope), ping), "@provider")
         return target
 
     return mark if function is None else mark(function)
 
 
-def middleware(*, order: int = 0) -> Callable[[Target], Target]:
+@overload
+def middleware(function: Target) -> Target: ...
+
+
+@overload
+def middleware(*, order: int = 0) -> Callable[[Target], Target]: ...
+
+
+def middleware(function: Target | None = None, *, order: int = 0) -> Target | Callable[[Target], Target]:
     """Mark a function ``(ctx: JobContext, call_next)`` as one to be called around every attempt of every handler.
 
     The lowest ``order`` is outermost; of equals, the one whose name comes first. It is called outside the services'
@@ -124,7 +180,9 @@ def middleware(*, order: int = 0) -> Callable[[Target], Target]:
     """
 
     def mark(target: Target) -> Target:
-        setattr(target, MIDDLEWARE_MARK, order)
+        if type(order) is not int:
+            refuse(origin_of(target), f"@middleware has order={order!r}; give a whole number, the lowest is outermost")
+        keep_mark(target, MIDDLEWARE_MARK, order, "@middleware")
         return target
 
-    return mark
+    return mark if function is None else mark(function)

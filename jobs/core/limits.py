@@ -43,8 +43,13 @@ class Limits:
 
     concurrency: int | None = None
     concurrency_key: Callable[[Any], object] | None = None
-    per_key: int = 1
+    per_key: int | None = None
     rate: Rate | None = None
+
+    def __post_init__(self) -> None:
+        """Let one of a key run at once where nothing else is said."""
+        if self.concurrency_key is not None and self.per_key is None:
+            object.__setattr__(self, "per_key", 1)
 
     def key_of(self, arguments: BaseModel, handler_name: str) -> str | None:
         """Work out the concurrency key; raises ``InvalidInput`` where the function fails or gives what is no key."""
@@ -103,7 +108,7 @@ def check_limits(limits: Limits | None, origin: str) -> None:
     _check_count("concurrency", limits.concurrency, origin)
     _check_count("per_key", limits.per_key, origin)
     if limits.concurrency_key is None:
-        if limits.per_key != 1:
+        if limits.per_key is not None:
             refuse(origin, "per_key counts by concurrency_key; give that as well, a function of the arguments")
         if limits.concurrency is None and limits.rate is None:
             refuse(origin, "Limits() limits nothing; give it concurrency, concurrency_key or rate, or leave it out")

@@ -14,10 +14,12 @@ from jobs.core.decorators import (
     Middleware,
     ProviderOptions,
     Scope,
+    handler_options,
 )
 from jobs.core.errors import HandlerRegistrationError, UnknownHandler
 from jobs.core.limits import Limits
 from jobs.core.lock import DistributedLock
+from jobs.core.marks import Mark, marks_of
 from jobs.core.retry import RetryPolicy
 from jobs.core.signatures import check_middleware, made_by, origin_of, parameters_of, refuse
 from jobs.core.specs import HandlerSpec, ProviderSpec, handler_spec
@@ -43,6 +45,10 @@ class HandlerRegistry:
         self.middleware: list[Middleware] = []
         """What is called around every attempt, the outermost first."""
         self._middleware: list[tuple[int, str, Middleware]] = []
+        self.registered_marks: set[Mark] = set()
+        """The decorators whose function or class was registered, here or by a call."""
+        self.warnings: list[str] = []
+        """What was found when the handlers were loaded that may be meant, and should be said at the start."""
 
     def add_handler(
         self,
@@ -59,8 +65,7 @@ class HandlerRegistry:
 
         Raises ``HandlerRegistrationError`` for a name that is taken or a signature that cannot be served.
         """
-        options = HandlerOptions(name, retry or RetryPolicy(), timeout, version, upcasters or {}, limits)
-        return self._add(options, target)
+        return self._add(handler_options(name, retry, timeout, version, upcasters, limits), target)
 
     def add_marked(self, value: Any) -> None:
         """Register what ``@handler``, ``@provider`` or ``@middleware`` has marked; pass over anything else."""
@@ -81,6 +86,7 @@ class HandlerRegistry:
                 "give one of them another name"
             )
         self._handlers[options.name] = spec
+        self.registered_marks.update(marks_of(target))
         if spec.limits is not None:
             self.limited = {**self.limited, spec.name: spec.limits}
         return spec
@@ -101,6 +107,7 @@ class HandlerRegistry:
                 f"two providers make {spec.makes.__qualname__}: {known.origin} and {spec.origin}; remove one"
             )
         self.providers[spec.makes] = spec
+        self.registered_marks.update(marks_of(function))
 
     def add_middleware(self, function: Middleware, *, order: int = 0) -> None:
         """Have ``function`` called around every attempt; the lowest ``order`` is outermost.
@@ -109,6 +116,7 @@ class HandlerRegistry:
         """
         origin = origin_of(function)
         check_middleware(function, origin)
+        self.registered_marks.update(marks_of(function))
         name = f"{function.__module__}.{getattr(function, '__qualname__', '')}"
         self._middleware = sorted({*self._middleware, (order, name, function)}, key=itemgetter(0, 1))
         self.middleware = [function for _, _, function in self._middleware]

@@ -35,7 +35,22 @@ class RetryPolicy:
     never: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a policy that could wait a negative time or for ever."""
+        """Refuse a policy that could wait a negative time or for ever, or that only fails once a handler has."""
+        for name in ("base", "cap"):
+            value = getattr(self, name)
+            if not isinstance(value, timedelta):
+                seconds = value if type(value) in {int, float} else "..."
+                raise TypeError(f"a retry policy's {name} is a timedelta; write {name}=timedelta(seconds={seconds})")
+        if (
+            type(self.max_retries) is not int
+            or isinstance(self.factor, bool | str)
+            or not isinstance(self.jitter, bool)
+        ):
+            raise ValueError(
+                "a retry policy needs a whole number as max_retries, a number as factor, True or False as jitter"
+            )
+        if not isinstance(self.never, tuple) or not all(_is_exception(each) for each in self.never):
+            raise ValueError("a retry policy's never is a tuple of exception classes; write never=(ValueError,)")
         if self.max_retries < 0 or self.base < timedelta() or not 1 <= self.factor < inf or self.cap < self.base:
             msg = "a retry policy needs max_retries >= 0, base >= 0, a finite factor >= 1 and cap >= base"
             raise ValueError(msg)
@@ -55,6 +70,10 @@ class RetryPolicy:
     def retries(self, error: BaseException) -> bool:
         """Whether ``error`` may be tried again at all."""
         return not isinstance(error, self.never)
+
+
+def _is_exception(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 class RetryOptions(BaseModel):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, NoReturn, Protocol, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
+from pydantic.errors import PydanticUndefinedAnnotation
 
 from jobs.core.context import JobContext
 from jobs.core.errors import HandlerRegistrationError
@@ -75,6 +76,20 @@ def split_parameters(parameters: dict[str, type], origin: str) -> tuple[str, str
     return models[0], contexts[0] if contexts else None, rest
 
 
+def check_model(model: type[BaseModel], origin: str) -> None:
+    """Raise ``HandlerRegistrationError`` for a model with a field whose annotation names what is not there."""
+    try:
+        model.model_rebuild()
+    except PydanticUndefinedAnnotation as error:
+        refuse(
+            origin,
+            f"a field of its arguments {model.__qualname__} names {error.name!r}, unknown in {model.__module__}; "
+            "import it there outside TYPE_CHECKING",
+        )
+    except Exception as error:  # noqa: BLE001  an annotation is code of the user's, and may fail in any way
+        refuse(origin, f"its arguments {model.__qualname__} cannot be read: {type(error).__name__}: {error}; mend them")
+
+
 def parameters_of(function: Callable[..., Any], origin: str, *, skip_first: bool = False) -> dict[str, type]:
     """Give the parameters that must be passed, with their types; one with a default keeps it.
 
@@ -84,9 +99,15 @@ def parameters_of(function: Callable[..., Any], origin: str, *, skip_first: bool
     found = {}
     for name, parameter in list(inspect.signature(function).parameters.items())[int(skip_first) :]:
         if parameter.default is not parameter.empty:
+            if JobContext in (hints.get(name), *get_args(hints.get(name))):
+                refuse(origin, f"the parameter {name!r} has a default, so it would never be passed; remove the default")
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            refuse(origin, f"*{name} cannot be injected; name each parameter")
+            refuse(
+                origin,
+                f"*{name} cannot be injected; name each parameter, and where a decorator made this function, "
+                "have it use functools.wraps",
+            )
         if parameter.kind is parameter.POSITIONAL_ONLY:
             refuse(origin, f"the parameter {name!r} stands before a /, but it is passed by name; remove the /")
         if name not in hints:

@@ -15,7 +15,7 @@ from jobs.core.decorators import HandlerOptions, Scope
 from jobs.core.errors import InvalidInput
 from jobs.core.limits import Limits, check_limits
 from jobs.core.retry import RetryPolicy
-from jobs.core.signatures import constructor_of, origin_of, parameters_of, refuse, split_parameters
+from jobs.core.signatures import check_model, constructor_of, origin_of, parameters_of, refuse, split_parameters
 from jobs.core.versions import Upcaster, check_upcasters, upcast
 
 if TYPE_CHECKING:
@@ -80,8 +80,16 @@ class ProviderSpec:
 def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
     """Describe a marked function or class; raises ``HandlerRegistrationError`` for what could not be served."""
     origin = origin_of(target)
-    if not 0 < len(options.name) <= MAX_NAME:
+    if not isinstance(options.name, str) or not 0 < len(options.name) <= MAX_NAME:
         refuse(origin, f"a handler's name has 1 to {MAX_NAME} characters")
+    if not options.name.isprintable() or options.name != options.name.strip():
+        refuse(
+            origin, f"the handler's name {options.name!r} has space around it, or what cannot be printed; write it bare"
+        )
+    if not isinstance(options.retry, RetryPolicy):
+        given = options.retry
+        mend = f"RetryPolicy(max_retries={given})" if type(given) is int and given >= 0 else "RetryPolicy(...)"
+        refuse(origin, f"a handler's retry is a RetryPolicy, not {given!r}; write retry={mend}")
     if options.timeout is not None and not (isinstance(options.timeout, timedelta) and options.timeout > timedelta()):
         refuse(origin, f"a handler's timeout is a timedelta above zero, not {options.timeout!r}")
     check_upcasters(options.version, options.upcasters, origin)
@@ -95,6 +103,7 @@ def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handler
         refuse(origin, "a handler that yields would never be run to its end; let it return")
     parameters = parameters_of(function, origin, skip_first=function is not target)
     arguments, context, services = split_parameters(parameters, origin)
+    check_model(parameters[arguments], origin)
     return HandlerSpec(
         name=options.name,
         target=target,

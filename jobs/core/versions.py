@@ -23,6 +23,8 @@ def check_upcasters(version: int, upcasters: Mapping[int, Upcaster], origin: str
     """Raise ``HandlerRegistrationError`` unless there is one upcaster for each version before ``version``."""
     if type(version) is not int or not 1 <= version < 2**31:
         refuse(origin, f"a handler's version is a whole number from 1, not {version!r}")
+    if not isinstance(upcasters, Mapping):
+        refuse(origin, f"upcasters maps an old version to a function, as in {{1: function}}; it is {upcasters!r}")
     missing = [number for number in range(1, version) if number not in upcasters]
     if missing:
         refuse(

@@ -49,7 +49,7 @@ class Turns:
                 continue
             if self._limits.concurrency_key is not None and row.concurrency_key is not None:
                 held[row.concurrency_key] += 1
-                if held[row.concurrency_key] > self._limits.per_key:
+                if held[row.concurrency_key] > (self._limits.per_key or 1):
                     continue
             chosen.append(row)
         return [row for row in chosen if self._transaction.database.is_free(self._transaction, row.id)]
