@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobs.app.attempt_log import log_too_late
+from jobs.app.attempt_result import SUCCEEDED, refuse_returned, result_of
 from jobs.core.context import Equipment, JobContext
 from jobs.core.errors import InvalidInput
 from jobs.core.job import ClaimedRun, Lease, RunResult
-from jobs.core.signals import AttemptTimedOut, Cancel, Discard, Retry, ShutdownRequested, Snooze, outcome_of
+from jobs.core.signals import AttemptTimedOut
 from jobs.core.status import AttemptOutcome
 from jobs.core.unit_of_work import outside_units_of_work
 from jobs.core.verdict import UNKNOWN_HANDLER_DELAY
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from jobs.core.specs import HandlerSpec
     from jobs.core.unit_of_work import UnitsOfWork
 
-_MAX_ERROR = 8_000
 _ASYNC_CLEAN_UP_SECONDS = 5.0
-SUCCEEDED = RunResult(AttemptOutcome.SUCCEEDED)
 
 
 class Executor:
@@ -121,23 +120,23 @@ class Executor:
         if spec.context_parameter is not None:
             given[spec.context_parameter] = context
         if not spec.services and spec.constructor_services is None and not spec.is_async:
-            spec.target(**given)
+            if (returned := spec.target(**given)) is not None:
+                refuse_returned(returned, spec)
             return
         with self._injector.provide(spec) as (services, constructor_services):
             given |= services
             function = spec.target
             if spec.constructor_services is not None:
                 function = function(**constructor_services).handle
-            if spec.is_async:
-                asyncio.run(_within(function(**given), timeout))
-            else:
-                function(**given)
+            returned = asyncio.run(_within(function(**given), timeout)) if spec.is_async else function(**given)
+            if returned is not None:
+                refuse_returned(returned, spec)
 
 
-async def _within(work: Any, seconds: float | None) -> None:
+async def _within(work: Any, seconds: float | None) -> Any:
     try:
         async with asyncio.timeout(seconds) as limit:
-            await work
+            return await work
     except TimeoutError as error:
         if limit.expired():
             raise AttemptTimedOut from error
@@ -148,36 +147,3 @@ def _too_early(why: str) -> RunResult:
     seconds = UNKNOWN_HANDLER_DELAY.total_seconds()
     then = f"the job is tried again every {seconds:.0f} s until a release that can is deployed, or the job is deleted"
     return RunResult(AttemptOutcome.UNKNOWN_HANDLER, f"{why}; {then}", after_seconds=seconds)
-
-
-def result_of(error: BaseException, spec: HandlerSpec) -> RunResult:
-    """Say what an attempt comes to whose handler raised ``error``."""
-    outcome = outcome_of(error)
-    match error:
-        case Retry():
-            return RunResult(outcome, error.reason, retry=True, after_seconds=error.after_seconds)
-        case Snooze():
-            return RunResult(outcome, error.reason, after_seconds=error.after_seconds)
-        case Discard() | Cancel():
-            return RunResult(outcome, error.reason)
-        case ShutdownRequested():
-            return RunResult(outcome, error.args[0])
-        case AttemptTimedOut():
-            return RunResult(outcome, "timed out", retry=True)
-    return RunResult(outcome, describe_error(error), retry=spec.retry.retries(error))
-
-
-def describe_error(error: BaseException) -> str:
-    """Say what a handler raised: its type, its message, and the line of the handler that raised it, within bounds."""
-    place = ""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    if frame is not None:
-        code = frame.tb_frame.f_code
-        place = f" (in {code.co_name}, {code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno})"
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001  an exception whose own text fails must not hide that the handler failed
-        text = "(its message could not be read)"
-    return f"{type(error).__name__}: {text}"[:_MAX_ERROR] + place

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
+from jobs.core.error_text import printable
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Alarm
@@ -124,5 +125,6 @@ def _policy(run: ClaimedRun, policy: RetryPolicy) -> RetryPolicy:
     try:
         return policy_for(run.retry, policy)
     except ValidationError as error:  # written by hand; the outcome must be recorded all the same
-        _logger.warning("job %s has retry options that cannot be read, its handler's are used: %s", run.job_id, error)
+        why = printable(str(error))
+        _logger.warning("job %s has retry options that cannot be read, its handler's are used: %s", run.job_id, why)
         return policy

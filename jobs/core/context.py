@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from jobs.core.error_text import printable
 from jobs.core.errors import ConfigurationError, InvalidInput
 from jobs.core.lock import DEFAULT_WAIT
 from jobs.core.signals import Cancel, ShutdownRequested
@@ -103,7 +104,7 @@ class JobContext:
             _logger,
             {
                 "job_id": str(self.job_id),
-                "job_name": self.job_name,
+                "job_name": printable(self.job_name),
                 "handler_name": self.handler_name,
                 "run": self.run,
                 "attempt": self.attempt,

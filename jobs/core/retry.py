@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.core.signals import leaves_of
 from jobs.core.timing import Duration
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class RetryPolicy:
     where ``floor`` is a tenth of that bound: never a burst of immediate retries, and no herd in step.
     (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
 
-    ``jitter=False`` waits exactly the bound. ``never`` names exceptions that end the run at once.
+    ``jitter=False`` waits exactly the bound. ``never`` names exceptions that end the run at once,
+    in an ``ExceptionGroup`` too.
     """
 
     max_retries: int = 3
@@ -68,8 +70,8 @@ class RetryPolicy:
         return bound * random.uniform(0.1, 1.0) if self.jitter else bound
 
     def retries(self, error: BaseException) -> bool:
-        """Whether ``error`` may be tried again at all."""
-        return not isinstance(error, self.never)
+        """Whether ``error`` may be tried again at all; of a group, every error in it."""
+        return not (isinstance(error, self.never) or any(isinstance(each, self.never) for each in leaves_of(error)))
 
 
 def _is_exception(value: object) -> bool:

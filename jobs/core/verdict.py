@@ -102,7 +102,10 @@ def decide(
 
     if result.outcome in _UNCOUNTED:
         due_at = finished_at + timedelta(seconds=result.after_seconds or 0)
-        return written(JobStatus.SCHEDULED, due_at=due_at, attempt=max(run.attempt - 1, 0), run_ended=False)
+        error = None if result.outcome is AttemptOutcome.SNOOZED else result.error  # a snooze is no error
+        return written(
+            JobStatus.SCHEDULED, due_at=due_at, attempt=max(run.attempt - 1, 0), run_ended=False, last_error=error
+        )
     if result.outcome is AttemptOutcome.CANCELLED:
         return written(JobStatus.CANCELLED)
 

@@ -155,9 +155,10 @@ def test_a_schedule_that_cannot_be_read_any_more_is_found_out_before_the_run(fie
         settle(run_of(**{"schedule": "@hourly", "recurring": True} | fields, attempt=attempt), ANY)
 
 
-def test_the_last_error_is_gone_after_a_success_and_kept_after_anything_else():
+def test_the_last_error_is_gone_after_a_success_or_a_snooze_and_kept_after_anything_else():
     assert decided(run_of(), SUCCESS).last_error is None
-    for outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.DISCARDED, Outcome.SNOOZED, Outcome.CANCELLED):
+    assert decided(run_of(), RunResult(Outcome.SNOOZED, "why", after_seconds=1)).last_error is None
+    for outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.DISCARDED, Outcome.CANCELLED):
         assert decided(run_of(), RunResult(outcome, "why")).last_error == "why"
 
 
