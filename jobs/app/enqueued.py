@@ -66,4 +66,12 @@ class Enqueued:
         return self._job
 
 
+@dataclass(frozen=True, slots=True)
+class OnceAnswer:
+    """What a request under an idempotency key is answered; ``replayed`` says that an earlier one was answered so."""
+
+    text: str
+    replayed: bool
+
+
 NOBODY = Caller()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from jobs.core.errors import InvalidInput
 from jobs.core.job import ClaimedRun, Lease, RunResult
 from jobs.core.signals import AttemptTimedOut
 from jobs.core.status import AttemptOutcome
+from jobs.core.strict_json import read_json
 from jobs.core.unit_of_work import outside_units_of_work
 from jobs.core.verdict import UNKNOWN_HANDLER_DELAY
 from jobs.core.versions import NewerPayload
@@ -80,7 +80,7 @@ class Executor:
             run=run.run,
             attempt=run.attempt,
             scheduled_for=run.scheduled_for,
-            metadata=json.loads(run.metadata) if run.metadata != "{}" else {},
+            metadata=read_json(run.metadata) if run.metadata != "{}" else {},
             deadline=None if timeout is None else started_at + timedelta(seconds=timeout),
             trace_parent=run.trace_parent,
             lease=Lease(run.job_id, run.token),

@@ -13,11 +13,13 @@ same       nothing to do
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.commands import UpdateJob
 from jobs.core.durations import format_duration
+from jobs.core.numbers import as_decimal
 from jobs.core.schedule_file import OWNER_KEY
 from jobs.core.timing import Timing
 
@@ -123,16 +125,9 @@ def same_json(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same_json, one, other))
-    if isinstance(one, float) or isinstance(other, float):
-        return bool(_as_float(one) == _as_float(other))
+    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
+        return as_decimal(one) == as_decimal(other)
     return bool(one == other)
-
-
-def _as_float(value: Any) -> Any:
-    try:
-        return float(value) if isinstance(value, int) else value
-    except OverflowError:
-        return value
 
 
 def _keys_that_differ(old: Any, new: Any) -> str:

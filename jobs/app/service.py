@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobs.app.drafting import draft_job
-from jobs.app.enqueued import NOBODY, Caller, Enqueued
+from jobs.app.enqueued import NOBODY, Caller, Enqueued, OnceAnswer
 from jobs.app.replacing import refuse_to_replace
 from jobs.app.revising import cancel, pause, replay, resume, run_now, update
 from jobs.core.commands import EnqueueJob, JobQuery, OnConflict, UpdateJob
@@ -95,7 +95,7 @@ class JobService:
         fingerprint: str,
         render: Callable[[Enqueued], str],
         caller: Caller = NOBODY,
-    ) -> str:
+    ) -> OnceAnswer:
         """Enqueue under an idempotency key: the rendered answer is kept in the same transaction, and given again.
 
         Raises ``IdempotencyKeyReused`` if the key belongs to another ``fingerprint``.
@@ -103,12 +103,12 @@ class JobService:
         self._clock.now()  # set before a connection is held, since drafting may ask for it
         with self._store.once(key, fingerprint) as entry:
             if entry.answer is not None:
-                return entry.answer
+                return OnceAnswer(entry.answer, replayed=True)
             enqueued = self._insert(command, entry.connection, caller)
             answer = render(enqueued)
             entry.keep(answer)
         self._arm([enqueued], None)
-        return answer
+        return OnceAnswer(answer, replayed=False)
 
     def get(self, job_id: UUID) -> Job:
         """Read a job; raises ``JobNotFound``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from math import inf
@@ -12,7 +11,7 @@ from jobs.core.error_text import printable
 from jobs.core.errors import ConfigurationError, InvalidInput
 from jobs.core.lock import DEFAULT_WAIT
 from jobs.core.signals import Cancel, ShutdownRequested
-from jobs.core.strict_json import write_json
+from jobs.core.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -147,7 +146,7 @@ class JobContext:
         Setting what is no JSON, or more than 64 KiB of it, raises ``ValueError``: keep large results elsewhere, and
         here where they are.
         """
-        return None if self.result_text is None else json.loads(self.result_text)
+        return None if self.result_text is None else read_json(self.result_text)
 
     @result.setter
     def result(self, value: Any) -> None:

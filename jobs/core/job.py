@@ -14,7 +14,7 @@ from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.timing import Duration, Instant, Timing
 
 Json = Any
-"""Any JSON value, as ``json.loads`` gives it."""
+"""Any JSON value, as ``json.loads`` gives it, but for a number that no float is exactly: that is a ``Decimal``."""
 
 
 class JobHead(BaseModel):

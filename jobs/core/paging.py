@@ -24,6 +24,7 @@ def place_of(cursor: str) -> tuple[datetime, UUID]:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
         moment, _, job_id = text.partition(" ")
         after = datetime.fromisoformat(moment)
-        return after if after.tzinfo else after.replace(tzinfo=UTC), UUID(job_id)
-    except ValueError:
+        # In UTC, for PostgreSQL takes no offset of more than 16 hours, and none with seconds in it.
+        return after.astimezone(UTC) if after.tzinfo else after.replace(tzinfo=UTC), UUID(job_id)
+    except (ValueError, OverflowError):
         raise InvalidInput.at("/cursor", "not a cursor that this API gave; take it from a page's next link") from None

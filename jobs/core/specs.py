@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 from jobs.core.commands import MAX_NAME, problems_of
 from jobs.core.decorators import HandlerOptions, Scope
 from jobs.core.errors import InvalidInput
+from jobs.core.exact_models import read_model
 from jobs.core.limits import Limits, check_limits
 from jobs.core.retry import RetryPolicy
 from jobs.core.signatures import check_model, constructor_of, origin_of, parameters_of, refuse, split_parameters
+from jobs.core.strict_json import read_json
 from jobs.core.versions import Upcaster, check_upcasters, upcast
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class HandlerSpec:
         if version is not None and version != self.version:
             payload = upcast(payload, version, self.version, self.upcasters)
         try:
-            return self.arguments.model_validate_json(payload)
+            return read_model(self.arguments, payload)
         except ValidationError as error:
             raise InvalidInput(problems_of(error, _parsed(payload), "/payload")) from None
         except Exception as error:
@@ -124,6 +125,6 @@ def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handler
 
 def _parsed(payload: str) -> Any:
     try:
-        return json.loads(payload)
+        return read_json(payload)
     except (ValueError, RecursionError):
         return None

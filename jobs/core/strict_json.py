@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import json
 import re
-from math import isinf
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobs.core.errors import InvalidInput, Problem
+from jobs.core.numbers import (
+    MAX_DIGITS,
+    MAX_WRITTEN_OUT,
+    BadNumber,
+    marked,
+    read_fraction,
+    read_integer,
+    read_stored,
+    unmarked,
+    written_out,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 MAX_DEPTH = 64
-MAX_INTEGER_DIGITS = 4_000
+MAX_INTEGER_DIGITS = MAX_DIGITS
 _MAX_TEXT = 9_000  # the history is no place for megabytes
 MAX_TRACEBACK = 16_000
 
 _SUSPECT = re.compile(r"\\u0000|[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=marked)
 # The encoder that json makes anew for every call, kept: half of a small payload's cost. Without its list of open
 # containers a circular value ends in a RecursionError.
 _MAKE_ENCODER: Any = getattr(json.encoder, "c_make_encoder", None)
@@ -38,8 +48,9 @@ class MalformedJson(ValueError):
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Parse strictly: no NaN or Infinity, no key twice in one object, no integer of over 4,000 digits, depth up to 64.
+    """Parse strictly: no NaN or Infinity, no key twice in one object, no number of over 4,000 digits, depth up to 64.
 
+    No number is rounded: what no float is exactly comes as a ``Decimal``; what the database would not keep is refused.
     Raises ``MalformedJson`` for what is no such JSON, and ``InvalidInput`` for strings that cannot be stored.
     """
     try:
@@ -48,10 +59,16 @@ def parse_json(text: bytes | str) -> Any:
         raise MalformedJson(f"the text is not UTF-8: byte {error.start} cannot be read") from None
     try:
         value = json.loads(
-            decoded, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float
+            decoded,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_int=read_integer,
+            parse_float=read_fraction,
         )
     except json.JSONDecodeError as error:
         raise MalformedJson(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except BadNumber as error:
+        raise MalformedJson(str(error)) from None
     except RecursionError:
         raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels") from None
     check_depth(decoded, value)
@@ -61,18 +78,38 @@ def parse_json(text: bytes | str) -> Any:
 
 
 def write_json(value: Any, pointer: str = "") -> str:
-    """Write ``value`` compactly. Raises ``InvalidInput`` for what is not JSON or cannot be stored."""
+    """Write ``value`` compactly, its numbers exactly.
+
+    Raises ``InvalidInput`` for what is not JSON, cannot be stored, or would be stored as many times its size.
+    """
     try:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput.at(pointer, f"not a JSON value: {error}") from None
     if (not text.isascii() or "\\u0000" in text) and _SUSPECT.search(text):
         refuse_unstorable(value, pointer)
+    text = unmarked(text)
     try:
         check_depth(text, value)
     except MalformedJson as error:
         raise InvalidInput.at(pointer, str(error)) from None
+    if (added := written_out(value, text)) > MAX_WRITTEN_OUT:
+        raise InvalidInput.at(
+            pointer,
+            f"its numbers take {added} bytes more without exponents, as the database keeps them; {MAX_WRITTEN_OUT} are "
+            "the most; send such numbers as texts",
+        )
     return text
+
+
+def exact_json(value: Any) -> str:
+    """Write a value that was read from the database, or checked by ``write_json``, compactly and exactly."""
+    return unmarked(_encode(value))
+
+
+def read_json(text: str) -> Any:
+    """Parse JSON text that was written here or by the database; no number is rounded. Raises ``ValueError``."""
+    return json.loads(text, parse_float=read_stored)
 
 
 def _encode(value: Any) -> str:
@@ -157,15 +194,3 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> NoReturn:
     raise MalformedJson(f"{name} is not JSON")
-
-
-def _integer(digits: str) -> int:
-    if (count := len(digits.removeprefix("-"))) > MAX_INTEGER_DIGITS:
-        raise MalformedJson(f"an integer of {count} digits; {MAX_INTEGER_DIGITS} are the most")
-    return int(digits)
-
-
-def _float(digits: str) -> float:
-    if isinf(number := float(digits)):
-        raise MalformedJson("a number that is too large for a double, and so would be read as infinity")
-    return number

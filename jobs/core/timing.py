@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -33,7 +34,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 def _read_instant(value: object) -> object:
     # pydantic alone would read a number, or a text such as "20261201", as seconds since 1970.
-    if isinstance(value, int | float) or (isinstance(value, str) and not _DATE.match(value)):
+    if isinstance(value, int | float | Decimal) or (isinstance(value, str) and not _DATE.match(value)):
         raise ValueError("not an instant; write date, time and offset: 2026-12-01T09:00:00+03:00")
     return value
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs.core.errors import InvalidInput
 from jobs.core.signatures import origin_of, refuse
-from jobs.core.strict_json import write_json
+from jobs.core.strict_json import read_json, write_json
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes a payload of one version and gives it as the next version has it. It may change what it is given."""
@@ -49,7 +48,7 @@ def upcast(payload: str, version: int, target: int, upcasters: Mapping[int, Upca
         raise NewerPayload.at(
             "/payload", f"it is of version {version}, and this release's handler reads up to version {target}"
         )
-    value = json.loads(payload)
+    value = read_json(payload)
     for number in range(version, target):
         upcaster = upcasters[number]
         try:

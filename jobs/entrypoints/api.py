@@ -10,23 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
+from jobs.app.enqueued import OnceAnswer
 from jobs.core.commands import EnqueueJob, JobQuery
-from jobs.core.errors import InvalidInput, JobsError, Problem
+from jobs.core.errors import InvalidInput
 from jobs.core.strict_json import MalformedJson, parse_json, refuse_unstorable_text
 from jobs.entrypoints.access import Access, role_for
+from jobs.entrypoints.batch import enqueue_batch
 from jobs.entrypoints.exchange import (
     HOST_PARAMETERS,
-    MAX_BODY,
+    KEY_HEADER,
     Call,
     answering,
     etag_of,
     job_answer,
     json_answer,
     next_url,
+    payload_fields,
     read,
-    sibling_url,
 )
-from jobs.entrypoints.problems import TOO_LARGE, Refusal, fields_of, in_plain_words, problem_of
+from jobs.entrypoints.problems import in_plain_words
+from jobs.entrypoints.rendering import attempt_text, job_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +37,8 @@ if TYPE_CHECKING:
     from jobs.app.enqueued import Enqueued
     from jobs.app.runtime import Runtime
 
-MAX_BATCH = 1_000
-MAX_BATCH_BODY = 16 * MAX_BODY
 MAX_KEY = 200
 MAX_METADATA_FILTERS = 8
-_KEY = "idempotency-key"
 _LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)$")  # a query string reads + as a space
 
 
@@ -65,18 +65,18 @@ def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bluepr
 def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Enqueue one job: 201 with where it is; 200 where ``on_conflict`` gave an existing one."""
     command = call.command(EnqueueJob)
-    key = call.request.headers.get(_KEY)
+    key = call.request.headers.get(KEY_HEADER)
     try:
         if key is None:
-            answer = _render(runtime.service.enqueue(command, caller=call.caller))
+            answer = OnceAnswer(_render(runtime.service.enqueue(command, caller=call.caller)), replayed=False)
         else:
             answer = _enqueue_once(runtime, call, command, key)
     except InvalidInput as error:
-        raise in_plain_words(error, _payload_fields(runtime, command)) from None
-    return _enqueued_answer(json.loads(answer), call)
+        raise in_plain_words(error, payload_fields(runtime, command)) from None
+    return _enqueued_answer(answer)
 
 
-def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -> str:
+def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -> OnceAnswer:
     if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
         raise InvalidInput.at("", f"Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters")
     return runtime.service.enqueue_once(
@@ -88,73 +88,27 @@ def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -
     )
 
 
-def _payload_fields(runtime: Runtime, command: EnqueueJob) -> dict[str, tuple[str, ...]]:
-    spec = runtime.registry.get(command.handler_name)
-    return fields_of(spec.arguments, "/payload") if spec else {}
-
-
 def _render(enqueued: Enqueued) -> str:
     """Write the answer as it is kept for a repeat of the request."""
     job = enqueued.job
     status = 201 if enqueued.created else 200
-    return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": job.model_dump_json()})
+    return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": job_text(job)})
 
 
-def _enqueued_answer(rendered: dict[str, Any], call: Call) -> func.HttpResponse:
-    location = sibling_url(call.request.url, f"/api/jobs/{rendered['id']}")
-    return json_answer(rendered["body"], rendered["status"], ETag=rendered["etag"], Location=location)
-
-
-def enqueue_batch(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Enqueue many jobs in one statement; each has its own result, in the order given."""
-    if _KEY in call.request.headers:
-        raise InvalidInput.at("", "a batch takes no Idempotency-Key; give each job an id, which is never used twice")
-    items = _batch_items(call.json(MAX_BATCH_BODY))
-    asked = [_read_item(item, measure=len(call.request.get_body()) > MAX_BODY) for item in items]
-    commands = [command for command in asked if isinstance(command, EnqueueJob)]
-    made = iter(runtime.service.enqueue_many(commands, caller=call.caller))
-    results: list[Enqueued | JobsError] = []
-    for each in asked:
-        result = next(made) if isinstance(each, EnqueueJob) else each
-        if isinstance(each, EnqueueJob) and isinstance(result, InvalidInput):
-            result = in_plain_words(result, _payload_fields(runtime, each))
-        results.append(result)
-    return json_answer({"results": [_item_result(place, result) for place, result in enumerate(results)]})
-
-
-def _read_item(item: Any, *, measure: bool) -> EnqueueJob | JobsError:
-    if measure and (size := len(json.dumps(item, ensure_ascii=False).encode())) > MAX_BODY:
-        return Refusal(TOO_LARGE, f"this job has {size} bytes; {MAX_BODY} are the most")
-    try:
-        return read(EnqueueJob, item)
-    except InvalidInput as error:
-        return error
-
-
-def _batch_items(body: Any) -> list[Any]:
-    items = body.get("jobs") if isinstance(body, dict) and set(body) == {"jobs"} else None
-    if not isinstance(items, list) or not items:
-        raise InvalidInput.at("/jobs", 'a batch is {"jobs": […]}, with at least one job and nothing beside it')
-    if len(items) > MAX_BATCH:
-        raise Refusal(TOO_LARGE, f"a batch holds up to {MAX_BATCH} jobs, this one {len(items)}; send it in parts")
-    return items
-
-
-def _item_result(place: int, result: Enqueued | JobsError) -> dict[str, Any]:
-    if isinstance(result, JobsError):
-        if isinstance(result, InvalidInput):
-            result = InvalidInput([Problem(f"/jobs/{place}{p.pointer}", p.detail) for p in result.problems])
-        problem = problem_of(result, None)
-        return {"status": problem["status"], "problem": problem}
-    return {"status": 201 if result.created else 200, "job": result.job.model_dump(mode="json")}
+def _enqueued_answer(answer: OnceAnswer) -> func.HttpResponse:
+    """Answer with where the job is, by a relative address: behind a proxy the absolute one is not the caller's."""
+    rendered: dict[str, Any] = json.loads(answer.text)
+    replayed = {"Idempotency_Replayed": "true"} if answer.replayed else {}
+    location = f"/api/jobs/{rendered['id']}"
+    return json_answer(rendered["body"], rendered["status"], ETag=rendered["etag"], Location=location, **replayed)
 
 
 def find(runtime: Runtime, call: Call) -> func.HttpResponse:
     """List jobs, newest first, with the address of the next page."""
     query = read(JobQuery, _query_of(call.request.params))
     page = runtime.service.find(query)
-    following = "null" if page.cursor is None else json.dumps(next_url(call.request.url, page.cursor))
-    jobs = ",".join(job.model_dump_json() for job in page.jobs)
+    following = "null" if page.cursor is None else json.dumps(next_url("/api/jobs", call, page.cursor))
+    jobs = ",".join(job_text(job) for job in page.jobs)
     return json_answer(f'{{"jobs":[{jobs}],"next":{following}}}')
 
 
@@ -194,4 +148,4 @@ def _readings(value: str) -> list[Any]:
 def attempts(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Give a job's history, newest first."""
     history = runtime.service.attempts(call.job_id)
-    return json_answer({"attempts": [attempt.model_dump(mode="json") for attempt in history]})
+    return json_answer(f'{{"attempts":[{",".join(map(attempt_text, history))}]}}')

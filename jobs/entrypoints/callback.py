@@ -12,7 +12,7 @@ import azure.functions as func
 from jobs.app.dispatcher import WAIT_SECONDS, Ring
 from jobs.core.errors import ConfigurationError, Unavailable
 from jobs.core.identifiers import AlarmName
-from jobs.entrypoints.exchange import json_answer
+from jobs.entrypoints.exchange import json_answer, trace_of
 from jobs.entrypoints.invocation import within
 from jobs.entrypoints.problems import BAD_TOKEN, Refusal, problem_answer
 
@@ -42,8 +42,9 @@ def callback_blueprint(
     @blueprint.function_name("ring_alarm")
     @blueprint.route("job/{alarm}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
     async def ring_alarm(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        _, trace_id = trace_of(req, context)
         if not (_has_token(req, tokens) or (open_without_token and not tokens)):
-            return problem_answer(_unauthorized(tokens), None)
+            return problem_answer(_unauthorized(tokens), trace_id)
         name = AlarmName.parse(req.route_params.get("alarm", ""))
         if name is None:
             return json_answer({"outcome": Ring.UNKNOWN})
@@ -51,7 +52,9 @@ def callback_blueprint(
             return json_answer({"outcome": await _ring(runtime, name, within(context))})
         except (Unavailable, ConfigurationError) as error:
             _logger.warning("the alarm %s could not be answered and should ring again: %s", name, error)
-            return problem_answer(error, None)
+            return problem_answer(error, trace_id)
+        except Exception as error:  # noqa: BLE001  logged under the trace id that the answer has
+            return problem_answer(error, trace_id)
 
     return blueprint
 

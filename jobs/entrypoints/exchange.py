@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import azure.functions as func
@@ -16,6 +16,7 @@ from jobs.core.commands import Command, read_command
 from jobs.core.errors import InvalidInput
 from jobs.core.strict_json import MalformedJson, parse_json
 from jobs.entrypoints.problems import (
+    LENGTH_REQUIRED,
     NOT_FOUND,
     NOT_JSON,
     TOO_LARGE,
@@ -24,14 +25,18 @@ from jobs.entrypoints.problems import (
     in_plain_words,
     problem_answer,
 )
+from jobs.entrypoints.rendering import job_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobs.app.runtime import Runtime
+    from jobs.core.commands import EnqueueJob
     from jobs.core.job import Job
     from jobs.entrypoints.access import Access, Role
 
 MAX_BODY = 256 * 1024
+KEY_HEADER = "idempotency-key"
 HOST_PARAMETERS = frozenset({"code", "clientid"})
 """Query parameters that are the Functions host's: a function key must never come back in an answer."""
 
@@ -44,6 +49,7 @@ class Call:
 
     request: func.HttpRequest
     caller: Caller
+    trace_id: str
 
     @property
     def job_id(self) -> UUID:
@@ -60,6 +66,12 @@ class Call:
         Raises ``Refusal`` for what is too large or no JSON by its content type, ``MalformedJson``, ``InvalidInput``.
         """
         body = self.request.get_body()
+        if not body and "chunked" in self.request.headers.get("transfer-encoding", "").lower():
+            raise Refusal(
+                LENGTH_REQUIRED,
+                "the body came in chunks, and of those the Functions host hands none on; send it whole, with a "
+                "Content-Length: in .NET as StringContent or after LoadIntoBufferAsync(), elsewhere not as a stream",
+            )
         if len(body) > limit:
             raise Refusal(TOO_LARGE, f"the body has {len(body)} bytes; {limit} are the most that is read")
         content_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -92,13 +104,13 @@ def answering(
     """Wrap ``answer`` as the body of an HTTP function, so that whatever it raises becomes a problem+json answer."""
 
     def respond(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-        trace_parent = _trace_parent(req, context)
+        trace_parent, trace_id = trace_of(req, context)
         try:
             principal = access.admit(req.headers, needed)
             caller = Caller(actor=principal.name, trace_parent=trace_parent, may_manage=principal.may_manage)
-            return answer(Call(req, caller))
+            return answer(Call(req, caller, trace_id))
         except Exception as error:  # noqa: BLE001  every error is answered, the unexpected ones logged
-            return problem_answer(error, _trace_id(trace_parent) or context.invocation_id)
+            return problem_answer(error, trace_id)
 
     return respond
 
@@ -111,13 +123,15 @@ def read(model: type[Command], value: object) -> Command:
         raise in_plain_words(error, fields_of(model)) from None
 
 
-def _trace_parent(req: func.HttpRequest, context: func.Context) -> str | None:
-    found = req.headers.get("traceparent") or getattr(context.trace_context, "Traceparent", None) or ""
-    return found if _TRACE_PARENT.fullmatch(found) else None
+def trace_of(req: func.HttpRequest, context: func.Context) -> tuple[str | None, str]:
+    """Give the caller's trace context, else the host's, and the trace's id.
 
-
-def _trace_id(trace_parent: str | None) -> str | None:
-    return trace_parent.split("-")[1] if trace_parent else None
+    Where there is neither, the id is the invocation's, as the 32 hex digits that the id of a trace has.
+    """
+    for found in (req.headers.get("traceparent"), getattr(context.trace_context, "Traceparent", None)):
+        if found and _TRACE_PARENT.fullmatch(found):
+            return found, found.split("-")[1]
+    return None, context.invocation_id.replace("-", "")
 
 
 def json_answer(value: Any, status: int = 200, **headers: str) -> func.HttpResponse:
@@ -129,7 +143,7 @@ def json_answer(value: Any, status: int = 200, **headers: str) -> func.HttpRespo
 
 def job_answer(job: Job, status: int = 200, **headers: str) -> func.HttpResponse:
     """Answer with a job and its ETag."""
-    return json_answer(job.model_dump_json(), status, ETag=etag_of(job), **headers)
+    return json_answer(job_text(job), status, ETag=etag_of(job), **headers)
 
 
 def etag_of(job: Job) -> str:
@@ -137,17 +151,17 @@ def etag_of(job: Job) -> str:
     return f'"{job.revision}"'
 
 
-def sibling_url(url: str, path: str) -> str:
-    """Give the address of ``path`` on the host that was called, without the query, which may hold a key."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-
-
 _NOT_KEPT = HOST_PARAMETERS | {"cursor"}
 
 
-def next_url(url: str, cursor: str) -> str:
-    """Give the address of the next page: the same query with the cursor, and without the function key."""
-    parts = urlsplit(url)
-    kept = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() not in _NOT_KEPT]
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode([*kept, ("cursor", cursor)]), ""))
+def next_url(path: str, call: Call, cursor: str) -> str:
+    """Give the relative address of the next page: the same query with the cursor, and without the function key."""
+    query = call.request.url.partition("?")[2]
+    kept = [(name, value) for name, value in parse_qsl(query) if name.lower() not in _NOT_KEPT]
+    return f"{path}?{urlencode([*kept, ('cursor', cursor)])}"
+
+
+def payload_fields(runtime: Runtime, command: EnqueueJob) -> dict[str, tuple[str, ...]]:
+    """Give the names of the fields that a job's payload may have, by where they stand."""
+    spec = runtime.registry.get(command.handler_name)
+    return fields_of(spec.arguments, "/payload") if spec else {}

@@ -55,6 +55,7 @@ NOT_FOUND = Kind("job-not-found", 404, "No such job")
 NAME_TAKEN = Kind("job-name-taken", 409, "An active job holds the name")
 ID_TAKEN = Kind("job-id-taken", 409, "A job with that id exists")
 CONFLICT = Kind("conflict", 409, "The job's state does not allow this")
+LENGTH_REQUIRED = Kind("length-required", 411, "Send the body with a Content-Length")
 PRECONDITION = Kind("precondition-failed", 412, "The job has changed")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 NOT_JSON = Kind("unsupported-media-type", 415, "Send JSON")
@@ -93,10 +94,10 @@ def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
     kind = error.kind if isinstance(error, Refusal) else next((k for t, k in _KINDS if isinstance(error, t)), INTERNAL)
     detail = str(error)
     if kind is INTERNAL:
-        _logger.error("an API call failed", exc_info=error)
+        _logger.error("an API call failed (trace %s)", trace_id, exc_info=error)
         detail = "the details are in the app's log under this trace id"
     elif kind is UNAVAILABLE:
-        _logger.warning("an API call found a dependency away: %s", error)
+        _logger.warning("an API call found a dependency away (trace %s): %s", trace_id, error)
         detail = (
             f"a dependency cannot be reached now; try again in {RETRY_AFTER_SECONDS} seconds. A write may have gone "
             "through all the same, so repeat an enqueue with the same Idempotency-Key, job_name or id"

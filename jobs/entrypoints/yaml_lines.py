@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any
 
 import yaml
 
 from jobs.core.errors import InvalidInput, Problem
+from jobs.core.numbers import BadNumber, read_fraction
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -135,8 +135,8 @@ class _Builder:
             base = {"0o": 8, "0x": 16}.get(text[:2], 10)
             return int(text, base)
         if _FLOAT.fullmatch(text):
-            number = float(text)
-            if isfinite(number):
-                return number
-            self.problems.append(Problem(pointer, "a number that is too large for a double"))
+            try:
+                return read_fraction(text)
+            except BadNumber as error:
+                self.problems.append(Problem(pointer, str(error)))
         return text

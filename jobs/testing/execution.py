@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
 from jobs.core.status import AttemptOutcome
+from jobs.core.strict_json import read_json
 from jobs.testing.memory.rows import job_of
 from jobs.testing.memory.store import MemoryJobStore
 from jobs.testing.ran import RanAttempt
@@ -65,7 +65,7 @@ class Execution:
             outcome=AttemptOutcome.LOST if line is None else AttemptOutcome(line.outcome),
             error=None if line is None else line.error,
             exception=self._exception,
-            result=json.loads(line.result) if line is not None and line.result is not None else None,
+            result=read_json(line.result) if line is not None and line.result is not None else None,
             progress=None if context is None else context.fraction,
             progress_message=None if context is None else context.message,
             enqueued=tuple(job_of(row) for row in rows[before:]),

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.adapters.postgres.database import Database
 from jobs.bootstrap import build_runtime, database_options
-from jobs.core.errors import ConfigurationError
+from jobs.core.errors import ConfigurationError, LeaseLost
 from jobs.core.identifiers import AlarmName
 from jobs.core.registry import HandlerRegistry
 from jobs.core.retry import RetryPolicy
@@ -34,6 +34,7 @@ from tests.support import Anything
 
 NEVER = "0 0 0 29 2 1"  # a leap day that is a Monday
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE_ID = re.compile("[0-9a-f]{32}")
 _numbers = itertools.count(1)
 
 
@@ -176,7 +177,7 @@ def problem(answer, status, kind, pointer=None):
 
 @pytest.fixture(scope="module")
 def api(server):
-    with serving_a_new_database(server) as api:
+    with serving_a_new_database(server, callback_tokens="t") as api:
         yield api
 
 
@@ -359,7 +360,7 @@ class TestTraces:
         assert problem(answer, 404, "job-not-found")["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
 
     def test_without_a_trace_a_problem_names_the_invocation(self, api):
-        assert uuid.UUID(problem(api.call("GET", f"/api/jobs/{ID}"), 404, "job-not-found")["trace_id"])
+        assert TRACE_ID.fullmatch(problem(api.call("GET", f"/api/jobs/{ID}"), 404, "job-not-found")["trace_id"])
 
     @pytest.mark.parametrize(
         "header",
@@ -376,7 +377,52 @@ class TestTraces:
     def test_what_is_no_trace_context_is_left_out(self, api, header):
         assert api.post_job(headers={"traceparent": header}).json()["trace_parent"] is None
         answer = api.call("GET", f"/api/jobs/{ID}", headers={"traceparent": header})
-        assert uuid.UUID(problem(answer, 404, "job-not-found")["trace_id"])
+        assert TRACE_ID.fullmatch(problem(answer, 404, "job-not-found")["trace_id"])
+
+
+class TestFaultsOfOurs:
+    """What was not raised on purpose is told by its trace id alone, and found in the log by that."""
+
+    @pytest.fixture(autouse=True)
+    def broken(self, api, monkeypatch):
+        def fail(*_arguments, **_options):
+            raise ZeroDivisionError("the inner cause")
+
+        for name in ("get", "enqueue_many"):
+            monkeypatch.setattr(api.runtime.service, name, fail)
+        monkeypatch.setattr(api.runtime.worker, "ring", fail)
+
+    def check(self, answer, caplog):
+        trace_id = problem(answer, 500, "internal-error")["trace_id"]
+        assert TRACE_ID.fullmatch(trace_id)
+        assert "inner" not in answer.text
+        [logged] = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert trace_id in logged.getMessage()
+        assert logged.exc_info is not None
+        return trace_id
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("GET", f"/api/jobs/{ID}", None),
+            ("POST", "/api/jobs/batch", {"jobs": [JOB]}),
+            ("POST", f"/job/{ID.replace('-', '')}-1", None),
+        ],
+    )
+    def test_the_line_in_the_log_has_the_trace_id_of_the_answer(self, api, caplog, monkeypatch, method, path, body):
+        token = {"dapr-api-token": "t"}
+        self.check(api.call(method, path, json=body, headers=token), caplog)
+        caplog.clear()
+        traced = api.call(method, path, json=body, headers=token | {"traceparent": TRACE_PARENT})
+        assert self.check(traced, caplog) == TRACE_PARENT.split("-")[1]
+
+    def test_so_has_that_of_one_job_of_a_batch(self, api, caplog, monkeypatch):
+        lost = LeaseLost(uuid.UUID(ID), 1)  # which no enqueue raises
+        monkeypatch.setattr(api.runtime.service, "enqueue_many", lambda _, **options: [lost])
+        answer = api.call("POST", "/api/jobs/batch", json={"jobs": [JOB]}, headers={"traceparent": TRACE_PARENT})
+        [result] = answer.json()["results"]
+        assert (result["status"], result["problem"]["trace_id"]) == (500, TRACE_PARENT.split("-")[1])
+        assert TRACE_PARENT.split("-")[1] in caplog.text
 
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT")

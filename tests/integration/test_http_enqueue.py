@@ -24,7 +24,7 @@ class TestOneJob:
         job = answer.json()
         assert (job["job_name"], job["status"], job["revision"]) == ("new", "Scheduled", 1)
         assert answer.headers["etag"] == '"1"'
-        assert answer.headers["location"] == f"{api.client.base_url}/api/jobs/{job['id']}"
+        assert answer.headers["location"] == f"/api/jobs/{job['id']}"
 
     def test_its_place_gives_the_same_job_and_etag(self, api):
         made = api.post_job(schedule="@daily", timezone="Asia/Tokyo", payload={"a": [1, None, 2.5]})
@@ -166,7 +166,9 @@ class TestIdempotencyKeys:
         request = {"job_name": "once", "headers": {"idempotency-key": "k-repeat"}}
         first, count = api.post_job(**request), api.count()
         assert first.status_code == 201
-        assert wire(api.post_job(**request)) == wire(first)
+        assert "idempotency-replayed" not in first.headers
+        again = api.post_job(**request)
+        assert (wire(again), again.headers["idempotency-replayed"]) == (wire(first), "true")
         api.run(first.json())
         assert wire(api.post_job(**request)) == wire(first)
         assert api.count() == count
@@ -249,6 +251,7 @@ class TestBatches:
             self.item("good two"),
         )
         results = answer.json()["results"]
+        assert answer.text.startswith('{"counts":{"created": 2, "existing": 1, "refused": 6},"results":[')
         assert [result["status"] for result in results] == [201, 422, 422, 422, 422, 422, 409, 200, 201]
         assert api.count() == count + 2
         places = [[fault["pointer"] for fault in result["problem"]["errors"]] for result in results[1:6]]
@@ -283,6 +286,19 @@ class TestBatches:
         results = self.post(api, large, too_large).json()["results"]
         assert [result["status"] for result in results] == [201, 413]
         assert results[1]["problem"]["type"] == "urn:jobs:problem:too-large"
+
+    def test_a_job_in_a_batch_is_measured_as_it_was_sent(self, api):
+        """Not as it would be written anew: with other white space, escapes and numbers."""
+        start = '{"handler_name":"Noop","job_name":"as sent %d","payload":{"a":['
+        numbers = start % 1 + ",".join(["1.50"] * 50_000) + "]}}"
+        escapes = start % 2 + ",".join(["1"] * 100_000) + r',"\u00e9\u00e9"]}}'
+        just = start % 3 + '"' + "x" * (256 * 1024 - len(start % 3) - 5) + '"]}}'
+        over = (start % 4 + "1" + " " * (256 * 1024 - len(start % 4) - 3)) + "]}}"
+        body = f' {{ "\u006aobs" :\n[ {numbers} ,{escapes},{just}\t,\n{over} ] }} '
+        sizes = [len(each) for each in (numbers, escapes, just, over)]
+        assert (max(sizes[:3]), sizes[3]) == (256 * 1024, 256 * 1024 + 1)
+        answer = api.call("POST", "/api/jobs/batch", content=body, headers={"content-type": "application/json"})
+        assert [result["status"] for result in answer.json()["results"]] == [201, 201, 201, 413]
 
     def test_a_batch_of_more_than_four_mebibytes_is_not_read(self, api):
         jobs = [self.item(f"heavy {n}", payload={"text": "x" * 200_000}) for n in range(22)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Callable
@@ -41,6 +42,11 @@ def listed(api, **params):
 
 def names(api, **params):
     return [job["job_name"] for job in listed(api, **params)["jobs"]]
+
+
+def cursor(moment, job_id):
+    """A cursor as the API writes them, of a place that it may never have given."""
+    return base64.urlsafe_b64encode(f"{moment} {job_id}".encode()).decode()
 
 
 class TestList:
@@ -164,6 +170,8 @@ class TestList:
             ({"due_before": "tomorrow"}, "/due_before", "write date, time and offset"),
             ({"cursor": "???"}, "/cursor", "next link"),
             ({"cursor": "ü"}, "/cursor", "next link"),
+            ({"cursor": cursor("0001-01-01T00:00:00+10:00", ID)}, "/cursor", "next link"),
+            ({"cursor": cursor("9999-12-31T23:00:00-23:59", ID)}, "/cursor", "next link"),
             ({"cursor": "MjAyNi0wMS0wMSBub3QtYW4taWQ"}, "/cursor", "next link"),
             ({"color": "red"}, "/color", "metadata.KEY"),
             ({"metadata": "x"}, "/metadata", "metadata.KEY"),
@@ -174,6 +182,12 @@ class TestList:
     def test_a_question_that_cannot_be_read_is_refused(self, api, params, pointer, words):
         body = problem(api.call("GET", "/api/jobs", params=params), 422, "invalid-request", pointer)
         assert words in body["detail"]
+
+    @pytest.mark.parametrize(
+        "moment", ["2026-01-01T00:00:00+23:59", "2026-01-01T00:00:00-16:30:15", "9999-12-31", "0001-01-01T00:00:00Z"]
+    )
+    def test_a_cursor_may_name_its_instant_in_any_offset(self, api, moment):
+        assert api.call("GET", "/api/jobs", params={"cursor": cursor(moment, ID)}).status_code == 200
 
     @pytest.mark.parametrize(
         "value", ['"\\u0000"', '"\\ud800"', "1e400", "-Infinity", "[" * 5000, "9" * 4500, '{"a": 1}']

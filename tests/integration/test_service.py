@@ -519,7 +519,9 @@ def test_replacing_within_a_callers_transaction_takes_effect_with_its_commit(enq
 
 
 def enqueue_once(service: JobService, command: EnqueueJob, fingerprint: str = "body") -> str:
-    return service.enqueue_once(command, key="key", fingerprint=fingerprint, render=lambda enqueued: str(enqueued.id))
+    return service.enqueue_once(
+        command, key="key", fingerprint=fingerprint, render=lambda enqueued: str(enqueued.id)
+    ).text
 
 
 def test_a_request_repeated_under_its_key_gets_the_first_answer_and_enqueues_nothing(service, database, scheduler):

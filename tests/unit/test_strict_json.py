@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobs.core.errors import InvalidInput
+from jobs.core.numbers import as_decimal
 from jobs.core.strict_json import (
     MAX_DEPTH,
     MAX_INTEGER_DIGITS,
     MalformedJson,
     parse_json,
+    read_json,
     refuse_unstorable,
     refuse_unstorable_text,
     write_json,
@@ -30,7 +33,7 @@ def json_values(texts):
         st.none()
         | st.booleans()
         | st.integers(min_value=-(10**40), max_value=10**40)
-        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)  # no negative zero
         | texts
     )
     return st.recursive(
@@ -68,9 +71,82 @@ def test_a_number_too_large_for_a_float_is_refused_because_it_would_read_as_infi
         parse_json(text)
 
 
-@pytest.mark.parametrize("text", ["1e308", "-1.7976931348623157e308", "1e-400", "5e-324", "0.1", "-0.0", "1E5"])
+@pytest.mark.parametrize("text", ["1e308", "-1.7976931348623157e308", "5e-324", "0.1", "-0.5", "0e9", "1E5"])
 def test_every_other_float_is_read(text):
     assert math.isfinite(parse_json(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1e-400", "too small"),
+        ("-1e-400", "too small"),
+        ("0." + "0" * 400 + "1", "too small"),
+        ("-0.0", "negative zero"),
+        ("-0", "negative zero"),
+        ("-0e5", "negative zero"),
+        ("0." + "1" * 4_000, "4000 are the most"),
+    ],
+)
+def test_a_number_that_would_be_another_once_it_is_kept_is_refused(text, words):
+    with pytest.raises(MalformedJson, match=words):
+        parse_json(f"[{text}]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1234567890123456.78",
+        "0.1",
+        "0.30000000000000004",
+        "1e23",
+        "9007199254740993.0",
+        "1e-320",
+        "1.00000000000000001",
+        "123456789012345678901234567890e-10",
+        "4.9406564584124654417656879286822e-324",
+        "-17.50",
+        "0.0",
+    ],
+)
+def test_a_number_is_read_and_written_without_a_digit_lost(text):
+    value = parse_json(text)
+    assert as_decimal(value) == Decimal(text)
+    assert isinstance(value, float) is (Decimal(repr(float(text))) == Decimal(text))
+    assert Decimal(write_json(value)) == Decimal(write_json([value])[1:-1]) == Decimal(text)
+    assert as_decimal(read_json(write_json(value))) == Decimal(text)
+
+
+def test_decimals_from_python_are_written_exactly_or_refused():
+    assert write_json({"a": [Decimal("1234567890123456.78"), Decimal("1E+2"), Decimal("-0.0")]}) == (
+        '{"a":[1234567890123456.78,100,0.0]}'
+    )
+    for odd in ("NaN", "Infinity", "1E+400", "1E-400", "1E+999999"):
+        with pytest.raises(InvalidInput, match="not a JSON value"):
+            write_json({"a": Decimal(odd)}, "/payload")
+
+
+@pytest.mark.parametrize("text", ["\0001.5\0", '"\0001.5\0"'])
+def test_no_text_passes_for_a_number(text):
+    with pytest.raises(InvalidInput, match=CANNOT_BE_STORED):
+        write_json([Decimal("1.5"), text])
+    harmless = text.replace("\0", "\\u0000")
+    assert parse_json(write_json([Decimal("0.10000000000000000001"), harmless]))[1] == harmless
+
+
+@pytest.mark.parametrize("number", [1e308, -5e-324, Decimal("1.2345678901234567890123e300")])
+def test_numbers_that_the_database_would_write_out_at_a_hundred_times_their_size_are_refused(number):
+    assert write_json([number] * 100)
+    for count in (2_000, 40_000):
+        with pytest.raises(InvalidInput, match="without exponents") as caught:
+            write_json({"a": [number] * count}, "/metadata")
+        assert pointers(caught.value) == ["/metadata"]
+
+
+def test_texts_that_look_like_such_numbers_and_plain_numbers_are_not_refused():
+    write_json(["1e+308 " * 30_000])
+    write_json([0.5, 1.25e-5, 3] * 30_000)
+    write_json([Decimal("1234567890123456.78")] * 20_000)
 
 
 def test_a_key_that_stands_twice_in_one_object_is_refused_and_named():

@@ -18,7 +18,7 @@ JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(allow_nan=False, allow_infinity=False).map(lambda number: number + 0.0)
     | st.text("abc /~é*&{}:#"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~<", max_size=3), inner, max_size=3),
     max_leaves=10,

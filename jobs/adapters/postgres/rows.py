@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -10,7 +9,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
 from jobs.core.ports import Alarm
 from jobs.core.status import JobStatus
-from jobs.core.strict_json import check_depth
+from jobs.core.strict_json import check_depth, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ def alarm_of(row: Sequence[Any]) -> Alarm:
 def job_of(row: Sequence[Any]) -> Job:
     """Read a job from its three texts (see ``JOB_COLUMNS``)."""
     fields, payload, metadata = row
-    values: dict[str, Any] = json.loads(fields)
+    values: dict[str, Any] = read_json(fields)
     values |= values.pop("options") or {}
     readable = _json_or_text(metadata)
     values["metadata"] = readable if isinstance(readable, dict) else {"unreadable": metadata}
@@ -37,7 +36,7 @@ def job_of(row: Sequence[Any]) -> Job:
 def _json_or_text(text: str) -> Any:
     """Parse ``text``; what only a person at the database would have written (a number of 5,000 digits) stays text."""
     try:
-        value = json.loads(text)
+        value = read_json(text)
         check_depth(text, value)
     except (ValueError, RecursionError):
         return text

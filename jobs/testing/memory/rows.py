@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,6 +10,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
 from jobs.core.ports import Alarm
 from jobs.core.status import JobStatus
+from jobs.core.strict_json import read_json
 
 
 class JobRow(NamedTuple):
@@ -147,8 +147,8 @@ def job_of(row: JobRow) -> Job:
     """Read a job."""
     values: dict[str, Any] = {name: value for name, value in row._asdict().items() if name not in _KEPT_TO_ITSELF}
     for name in ("payload", "metadata", "retry", "result"):
-        values[name] = None if values[name] is None else json.loads(values[name])
-    return Job.model_validate(values | json.loads(row.options or "{}"))
+        values[name] = None if values[name] is None else read_json(values[name])
+    return Job.model_validate(values | read_json(row.options or "{}"))
 
 
 def alarm_of(row: JobRow) -> Alarm:
@@ -190,7 +190,7 @@ def run_of(row: JobRow) -> ClaimedRun:
 def attempt_of(row: AttemptRow) -> Attempt:
     """Read one line of history."""
     values = {name: value for name, value in row._asdict().items() if name in Attempt.model_fields}
-    return Attempt.model_validate(values | {"result": None if row.result is None else json.loads(row.result)})
+    return Attempt.model_validate(values | {"result": None if row.result is None else read_json(row.result)})
 
 
 def recorded_of(token: str, row: JobRow) -> Recorded:
