@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from jobs.core.error_text import printable
-from jobs.core.errors import StoreUnavailable
+from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.identifiers import AlarmName
+from jobs.core.job import RecordedOutcome, RunResult, Tally
 from jobs.core.ports import Alarm
 from jobs.core.retry import RetryPolicy, policy_for
+from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.verdict import decide
 
 if TYPE_CHECKING:
@@ -25,13 +27,21 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.app.turns import Turns
-    from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult
+    from jobs.core.job import ClaimedRun, Recorded
     from jobs.core.ports import RunStore
     from jobs.core.registry import HandlerRegistry
 
 _logger = logging.getLogger("jobs.dispatcher")
 T = TypeVar("T")
+_MAX_REASON = 1_000
 _DEFAULT_POLICY = RetryPolicy()
+
+
+class _Written(NamedTuple):
+    """What stands after outcomes were written; ``given_up`` are the tokens of those that nothing can be written of."""
+
+    recorded: list[Recorded]
+    given_up: frozenset[str] = frozenset()
 
 
 class Outcomes:
@@ -75,19 +85,55 @@ class Outcomes:
         While the database is away it tries for as long as the leases could live; after that the runs are taken up again
         by whoever reaps them, which at-least-once allows.
         """
-        stands = {recorded.token: recorded for recorded in self.patiently(lambda: self._runs.record(outcomes))}
+        written = self._written(outcomes)
+        stands = {recorded.token: recorded for recorded in written.recorded}
         alarms = []
         fenced = []
         for outcome in outcomes:
             recorded = stands.get(outcome.run.token)
             if recorded is None:
-                fenced.append(outcome)
+                if outcome.run.token not in written.given_up:
+                    fenced.append(outcome)
             elif recorded.due_at is not None:
                 alarms.append(Alarm(AlarmName(outcome.run.job_id, recorded.generation), recorded.due_at))
         self._alarms.arm(alarms)
         self._turns.ended(outcome.run.handler_name for outcome in outcomes)
         for outcome in fenced:
             self._record_fenced(outcome)
+
+    def _written(self, outcomes: Sequence[RecordedOutcome]) -> _Written:
+        """Write outcomes, all in one statement where it can be: one that cannot be written is isolated by halving."""
+        try:
+            return _Written(self.patiently(lambda: self._runs.record(outcomes)))
+        except (StoreUnavailable, ConfigurationError):
+            raise  # it would be the same with any other outcome
+        except Exception as error:  # noqa: BLE001  whatever it is, it must not take the other outcomes along
+            if len(outcomes) == 1:
+                return self._failed_instead(outcomes[0], error)
+            _logger.warning("%d outcomes cannot be recorded together; looking for the one at fault", len(outcomes))
+            middle = len(outcomes) // 2
+            halves = self._written(outcomes[:middle]), self._written(outcomes[middle:])
+            return _Written(halves[0].recorded + halves[1].recorded, halves[0].given_up | halves[1].given_up)
+
+    def _failed_instead(self, outcome: RecordedOutcome, error: Exception) -> _Written:
+        """Fail a run whose outcome cannot be written: taken up again, it would come to the same, over and over."""
+        run, reason = outcome.run, f"{type(error).__name__}: {error}"[:_MAX_REASON]
+        why = f"its attempt ended ({outcome.result.outcome}), but that cannot be recorded: {reason}"
+        _logger.error("job %s (%s) run %d is failed: %s", run.job_id, run.handler_name, run.run, why)
+        failed = RunResult(AttemptOutcome.FAILED, why)
+        plain = RecordedOutcome(
+            run, failed, JobStatus.FAILED, run.claimed_at, run.claimed_at,
+            attempt=run.attempt, tally=Tally.INCREMENT, last_error=why,
+        )  # fmt: skip
+        for make in (lambda: self.decided(run, failed, outcome.started_at, outcome.finished_at), lambda: plain):
+            try:
+                return _Written(self.patiently(lambda make=make: self._runs.record([make()])))  # type: ignore[misc]
+            except (StoreUnavailable, ConfigurationError):
+                raise
+            except Exception:
+                _logger.exception("job %s cannot even be failed as its schedule wants", run.job_id)
+        _logger.error("job %s is taken up again when its lease expires: nothing can be recorded of it", run.job_id)
+        return _Written([], frozenset([run.token]))
 
     def patiently(self, ask: Callable[[], T]) -> T:
         """Ask the database until it answers, as long as a lease could live."""

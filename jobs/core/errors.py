@@ -11,6 +11,7 @@
     ├── NotAllowed              the caller's roles do not allow it
     ├── PreconditionFailed      the job has changed since the revision that the caller named
     ├── IdempotencyKeyReused    the key was used before for another request
+    ├── NotRecordable           the store cannot keep an attempt's outcome as it is
     ├── LeaseLost               the run is another worker's by now, so that this attempt must not complete it
     ├── UnitOfWorkError         a unit of work was used in a way that nothing can be committed by
     ├── LockNotAcquired         others held the lock for as long as the caller would wait
@@ -127,6 +128,10 @@ class IdempotencyKeyReused(JobsError):
 
     def __init__(self) -> None:
         super().__init__("this Idempotency-Key was used with another request body; use a fresh key for a new request")
+
+
+class NotRecordable(JobsError):
+    """The store cannot keep an attempt's outcome as it is, however often it is tried. Nothing was written."""
 
 
 class LeaseLost(JobsError):

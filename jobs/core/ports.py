@@ -236,7 +236,8 @@ class RunStore(Protocol):
         """Write outcomes, history and next occurrences; gives those that stand.
 
         One that is missing was fenced off: its lease is another's now, or the job's schedule has changed meanwhile.
-        ``connection`` is that of a unit of work, whose transaction the call joins.
+        ``connection`` is that of a unit of work, whose transaction the call joins. Raises, and writes nothing, when an
+        outcome among them cannot be kept.
         """
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:

@@ -414,3 +414,32 @@ def test_closing_twice_is_harmless(make_runtime, count):
     runtime.close()
     runtime.close()
     assert count() == {"Completed": 5}
+
+
+def test_one_outcome_that_the_database_refuses_does_not_make_its_neighbours_run_again(
+    runtime, registry, count, history, monkeypatch
+):
+    ran = Counter()
+
+    def handle(args: Anything, ctx: JobContext) -> None:
+        ran[ctx.job_id] += 1
+
+    registry.add_handler("Work", handle)
+    ids = enqueue(runtime, "Work", 30)
+    decided = runtime.dispatcher.outcomes.decided
+
+    def spoiling(run, result, *rest, **options):
+        outcome = decided(run, result, *rest, **options)
+        if run.job_id == ids[7] and result.outcome == "Succeeded":
+            return outcome._replace(result=result._replace(result='{"a number": 1e999999}'))
+        return outcome
+
+    monkeypatch.setattr(runtime.dispatcher.outcomes, "decided", spoiling)
+    runtime.worker.drain(60)
+    assert count() == {"Completed": 29, "Failed": 1}
+    assert history() == {"Succeeded": 29, "Failed": 1}
+    assert set(ran.values()) == {1}
+    failed = runtime.service.get(ids[7])
+    assert "cannot be recorded" in failed.last_error
+    assert "SQLSTATE" in failed.last_error
+    assert failed.run_count == 1

@@ -7,10 +7,13 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from jobs.adapters.postgres.faults import OutcomeUnknown
+from pg8000.exceptions import DatabaseError as DriverError
+
+from jobs.adapters.postgres.faults import OutcomeUnknown, in_words
 from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.rows import recorded_of, run_of
 from jobs.adapters.postgres.run_statements import run_statements
+from jobs.core.errors import NotRecordable
 from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Heartbeat
 from jobs.core.strict_json import MAX_TRACEBACK, storable
@@ -140,6 +143,8 @@ class PostgresRunStore:
             return [recorded_of((str(row[0]), *row[1:])) for row in rows]
         try:
             return [recorded_of(row) for row in self._run(self._statements.record, values)]
+        except DriverError as error:
+            raise NotRecordable(in_words(error)) from error
         except OutcomeUnknown:
             again = self._run(self._statements.record, values)
             before = self._run(self._statements.recorded_before, _keys([outcome.run for outcome in outcomes]))
