@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jobs.app.attempt_log import log_end
 from jobs.app.completion import Completions
 from jobs.app.executor import Executor
+from jobs.app.follow_ups import FollowUps
 from jobs.app.leases import LeaseKeeper
 from jobs.app.outcomes import Outcomes
 from jobs.app.turns import Turns
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from jobs.app.alarms import Alarms
+    from jobs.app.follow_ups import Enqueue
     from jobs.app.injection import Injector
-    from jobs.app.workbench import Enqueue
     from jobs.core.job import Lease
     from jobs.core.lock import DistributedLock
     from jobs.core.ports import Clock, JobStore, RunStore
@@ -100,7 +101,7 @@ class Dispatcher:
         self._random = random
         self._identity = identity
         self.outcomes = Outcomes(runs, registry, alarms, random, self.turns, identity.lease)
-        bench = AttemptBench(runs, enqueue, self._beat)
+        bench = AttemptBench(runs, FollowUps(enqueue, store.get), self._beat)
         self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress)
         completions = Completions(runs, self._leases, alarms, clock, self.outcomes, self.turns)
         self._executor = Executor(

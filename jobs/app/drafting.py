@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from jobs.core.errors import InvalidSchedule
+from jobs.core.errors import InvalidInput, InvalidSchedule
 from jobs.core.identifiers import new_id
 from jobs.core.job import Job
 from jobs.core.ports import NewJob
@@ -17,6 +17,7 @@ from jobs.core.timing import Timing
 
 if TYPE_CHECKING:
     from random import Random
+    from uuid import UUID
 
     from jobs.core.commands import EnqueueJob
     from jobs.core.ports import Clock, Inserted
@@ -32,7 +33,14 @@ _NEVER_RUNS = "this never runs: no fire lies between now or start_at and end_at;
 
 
 def draft_job(
-    command: EnqueueJob, spec: HandlerSpec, clock: Clock, random: Random, *, actor: str | None, trace_parent: str | None
+    command: EnqueueJob,
+    spec: HandlerSpec,
+    clock: Clock,
+    random: Random,
+    *,
+    actor: str | None,
+    trace_parent: str | None,
+    parent_id: UUID | None = None,
 ) -> NewJob:
     """Check the payload against the handler's model and the schedule against the grammar, and draft the row.
 
@@ -42,6 +50,8 @@ def draft_job(
     payload = write_json(command.payload, "/payload")
     arguments = spec.read_arguments(payload)
     refuse_unstorable_text(command.handler_name, "/handler_name")
+    if command.job_name is None:
+        raise InvalidInput.at("/job_name", "the field 'job_name' is missing; only a handler's follow-up may go without")
     refuse_unstorable_text(command.job_name, "/job_name")
     if actor or trace_parent:
         refuse_unstorable_text(actor or "", "/created_by")
@@ -70,6 +80,7 @@ def draft_job(
         retry_text(command.retry),
         spec.limits is not None,
         spec.key_of(arguments),
+        parent_id,
     )
 
 
@@ -148,6 +159,7 @@ def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:
         worker=None,
         revision=1,
         created_by=draft.created_by,
+        parent_id=draft.parent_id,
         trace_parent=draft.trace_parent,
         created_at=row.created_at.astimezone(UTC),
         updated_at=row.created_at.astimezone(UTC),

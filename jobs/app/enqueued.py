@@ -22,13 +22,14 @@ class Caller:
     """Who asks, and within which trace; both are kept with the job.
 
     ``may_manage`` is whether the caller may end jobs that others have enqueued, ``may_mark`` whether the framework
-    itself asks, which keeps its own metadata under ``jobs.*``.
+    itself asks, which keeps its own metadata under ``jobs.*``. ``parent_id`` is the job whose handler asks.
     """
 
     actor: str | None = None
     trace_parent: str | None = None
     may_manage: bool = True
     may_mark: bool = False
+    parent_id: UUID | None = None
 
 
 class Enqueued:

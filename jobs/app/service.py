@@ -10,6 +10,7 @@ from jobs.app.replacing import refuse_to_replace
 from jobs.app.revising import cancel, pause, replay, resume, run_now, update
 from jobs.core.commands import EnqueueJob, JobQuery, OnConflict, UpdateJob
 from jobs.core.errors import Conflict, JobIdTaken, JobNameTaken, JobNotFound, JobsError, PreconditionFailed
+from jobs.core.follow_ups import refuse_follow_up_id
 from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Alarm
 from jobs.core.reserved import refuse_reserved
@@ -195,7 +196,17 @@ class JobService:
         spec = self._registry.require(command.handler_name)
         if not caller.may_mark:
             refuse_reserved(command.metadata)
-        return draft_job(command, spec, self._clock, self._random, actor=caller.actor, trace_parent=caller.trace_parent)
+        if command.id is not None and caller.parent_id is None:
+            refuse_follow_up_id(command.id)
+        return draft_job(
+            command,
+            spec,
+            self._clock,
+            self._random,
+            actor=caller.actor,
+            trace_parent=caller.trace_parent,
+            parent_id=caller.parent_id,
+        )
 
     def _settle_conflict(
         self, command: EnqueueJob, draft: NewJob, connection: object | None, caller: Caller
@@ -204,18 +215,18 @@ class JobService:
         for _ in range(_TRIES_FOR_A_NAME):
             if command.id is not None and self._store.get(command.id, connection=connection) is not None:
                 raise JobIdTaken(command.id)
-            holder = self._store.active_holder(command.job_name, connection=connection)
+            holder = self._store.active_holder(draft.job_name, connection=connection)
             if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
                 return Enqueued.existing(holder)
             if holder is not None and command.on_conflict is OnConflict.REPLACE:
                 inserted = self._replace(holder, draft, connection, caller)
             elif holder is not None:
-                raise JobNameTaken(command.job_name, holder.id)
+                raise JobNameTaken(draft.job_name, holder.id)
             else:
                 inserted = self._store.insert(draft, connection=connection)
             if inserted is not None:
                 return Enqueued.new(command, draft, inserted)
-        raise Conflict(f"job_name {command.job_name!r} changes hands faster than this call can follow; try again")
+        raise Conflict(f"job_name {draft.job_name!r} changes hands faster than this call can follow; try again")
 
     def _replace(self, holder: Job, draft: NewJob, connection: object | None, caller: Caller) -> Inserted | None:
         """Put ``draft`` in the place of a waiting holder; None where that one has changed meanwhile."""

@@ -5,28 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from typing import TYPE_CHECKING
-from uuid import uuid5
 
-from jobs.app.enqueued import Caller
-from jobs.core.errors import JobIdTaken, StoreUnavailable
-from jobs.core.unit_of_work import current_unit_of_work
+from jobs.core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
     from uuid import UUID
 
-    from jobs.app.enqueued import Enqueued
+    from jobs.app.follow_ups import FollowUps
     from jobs.core.commands import EnqueueJob
     from jobs.core.context import JobContext
     from jobs.core.job import Lease
     from jobs.core.ports import RunStore
-
-    class Enqueue(Protocol):
-        """As ``JobService.enqueue``."""
-
-        def __call__(self, command: EnqueueJob, *, connection: object | None, caller: Caller) -> Enqueued:
-            """Enqueue a job."""
 
 
 _logger = logging.getLogger("jobs.handler")
@@ -36,9 +26,9 @@ _SECONDS_BETWEEN_WRITES = 1.0
 class AttemptBench:
     """The ``Workbench`` of every attempt in this process; lives as long as the process."""
 
-    def __init__(self, runs: RunStore, enqueue: Enqueue, beat: Callable[[Lease], None]) -> None:
+    def __init__(self, runs: RunStore, follow_ups: FollowUps, beat: Callable[[Lease], None]) -> None:
         self._runs = runs
-        self._enqueue = enqueue
+        self._follow_ups = follow_ups
         self._beat = beat
 
     def show_progress(self, context: JobContext) -> None:
@@ -67,12 +57,4 @@ class AttemptBench:
 
     def enqueue(self, command: EnqueueJob, context: JobContext) -> UUID:
         """Enqueue a follow-up under an id that every execution of this run arrives at."""
-        if command.id is None:
-            own = uuid5(context.job_id, f"{context.run}/{command.job_name}")
-            command = command.model_copy(update={"id": own})
-        caller = Caller(f"job {context.job_id}", context.trace_parent)
-        around = current_unit_of_work()
-        try:
-            return self._enqueue(command, connection=None if around is None else around.connection, caller=caller).id
-        except JobIdTaken as taken:
-            return taken.job_id  # by an earlier execution of this run
+        return self._follow_ups.enqueue(command, context)

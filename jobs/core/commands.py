@@ -32,10 +32,13 @@ class OnConflict(StrEnum):
 
 
 class EnqueueJob(Timing):
-    """Ask for a new job. ``max_retries``, ``retry`` and ``timeout`` left out are the handler's own."""
+    """Ask for a new job. ``max_retries``, ``retry`` and ``timeout`` left out are the handler's own.
+
+    ``job_name`` may be left out of a follow-up only, which a handler's context enqueues.
+    """
 
     handler_name: Name
-    job_name: Name
+    job_name: Name | None = None
     payload: Json = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
     id: UUID | None = None
@@ -43,6 +46,12 @@ class EnqueueJob(Timing):
     retry: RetryOptions | None = None
     timeout: Duration | None = None
     on_conflict: OnConflict = OnConflict.REJECT
+
+
+class EnqueueRequest(EnqueueJob):
+    """The same as a request from outside, which must say how the job is called."""
+
+    job_name: Name
 
 
 class UpdateJob(BaseModel):

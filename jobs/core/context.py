@@ -83,8 +83,10 @@ class JobContext:
     result_text: str | None = field(default=None, init=False)
     lease: Lease | None = field(default=None, repr=False)
     workbench: Workbench | None = field(default=None, repr=False)
+    enqueued_here: set[UUID] = field(default_factory=set, init=False, repr=False)
     progress_pending: bool = field(default=False, init=False, repr=False)
     progress_written_at: float = field(default=-inf, init=False, repr=False)
+    _unnamed: int = field(default=0, init=False, repr=False)
     _cancelled: bool = field(default=False, init=False, repr=False)
     _shutdown: bool = field(default=False, init=False, repr=False)
     _fenced: bool = field(default=False, init=False, repr=False)
@@ -173,8 +175,11 @@ class JobContext:
     def enqueue(self, command: EnqueueJob) -> UUID:
         """Enqueue a follow-up, once for this run however often the run is executed; gives its id.
 
-        Its id is made of this run and of its ``job_name`` unless it has one. Within a unit of work it is enqueued when
-        that commits. Raises as ``JobService.enqueue`` does.
+        Its id is made of this run and of its ``job_name``, which may be left out: then the run and the position among
+        those without a name make both. Give a name, by what it is about, to each of several that may come in another
+        order in the next attempt. Within a unit of work it is enqueued when that commits. Raises as
+        ``JobService.enqueue`` does, and ``InvalidInput`` where this attempt has enqueued another payload under the
+        same name.
         """
         if self.workbench is None:
             raise RuntimeError(
@@ -216,6 +221,11 @@ class JobContext:
             raise Cancel("cancelled on request")
         if self.shutting_down:
             raise ShutdownRequested("the host is going down")
+
+    def next_unnamed(self) -> int:
+        """Count one more follow-up without a name (called by the framework)."""
+        self._unnamed += 1
+        return self._unnamed
 
     def signal_cancelled(self) -> None:
         """Note that somebody asked to cancel the job (called by the framework)."""

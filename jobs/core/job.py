@@ -61,6 +61,7 @@ class Job(Timing, JobHead):
     worker: str | None
     revision: int = Field(description="Grows with every change; the HTTP ETag.")
     created_by: str | None
+    parent_id: UUID | None = Field(default=None, description="The job whose handler has enqueued this one.")
     trace_parent: str | None
     created_at: Instant
     updated_at: Instant

@@ -53,6 +53,7 @@ class NewJob(NamedTuple):
     retry: str | None = None
     limited: bool = False
     concurrency_key: str | None = None
+    parent_id: UUID | None = None
 
 
 OWN_FIELDS = 4

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from jobs.app.enqueued import OnceAnswer
-from jobs.core.commands import EnqueueJob, JobQuery
+from jobs.core.commands import EnqueueJob, EnqueueRequest, JobQuery
 from jobs.core.errors import InvalidInput
 from jobs.core.strict_json import MalformedJson, parse_json, refuse_unstorable_text
 from jobs.entrypoints.access import Access, role_for
@@ -64,7 +64,7 @@ def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bluepr
 
 def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Enqueue one job: 201 with where it is; 200 where ``on_conflict`` gave an existing one."""
-    command = call.command(EnqueueJob)
+    command = call.command(EnqueueRequest)
     key = call.request.headers.get(KEY_HEADER)
     try:
         if key is None:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.commands import EnqueueJob
+from jobs.core.commands import EnqueueJob, EnqueueRequest
 from jobs.core.errors import InvalidInput, JobsError, Problem
 from jobs.entrypoints.exchange import KEY_HEADER, MAX_BODY, Call, json_answer, payload_fields, read
 from jobs.entrypoints.problems import TOO_LARGE, Refusal, in_plain_words, problem_of
@@ -77,7 +77,7 @@ def _read_item(item: Any, size: int) -> EnqueueJob | JobsError:
     if size > MAX_BODY:
         return Refusal(TOO_LARGE, f"this job has {size} bytes; {MAX_BODY} are the most")
     try:
-        return read(EnqueueJob, item)
+        return read(EnqueueRequest, item)
     except InvalidInput as error:
         return error
 

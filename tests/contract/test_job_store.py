@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta, timezone
+from uuid import UUID
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
         limited=True,
         concurrency_key="k",
         retry='{"factor": 3.0}',
+        parent_id=UUID(int=7),
     )
     assert stores.jobs.insert(new) == Inserted(new.id, NOON, NOON + SECOND, NOON)
     job = stores.read(new.id)
@@ -95,6 +97,7 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
         "worker": None,
         "revision": 1,
         "created_by": "somebody",
+        "parent_id": "00000000-0000-0000-0000-000000000007",
         "trace_parent": new.trace_parent,
         "created_at": "2026-06-01T12:00:00Z",
         "updated_at": "2026-06-01T12:00:00Z",

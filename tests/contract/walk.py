@@ -112,6 +112,7 @@ class Walk:
             created_by=draw.choice([None, "somebody"]),
             limited=draw.random() < 0.5,
             concurrency_key=draw.choice([None, "x", "y"]),
+            parent_id=draw.choice([None, None, *self.ids[-4:-1]]),
         )
 
     def _job(self) -> Job | None:

@@ -156,8 +156,10 @@ def test_the_readmes_import_of_orders_runs_for_payloads_of_both_versions(handler
     with JobsHarness(handlers, overrides={httpx.Client: shop}) as jobs:
         ran = jobs.run_handler("ImportOrders", {"shops": ["a", "b"]}).check()
         assert (ran.result, ran.progress_message) == ({"orders": 4}, "importing b")
-        assert ran.enqueued == tuple(jobs.assert_enqueued("ReportOrders", job_name="report-1", payload={"orders": 4}))
-        assert [each.outcome for each in jobs.drain()] == ["Succeeded"]
+        assert ran.enqueued == tuple(jobs.assert_enqueued("ReportOrders", payload={"orders": 4}))
+        assert [each.parent_id for each in ran.enqueued] == [ran.job.id]
+        jobs.run_handler("ImportOrders", {"shops": ["a"]}).check()  # while the report on the first still waits
+        assert [each.outcome for each in jobs.drain()] == ["Succeeded", "Succeeded"]
     assert handlers.require("ImportOrders").read_arguments('{"shop": "a"}', 1).model_dump() == {"shops": ["a"]}
 
 

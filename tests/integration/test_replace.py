@@ -66,9 +66,9 @@ def test_a_connection_that_dies_amid_a_replacement_loses_no_job(runtime, sql, ac
     with database.engine.connect() as blocker, ThreadPoolExecutor(1) as pool:
         blocker.execute(sa.text("select 1 from jobs.jobs where id = :id for update"), {"id": holder})
         replacing = pool.submit(lambda: runtime.service.enqueue(job("name", **REPLACE)).id)
-        victim = until(lambda: _waiting(sql), seconds=30)
+        victim = until(lambda: _waiting(sql))
         sql("select pg_terminate_backend(:pid)", pid=victim)
-        until(lambda: _waiting(sql) not in {None, victim}, seconds=30)
+        until(lambda: _waiting(sql) not in {None, victim})
         assert active() == [holder]
         blocker.rollback()
         made: UUID = replacing.result(timeout=60)

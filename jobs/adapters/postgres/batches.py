@@ -47,6 +47,7 @@ def _shape_row(shape: tuple[Any, ...], number: int) -> dict[str, Any]:
         row[name] = row[name] and row[name].isoformat()
     for name in ("options", "retry"):
         row[name] = row[name] and json.loads(row[name])
+    row["parent_id"] = row["parent_id"] and row["parent_id"].hex
     return row | {"shape": number}
 
 

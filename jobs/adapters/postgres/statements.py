@@ -22,7 +22,7 @@ JOB_FIELDS = (
     "scheduled_for", "anchor", "generation", "armed_at", "attempt", "max_retries", "started_at", "lease_expires_at",
     "worker", "run_count", "consecutive_failures", "last_run_at", "last_error", "handled_at", "cancel_requested_at",
     "revision", "created_by", "trace_parent", "created_at", "updated_at", "retry", "payload_version", "progress",
-    "progress_message", "result", "limited", "concurrency_key",
+    "progress_message", "result", "limited", "concurrency_key", "parent_id",
 )  # fmt: skip
 
 JOB_COLUMNS = (
@@ -36,7 +36,7 @@ _INSERT_INTO = """
 insert into {schema}.jobs (
   id, handler_name, job_name, schedule, timezone, options, recurring, payload, metadata, status,
   next_run_at, scheduled_for, anchor, max_retries, timeout, created_by, trace_parent, payload_version, retry,
-  limited, concurrency_key)
+  limited, concurrency_key, parent_id)
 """
 
 _NEW_ROW = """
@@ -46,7 +46,7 @@ _NEW_ROW = """
   coalesce(cast(:scheduled_for as timestamptz), now()), coalesce(cast(:anchor as timestamptz), now()),
   cast(:max_retries as integer), make_interval(secs => cast(:timeout_seconds as double precision)),
   cast(:created_by as text), cast(:trace_parent as text), cast(:payload_version as integer), cast(:retry as jsonb),
-  cast(:limited as boolean), cast(:concurrency_key as text)
+  cast(:limited as boolean), cast(:concurrency_key as text), cast(:parent_id as uuid)
 """
 
 _INSERT = _INSERT_INTO + "values (" + _NEW_ROW + ") on conflict do nothing returning created_at"
@@ -80,18 +80,18 @@ with shape as (
     shape integer, handler_name text, schedule text, timezone text, options jsonb, recurring boolean,
     due_at timestamptz, scheduled_for timestamptz, anchor timestamptz, max_retries integer,
     timeout_seconds double precision, created_by text, trace_parent text, payload_version integer, retry jsonb,
-    limited boolean, concurrency_key text)
+    limited boolean, concurrency_key text, parent_id uuid)
 ), inserted as (
   insert into {schema}.jobs (
     id, handler_name, job_name, schedule, timezone, options, recurring, payload, metadata, status,
     next_run_at, scheduled_for, anchor, max_retries, timeout, created_by, trace_parent, payload_version, retry,
-    limited, concurrency_key)
+    limited, concurrency_key, parent_id)
   select
     cast(r.id as uuid), s.handler_name, r.job_name, s.schedule, s.timezone, s.options, s.recurring,
     cast(r.payload as jsonb), cast(r.metadata as jsonb), 'Scheduled',
     coalesce(s.due_at, now()), coalesce(s.scheduled_for, now()), coalesce(s.anchor, now()), s.max_retries,
     make_interval(secs => s.timeout_seconds), s.created_by, s.trace_parent, s.payload_version, s.retry,
-    s.limited, s.concurrency_key
+    s.limited, s.concurrency_key, s.parent_id
   from unnest(
       string_to_array(:ids, chr(31)), cast(:job_names as text[]), string_to_array(:payloads, chr(31)),
       string_to_array(:metadatas, chr(31)), cast(string_to_array(:shape_of, chr(31)) as integer[])

@@ -101,6 +101,7 @@ def _jobs(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("progress", sa.Float(53), comment="Of the current attempt, from 0 to 1"),
         sa.Column("progress_message", sa.Text),
         sa.Column("result", JSONB, comment="What the last run that succeeded gave"),
+        sa.Column("parent_id", UUID(), comment="The job whose handler has enqueued this one"),
         # One expression that ends at the first hit: every row version is checked, three of them in a job's life.
         sa.CheckConstraint(_STATE_IS_WHOLE, name="jobs_state_is_whole"),
         sa.CheckConstraint("attempt >= 0 AND max_retries >= 0 AND generation > 0", name="jobs_counts_are_sane"),
@@ -144,6 +145,7 @@ def _index_jobs(table: sa.Table) -> None:
     sa.Index("jobs_newest", *newest)
     sa.Index("jobs_newest_by_handler", column.handler_name, *newest)
     sa.Index("jobs_newest_failed", *newest, postgresql_where=sa.text("status = 'Failed'"))
+    sa.Index("jobs_by_parent", column.parent_id, *newest, postgresql_where=column.parent_id.is_not(None))
     sa.Index(
         "jobs_metadata",
         column.metadata,

@@ -58,6 +58,7 @@ class JobRow(NamedTuple):
     result: str | None = None
     limited: bool = False
     concurrency_key: str | None = None
+    parent_id: UUID | None = None
 
     @property
     def waiting(self) -> bool:

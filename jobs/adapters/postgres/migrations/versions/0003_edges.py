@@ -1,4 +1,4 @@
-"""What a week of use asked for: failed attempts keep their traceback.
+"""What a week of use asked for: failed attempts keep their traceback, and follow-ups know their parent.
 
 Every column may be null or has a constant default, so no row is rewritten, and a release that knows only 0002 goes on
 working.
@@ -13,13 +13,23 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_UP = ("ALTER TABLE {schema}.job_attempts ADD COLUMN traceback TEXT",)
+_UP = (
+    "ALTER TABLE {schema}.job_attempts ADD COLUMN traceback TEXT",
+    "ALTER TABLE {schema}.jobs ADD COLUMN parent_id UUID",
+    """
+    CREATE INDEX jobs_by_parent ON {schema}.jobs (parent_id, created_at DESC, id DESC) WHERE parent_id IS NOT NULL
+    """,
+)
 
-_DOWN = ("ALTER TABLE {schema}.job_attempts DROP COLUMN traceback",)
+_DOWN = (
+    "DROP INDEX {schema}.jobs_by_parent",
+    "ALTER TABLE {schema}.jobs DROP COLUMN parent_id",
+    "ALTER TABLE {schema}.job_attempts DROP COLUMN traceback",
+)
 
 
 def upgrade() -> None:
-    """Add the columns."""
+    """Add the columns and the index."""
     _execute(_UP)
 
 
