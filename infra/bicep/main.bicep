@@ -154,6 +154,7 @@ var commonSettings = {
   AzureWebJobsSecretStorageType: 'keyvault'
   AzureWebJobsSecretStorageKeyVaultUri: vault.outputs.uri
   AzureWebJobsSecretStorageKeyVaultClientId: identity.outputs.clientId
+  AzureWebJobsDisableHomepage: 'true'
   APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.outputs.clientId};Authorization=AAD'
   PYTHON_THREADPOOL_THREAD_COUNT: '32'

@@ -11,6 +11,7 @@ locals {
     AzureWebJobsSecretStorageType             = "keyvault"
     AzureWebJobsSecretStorageKeyVaultUri      = azurerm_key_vault.keys.vault_uri
     AzureWebJobsSecretStorageKeyVaultClientId = azurerm_user_assigned_identity.app.client_id
+    AzureWebJobsDisableHomepage               = "true"
     APPLICATIONINSIGHTS_CONNECTION_STRING     = azurerm_application_insights.app.connection_string
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.app.client_id};Authorization=AAD"
     PYTHON_THREADPOOL_THREAD_COUNT            = "32"

@@ -42,6 +42,7 @@ ROUTES: Mapping[str, Role | None] = {
     "list_handlers": Role.READ,
     "get_stats": Role.READ,
     "preview_schedule": Role.READ,
+    "zz_unmatched": Role.READ,
     "health_live": None,
     "health_ready": None,
     "ring_alarm": None,

@@ -19,6 +19,7 @@ from jobs.entrypoints.batch import enqueue_batch
 from jobs.entrypoints.exchange import (
     HOST_PARAMETERS,
     KEY_HEADER,
+    READING,
     Call,
     answering,
     etag_of,
@@ -47,7 +48,7 @@ def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bluepr
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     def get(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function = blueprint.route(route, methods=["GET"])(answering(access, role_for(name), answer))
+        function = blueprint.route(route, methods=READING)(answering(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     def post(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:

@@ -1,7 +1,8 @@
 """A small host for development: serves a FunctionApp over HTTP and fires its timers, without Core Tools.
 
-It follows the Azure Functions host in what this product uses: route templates, prefix, request and response conversion,
-timer coalescing and ``/admin/functions/{name}``. Where it knows better than to follow, it says so in the log.
+It follows the Azure Functions host in what this product uses: route templates, tried in the order of the functions'
+names, prefix, request and response conversion, what is refused before any function, timer coalescing and
+``/admin/functions/{name}``, which it opens to everybody on this machine as Core Tools do.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from waitress.server import create_server
 from jobs.entrypoints.devhost_functions import DevHostError, LoadedFunction, TraceContext, load_functions
 from jobs.entrypoints.devhost_http import Site
 from jobs.entrypoints.devhost_timers import Timer
+from jobs.entrypoints.devhost_wire import Channel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,6 +173,7 @@ class _Server:
             clear_untrusted_proxy_headers=False,  # X-Forwarded-… reach a function, as behind the real front end
             log_socket_errors=False,  # a caller who hangs up is no news
         )
+        self._waitress.channel_class = Channel
         self._pulled = threading.Event()
         self._thread = threading.Thread(target=self._waitress.run, name="devhost-http", daemon=True)
         self._thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import time
 from http.client import responses
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,8 @@ import azure.functions as func
 
 from jobs.entrypoints.devhost_functions import LoadedFunction, TraceContext, route_table
 from jobs.entrypoints.devhost_routes import decode_path
+from jobs.entrypoints.devhost_wire import is_bad, is_chunked
+from jobs.entrypoints.exchange import TRACE_PARENT
 
 if TYPE_CHECKING:
     import logging
@@ -57,7 +60,7 @@ class Site:
         method = environ["REQUEST_METHOD"]
         target = _target(environ)
         path = target.partition("?")[0]
-        reply = Reply(503) if self.closing else self._reply(environ, method, target, decode_path(path))
+        reply = self._refusal(environ, path) or self._reply(environ, method, target, decode_path(path))
         start_response(f"{reply.status} {responses.get(reply.status, 'Unknown')}", _sendable(reply))
         self._log.info(
             "%s %s %d %.0f ms %s",
@@ -69,34 +72,41 @@ class Site:
         )
         return [b"" if method == "HEAD" or reply.status in _BODILESS else reply.body]
 
+    def _refusal(self, environ: WSGIEnvironment, path: str) -> Reply | None:
+        """Answer for the web server, which lets these through to no function."""
+        if self.closing:
+            return Reply(503)
+        if is_bad(environ):
+            return Reply(400)
+        return Reply(404) if path.startswith("//") else None
+
     def _reply(self, environ: WSGIEnvironment, method: str, target: str, path: str) -> Reply:
         first, *rest = path.strip("/").split("/")
-        if first.casefold() == "admin":
-            return self._administer(method, rest)
+        if first.casefold() == "admin" and (reply := self._administer(environ, method, rest)) is not None:
+            return reply
         match = self._routes.find(method, path)
         if match is None:
             return Reply(404)
-        self._tell_rival(match.function, match.rival)
+        self._tell_rival(match.function, match.more_specific)
         try:
             request = _request(environ, method, target, match.values)
-            headers = request.headers
-            trace = TraceContext(headers.get("traceparent", ""), headers.get("tracestate", ""))
-            result = self._functions[match.function].invoke(request, trace)
+            result = self._functions[match.function].invoke(request, _trace_of(request.headers))
             return _reply_of(result)._replace(function=match.function)
         except BaseException:  # noqa: BLE001 - a function may call sys.exit or be cancelled, and the caller still waits
             self._log.exception("function %s failed", match.function)
             return Reply(500, function=match.function)
 
-    def _administer(self, method: str, path: list[str]) -> Reply:
+    def _administer(self, environ: WSGIEnvironment, method: str, path: list[str]) -> Reply | None:
         match method, [segment.casefold() for segment in path]:
-            case "GET", ["host", "status"]:
-                return _json({"state": "Running"})
+            case "GET", ["host", "status"]:  # needs the master key, of which there is none here
+                has_key = "HTTP_X_FUNCTIONS_KEY" in environ or "code=" in environ["QUERY_STRING"]
+                return Reply(403 if has_key else 401)
             case "GET", ["functions"]:
                 return _json([_described(function) for function in self._functions.values()])
             case "POST", ["functions", name]:
                 return self._run_now(name)
             case _:
-                return Reply(404)
+                return None
 
     def _run_now(self, name: str) -> Reply:
         for function in self._functions.values():
@@ -108,16 +118,18 @@ class Site:
             return Reply(202, function=function.name)
         return Reply(404)
 
-    def _tell_rival(self, function: str, rival: str | None) -> None:
-        if rival is None or (function, rival) in self._rivals_told:
+    def _tell_rival(self, function: str, more_specific: str | None) -> None:
+        if more_specific is None or (function, more_specific) in self._rivals_told:
             return
-        self._rivals_told.add((function, rival))
+        self._rivals_told.add((function, more_specific))
         self._log.warning(
-            "functions %s and %s both match; here the more specific route is called, but the Functions host would call "
-            "%s, the first by name: add a constraint to its route",
+            "functions %s and %s both match; %s is called, as the Functions host does, for it is the first by name, "
+            "though the route of %s is the more specific: add a constraint to that of %s, or rename it",
             function,
-            rival,
-            rival,
+            more_specific,
+            function,
+            more_specific,
+            function,
         )
 
 
@@ -133,8 +145,13 @@ def _request(environ: WSGIEnvironment, method: str, target: str, values: Mapping
     headers = {
         key.removeprefix("HTTP_").replace("_", "-").lower(): value
         for key, value in environ.items()
-        if key.startswith("HTTP_") or key in {"CONTENT_TYPE", "CONTENT_LENGTH"}
+        if key.isupper() and (key.startswith("HTTP_") or key in {"CONTENT_TYPE", "CONTENT_LENGTH"})
     }
+    body = environ["wsgi.input"].read()
+    if is_chunked(environ):  # such a body reaches no Python function: azure-functions-host#7930
+        headers = {**headers, "transfer-encoding": "chunked"}
+        headers.pop("content-length", None)
+        body = b""
     host = headers.get("host") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
     parameters: dict[str, str] = {}
     for key, value in parse_qsl(target.partition("?")[2]):  # a parameter without a value is dropped, as by the host
@@ -145,8 +162,16 @@ def _request(environ: WSGIEnvironment, method: str, target: str, values: Mapping
         headers=headers,
         params=parameters,
         route_params=values,
-        body=environ["wsgi.input"].read(),
+        body=body,
     )
+
+
+def _trace_of(headers: Mapping[str, str]) -> TraceContext:
+    """Give the caller's trace, or one that begins here: the Functions host has one for every request."""
+    parent = headers.get("traceparent", "")
+    if TRACE_PARENT.fullmatch(parent):
+        return TraceContext(parent, headers.get("tracestate", ""))
+    return TraceContext(f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00")
 
 
 def _reply_of(result: object) -> Reply:

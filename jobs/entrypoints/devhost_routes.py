@@ -89,18 +89,21 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route that serves a request; ``rival`` is the function that the Functions host would have called instead."""
+    """The route that serves a request; ``more_specific`` is the function of one that a reader would expect instead."""
 
     function: str
     values: dict[str, str]
-    rival: str | None
+    more_specific: str | None
 
 
 class RouteTable:
-    """Finds the most specific route for a request. Raises ``ValueError`` if two routes answer the same requests."""
+    """Finds the route for a request: of those that fit, that of the first function by name, as the Functions host does.
+
+    Raises ``ValueError`` if two routes answer the same requests.
+    """
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._routes = tuple(routes)
+        self._routes = tuple(sorted(routes, key=lambda route: route.function.upper()))
         for position, route in enumerate(self._routes):
             for other in self._routes[:position]:
                 if route.template.shape == other.template.shape and route.shares_a_method_with(other):
@@ -118,17 +121,35 @@ class RouteTable:
         ]
         if not matches:
             return None
-        chosen, values = min(matches, key=lambda match: match[0].template.rank)
-        # The Functions host tries its routes in the order of the functions' names, whatever the templates are.
-        hosts_choice = min((route.function for route, _ in matches), key=str.upper)
-        return Match(chosen.function, values, hosts_choice if hosts_choice != chosen.function else None)
+        chosen, values = matches[0]
+        best = min((route for route, _ in matches), key=lambda route: route.template.rank)
+        return Match(chosen.function, values, best.function if best.template.rank < chosen.template.rank else None)
 
 
 def decode_path(raw: str) -> str:
-    """Percent-decode a request path as UTF-8; ``%2F`` stays as it is, so that a value never gains a segment."""
+    """Percent-decode a request path as UTF-8, then resolve its dots.
+
+    ``%2F`` stays as it is, so that a value never gains a segment.
+    """
     pieces = re.split("(%2f)", raw, flags=re.IGNORECASE)
     plain = (unquote_to_bytes(piece.encode("latin-1")).decode("utf-8", "replace") for piece in pieces[::2])
-    return "".join(text + slash for text, slash in zip(plain, [*pieces[1::2], ""], strict=True))
+    return _without_dots("".join(text + slash for text, slash in zip(plain, [*pieces[1::2], ""], strict=True)))
+
+
+def _without_dots(path: str) -> str:
+    """Resolve ``.`` and ``..`` (RFC 3986, section 5.2.4); nothing leads above the root."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)
 
 
 def parse_template(text: str) -> Template:

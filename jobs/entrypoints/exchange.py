@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from jobs.entrypoints.access import Access, Role
 
 MAX_BODY = 256 * 1024
+READING = ("GET", "HEAD")
+"""The methods of a call that changes nothing: of a HEAD the host leaves the body out."""
 KEY_HEADER = "idempotency-key"
 HOST_PARAMETERS = frozenset({"code", "clientid"})
 """Query parameters that are the Functions host's: a function key must never come back in an answer."""
 
-_TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def trace_of(req: func.HttpRequest, context: func.Context) -> tuple[str | None, 
     Where there is neither, the id is the invocation's, as the 32 hex digits that the id of a trace has.
     """
     for found in (req.headers.get("traceparent"), getattr(context.trace_context, "Traceparent", None)):
-        if found and _TRACE_PARENT.fullmatch(found):
+        if found and TRACE_PARENT.fullmatch(found):
             return found, found.split("-")[1]
     return None, context.invocation_id.replace("-", "")
 

@@ -12,6 +12,7 @@ from jobs.entrypoints.callback import callback_blueprint
 from jobs.entrypoints.commands import commands_blueprint
 from jobs.entrypoints.operations import operations_blueprint
 from jobs.entrypoints.timers import Schedules, timers_blueprint
+from jobs.entrypoints.unmatched import unmatched_blueprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,9 +31,13 @@ def build_app(runtime: Callable[[], Runtime], settings: Settings) -> func.Functi
         reconcile=settings.reconcile_schedule,
         poll_budget_seconds=settings.poll_budget_seconds,
     )
-    app.register_functions(api_blueprint(runtime, access))
-    app.register_functions(commands_blueprint(runtime, access))
-    app.register_functions(operations_blueprint(runtime, access))
-    app.register_functions(callback_blueprint(runtime, tokens, open_without_token=settings.local))
-    app.register_functions(timers_blueprint(runtime, schedules))
+    blueprints = [
+        api_blueprint(runtime, access),
+        commands_blueprint(runtime, access),
+        operations_blueprint(runtime, access),
+        callback_blueprint(runtime, tokens, open_without_token=settings.local),
+        timers_blueprint(runtime, schedules),
+    ]
+    for blueprint in [*blueprints, unmatched_blueprint(access, blueprints)]:
+        app.register_functions(blueprint)
     return app

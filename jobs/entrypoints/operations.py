@@ -12,7 +12,7 @@ from jobs.core.commands import PreviewSchedule
 from jobs.core.durations import format_duration
 from jobs.core.errors import ConfigurationError, NotMigrated, Unavailable
 from jobs.entrypoints.access import Access, role_for
-from jobs.entrypoints.exchange import Call, answering, json_answer
+from jobs.entrypoints.exchange import READING, Call, answering, json_answer
 from jobs.entrypoints.preview import preview
 from jobs.entrypoints.problems import RETRY_AFTER_SECONDS
 
@@ -30,7 +30,8 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function: Any = blueprint.route(route, methods=[method])(answering(access, role_for(name), answer))
+        methods = READING if method == "GET" else [method]
+        function: Any = blueprint.route(route, methods=methods)(answering(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     add("list_handlers", "GET", "api/handlers", lambda _: handlers(runtime()))
@@ -38,13 +39,13 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func
     add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview_answer(runtime(), call))
 
     @blueprint.function_name("health_live")
-    @blueprint.route("api/health/live", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route("api/health/live", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
     async def health_live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  see below
         # Async, and touching nothing: so it needs no thread, and answers while all of them wait for the database.
         return json_answer({"status": "live"})
 
     @blueprint.function_name("health_ready")
-    @blueprint.route("api/health/ready", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route("api/health/ready", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
     def health_ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the trigger's parameter
         return ready(runtime)
 

@@ -107,6 +107,11 @@ def test_the_app_takes_every_setting_that_it_is_given(sides, monkeypatch) -> Non
     )
 
 
+def test_the_root_is_left_to_the_app_and_no_home_page_of_the_hosts(sides) -> None:
+    given = settings_of(sides)
+    assert not given or given["AzureWebJobsDisableHomepage"] == "true"
+
+
 def test_the_host_keeps_its_keys_in_the_vault_as_the_apps_identity(sides) -> None:
     given = settings_of(sides)
     if not given:

@@ -211,7 +211,7 @@ class TestIdempotencyKeys:
         api.call("DELETE", f"/api/jobs/{holder['id']}")
         assert wire(api.post_job(**request)) == wire(first)
 
-    @pytest.mark.parametrize("key", ["", "k" * 201, "caf\u00e9", "a\tb"])
+    @pytest.mark.parametrize("key", ["", "k" * 201, "a\tb"])
     def test_a_key_that_is_none_is_refused(self, api, key):
         count = api.count()
         answer = api.post_job(headers={"idempotency-key": key.encode()})

@@ -89,9 +89,17 @@ class TestBodiesThatAreNotRead:
             in problem(send(api, body, headers), 415, "unsupported-media-type")["detail"]
         )
 
-    @pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
-    def test_another_method_leads_nowhere(self, api, method):
-        assert api.call(method, "/api/jobs/batch").status_code == 404
+    @pytest.mark.parametrize("method", ["PUT", "GET", "HEAD", "DELETE"])
+    def test_another_method_is_told_which_there_are(self, api, method):
+        answer = api.call(method, "/api/jobs/batch")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")
+        if method != "HEAD":
+            problem(answer, 405, "method-not-allowed")
+
+    def test_a_body_in_chunks_is_answered_with_how_to_send_it(self, api):
+        for path in ("/api/jobs", "/api/jobs/batch", "/api/schedules/preview"):
+            answer = api.call("POST", path, content=iter([b"{}"]), headers=JSON)
+            assert "Content-Length" in problem(answer, 411, "length-required")["detail"]
 
 
 class TestRequestsThatAreWrong:
