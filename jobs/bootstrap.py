@@ -23,6 +23,7 @@ from jobs.app.alarms import Alarms
 from jobs.app.dispatcher import Dispatcher, WorkerIdentity
 from jobs.app.injection import Injector
 from jobs.app.labels import Labels
+from jobs.app.reaper import Reaper
 from jobs.app.reconciler import ReconcileLimits, Reconciler
 from jobs.app.runtime import Runtime
 from jobs.app.service import JobService
@@ -136,11 +137,11 @@ def build_runtime(
     dispatcher = Dispatcher(
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
     )
-    worker = Worker(dispatcher, WorkerLimits(settings.concurrency, settings.batch_size))
+    reaper = Reaper(housekeeping, runs, dispatcher.outcomes, alarms, clock, identity.lease, settings.max_lost_runs)
+    worker = Worker(dispatcher, WorkerLimits(settings.concurrency, settings.batch_size), reaper)
     limits = ReconcileLimits(
         overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
         retention=settings.retention,
-        max_lost=settings.max_lost_runs,
     )
 
     def close() -> None:
@@ -157,7 +158,7 @@ def build_runtime(
         service=service,
         dispatcher=dispatcher,
         worker=worker,
-        reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), limits),
+        reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), limits, reaper),
         housekeeping=housekeeping,
         registry=registry,
         injector=injector,

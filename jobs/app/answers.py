@@ -7,9 +7,15 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from jobs.app.dispatcher import Ring, Rung
+from jobs.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from jobs.core.identifiers import AlarmName
+
+
+def going_down() -> Unavailable:
+    """Give the error of an alarm that should ring again, elsewhere."""
+    return Unavailable("the host is going down; another instance will answer")
 
 
 class Answers:

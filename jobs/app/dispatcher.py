@@ -13,18 +13,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from jobs.app.alone import Alone
 from jobs.app.attempt_log import log_end
 from jobs.app.completion import Completions
 from jobs.app.executor import Executor
 from jobs.app.follow_ups import FollowUps
 from jobs.app.leases import LeaseKeeper
-from jobs.app.outcomes import Outcomes
+from jobs.app.outcomes import Outcomes, spoiled
 from jobs.app.turns import Turns
 from jobs.app.workbench import AttemptBench
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
-from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
+from jobs.core.job import ClaimedRun, Lease, RunResult
 from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.suspects import SUSPECT_AFTER
 from jobs.core.verdict import settle, skip
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from jobs.app.alarms import Alarms
     from jobs.app.follow_ups import Enqueue
     from jobs.app.injection import Injector
-    from jobs.core.job import Lease
+    from jobs.core.job import Job, RecordedOutcome
     from jobs.core.lock import DistributedLock
     from jobs.core.ports import Clock, JobStore, RunStore
     from jobs.core.recurrence import Occurrence
@@ -57,6 +59,7 @@ class Ring(StrEnum):
     STALE = "stale"
     UNKNOWN = "unknown"
     WAITING = "waiting-for-turn"
+    SUSPECT = "waiting-to-run-alone"
 
 
 class Rung(NamedTuple):
@@ -102,7 +105,8 @@ class Dispatcher:
         self._identity = identity
         self.outcomes = Outcomes(runs, registry, alarms, random, self.turns, identity.lease)
         bench = AttemptBench(runs, FollowUps(enqueue, store.get), self._beat)
-        self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress)
+        self.alone = Alone()
+        self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress, self.alone)
         completions = Completions(runs, self._leases, alarms, clock, self.outcomes, self.turns)
         self._executor = Executor(
             registry, injector, self._leases, bench, identity.default_timeout, units, lock, completions
@@ -116,7 +120,7 @@ class Dispatcher:
 
         Raises ``StoreUnavailable`` when the database is away; the alarm should then ring again.
         """
-        run = self.claim(name)
+        run = self.claim(name) or self.claim(name, alone=True)
         if run is None:
             return self.why_not(name).outcome
         outcome = self.execute(run)
@@ -124,15 +128,22 @@ class Dispatcher:
             self.outcomes.record([outcome])
         return Ring.RAN
 
-    def claim(self, name: AlarmName) -> ClaimedRun | None:
-        """Claim the run of an alarm, if there is one; it must be given to ``execute``."""
+    def claim(self, name: AlarmName, *, alone: bool = False) -> ClaimedRun | None:
+        """Claim the run of an alarm, if there is one; it must be given to ``execute``.
+
+        A suspect is claimed only if it is to be ``alone``, which the caller sees to.
+        """
         worker, lease = self._identity.name, self._identity.lease
-        run = self._runs.claim(name, worker=worker, lease=lease, apart=self.turns.handlers)
+        run = self._runs.claim(name, worker=worker, lease=lease, apart=self.turns.handlers, alone=alone)
         if run is None and self.turns.handlers:
             job = self._store.get(name.job_id)
             if job is not None and job.limited:
-                run = self.turns.claim(job.handler_name, name)
+                run = self.turns.claim(job.handler_name, name, alone=alone)
         return self._held(run)
+
+    def due_suspects(self, limit: int) -> list[AlarmName]:
+        """List suspects that are due; each is to be claimed alone."""
+        return self._runs.due_suspects(limit)
 
     def claim_turn(self, handler_name: str) -> ClaimedRun | None:
         """Claim a waiting job of a handler with limits, if these allow; it must be given to ``execute``."""
@@ -155,11 +166,16 @@ class Dispatcher:
         if job.paused:
             return Rung(Ring.PAUSED)
         early = self._runs.due_in(name) or 0.0
-        if early <= 0 and (job.limited or job.handler_name in self.turns.handlers):
-            return Rung(Ring.WAITING)
+        if early <= 0:
+            return Rung(self._why_not_yet(job))
         if early > WAIT_SECONDS:
             self._alarms.forget(name)
         return Rung(Ring.NOT_DUE, max(early, 0.0))
+
+    def _why_not_yet(self, job: Job) -> Ring:
+        if job.lost_count >= SUSPECT_AFTER:
+            return Ring.SUSPECT
+        return Ring.WAITING if job.limited or job.handler_name in self.turns.handlers else Ring.NOT_DUE
 
     def claim_due(self, limit: int) -> list[ClaimedRun]:
         """Claim up to ``limit`` due runs of handlers without limits; each must be given to ``execute``."""
@@ -168,6 +184,14 @@ class Dispatcher:
         if runs:
             self._leases.hold(runs)
         return runs
+
+    def running(self) -> int:
+        """Count the handlers that run in this process."""
+        return self._leases.begun()
+
+    def end_alone(self, run: ClaimedRun) -> None:
+        """Note that others start beside a suspect, whose loss convicts it no more. Raises ``StoreUnavailable``."""
+        self._runs.end_alone(Lease(run.job_id, run.token))
 
     def execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         """Run one attempt to its end; gives what to record.
@@ -183,7 +207,7 @@ class Dispatcher:
             _logger.exception("job %s cannot be executed", run.job_id)
             if not self._leases.let_go(run):
                 return None
-            return self._spoiled(run, error)
+            return spoiled(run, error, self._now(run))
 
     def _execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         if run.recurring:
@@ -201,14 +225,6 @@ class Dispatcher:
     def _now(self, run: ClaimedRun) -> datetime:
         """The present; never before the claim, which the database's own clock has dated."""
         return max(self._clock.now(), run.claimed_at)
-
-    def _spoiled(self, run: ClaimedRun, error: Exception) -> RecordedOutcome:
-        """End a job whose row cannot be understood: no attempt would fare better. It can be mended and replayed."""
-        now = self._now(run)
-        result = RunResult(AttemptOutcome.FAILED, f"the job's row cannot be used: {type(error).__name__}: {error}")
-        return RecordedOutcome(
-            run, result, JobStatus.FAILED, now, now, attempt=run.attempt, tally=Tally.INCREMENT, last_error=result.error
-        )
 
     def _skipped(self, run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome | None:
         """Pass over a run that fell due while nothing could run it, as its misfire policy wants."""

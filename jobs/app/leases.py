@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.app.alone import Alone
 from jobs.core.errors import LeaseLost, StoreUnavailable
 from jobs.core.job import Lease
 
@@ -48,12 +49,14 @@ class LeaseKeeper:
         lease: timedelta,
         on_timeout: Callable[[ClaimedRun], None],
         on_beat: Callable[[JobContext], None] = lambda _: None,
+        alone: Alone | None = None,
     ) -> None:
         self._runs = runs
         self._lease = lease
         self._interval = lease.total_seconds() / 3
         self._on_timeout = on_timeout
         self._on_beat = on_beat
+        self._alone = alone or Alone()
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -71,10 +74,10 @@ class LeaseKeeper:
                 self._thread.start()
 
     def begin(self, run: ClaimedRun, context: JobContext, timeout_seconds: float | None) -> bool:
-        """Note that the handler starts now; False if the run is not ours any more and must not be started."""
+        """Note that the handler starts now; False if it must not: the run is not ours any more, or a suspect runs."""
         with self._lock:
             held = self._held.get(run.token)
-            if held is None:
+            if held is None or not self._alone.admits(run):
                 return False
             held.context = context
             if timeout_seconds is not None:
@@ -105,6 +108,11 @@ class LeaseKeeper:
                 self._held[run.token] = held
             self._wake.set()
             raise
+
+    def begun(self) -> int:
+        """Count the runs in hand whose handler has been started."""
+        with self._lock:
+            return sum(held.context is not None for held in self._held.values())
 
     def held(self) -> list[ClaimedRun]:
         """List the runs in hand."""

@@ -167,6 +167,14 @@ class Outcomes:
         self.record([self.decided(fresh, outcome.result, outcome.started_at, outcome.finished_at, rescheduled=True)])
 
 
+def spoiled(run: ClaimedRun, error: Exception, now: datetime) -> RecordedOutcome:
+    """End a job whose row cannot be understood: no attempt would fare better. It can be mended and replayed."""
+    result = RunResult(AttemptOutcome.FAILED, f"the job's row cannot be used: {type(error).__name__}: {error}")
+    return RecordedOutcome(
+        run, result, JobStatus.FAILED, now, now, attempt=run.attempt, tally=Tally.INCREMENT, last_error=result.error
+    )
+
+
 def _policy(run: ClaimedRun, policy: RetryPolicy) -> RetryPolicy:
     try:
         return policy_for(run.retry, policy)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.app.labels import Labels
+    from jobs.app.reaper import Reaper
     from jobs.app.worker import Worker
     from jobs.core.identifiers import AlarmName
     from jobs.core.ports import Housekeeping
@@ -38,7 +39,6 @@ class ReconcileLimits:
     retention: timedelta | None = timedelta(days=30)
     key_retention: timedelta = timedelta(days=1)
     lock_retention: timedelta = timedelta(hours=1)
-    max_lost: int = 5
     count_to: int = 10_000
     failure_window: timedelta = timedelta(minutes=5)
 
@@ -59,9 +59,16 @@ class Reconciler:
     """Runs on a timer, every minute as a rule; lives as long as the process."""
 
     def __init__(
-        self, housekeeping: Housekeeping, alarms: Alarms, worker: Worker, labels: Labels, limits: ReconcileLimits
+        self,
+        housekeeping: Housekeeping,
+        alarms: Alarms,
+        worker: Worker,
+        labels: Labels,
+        limits: ReconcileLimits,
+        reaper: Reaper,
     ) -> None:
         self._housekeeping = housekeeping
+        self._reaper = reaper
         self._labels = labels
         self._alarms = alarms
         self._worker = worker
@@ -77,6 +84,7 @@ class Reconciler:
         self._step("label", report, lambda: self._label(report, until))
         self._step("turns", report, self._worker.offer_turns)
         if self._alarms.needed:
+            self._step("suspects", report, self._worker.offer_suspects)
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
         self._step("prune", report, lambda: self._prune(report, until))
@@ -101,12 +109,7 @@ class Reconciler:
         )
 
     def _reap(self, report: Report, until: float) -> None:
-        while True:
-            taken = self._housekeeping.reap(self._limits.page, max_lost=self._limits.max_lost)
-            report.reaped += len(taken)
-            self._alarms.arm_and_note([alarm for _, alarm in taken if alarm is not None])
-            if len(taken) < self._limits.page or time.monotonic() > until:
-                return
+        report.reaped = self._reaper.reap(until)
 
     def _label(self, report: Report, until: float) -> None:
         while True:

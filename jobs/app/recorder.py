@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.app.turns import Turn
 from jobs.core.job import ClaimedRun, RecordedOutcome
@@ -41,16 +41,23 @@ class RungRun:
     outcome: RecordedOutcome | None
 
 
-Finished = RecordedOutcome | RungRun | Turn | ClaimedRun
+class Suspect(NamedTuple):
+    """A suspect to be run alone, and whether it was found by a poll, so that no alarm waits for its end."""
+
+    name: AlarmName
+    polled: bool
+
+
+Finished = RecordedOutcome | RungRun | Turn | Suspect | ClaimedRun
 """An outcome to record; the end of a run that an alarm waits for; or what led to nothing that is to be recorded."""
 
 
 class Recorder:
     """Takes what is finished, records it and answers alarms; lives as long as the process.
 
-    ``done`` counts what it was given, ``in_vain`` the turns among it that led to no run; those that alarms asked for
-    are not counted. ``recorded`` is set after each batch. ``pressed`` says whether more is under way than has threads:
-    then it waits a moment for more to go into one statement.
+    ``done`` counts what it was given, ``in_vain`` the turns and suspects among it that led to no run; those that alarms
+    asked for are not counted. ``recorded`` is set after each batch. ``pressed`` says whether more is under way than has
+    threads: then it waits a moment for more to go into one statement.
     """
 
     def __init__(self, outcomes: Outcomes, answers: Answers, batch: int, pressed: Callable[[], bool]) -> None:
@@ -87,7 +94,7 @@ class Recorder:
             _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
         for each in rung:
             self._answers.give(each.name, error=failure)
-        self.in_vain += sum(isinstance(each, Turn) for each in finished)
+        self.in_vain += sum(isinstance(each, Turn | Suspect) for each in finished)
         self.done += len(finished) - len(rung)
         self.recorded.set()
 

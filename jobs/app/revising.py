@@ -141,8 +141,9 @@ def replay(job: Job, clock: Clock, random: Random) -> Change | None:
         "next_run_at": NOW,
         "scheduled_for": NOW,
     }
-    if job.status is JobStatus.FAILED and not job.recurring:
+    if job.status is JobStatus.FAILED and not job.recurring and job.consecutive_failures:
         # The same run once more: its idempotency key stays, so what its first attempts did elsewhere is not done again.
+        # Unless the last run that was counted has succeeded: its number is used up.
         columns["run_count"] = max(job.run_count - 1, 0)
     if job.recurring and job.status is JobStatus.CANCELLED:
         first = first_run(job, clock, random)

@@ -51,7 +51,7 @@ class Turns:
         """The names of the handlers that have limits."""
         return self._registry.limited
 
-    def claim(self, handler_name: str, alarm: AlarmName | None = None) -> ClaimedRun | None:
+    def claim(self, handler_name: str, alarm: AlarmName | None = None, *, alone: bool = False) -> ClaimedRun | None:
         """Claim the waiting job that is due longest, or the one of ``alarm``, if its handler's limits allow.
 
         Where its rate does not, the handler is offered again once that allows another start.
@@ -59,7 +59,9 @@ class Turns:
         limits = self._registry.limited.get(handler_name)
         if limits is None:
             return None
-        claim = self._runs.claim_limited(handler_name, limits, 1, worker=self._worker, lease=self._lease, alarm=alarm)
+        claim = self._runs.claim_limited(
+            handler_name, limits, 1, worker=self._worker, lease=self._lease, alarm=alarm, alone=alone
+        )
         if claim.wait_seconds is not None:
             self.later(handler_name, claim.wait_seconds)
         return claim.runs[0] if claim.runs else None

@@ -10,26 +10,31 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobs.app.answers import Answers
-from jobs.app.recorder import Recorder, RungRun, Within, by_itself
+from jobs.app.answers import Answers, going_down
+from jobs.app.dispatcher import Ring, Rung
+from jobs.app.recorder import Recorder, RungRun, Suspect, Within, by_itself
+from jobs.app.suspects import SuspectLimits, Suspects
 from jobs.app.turns import Turn
-from jobs.core.errors import Unavailable
 from jobs.core.identifiers import AlarmName
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from jobs.app.dispatcher import Dispatcher, Rung
+    from jobs.app.dispatcher import Dispatcher
+    from jobs.app.reaper import Reaper
     from jobs.core.job import ClaimedRun
 
 _logger = logging.getLogger("jobs.worker")
 _AHEAD_SECONDS = 0.25
 _POLL_SECONDS = 0.25
+_CAREFUL_SECONDS = 10.0
+_SUSPECTS_AT_ONCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class WorkerLimits:
 
     concurrency: int = 16
     batch: int = 500
+    suspects: SuspectLimits = field(default_factory=SuspectLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +62,6 @@ class _Alarmed(NamedTuple):
     within: Within
 
 
-def _going_down() -> Unavailable:
-    return Unavailable("the host is going down; another instance will answer")
-
-
 class Worker:
     """A bounded set of threads that run handlers; lives as long as the process. Threads start when they are needed.
 
@@ -67,8 +69,9 @@ class Worker:
     records what they finished, several outcomes a statement.
     """
 
-    def __init__(self, dispatcher: Dispatcher, limits: WorkerLimits) -> None:
+    def __init__(self, dispatcher: Dispatcher, limits: WorkerLimits, reaper: Reaper) -> None:
         self._dispatcher = dispatcher
+        self._reaper = reaper
         self._limits = limits
         self._waiting: SimpleQueue[ClaimedRun | _Alarmed | Turn | None] = SimpleQueue()
         self._answers = Answers()
@@ -79,7 +82,9 @@ class Worker:
         self._claimed = 0
         self._offered: set[Turn] = set()
         self._per_second = 0.0
+        self._careful_until = 0.0
         self.stopping = threading.Event()
+        self._suspects = Suspects(dispatcher, self._recorder, self._answers, self.stopping, limits.suspects)
         self._within: Within = by_itself
         self._lock = threading.Lock()
         dispatcher.turns.offer = self.offer_turn
@@ -109,7 +114,7 @@ class Worker:
         if not first:
             return answer
         if self.stopping.is_set():
-            self._answers.give(name, error=_going_down())
+            self._answers.give(name, error=going_down())
             return answer
         self._waiting.put(_Alarmed(name, within))
         self._start_threads()
@@ -131,6 +136,17 @@ class Worker:
         for handler_name in self._dispatcher.turns.waiting():
             self._dispatcher.turns.offer(handler_name)
 
+    def offer_suspects(self) -> None:
+        """Have suspects run that are due, one after the other; returns at once. Raises ``StoreUnavailable``."""
+        for name in self._dispatcher.due_suspects(_SUSPECTS_AT_ONCE):
+            with self._lock:
+                self._claimed += 1
+            if self._suspects.add(Suspect(name, polled=True), lambda: self._within):
+                self._start_threads()
+            else:
+                with self._lock:
+                    self._claimed -= 1
+
     def drain(self, budget_seconds: float) -> Drained:
         """Run due jobs until there are none and nothing runs, or the budget is spent.
 
@@ -148,14 +164,20 @@ class Worker:
 
     def _drain(self, began: float, until: float) -> int:
         done_before = done_when_looked = self._executed
-        look_again_at = 0.0
+        look_again_at = suspects_at = 0.0
         while not self.stopping.is_set() and (now := time.monotonic()) < until:
             self._per_second = (self._executed - done_before) / max(now - began, 0.001)
+            self._reaper.tick()
+            if now >= suspects_at:
+                self.offer_suspects()
+                suspects_at = now + self._reaper.interval
             ahead, in_hand = self._ahead(), self._in_hand
             room = min(ahead - in_hand, self._limits.batch)
             # A free thread is filled at once; what is claimed ahead of the threads, a batch or half of it at a time.
-            if now >= look_again_at and (
-                in_hand < self._limits.concurrency or room >= max(1, min(self._limits.batch, ahead // 2))
+            if (
+                not self._dispatcher.alone.on
+                and now >= look_again_at
+                and (in_hand < self._limits.concurrency or room >= max(1, min(self._limits.batch, ahead // 2)))
             ):
                 done_when_looked = self._executed
                 self.offer_turns()
@@ -175,14 +197,20 @@ class Worker:
     def _ahead(self) -> int:
         """How many runs to hold: one a thread, and what these will finish in the next quarter of a second.
 
-        So slow handlers leave due jobs to other instances, and fast ones are never short of work.
+        So slow handlers leave due jobs to other instances, and fast ones are never short of work. Where runs were lost
+        before, which may end this process and with it all that it holds, nothing is held that has not begun.
         """
+        if time.monotonic() < self._careful_until:
+            return self._limits.concurrency
         return self._limits.concurrency + min(int(self._per_second * _AHEAD_SECONDS), 3 * self._limits.batch)
 
     def _claim(self, limit: int) -> int:
         runs = self._dispatcher.claim_due(limit)
         with self._lock:
             self._claimed += len(runs)
+        if any(run.lost_count for run in runs):
+            self._careful_until = time.monotonic() + _CAREFUL_SECONDS
+            runs.sort(key=attrgetter("lost_count"))  # so that the others have begun before them
         for run in runs:
             self._waiting.put(run)
         if runs:
@@ -207,7 +235,7 @@ class Worker:
         waiting = self._waiting
         while (work := waiting.get()) is not None:
             if isinstance(work, _Alarmed):
-                work.within(partial(self._run_rung, work.name))
+                work.within(partial(self._run_rung, work))
             elif isinstance(work, Turn):
                 self._within(partial(self._take_turn, work))
             else:
@@ -231,6 +259,7 @@ class Worker:
         """Claim a job that waited for its turn; where there was one there may be another, for another thread."""
         with self._lock:
             self._offered.discard(turn)
+        self._wait_for_suspect()
         if self.stopping.is_set():
             return None
         try:
@@ -242,11 +271,23 @@ class Worker:
             self.offer_turn(turn.handler_name)
         return run
 
-    def _run_rung(self, name: AlarmName) -> None:
+    def _wait_for_suspect(self) -> None:
+        """Wait while a suspect has this process to itself: what is claimed then could not start."""
+        while not self._dispatcher.alone.wait(_POLL_SECONDS) and not self.stopping.is_set():
+            pass
+
+    def _run_rung(self, alarmed: _Alarmed) -> None:
+        name = alarmed.name
         try:
+            self._wait_for_suspect()
             run = self._dispatcher.claim(name)
             if run is None:
-                self._answers.give(name, self._dispatcher.why_not(name))
+                rung = self._dispatcher.why_not(name)
+                if rung.outcome is not Ring.SUSPECT:
+                    self._answers.give(name, rung)
+                elif not self._suspects.add(Suspect(name, polled=False), lambda: alarmed.within):
+                    error = going_down() if self.stopping.is_set() else None
+                    self._answers.give(name, Rung(Ring.ALREADY_RUNNING), error)
             else:
                 self._recorder.put(RungRun(name, self._dispatcher.execute(run)))
         except Exception as error:  # noqa: BLE001  it is the caller's, who waits for an answer
@@ -259,7 +300,7 @@ class Worker:
         while not self._waiting.empty():
             work = self._waiting.get()
             if isinstance(work, _Alarmed):
-                self._answers.give(work.name, error=_going_down())
+                self._answers.give(work.name, error=going_down())
             elif work is not None and not isinstance(work, Turn):
                 unbegun.append(work)
         for _ in self._threads:

@@ -52,6 +52,7 @@ class Job(Timing, JobHead):
     result: Json = Field(default=None, description="What the last run that succeeded gave.")
     run_count: int = Field(description="Runs that have come to an end, well or not.")
     consecutive_failures: int
+    lost_count: int = Field(default=0, description="Workers lost in a row; from the second on it is run alone.")
     last_run_at: Instant | None
     last_error: str | None
     handled_at: Instant | None = Field(description="When the job ended; null while it is active.")
@@ -116,6 +117,7 @@ class ClaimedRun(NamedTuple):
     trace_parent: str | None
     payload_version: int = 1
     retry: str | None = None
+    lost_count: int = 0
 
 
 class Tally(Enum):
@@ -142,7 +144,8 @@ class RecordedOutcome(NamedTuple):
     """What one statement is to write for one finished attempt. Guarded by ``token`` and ``generation``.
 
     ``status`` Scheduled comes with the next ``due_at`` and ``scheduled_for``. A job whose cancellation was requested
-    becomes Cancelled where ``status`` says Scheduled. ``attempt`` is what the job's counter becomes.
+    becomes Cancelled where ``status`` says Scheduled. ``attempt`` and ``lost_count`` are
+    what the job's counters become.
     """
 
     run: ClaimedRun
@@ -156,6 +159,7 @@ class RecordedOutcome(NamedTuple):
     tally: Tally = Tally.KEEP
     run_ended: bool = True
     last_error: str | None = None
+    lost_count: int = 0
 
 
 class Recorded(NamedTuple):

@@ -190,6 +190,13 @@ class JobStore(Protocol):
         """
 
 
+class Conviction(NamedTuple):
+    """A lost run of a recurring job that is what ended its worker, under a lease of the caller's."""
+
+    run: ClaimedRun
+    error: str
+
+
 class RunStore(Protocol):
     """Claims, leases and outcomes: each a single statement, fenced by the lease's token.
 
@@ -198,9 +205,12 @@ class RunStore(Protocol):
     """
 
     def claim(
-        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = ()
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
-        """Claim the job of ``alarm`` if it is due, unpaused and of that generation; None otherwise."""
+        """Claim the job of ``alarm`` if it is due, unpaused and of that generation; None otherwise.
+
+        Suspects are claimed ``alone`` only: the caller starts nothing else beside such a run until ``end_alone``.
+        """
 
     def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first, passing over rows that others are claiming."""
@@ -214,11 +224,13 @@ class RunStore(Protocol):
         worker: str,
         lease: timedelta,
         alarm: AlarmName | None = None,
+        alone: bool = False,
     ) -> LimitedClaim:
         """Claim up to ``limit`` due jobs of one handler, the longest due first, as far as its limits allow.
 
         What runs and what was started is read from the rows themselves, while no other claim of that handler is under
-        way: so the limits hold whatever dies. With ``alarm``, only the job that it names is claimed.
+        way: so the limits hold whatever dies. With ``alarm``, only the job that it names is claimed, and with ``alone``
+        also if it is a suspect.
         """
 
     def due_in(self, alarm: AlarmName) -> float | None:
@@ -227,8 +239,17 @@ class RunStore(Protocol):
         None unless it is Scheduled and of that generation.
         """
 
+    def due_suspects(self, limit: int) -> list[AlarmName]:
+        """List suspects that are due, the longest due first; no other claim takes them. See ``jobs.core.suspects``."""
+
+    def end_alone(self, lease: Lease) -> bool:
+        """Note that others start beside a suspect from now on, so that its loss convicts it no more."""
+
+    def claim_convicted(self, limit: int, *, max_lost: int, lease: timedelta) -> list[Conviction]:
+        """Take over lost runs of recurring jobs that are what ends their workers, to record that they failed."""
+
     def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
-        """Give those of these handlers that have due jobs marked as waiting for their turn."""
+        """Give those of these handlers that have due jobs marked as waiting for their turn, suspects left out."""
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
         """Push the expiry of these leases out to now + ``lease``."""
@@ -313,9 +334,10 @@ class Housekeeping(Protocol):
     """What the reconciler asks of the store. Each call is one bounded statement."""
 
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
-        """Take back runs whose lease has expired; a one-time job lost ``max_lost`` times in a row is failed.
+        """Take back runs whose lease has expired; a one-time job that is what ends its workers is failed.
 
-        Gives each job with its next alarm, None where it has ended.
+        That it is if it was lost ``max_lost`` times in a row, and alone when it last was. A recurring one is left to
+        ``RunStore.claim_convicted``. Gives each job with its next alarm, None where it has ended.
         """
 
     def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:

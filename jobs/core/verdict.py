@@ -12,6 +12,7 @@ from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
 from jobs.core.recurrence import Occurrence
 from jobs.core.retry import RetryPolicy
 from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.suspects import losses_after
 from jobs.core.timing import Timing
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def skip(run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome:
         AttemptOutcome.SKIPPED, f"not run: it was due at {run.due_at.isoformat()}, and late runs are skipped"
     )
     if instead is None:
-        return RecordedOutcome(run, result, JobStatus.COMPLETED, now, now, run_ended=False)
+        return RecordedOutcome(run, result, JobStatus.COMPLETED, now, now, run_ended=False, lost_count=run.lost_count)
     return RecordedOutcome(
         run,
         result,
@@ -73,6 +74,7 @@ def skip(run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome:
         due_at=instead.due_at,
         scheduled_for=instead.scheduled_for,
         run_ended=False,
+        lost_count=run.lost_count,
     )
 
 
@@ -97,7 +99,7 @@ def decide(
 
     def written(status: JobStatus, occurrence: Occurrence | None = None, **fields: object) -> RecordedOutcome:
         times = {} if occurrence is None else {"due_at": occurrence.due_at, "scheduled_for": occurrence.scheduled_for}
-        known = {"last_error": result.error} | times | fields
+        known = {"last_error": result.error, "lost_count": losses_after(run, result)} | times | fields
         return RecordedOutcome(run, result, status, started_at, finished_at, **known)  # type: ignore[arg-type]
 
     if result.outcome in _UNCOUNTED:
@@ -117,7 +119,8 @@ def decide(
     except ScheduleFault as fault:
         # Without an outcome the run would be taken up again, over and over. So the job ends, visibly.
         why = f"no next run can be computed: {fault}; replay the job once that is mended, or enqueue it anew"
-        return written(JobStatus.FAILED, attempt=run.attempt, last_error=why, tally=Tally.INCREMENT)
+        tally = Tally.RESET if succeeded else Tally.INCREMENT  # a replay must not take a run that succeeded once more
+        return written(JobStatus.FAILED, attempt=run.attempt, last_error=why, tally=tally)
     if result.outcome in _TRIED_AGAIN and result.retry and run.attempt <= run.max_retries:
         due_at = finished_at + _wait(run, result, policy, random)
         if following is None or due_at < following.due_at:

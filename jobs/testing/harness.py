@@ -197,10 +197,10 @@ class JobsHarness(ExpectsJobs):
         waiting = self.job(job)
         name = AlarmName(waiting.id, waiting.generation)
         self._rates_allow.clear()
-        run = self.runtime.dispatcher.claim(name)
+        run = self.runtime.dispatcher.claim(name, alone=True)
         if run is None and self._rates_allow:
             self.clock.move_to(max(self._rates_allow))
-            run = self.runtime.dispatcher.claim(name)
+            run = self.runtime.dispatcher.claim(name, alone=True)
         if run is None:
             why = f"{waiting.handler_name} has limits, which other runs use up" if waiting.limited else "it is not due"
             raise AssertionError(f"job {waiting.job_name!r}, {waiting.status}, cannot be run: {why}")

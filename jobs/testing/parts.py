@@ -12,6 +12,7 @@ from jobs.app.alarms import Alarms
 from jobs.app.dispatcher import Dispatcher, WorkerIdentity
 from jobs.app.injection import Injector
 from jobs.app.labels import Labels
+from jobs.app.reaper import Reaper
 from jobs.app.reconciler import ReconcileLimits, Reconciler
 from jobs.app.runtime import Runtime
 from jobs.app.service import JobService
@@ -112,7 +113,8 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
     dispatcher = Dispatcher(
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
     )
-    worker = Worker(dispatcher, WorkerLimits(concurrency=1))
+    reaper = Reaper(housekeeping, runs, dispatcher.outcomes, alarms, clock, LEASE, max_lost=3)
+    worker = Worker(dispatcher, WorkerLimits(concurrency=1), reaper)
     dispatcher.turns.offer = lambda _: None  # turns are taken by the test's own thread, as it drains
 
     def close() -> None:
@@ -124,7 +126,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         service=service,
         dispatcher=dispatcher,
         worker=worker,
-        reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), ReconcileLimits()),
+        reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), ReconcileLimits(), reaper),
         housekeeping=housekeeping,
         registry=registry,
         injector=injector,

@@ -8,10 +8,11 @@ import pytest
 
 from jobs.core.errors import IdempotencyKeyReused
 from jobs.core.identifiers import AlarmName
-from jobs.core.job import RunResult
+from jobs.core.job import Job, RunResult, Tally
 from jobs.core.ports import NOW, Alarm, Change
 from jobs.core.status import AttemptOutcome, JobStatus
-from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores
+from jobs.core.suspects import losses_after
+from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
 
 PAUSE = Change("pause", {"paused": True})
 AFTER_LEASE = LEASE + SECOND
@@ -52,40 +53,150 @@ def test_a_lost_worker_counts_no_attempt_and_is_in_the_history(stores: Stores):
     assert stores.runs.recorded(run) is None
 
 
-def test_a_run_that_goes_on_losing_its_workers_is_due_ever_later(stores: Stores):
-    stores.add(recurring=True)
+def lose(stores: Stores, job: Job, *, alone: bool = True, max_lost: int = 3) -> Job:
+    """Have a due job's worker die; gives the job as it stands after its run was taken back, if it was."""
+    stores.move(max(stores.read(job.id).next_run_at, stores.clock.now()))
+    name = AlarmName(job.id, stores.read(job.id).generation)
+    assert stores.runs.claim(name, worker="dying", lease=LEASE, alone=alone) is not None
+    stores.pass_time(AFTER_LEASE)
+    reaped(stores, max_lost=max_lost)
+    return stores.read(job.id)
+
+
+def test_a_run_that_goes_on_losing_its_workers_is_due_ever_later_once_it_is_a_suspect(stores: Stores):
+    job = stores.add()
     waits = []
     for _ in range(10):
-        [run] = stores.claim_due()
-        now = stores.pass_time(AFTER_LEASE)
-        [(_, alarm)] = reaped(stores)
-        waits.append((alarm.due_at - now).total_seconds())
-        stores.move(alarm.due_at)
-    assert waits == [0, 10, 20, 40, 80, 160, 320, 600, 600, 600]
-    stores.claim_due()
-    stores.pass_time(AFTER_LEASE)
-    reaped(stores)
-    stores.pass_time(10 * MINUTE)
-    [run] = stores.claim_due()
-    stores.finish(run, status=JobStatus.SCHEDULED, due_at=NOON, scheduled_for=NOON, attempt=0)
-    stores.claim_due()
+        after = lose(stores, job, max_lost=20)
+        waits.append((after.next_run_at - stores.clock.now()).total_seconds())
+    assert waits == [0, 0, 10, 20, 40, 80, 160, 320, 600, 600]
+
+
+def test_runs_that_were_lost_together_start_again_one_after_the_other(stores: Stores):
+    jobs = [stores.add(f"job-{number}") for number in range(4)]
+    for job in jobs:
+        stores.claim(job, worker="one")
+    stores.claim(stores.add("by itself"), worker="another")
     now = stores.pass_time(AFTER_LEASE)
-    [(_, alarm)] = reaped(stores)
-    assert alarm.due_at == now, "an outcome ends the row of losses"
+    waits = {name.job_id: (alarm.due_at - now).total_seconds() for name, alarm in reaped(stores)}
+    assert sorted(waits.values()) == [0, 0, 1.25, 2.5, 3.75]
+    assert sorted(waits[job.id] for job in jobs) == [0, 1.25, 2.5, 3.75]
 
 
-def test_a_one_time_job_that_has_lost_too_many_workers_is_failed(stores: Stores):
+def test_a_suspect_is_claimed_alone_and_by_no_other_claim(stores: Stores):
+    job, other = stores.add("suspect"), stores.add("other", due_at=NOON + DAY)
+    for _ in range(2):
+        after = lose(stores, job, alone=False)
+    assert after.lost_count == 2
+    name = AlarmName(job.id, after.generation)
+    stores.move(NOON + DAY)
+    assert stores.runs.claim(name, worker="worker", lease=LEASE) is None
+    assert [run.job_id for run in stores.claim_due()] == [other.id]
+    assert stores.runs.due_suspects(10) == [name]
+    run = stores.runs.claim(name, worker="worker", lease=LEASE, alone=True)
+    assert (run.job_id, run.lost_count) == (job.id, 2)
+    assert stores.runs.due_suspects(10) == []
+
+
+def test_suspects_that_are_paused_or_not_due_yet_are_not_listed(stores: Stores):
+    paused, later, early = (stores.add(f"suspect-{number}") for number in range(3))
+    for _ in range(2):
+        for job in (paused, later, early):
+            lose(stores, job)
+    lose(stores, later)
+    stores.jobs.change(stores.read(paused.id), PAUSE)
+    early = stores.read(early.id)
+    assert stores.runs.due_suspects(10) == [AlarmName(early.id, early.generation)]
+    assert stores.runs.due_suspects(0) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "left"),
+    [
+        (RunResult(AttemptOutcome.SUCCEEDED), 0),
+        (RunResult(AttemptOutcome.FAILED, "it failed", retry=True), 1),
+        (RunResult(AttemptOutcome.RELEASED, "the host went down"), 2),
+    ],
+)
+def test_what_is_recorded_says_how_suspicious_a_job_still_is(stores: Stores, end: RunResult, left: int):
+    job = stores.add(recurring=True)
+    for _ in range(2):
+        after = lose(stores, job)
+    name = AlarmName(job.id, after.generation)
+    run = stores.runs.claim(name, worker="worker", lease=LEASE, alone=True)
+    times = {"due_at": NOON + DAY, "scheduled_for": NOON + DAY}
+    stores.finish(run, result=end, status=JobStatus.SCHEDULED, lost_count=losses_after(run, end), **times)
+    assert stores.read(job.id).lost_count == left
+
+
+def test_a_one_time_job_that_is_lost_alone_once_too_often_is_failed(stores: Stores):
     job = stores.add()
-    for lost in range(3):
-        stores.claim_due()
-        stores.pass_time(AFTER_LEASE)
-        [(name, alarm)] = reaped(stores, max_lost=3)
-        assert (alarm is None) is (lost == 2)
-        stores.pass_time(MINUTE)
+    statuses = [lose(stores, job).status for _ in range(3)]
+    assert statuses == [JobStatus.SCHEDULED, JobStatus.SCHEDULED, JobStatus.FAILED]
     after = stores.read(job.id)
-    assert (after.status, after.next_run_at, after.generation) == (JobStatus.FAILED, None, name.generation)
-    assert after.handled_at == stores.clock.now() - MINUTE
+    assert (after.next_run_at, after.handled_at, after.generation) == (None, stores.clock.now(), 4)
+    assert (after.run_count, after.consecutive_failures, after.attempt) == (1, 1, 0)
     assert "was lost" in after.last_error
+    assert "3 times in a row, at last while nothing else started beside it" in after.last_error
+    assert after.last_error == stores.jobs.attempts(job.id)[0].error
+
+
+def test_a_suspect_that_others_started_beside_is_not_convicted_by_its_loss(stores: Stores):
+    job = stores.add()
+    for _ in range(2):
+        after = lose(stores, job)
+    run = stores.runs.claim(AlarmName(job.id, after.generation), worker="worker", lease=LEASE, alone=True)
+    assert stores.runs.end_alone(lease_of(run))
+    stores.pass_time(AFTER_LEASE)
+    assert [alarm is None for _, alarm in reaped(stores, max_lost=3)] == [False]
+    assert not stores.runs.end_alone(lease_of(run)), "the lease is nobody's any more"
+    assert stores.read(job.id).lost_count == 3
+    assert lose(stores, job).status is JobStatus.FAILED
+
+
+def test_with_so_few_losses_allowed_that_there_are_no_suspects_every_lost_run_is_failed(stores: Stores):
+    stores.running()
+    stores.pass_time(AFTER_LEASE)
+    assert [alarm for _, alarm in reaped(stores, max_lost=1)] == [None]
+
+
+def test_a_recurring_job_that_is_the_cause_is_taken_over_to_be_recorded_as_failed(stores: Stores):
+    job = stores.add(recurring=True)
+    for _ in range(2):
+        after = lose(stores, job)
+    lost = stores.runs.claim(AlarmName(job.id, after.generation), worker="dying", lease=LEASE, alone=True)
+    stores.pass_time(AFTER_LEASE)
+    assert reaped(stores, max_lost=3) == []
+    [(run, error)] = stores.runs.claim_convicted(10, max_lost=3, lease=LEASE)
+    assert run == lost._replace(token=run.token)
+    assert run.token != lost.token
+    assert "the worker dying was lost" in error
+    assert "3 times in a row" in error
+    assert stores.runs.claim_convicted(10, max_lost=3, lease=LEASE) == []
+    stores.pass_time(AFTER_LEASE)
+    [(run, *_)] = stores.runs.claim_convicted(10, max_lost=3, lease=LEASE)
+    assert stores.runs.extend([lease_of(lost)], LEASE).held == frozenset()
+    result, times = RunResult(AttemptOutcome.LOST, error), {"due_at": NOON + DAY, "scheduled_for": NOON + DAY}
+    fields = {"attempt": 0, "tally": Tally.INCREMENT, "last_error": error, "lost_count": losses_after(run, result)}
+    stores.finish(run, result=result, status=JobStatus.SCHEDULED, **times, **fields)
+    after = stores.read(job.id)
+    assert (after.status, after.next_run_at, after.run_count) == (JobStatus.SCHEDULED, NOON + DAY, 1)
+    assert (after.consecutive_failures, after.last_error) == (1, error)
+    assert after.lost_count == 2, "its next occurrence is a suspect from the beginning"
+    line = stores.jobs.attempts(job.id)[0]
+    assert (line.outcome, line.worker, line.run) == (AttemptOutcome.LOST, "dying", 1)
+
+
+def test_a_recurring_job_that_is_the_cause_and_was_deleted_is_cancelled(stores: Stores):
+    job = stores.add(recurring=True)
+    for _ in range(2):
+        after = lose(stores, job)
+    stores.runs.claim(AlarmName(job.id, after.generation), worker="dying", lease=LEASE, alone=True)
+    stores.jobs.change(stores.read(job.id), Change("request-cancel", {"cancel_requested_at": NOW}))
+    stores.pass_time(AFTER_LEASE)
+    assert stores.runs.claim_convicted(10, max_lost=3, lease=LEASE) == []
+    reaped(stores, max_lost=3)
+    assert stores.read(job.id).status is JobStatus.CANCELLED
 
 
 def test_a_lost_run_whose_cancellation_was_requested_is_cancelled(stores: Stores):

@@ -88,6 +88,7 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
         "result": None,
         "run_count": 0,
         "consecutive_failures": 0,
+        "lost_count": 0,
         "last_run_at": None,
         "last_error": None,
         "handled_at": None,

@@ -163,6 +163,7 @@ class Walk:
             tally=draw.choice(list(Tally)),
             run_ended=draw.random() < 0.5,
             last_error=draw.choice([None, "it failed"]),
+            lost_count=draw.choice([0, 0, run.lost_count]),
         )
 
     # --- the commands
@@ -195,9 +196,10 @@ class Walk:
         job = self._job()
         if job is None:
             return
-        name = AlarmName(job.id, job.generation)
-        ask = lambda stores, _: stores.runs.claim(name, worker="one", lease=LEASE)  # noqa: E731
-        self._note([self.both(f"claim {name}", lambda stores, tokens: self._claimed([ask(stores, tokens)], tokens))])
+        name, alone = AlarmName(job.id, job.generation), self.random.random() < 0.5
+        ask = lambda stores, _: stores.runs.claim(name, worker="one", lease=LEASE, alone=alone)  # noqa: E731
+        what = f"claim {name} {alone}"
+        self._note([self.both(what, lambda stores, tokens: self._claimed([ask(stores, tokens)], tokens))])
 
     def do_claim_due(self) -> None:
         limit = self.random.randrange(1, 4)
@@ -221,14 +223,15 @@ class Walk:
     def do_claim_limited(self) -> None:
         handler_name, limits = self.random.choice(HANDLERS), self.random.choice(LIMITS)
         limit, job = self.random.randrange(1, 4), self._job() if self.random.random() < 0.5 else None
-        alarm = job and AlarmName(job.id, job.generation)
+        alarm, alone = job and AlarmName(job.id, job.generation), self.random.random() < 0.5
 
         def ask(stores: Stores, tokens: Tokens) -> Any:
-            claim = stores.runs.claim_limited(handler_name, limits, limit, worker="few", lease=LEASE, alarm=alarm)
+            how = {"worker": "few", "lease": LEASE, "alarm": alarm, "alone": alone and alarm is not None}
+            claim = stores.runs.claim_limited(handler_name, limits, limit, **how)
             runs = sorted(claim.runs, key=lambda run: (run.due_at, run.job_id))
             return [*self._claimed(runs, tokens), claim.wait_seconds]
 
-        *runs, _ = self.both(f"claim_limited {handler_name} {limits} {limit} {alarm}", ask)
+        *runs, _ = self.both(f"claim_limited {handler_name} {limits} {limit} {alarm} {alone}", ask)
         self._note([runs])
         self.both("waiting_handlers", lambda stores, _: sorted(stores.runs.waiting_handlers(HANDLERS)))
 
@@ -296,6 +299,24 @@ class Walk:
     def do_reap(self) -> None:
         most = self.random.randrange(1, 4)
         self.both(f"reap {most}", lambda stores, _: sorted(stores.housekeeping.reap(100, max_lost=most), key=str))
+        self.both("due suspects", lambda stores, _: stores.runs.due_suspects(100))
+
+    def do_convict(self) -> None:
+        most = self.random.randrange(1, 4)
+
+        def ask(stores: Stores, tokens: Tokens) -> Any:
+            found = stores.runs.claim_convicted(100, max_lost=most, lease=LEASE)
+            found.sort(key=lambda each: each.run.job_id)
+            return [[*self._claimed([each.run], tokens), each.error] for each in found]
+
+        self._note([[run for run, *_ in self.both(f"convict {most}", ask)]])
+
+    def do_end_alone(self) -> None:
+        for run in self._some_runs()[:1]:
+            self.both(
+                f"end alone {run}",
+                lambda stores, tokens, run=run: stores.runs.end_alone(Lease(run.job_id, _own(run, tokens).token)),
+            )
 
     def do_list_alarms(self) -> None:
         limit, within = self.random.randrange(1, 5), timedelta(seconds=self.random.choice(STEPS))

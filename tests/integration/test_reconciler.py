@@ -63,14 +63,17 @@ def enqueue(runtime: Runtime, times: int, handler_name: str = "Noop", **fields) 
 
 
 def lose(runtime: Runtime, times: int = 1) -> list:
-    """Claim due jobs for a worker that dies at once, and give their ids."""
+    """Claim due jobs for a worker that dies at once, suspects too, and give their ids."""
     runs = runtime.dispatcher._runs.claim_due(times, worker="dead/1", lease=timedelta())
+    for name in runtime.dispatcher.due_suspects(times - len(runs)):
+        runs.append(runtime.dispatcher._runs.claim(name, worker="dead/1", lease=timedelta(), alone=True))
     assert len(runs) == times
     return [run.job_id for run in runs]
 
 
 def limit(runtime: Runtime, **limits: Any) -> None:
     runtime.reconciler._limits = replace(runtime.reconciler._limits, **limits)
+    runtime.reconciler._reaper.page = runtime.reconciler._limits.page
 
 
 def ring(runtime: Runtime, scheduler: MemoryScheduler) -> list[AlarmName]:
@@ -145,7 +148,7 @@ def lose_repeatedly(runtime: Runtime, sql, job_id, times: int) -> list[Job]:
 
 
 def test_a_one_time_job_that_loses_its_worker_too_often_is_failed_as_the_cause(make_runtime, sql):
-    runtime = make_runtime(max_lost_runs=3)
+    runtime = make_runtime()
     [job_id] = enqueue(runtime, 1)
     first, second, third = lose_repeatedly(runtime, sql, job_id, 3)
     assert [stood.status for stood in (first, second, third)] == ["Scheduled", "Scheduled", "Failed"]
@@ -156,22 +159,50 @@ def test_a_one_time_job_that_loses_its_worker_too_often_is_failed_as_the_cause(m
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED
 
 
-def test_a_recurring_job_goes_on_however_often_it_loses_its_worker_but_ever_later(make_runtime, sql, let_pass):
-    runtime = make_runtime(max_lost_runs=2)
+def test_a_recurring_job_that_ends_its_workers_fails_its_run_and_waits_for_its_next_occurrence(runtime, sql, let_pass):
+    [job_id] = enqueue(runtime, 1, schedule="@every 1h", max_retries=3)
+    let_pass(HOUR)
+    first, second, third = lose_repeatedly(runtime, sql, job_id, 3)
+    now = runtime.clock.now()
+    assert (first.next_run_at <= now, second.next_run_at <= now, third.next_run_at > now) == (True, True, True)
+    assert {stood.status for stood in (first, second, third)} == {JobStatus.SCHEDULED}
+    assert [stood.run_count for stood in (first, second, third)] == [0, 0, 1]
+    assert (third.attempt, third.consecutive_failures) == (0, 1)
+    assert "3 times in a row" in third.last_error
+    assert outcomes(runtime, job_id) == ["Lost"] * 3
+
+
+def test_the_next_occurrence_of_a_job_that_ended_its_workers_costs_one_worker_more_until_it_succeeds(
+    runtime, sql, let_pass
+):
     [job_id] = enqueue(runtime, 1, schedule="@every 1h")
     let_pass(HOUR)
-    stands = lose_repeatedly(runtime, sql, job_id, 5)
-    assert {stood.status for stood in stands} == {JobStatus.SCHEDULED}
-    waits = [(stood.next_run_at - runtime.clock.now()).total_seconds() for stood in stands]
-    assert waits == sorted(waits)
-    assert waits[0] < 0.1
-    assert waits[-1] > 5
-    assert {stood.attempt for stood in stands} == {0}
+    *_, third = lose_repeatedly(runtime, sql, job_id, 3)
+    [fourth] = lose_repeatedly(runtime, sql, job_id, 1)
+    assert (fourth.run_count, fourth.consecutive_failures) == (2, 2)
+    assert fourth.scheduled_for > third.scheduled_for
     sql("update jobs.jobs set next_run_at = now()")
     assert runtime.worker.drain(60).executed == 1
     after = runtime.service.get(job_id)
-    assert (after.run_count, after.consecutive_failures) == (1, 0)
-    assert sql("select lost_count from jobs.jobs") == [(0,)], "a run that ends starts the count anew"
+    assert (after.run_count, after.consecutive_failures, after.lost_count) == (3, 0, 0)
+    assert [stood.lost_count for stood in lose_repeatedly(runtime, sql, job_id, 2)] == [1, 2]
+
+
+def test_a_recurring_job_whose_last_run_ends_its_workers_ends_as_failed(runtime, sql, let_pass):
+    [job_id] = enqueue(runtime, 1, schedule="@every 1h", max_runs=1)
+    let_pass(HOUR)
+    *_, third = lose_repeatedly(runtime, sql, job_id, 3)
+    assert (third.status, third.next_run_at, third.run_count) == (JobStatus.FAILED, None, 1)
+
+
+def test_losses_that_a_success_lies_between_do_not_add_up(runtime, sql, let_pass):
+    [job_id] = enqueue(runtime, 1, schedule="@every 1h")
+    for _ in range(4):
+        lose_repeatedly(runtime, sql, job_id, 2)
+        sql("update jobs.jobs set next_run_at = now()")
+        assert runtime.worker.drain(30).executed == 1
+    after = runtime.service.get(job_id)
+    assert (after.run_count, after.consecutive_failures, after.lost_count) == (4, 0, 0)
 
 
 @pytest.mark.parametrize("schedule", ["@once", "@every 1h"])
@@ -448,7 +479,9 @@ def test_eight_reconcilers_at_once_do_everything_once(make_runtime, scheduler, s
     assert sql("select count(*), count(distinct job_id) from jobs.job_attempts where outcome = 'Lost'") == [(40, 40)]
     assert {name.job_id for name in scheduler.alarms} == {*lost, *waiting}
     assert sql("select count(*) from jobs.jobs where armed_at is null") == [(0,)]
-    ring(runtimes[0], scheduler)
+    assert scheduler.ring_due(runtimes[0].clock.now() + timedelta(seconds=30), lambda _: None)
+    sql("update jobs.jobs set next_run_at = now() where next_run_at < now() + interval '30 seconds'")
+    runtimes[0].worker.drain(30)
     assert sql("select status, count(*) from jobs.jobs group by 1 order by 1") == [("Completed", 40), ("Scheduled", 40)]
 
 

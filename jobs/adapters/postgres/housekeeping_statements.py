@@ -11,35 +11,44 @@ from functools import lru_cache
 
 from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.statements import prepare
+from jobs.adapters.postgres.suspect_statements import CONVICTED, CONVICTION, LOSS
 from jobs.core.status import FAULTS
+from jobs.core.suspects import LONGEST_WAIT_SECONDS, SPREAD_MILLISECONDS, SUSPECT_AFTER
 
-# A lost worker is not the job's fault: no attempt is counted, and the run is due again at once, then ever later while
-# it goes on losing its workers. A one-time job that has lost too many in a row is what kills them, and is failed.
-_REAP = """
+# A lost worker is not the job's fault: no attempt is counted, and the run is due again soon, runs of one worker one
+# after the other. A one-time job that is the cause is failed; a recurring one has a statement of its own.
+_REAP = f"""
 with lost as materialized (
   select id, lease_token, run_count + 1 as run, attempt, scheduled_for, started_at, worker, lost_count,
-    case when cancel_requested_at is not null then 'Cancelled'
-      when not recurring and lost_count + 1 >= cast(:max_lost as integer) then 'Failed'
-      else 'Scheduled' end as next_status,
-    'the worker ' || coalesce(worker, '(unknown)') || ' was lost: its lease expired at ' || lease_expires_at as error
-  from {schema}.jobs
+    lease_expires_at, case when cancel_requested_at is not null then 'Cancelled'
+      when {CONVICTED} then 'Failed' else 'Scheduled' end as next_status,
+    {LOSS} || case when cancel_requested_at is null and {CONVICTED} then {CONVICTION} else '' end as error
+  from {{schema}}.jobs
   where status = 'Running' and lease_expires_at < now()
+    and not (recurring and cancel_requested_at is null and {CONVICTED})
   order by lease_expires_at limit :limit for update skip locked
+), placed as (
+  select *, row_number() over (partition by worker order by lease_expires_at, id) - 1 as place,
+    count(*) over (partition by worker) as company
+  from lost
 ), taken as (
-  update {schema}.jobs j set
+  update {{schema}}.jobs j set
     status = l.next_status,
     handled_at = case when l.next_status = 'Scheduled' then null else now() end,
     next_run_at = case when l.next_status = 'Scheduled' then
-      now() + make_interval(secs =>
-        case l.lost_count when 0 then 0 else least(5 * power(2, l.lost_count), 600) end) end,
+      now() + interval '1 millisecond' * case when l.lost_count < {SUSPECT_AFTER}
+        then {SPREAD_MILLISECONDS} * l.place / l.company
+        else least(10 * power(2, least(l.lost_count - {SUSPECT_AFTER}, 20)), {LONGEST_WAIT_SECONDS}) * 1000 end end,
     generation = j.generation + 1, armed_at = null,
-    attempt = greatest(j.attempt - 1, 0), lost_count = j.lost_count + 1,
+    attempt = greatest(j.attempt - 1, 0), lost_count = j.lost_count + 1, alone = false,
+    run_count = j.run_count + (l.next_status = 'Failed')::int,
+    consecutive_failures = j.consecutive_failures + (l.next_status = 'Failed')::int,
     lease_token = null, lease_expires_at = null,
     last_error = l.error, last_run_at = l.started_at, revision = j.revision + 1, updated_at = now()
-  from lost l where j.id = l.id
+  from placed l where j.id = l.id
   returning j.id, j.status, j.generation, j.next_run_at
 ), kept as (
-  insert into {schema}.job_attempts (
+  insert into {{schema}}.job_attempts (
     job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker)
   select id, lease_token, run, attempt, scheduled_for, started_at, now(), 'Lost', error, worker from lost
 )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from jobs.adapters.postgres.encoding import Statement
-from jobs.adapters.postgres.run_statements import CLAIMED, TAKE
+from jobs.adapters.postgres.run_statements import CLAIMED, TAKE, alone, beside_others
 from jobs.adapters.postgres.statements import prepare
+from jobs.core.suspects import SUSPECT_AFTER
 
 # Held to the end of the transaction, also through PgBouncer. The statement after it sees what the holder before wrote.
 _ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtextextended('{schema}.limits.' || cast(:handler_name as text), 0))"
@@ -17,7 +18,7 @@ select handler_name from unnest(cast(:handler_names as text[])) as h(handler_nam
 where exists (
   select from {schema}.jobs j
   where j.status = 'Scheduled' and not j.paused and j.limited and j.handler_name = h.handler_name
-    and j.next_run_at <= (select now()))
+    and j.next_run_at <= (select now()) and j.lost_count < {suspect_after})
 """
 
 # ``moment`` is read once the turn to claim has come; now() is when the transaction began to wait for it. What runs is
@@ -42,7 +43,7 @@ running as materialized (
 ), due as materialized (
   select j.id, j.next_run_at, j.concurrency_key from {schema}.jobs j
   where j.status = 'Scheduled' and not j.paused and j.limited and j.handler_name = :handler_name
-    and j.next_run_at <= (select at from moment) {named}
+    and j.next_run_at <= (select at from moment) {suspects} {named}
     and (cast(:per_key as bigint) is null or j.concurrency_key is null or j.concurrency_key <> all (
       array(select concurrency_key from running where held >= :per_key and concurrency_key is not null)))
   order by j.next_run_at, j.id
@@ -79,7 +80,7 @@ select
   case when starts.made + (select count(*) from held) >= cast(:rate as bigint) and exists (
       select from {schema}.jobs j
       where j.status = 'Scheduled' and not j.paused and j.limited and j.handler_name = :handler_name
-        and j.next_run_at <= moment.at and j.id <> all(array(select id from held)))
+        and j.next_run_at <= moment.at and j.lost_count < {suspect_after} and j.id <> all(array(select id from held)))
     then extract(epoch from coalesce(starts.first, moment.at) + cast(:period as interval) - moment.at)::float8 end,
   taken.*
 from moment cross join starts left join taken on true
@@ -127,6 +128,7 @@ class LimitStatements:
     waiting: Statement
     claim_limited: Statement
     claim_named: Statement
+    claim_named_alone: Statement
     mislabelled: Statement
     label: Statement
 
@@ -134,11 +136,13 @@ class LimitStatements:
 @lru_cache(maxsize=8)
 def limit_statements(schema: str) -> LimitStatements:
     """Prepare the statements for ``schema``."""
+    claim = _CLAIM_LIMITED.replace("{suspect_after}", str(SUSPECT_AFTER))
     return LimitStatements(
         one_at_a_time=prepare(_ONE_AT_A_TIME, schema),
-        waiting=prepare(_WAITING, schema),
-        claim_limited=prepare(_CLAIM_LIMITED.replace("{named}", ""), schema),
-        claim_named=prepare(_CLAIM_LIMITED.replace("{named}", _NAMED), schema),
+        waiting=prepare(_WAITING.replace("{suspect_after}", str(SUSPECT_AFTER)), schema),
+        claim_limited=prepare(beside_others(claim.replace("{named}", "")), schema),
+        claim_named=prepare(beside_others(claim.replace("{named}", _NAMED)), schema),
+        claim_named_alone=prepare(alone(claim.replace("{named}", _NAMED)), schema),
         mislabelled=prepare(_MISLABELLED, schema),
         label=prepare(_LABEL, schema),
     )

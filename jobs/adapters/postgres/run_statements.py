@@ -12,9 +12,10 @@ from functools import lru_cache
 
 from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.statements import prepare
+from jobs.core.suspects import SUSPECT_AFTER
 
 TAKE = """
-  status = 'Running', attempt = attempt + 1, lease_token = gen_random_uuid(),
+  status = 'Running', alone = {alone}, attempt = attempt + 1, lease_token = gen_random_uuid(),
   lease_expires_at = now() + cast(:lease as interval), started_at = clock_timestamp(), worker = :worker,
   progress = null, progress_message = null, revision = revision + 1, updated_at = now()
 """
@@ -22,7 +23,7 @@ TAKE = """
 CLAIMED = """
   j.id, j.lease_token, j.generation, j.handler_name, j.job_name, j.payload, j.metadata, j.attempt, j.max_retries,
   j.run_count + 1, j.scheduled_for, j.next_run_at, j.started_at, j.anchor, extract(epoch from j.timeout)::float8,
-  j.recurring, j.schedule, j.timezone, j.options, j.trace_parent, j.payload_version, j.retry
+  j.recurring, j.schedule, j.timezone, j.options, j.trace_parent, j.payload_version, j.retry, j.lost_count
 """
 
 _CLAIM = (
@@ -30,7 +31,7 @@ _CLAIM = (
     + TAKE
     + """
 where j.id = :id and j.generation = :generation and j.status = 'Scheduled' and not j.paused and j.next_run_at <= now()
-  and not j.limited {apart}
+  and not j.limited {suspects} {apart}
 returning """
     + CLAIMED
 )
@@ -41,7 +42,7 @@ _CLAIM_DUE = (
     """
 with due as materialized (
   select id from {schema}.jobs
-  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now()) {apart}
+  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now()) {suspects} {apart}
   order by next_run_at, id limit :limit for update skip locked
 )
 update {schema}.jobs j set """
@@ -59,6 +60,9 @@ _DUE_IN = """
 select extract(epoch from next_run_at - clock_timestamp())::float8 from {schema}.jobs
 where id = :id and generation = :generation and status = 'Scheduled'
 """
+
+# Suspects are claimed by name alone, while nothing else starts beside them. There are few, so no index leaves them out.
+NO_SUSPECTS = f"and lost_count < {SUSPECT_AFTER}"
 
 # Ids and JSON as text: the same statement runs in a unit of work, whose driver would make objects of them.
 _REREAD = (
@@ -101,7 +105,7 @@ with o as materialized (
     id uuid, token uuid, generation bigint, status text, due_at timestamptz, next_for timestamptz, next_attempt integer,
     tally text, run_ended boolean, last_error text, attempt integer, scheduled_for timestamptz,
     started_at timestamptz, finished_at timestamptz, outcome text, error text, trace_id text, result jsonb,
-    traceback text)
+    traceback text, lost_count integer)
 ), written as (
   update {schema}.jobs j set
     status = case when o.status = 'Scheduled' and j.cancel_requested_at is not null then 'Cancelled' else o.status end,
@@ -109,7 +113,7 @@ with o as materialized (
     next_run_at = case when o.status = 'Scheduled' and j.cancel_requested_at is null then o.due_at end,
     scheduled_for = coalesce(o.next_for, j.scheduled_for),
     generation = j.generation + (o.status = 'Scheduled')::int, armed_at = null,
-    attempt = o.next_attempt, lost_count = 0,
+    attempt = o.next_attempt, lost_count = coalesce(o.lost_count, 0),
     lease_token = null, lease_expires_at = null,
     run_count = j.run_count + o.run_ended::int,
     consecutive_failures = case o.tally
@@ -147,6 +151,8 @@ class RunStatements:
 
     claim: Statement
     claim_apart: Statement
+    claim_alone: Statement
+    claim_alone_apart: Statement
     claim_due: Statement
     claim_due_apart: Statement
     due_in: Statement
@@ -159,14 +165,26 @@ class RunStatements:
     await_writer: Statement
 
 
+def beside_others(claim: str, apart: str = "") -> str:
+    """Write a claim that passes suspects over."""
+    return claim.replace("{suspects}", NO_SUSPECTS).replace("{alone}", "false").replace("{apart}", apart)
+
+
+def alone(claim: str, apart: str = "") -> str:
+    """Write a claim of a suspect, or of any other run that is to have its process to itself."""
+    return claim.replace("{suspects}", "").replace("{alone}", "true").replace("{apart}", apart)
+
+
 @lru_cache(maxsize=8)
 def run_statements(schema: str) -> RunStatements:
     """Prepare the statements for ``schema``."""
     return RunStatements(
-        claim=prepare(_CLAIM.replace("{apart}", ""), schema),
-        claim_apart=prepare(_CLAIM.replace("{apart}", _APART), schema),
-        claim_due=prepare(_CLAIM_DUE.replace("{apart}", ""), schema),
-        claim_due_apart=prepare(_CLAIM_DUE.replace("{apart}", _APART), schema),
+        claim=prepare(beside_others(_CLAIM), schema),
+        claim_apart=prepare(beside_others(_CLAIM, _APART), schema),
+        claim_alone=prepare(alone(_CLAIM), schema),
+        claim_alone_apart=prepare(alone(_CLAIM, _APART), schema),
+        claim_due=prepare(beside_others(_CLAIM_DUE), schema),
+        claim_due_apart=prepare(beside_others(_CLAIM_DUE, _APART), schema),
         due_in=prepare(_DUE_IN, schema),
         reread=prepare(_REREAD, schema),
         extend=prepare(_EXTEND, schema),

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from pg8000.exceptions import DatabaseError as DriverError
 
@@ -13,9 +14,11 @@ from jobs.adapters.postgres.faults import OutcomeUnknown, in_words
 from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.rows import recorded_of, run_of
 from jobs.adapters.postgres.run_statements import run_statements
+from jobs.adapters.postgres.suspect_statements import suspect_statements
 from jobs.core.errors import NotRecordable
+from jobs.core.identifiers import AlarmName
 from jobs.core.limits import LimitedClaim
-from jobs.core.ports import Heartbeat
+from jobs.core.ports import Conviction, Heartbeat
 from jobs.core.strict_json import MAX_TRACEBACK, storable
 
 if TYPE_CHECKING:
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobs.adapters.postgres.database import Database, DatabaseClock
-    from jobs.core.identifiers import AlarmName
     from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
     from jobs.core.limits import Limits
 
@@ -41,18 +43,20 @@ class PostgresRunStore:
         self._run_locked = database.run_locked
         self._statements = run_statements(schema)
         self._limits = limit_statements(schema)
+        self._suspects = suspect_statements(schema)
 
     def claim(
-        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = ()
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
         """Claim one job. If the answer is lost the lease runs out by itself and the reconciler takes the run back."""
         values = {"id": alarm.job_id, "generation": alarm.generation, "worker": worker, "lease": lease}
         statements = self._statements
         asked = self._mark()
         if apart:
-            rows = self._run(statements.claim_apart, values | {"apart": sorted(apart)})
+            statement = statements.claim_alone_apart if alone else statements.claim_apart
+            rows = self._run(statement, values | {"apart": sorted(apart)})
         else:
-            rows = self._run(statements.claim, values)
+            rows = self._run(statements.claim_alone if alone else statements.claim, values)
         runs = self._taken(asked, rows)
         return runs[0] if runs else None
 
@@ -84,6 +88,7 @@ class PostgresRunStore:
         worker: str,
         lease: timedelta,
         alarm: AlarmName | None = None,
+        alone: bool = False,
     ) -> LimitedClaim:
         """Claim within limits: one claim of a handler at a time, by a lock that ends with the statement."""
         values: dict[str, Any] = {
@@ -98,7 +103,7 @@ class PostgresRunStore:
         }
         statement = self._limits.claim_limited
         if alarm is not None:
-            statement = self._limits.claim_named
+            statement = self._limits.claim_named_alone if alone else self._limits.claim_named
             values |= {"id": alarm.job_id, "generation": alarm.generation}
         asked = self._mark()
         rows = self._run_locked(self._limits.one_at_a_time, statement, values)
@@ -113,6 +118,19 @@ class PostgresRunStore:
     def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
         """Look, handler by handler, for one due job that waits for its turn."""
         return [row[0] for row in self._run(self._limits.waiting, {"handler_names": sorted(handler_names)})]
+
+    def due_suspects(self, limit: int) -> list[AlarmName]:
+        """List suspects that are due."""
+        return [AlarmName(UUID(row[0]), row[1]) for row in self._run(self._suspects.due, {"limit": limit})]
+
+    def end_alone(self, lease: Lease) -> bool:
+        """Note that others start beside a suspect from now on."""
+        return bool(self._run(self._suspects.end_alone, {"id": lease.job_id, "token": lease.token}))
+
+    def claim_convicted(self, limit: int, *, max_lost: int, lease: timedelta) -> list[Conviction]:
+        """Take over lost runs of recurring jobs that are the cause."""
+        values = {"limit": limit, "max_lost": max_lost, "lease": lease}
+        return [Conviction(run_of(row[1:]), row[0]) for row in self._run(self._suspects.claim_convicted, values)]
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
         """Read the run anew if its lease is still held."""
@@ -190,6 +208,8 @@ def _outcome_text(outcome: RecordedOutcome) -> str:
             "traceback": storable(result.traceback, MAX_TRACEBACK),
         }
         text += "," + _ENCODER.encode(words)[1:-1]
+    if outcome.lost_count:
+        text += f',"lost_count":{outcome.lost_count}'
     if result.result is not None:
         text += f',"result":{result.result}'
     return text + "}"

@@ -102,6 +102,13 @@ def _jobs(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("progress_message", sa.Text),
         sa.Column("result", JSONB, comment="What the last run that succeeded gave"),
         sa.Column("parent_id", UUID(), comment="The job whose handler has enqueued this one"),
+        sa.Column(
+            "alone",
+            sa.Boolean,
+            nullable=False,
+            server_default=sa.false(),
+            comment="Whether nothing else starts beside the current attempt, see jobs.core.suspects",
+        ),
         # One expression that ends at the first hit: every row version is checked, three of them in a job's life.
         sa.CheckConstraint(_STATE_IS_WHOLE, name="jobs_state_is_whole"),
         sa.CheckConstraint("attempt >= 0 AND max_retries >= 0 AND generation > 0", name="jobs_counts_are_sane"),
@@ -134,6 +141,12 @@ def _index_jobs(table: sa.Table) -> None:
         column.next_run_at,
         column.id,
         postgresql_where=sa.text("status = 'Scheduled' AND NOT paused AND limited"),
+    )
+    sa.Index(
+        "jobs_suspects",
+        column.next_run_at,
+        column.id,
+        postgresql_where=sa.text("status = 'Scheduled' AND NOT paused AND lost_count >= 2"),
     )
     sa.Index("jobs_running", column.id, postgresql_where=sa.text("status = 'Running'"))
     sa.Index(

@@ -13,7 +13,8 @@ from jobs.core.limits import Mislabelled
 from jobs.core.ports import Failures, Wait
 from jobs.core.status import FAULTS, AttemptOutcome, JobStatus
 from jobs.testing.memory.database import RowLock
-from jobs.testing.memory.rows import AttemptRow, alarm_of
+from jobs.testing.memory.losses import is_guilty, is_lost, take_back
+from jobs.testing.memory.rows import alarm_of
 from jobs.testing.memory.statistics import statistics_of
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from jobs.core.ports import Alarm
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
     from jobs.testing.memory.rows import JobRow
-
-_LONGEST_WAIT_SECONDS = 600
 
 
 class MemoryHousekeeping:
@@ -40,44 +39,11 @@ class MemoryHousekeeping:
             expired = (
                 row
                 for row in self._free(transaction)
-                if row.status is JobStatus.RUNNING and row.lease_expires_at is not None and row.lease_expires_at < now
+                if is_lost(row, now) and not (row.recurring and is_guilty(row, now, max_lost))
             )
             lost = nsmallest(limit, expired, key=attrgetter("lease_expires_at"))
-            taken = [self._take_back(transaction, row, max_lost) for row in lost]
+            taken = take_back(transaction, lost, max_lost)
         return [(AlarmName(row.id, row.generation), alarm_of(row) if row.next_run_at else None) for row in taken]
-
-    def _take_back(self, transaction: MemoryTransaction, row: JobRow, max_lost: int) -> JobRow:
-        """Make a lost run due again, at once and then ever later; fail a one-time job that has lost too many."""
-        now = transaction.now
-        given_up = not row.recurring and row.lost_count + 1 >= max_lost
-        ended = JobStatus.CANCELLED if row.cancel_requested_at else JobStatus.FAILED if given_up else None
-        wait = min(5 * 2**row.lost_count, _LONGEST_WAIT_SECONDS) if row.lost_count else 0
-        assert row.lease_token is not None  # noqa: S101  of one that is running
-        assert row.lease_expires_at is not None  # noqa: S101
-        assert row.started_at is not None  # noqa: S101
-        error = f"the worker {row.worker} was lost: its lease expired at {_as_text(row.lease_expires_at)}"
-        line = AttemptRow(
-            row.id, row.lease_token, row.run_count + 1, row.attempt, row.scheduled_for, row.started_at, now,
-            AttemptOutcome.LOST, error, row.worker,
-        )  # fmt: skip
-        transaction.put(self._database.attempts, (row.id, row.lease_token), line)
-        return transaction.put_job(
-            row._replace(
-                status=ended or JobStatus.SCHEDULED,
-                handled_at=now if ended else None,
-                next_run_at=None if ended else now + timedelta(seconds=wait),
-                generation=row.generation + 1,
-                armed_at=None,
-                attempt=max(row.attempt - 1, 0),
-                lost_count=row.lost_count + 1,
-                lease_token=None,
-                lease_expires_at=None,
-                last_error=error,
-                last_run_at=row.started_at,
-                revision=row.revision + 1,
-                updated_at=now,
-            )
-        )
 
     def _free(self, transaction: MemoryTransaction) -> list[JobRow]:
         jobs = transaction.all(self._database.jobs)
@@ -188,9 +154,3 @@ class MemoryHousekeeping:
     def ping(self) -> None:
         """Notice a store that was told to be unavailable."""
         self._database.require_available()
-
-
-def _as_text(moment: datetime) -> str:
-    """Write an instant in UTC as PostgreSQL does."""
-    whole, _, fraction = moment.strftime("%Y-%m-%d %H:%M:%S.%f").partition(".")
-    return f"{whole}.{fraction}".rstrip("0").rstrip(".") + "+00" if int(fraction) else f"{whole}+00"

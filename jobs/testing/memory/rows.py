@@ -11,6 +11,7 @@ from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
 from jobs.core.ports import Alarm
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import read_json
+from jobs.core.suspects import SUSPECT_AFTER
 
 
 class JobRow(NamedTuple):
@@ -59,17 +60,27 @@ class JobRow(NamedTuple):
     limited: bool = False
     concurrency_key: str | None = None
     parent_id: UUID | None = None
+    alone: bool = False
 
     @property
     def waiting(self) -> bool:
         """Whether it may be claimed once it is due."""
         return self.status is JobStatus.SCHEDULED and not self.paused
 
+    def is_due(self, now: datetime) -> bool:
+        """Whether it may be claimed now."""
+        return self.waiting and self.due_at <= now
+
     @property
     def due_at(self) -> datetime:
         """When it is due, of a job that is active."""
         assert self.next_run_at is not None  # noqa: S101  see require_whole
         return self.next_run_at
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it is claimed alone only."""
+        return self.lost_count >= SUSPECT_AFTER
 
     def held_under(self, token: str) -> bool:
         """Whether it is running under this lease."""
@@ -141,7 +152,7 @@ def require_whole(row: JobRow) -> JobRow:
     return row
 
 
-_KEPT_TO_ITSELF = frozenset({"lease_token", "lost_count", "options"})
+_KEPT_TO_ITSELF = frozenset({"lease_token", "alone", "options"})
 
 
 def job_of(row: JobRow) -> Job:
@@ -185,6 +196,7 @@ def run_of(row: JobRow) -> ClaimedRun:
         trace_parent=row.trace_parent,
         payload_version=row.payload_version,
         retry=row.retry,
+        lost_count=row.lost_count,
     )
 
 

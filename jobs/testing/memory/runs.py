@@ -11,11 +11,12 @@ from uuid import uuid4
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import Tally
 from jobs.core.limits import LimitedClaim
-from jobs.core.ports import Heartbeat
+from jobs.core.ports import Conviction, Heartbeat
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.strict_json import MAX_TRACEBACK, storable
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.jsonb import as_stored
+from jobs.testing.memory.losses import error_of, is_guilty
 from jobs.testing.memory.rows import AttemptRow, recorded_of, run_of
 from jobs.testing.memory.turns import Turns
 
@@ -36,14 +37,16 @@ class MemoryRunStore:
         self._database = database
 
     def claim(
-        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = ()
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
         """Claim one job."""
         with self._database.statement() as transaction:
             row = transaction.job(alarm.job_id, lock=True)
             if row is None or row.generation != alarm.generation or not _due(row, transaction.now, apart):
                 return None
-            return self._take(transaction, row, worker, lease)
+            if row.suspect and not alone:
+                return None
+            return self._take(transaction, row, worker, lease, alone=alone)
 
     def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first."""
@@ -52,10 +55,10 @@ class MemoryRunStore:
             due = (
                 row
                 for row in transaction.all(self._database.jobs)
-                if _due(row, now, apart) and self._database.is_free(transaction, row.id)
+                if _due(row, now, apart) and not row.suspect and self._database.is_free(transaction, row.id)
             )
             rows = nsmallest(limit, due, key=attrgetter("next_run_at", "id"))
-            return [self._take(transaction, row, worker, lease) for row in rows]
+            return [self._take(transaction, row, worker, lease, alone=False) for row in rows]
 
     def claim_limited(
         self,
@@ -66,12 +69,13 @@ class MemoryRunStore:
         worker: str,
         lease: timedelta,
         alarm: AlarmName | None = None,
+        alone: bool = False,
     ) -> LimitedClaim:
         """Claim within limits."""
         with self._database.statement() as transaction:
-            turns = Turns(transaction, handler_name, limits, self._database.clock.now())
+            turns = Turns(transaction, handler_name, limits, self._database.clock.now(), alone=alone)
             taken = turns.next(limit, lambda row: alarm is None or alarm == AlarmName(row.id, row.generation))
-            runs = [self._take(transaction, row, worker, lease) for row in taken]
+            runs = [self._take(transaction, row, worker, lease, alone=alone) for row in taken]
             turns.note(len(taken))
             return LimitedClaim(runs, turns.wait_seconds(taken))
 
@@ -87,12 +91,47 @@ class MemoryRunStore:
         """Look for handlers with a due job that waits for its turn."""
         with self._database.statement() as transaction:
             jobs = transaction.all(self._database.jobs)
-            due = {row.handler_name for row in jobs if row.limited and row.waiting and row.due_at <= transaction.now}
+            due = {row.handler_name for row in jobs if row.limited and not row.suspect and row.is_due(transaction.now)}
         return sorted(due.intersection(handler_names))
 
-    def _take(self, transaction: MemoryTransaction, row: JobRow, worker: str, lease: timedelta) -> ClaimedRun:
+    def due_suspects(self, limit: int) -> list[AlarmName]:
+        """List suspects that are due."""
+        with self._database.statement() as transaction:
+            jobs = transaction.all(self._database.jobs)
+            due = [row for row in jobs if row.suspect and row.is_due(transaction.now)]
+        return [AlarmName(row.id, row.generation) for row in nsmallest(limit, due, key=attrgetter("next_run_at", "id"))]
+
+    def end_alone(self, lease: Lease) -> bool:
+        """Note that others start beside a suspect from now on."""
+        with self._database.statement() as transaction:
+            row = transaction.job(lease.job_id, lock=True)
+            if row is None or not row.held_under(lease.token):
+                return False
+            transaction.put_job(row._replace(alone=False))
+        return True
+
+    def claim_convicted(self, limit: int, *, max_lost: int, lease: timedelta) -> list[Conviction]:
+        """Take over lost runs of recurring jobs that are the cause."""
+        with self._database.statement() as transaction:
+            now = transaction.now
+            jobs = transaction.all(self._database.jobs)
+            guilty = (
+                row
+                for row in jobs
+                if row.recurring and is_guilty(row, now, max_lost) and self._database.is_free(transaction, row.id)
+            )
+            found = []
+            for row in nsmallest(limit, guilty, key=attrgetter("lease_expires_at")):
+                taken = row._replace(lease_token=str(uuid4()), lease_expires_at=now + lease)
+                found.append(Conviction(run_of(transaction.put_job(taken)), error_of(row, guilty=True)))
+        return found
+
+    def _take(
+        self, transaction: MemoryTransaction, row: JobRow, worker: str, lease: timedelta, *, alone: bool
+    ) -> ClaimedRun:
         taken = row._replace(
             status=JobStatus.RUNNING,
+            alone=alone,
             attempt=row.attempt + 1,
             lease_token=str(uuid4()),
             lease_expires_at=transaction.now + lease,
@@ -158,7 +197,7 @@ class MemoryRunStore:
 
 
 def _due(row: JobRow, now: datetime, apart: Collection[str]) -> bool:
-    return row.waiting and not row.limited and row.due_at <= now and row.handler_name not in apart
+    return row.is_due(now) and not row.limited and row.handler_name not in apart
 
 
 def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
@@ -179,7 +218,7 @@ def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
         generation=row.generation + goes_on,
         armed_at=None,
         attempt=outcome.attempt,
-        lost_count=0,
+        lost_count=outcome.lost_count,
         lease_token=None,
         lease_expires_at=None,
         run_count=row.run_count + outcome.run_ended,

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Turns:
     """What one handler's limits allow at an instant, within one statement."""
 
-    def __init__(self, transaction: MemoryTransaction, handler_name: str, limits: Limits, now: datetime) -> None:
+    def __init__(
+        self, transaction: MemoryTransaction, handler_name: str, limits: Limits, now: datetime, *, alone: bool = False
+    ) -> None:
         database = transaction.database
         self._transaction = transaction
         self._handler_name = handler_name
@@ -30,7 +32,8 @@ class Turns:
         jobs = [row for row in transaction.all(database.jobs) if row.limited and row.handler_name == handler_name]
         self._running = [row for row in jobs if row.status is JobStatus.RUNNING]
         self._due = sorted(
-            (row for row in jobs if row.waiting and row.due_at <= now), key=attrgetter("next_run_at", "id")
+            (row for row in jobs if row.is_due(now) and (alone or not row.suspect)),
+            key=attrgetter("next_run_at", "id"),
         )
         starts = [row for row in transaction.all(database.starts) if row.handler_name == handler_name]
         period = limits.rate.per if limits.rate is not None else None

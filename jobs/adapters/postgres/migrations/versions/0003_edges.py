@@ -1,4 +1,4 @@
-"""What a week of use asked for: failed attempts keep their traceback, and follow-ups know their parent.
+"""What a week of use asked for: tracebacks of failed attempts, the parent of a follow-up, a suspect that runs alone.
 
 Every column may be null or has a constant default, so no row is rewritten, and a release that knows only 0002 goes on
 working.
@@ -19,9 +19,16 @@ _UP = (
     """
     CREATE INDEX jobs_by_parent ON {schema}.jobs (parent_id, created_at DESC, id DESC) WHERE parent_id IS NOT NULL
     """,
+    "ALTER TABLE {schema}.jobs ADD COLUMN alone BOOLEAN DEFAULT false NOT NULL",
+    """
+    CREATE INDEX jobs_suspects ON {schema}.jobs (next_run_at, id)
+    WHERE status = 'Scheduled' AND NOT paused AND lost_count >= 2
+    """,
 )
 
 _DOWN = (
+    "DROP INDEX {schema}.jobs_suspects",
+    "ALTER TABLE {schema}.jobs DROP COLUMN alone",
     "DROP INDEX {schema}.jobs_by_parent",
     "ALTER TABLE {schema}.jobs DROP COLUMN parent_id",
     "ALTER TABLE {schema}.job_attempts DROP COLUMN traceback",
@@ -29,7 +36,7 @@ _DOWN = (
 
 
 def upgrade() -> None:
-    """Add the columns and the index."""
+    """Add the columns and indexes."""
     _execute(_UP)
 
 

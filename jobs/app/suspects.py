@@ -1,0 +1,157 @@
+"""Run suspects: one at a time, and while nothing else starts beside it in this process.
+
+What runs already is waited for, but not for ever, and a suspect that runs long does not keep the others waiting for
+ever: after a while they start beside it, and if the worker dies then, that convicts nobody. Meanwhile other instances
+go on as ever, with a suspect of their own if there are several.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from jobs.app.answers import going_down
+from jobs.app.recorder import RungRun, Suspect, Within
+from jobs.core.errors import StoreUnavailable
+from jobs.core.suspects import SUSPECT_AFTER
+
+if TYPE_CHECKING:
+    from jobs.app.alone import AlonePhase
+    from jobs.app.answers import Answers
+    from jobs.app.dispatcher import Dispatcher
+    from jobs.app.recorder import Recorder
+    from jobs.core.identifiers import AlarmName
+    from jobs.core.job import ClaimedRun, RecordedOutcome
+
+_logger = logging.getLogger("jobs.suspects")
+_LOOK_SECONDS = 0.02
+_LONGEST_ALONE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectLimits:
+    """How long to wait for handlers that run already, and to keep others from starting: twice as long each time."""
+
+    others_seconds: float = 5.0
+    alone_seconds: float = 60.0
+
+
+class Suspects:
+    """The suspects that this process is to run; lives as long as the process. Its thread runs while there are any."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        recorder: Recorder,
+        answers: Answers,
+        stopping: threading.Event,
+        limits: SuspectLimits,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._alone = dispatcher.alone
+        self._recorder = recorder
+        self._answers = answers
+        self._stopping = stopping
+        self._others_seconds = limits.others_seconds
+        self._alone_seconds = limits.alone_seconds
+        self._waiting: deque[tuple[Suspect, Callable[[], Within]]] = deque()
+        self._names: set[AlarmName] = set()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, suspect: Suspect, within: Callable[[], Within]) -> bool:
+        """Have a suspect run, once its turn comes, within what ``within`` gives then; False if it is in hand already.
+
+        Its end is put into the recorder: that of a polled one as any outcome, the other as the alarm's answer.
+        """
+        with self._lock:
+            if suspect.name in self._names or self._stopping.is_set():
+                return False
+            self._names.add(suspect.name)
+            self._waiting.append((suspect, within))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="jobs-suspects", daemon=True)
+                self._thread.start()
+        return True
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                suspect, within = self._waiting.popleft()
+            began = time.monotonic()
+            phase = self._alone.begin()
+            work = partial(self._run, suspect, phase)
+            # A thread of its own, since a suspect's handler may run on when the others have been let start.
+            threading.Thread(target=within(), args=[work], name="jobs-suspect", daemon=True).start()
+            phase.ended.wait()
+            with self._lock:
+                self._names.discard(suspect.name)
+            # The others have at least as long for themselves as this one had.
+            self._stopping.wait(min(time.monotonic() - began, self._alone_seconds))
+
+    def _run(self, suspect: Suspect, phase: AlonePhase) -> None:
+        name = suspect.name
+        try:
+            run, outcome = self._run_alone(name, phase)
+            if run is not None:
+                self._recorder.put((outcome or run) if suspect.polled else RungRun(name, outcome))
+                return
+            if not suspect.polled:
+                error = going_down() if self._stopping.is_set() else None
+                self._answers.give(name, None if error else self._dispatcher.why_not(name), error)
+        except Exception as error:
+            if suspect.polled:
+                _logger.exception("the suspect %s could not be run; it is tried again", name)
+            else:
+                self._answers.give(name, error=error)
+        finally:
+            self._alone.end(phase)
+        if suspect.polled:
+            self._recorder.put(suspect)
+
+    def _run_alone(self, name: AlarmName, phase: AlonePhase) -> tuple[ClaimedRun | None, RecordedOutcome | None]:
+        self._wait_for_others()
+        run = None if self._stopping.is_set() else self._dispatcher.claim(name, alone=True)
+        if run is None:
+            return None, None
+        _logger.warning(
+            "job %s (%s, %s) lost its worker %d times in a row: nothing else starts beside it here, and if it is lost "
+            "again it is taken to be the cause", run.job_id, run.handler_name, run.job_name, run.lost_count,
+        )  # fmt: skip
+        phase.token = run.token
+        threading.Thread(target=self._let_others_start, args=[run, phase], daemon=True).start()
+        try:
+            return run, self._dispatcher.execute(run)
+        finally:
+            self._alone.end(phase)
+
+    def _wait_for_others(self) -> None:
+        until = time.monotonic() + self._others_seconds
+        while self._dispatcher.running() and time.monotonic() < until and not self._stopping.is_set():
+            time.sleep(_LOOK_SECONDS)
+
+    def _let_others_start(self, run: ClaimedRun, phase: AlonePhase) -> None:
+        """Let others start beside a suspect that has been alone for long; its row must say so first."""
+        seconds = min(self._alone_seconds * 2 ** min(run.lost_count - SUSPECT_AFTER, 10), _LONGEST_ALONE_SECONDS)
+        if phase.ended.wait(seconds):
+            return
+        while not phase.ended.is_set():
+            try:
+                self._dispatcher.end_alone(run)
+            except StoreUnavailable:
+                phase.ended.wait(1.0)
+            else:
+                _logger.warning("job %s has run alone for %.0f s; others start again beside it", run.job_id, seconds)
+                self._alone.end(phase)
