@@ -59,7 +59,7 @@ class Settings(BaseSettings):
         default=500, description="Rows per claim and per outcome statement."
     )
     lease_seconds: Annotated[float, Field(ge=1)] = Field(
-        default=60,
+        default=15,
         description="How long a run stays with a silent worker; heartbeats come three times as often.",
     )
     default_timeout_seconds: Seconds = Field(
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         description="The longest attempt where handler and job say nothing; below functionTimeout in host.json.",
     )
     shutdown_grace_seconds: Annotated[float, Field(ge=0)] = Field(
-        default=10,
+        default=8,
         description="How long running handlers get to end when the host stops; then their runs are given back.",
     )
     poll_schedule: str = Field(default="* * * * * *", description="NCRONTAB of `run_due`, the timer backend's poll.")
@@ -80,8 +80,8 @@ class Settings(BaseSettings):
         default=30, description="How long ended jobs and their history are kept; 0 keeps them for ever."
     )
     max_lost_runs: Annotated[int, Field(ge=1)] = Field(
-        default=5,
-        description="How often in a row a one-time job may lose its worker before it is failed as their cause.",
+        default=3,
+        description="How often in a row a run may lose its worker before it is failed as the cause; 3 or more.",
     )
     callback_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),

@@ -130,7 +130,7 @@ def test_a_suspect_that_runs_long_lets_others_start_and_its_loss_convicts_it_no_
     enqueue(runtime, "other")
     until(lambda: ("ended", "other") in play.events)
     assert ("ended", "slow suspect") not in play.events
-    sql("update jobs.jobs set lease_expires_at = now() - interval '1 hour', lease_token = gen_random_uuid()")
+    sql("update jobs.jobs set lease_expires_at = now() - interval '1 hour' where id = :id", id=job_id)
     runtime.reconciler.run()
     after = runtime.service.get(job_id)
     assert (after.status, after.lost_count) == (JobStatus.SCHEDULED, 3)

@@ -146,3 +146,9 @@ def test_lines_that_the_functions_host_would_drop_are_missing_on_a_developers_ma
     finally:
         logger.removeHandler(kept)
     assert kept.messages == shown
+
+
+def test_an_instance_that_ends_holds_the_timers_for_fifteen_seconds_at_most():
+    """The least that the host takes; with its default, nothing is polled for a minute after each hand-over."""
+    periods = HOST_JSON["singleton"]
+    assert periods == {"listenerLockPeriod": "00:00:15", "listenerLockRecoveryPollingInterval": "00:00:15"}
