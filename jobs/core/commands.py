@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.job import Job, Json
@@ -97,18 +97,46 @@ class UpdateJob(BaseModel):
 _NEVER_NULL = frozenset({"schedule", "timezone", "dst", "misfire", "metadata", "max_retries"})
 
 
+def _alternatives(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+AnyOf = Annotated[tuple[str, ...], BeforeValidator(_alternatives)]
+"""Texts of which any will do; none given is no condition. One alone may stand bare."""
+
+
 class JobQuery(BaseModel):
-    """Which jobs to list, newest first. Every condition given must hold."""
+    """Which jobs to list, newest first. Every condition given must hold; of several values of one, any will do.
+
+    ``after`` an instant includes it, ``before`` does not, so that one day's ``before`` is the next one's ``after``.
+    Ended is by when the job ended, due by when its next run is. ``overdue`` is waiting, not paused, and due by now.
+    Without ``payloads`` the jobs have None in their place, which spares reading them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     status: tuple[JobStatus, ...] = ()
-    handler_name: str | None = None
-    job_name: str | None = None
+    handler_name: AnyOf = ()
+    job_name: AnyOf = ()
+    job_name_prefix: AnyOf = ()
+    parent_id: tuple[UUID, ...] = ()
     metadata: dict[str, tuple[Json, ...]] = Field(default_factory=dict)
+    paused: bool | None = None
+    recurring: bool | None = None
+    overdue: bool | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
+    ended_after: Instant | None = None
+    ended_before: Instant | None = None
+    due_after: Instant | None = None
     due_before: Instant | None = None
+    payloads: bool = True
     limit: int = Field(default=50, ge=1, le=MAX_PAGE)
     cursor: str | None = None
+
+
+INSTANT_FILTERS = {"created": "created_at", "ended": "handled_at", "due": "next_run_at"}
+"""What ``…_after`` and ``…_before`` look at."""
 
 
 class PreviewSchedule(BaseModel):

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
 from jobs.app.enqueued import OnceAnswer
-from jobs.core.commands import EnqueueJob, EnqueueRequest, JobQuery
+from jobs.core.commands import EnqueueJob, EnqueueRequest
 from jobs.core.errors import InvalidInput
-from jobs.core.strict_json import MalformedJson, parse_json, refuse_unstorable_text
 from jobs.entrypoints.access import Access, role_for
 from jobs.entrypoints.batch import enqueue_batch
 from jobs.entrypoints.exchange import (
-    HOST_PARAMETERS,
     KEY_HEADER,
     READING,
     Call,
@@ -27,8 +23,8 @@ from jobs.entrypoints.exchange import (
     json_answer,
     next_url,
     payload_fields,
-    read,
 )
+from jobs.entrypoints.filters import query_of
 from jobs.entrypoints.problems import in_plain_words
 from jobs.entrypoints.rendering import attempt_text, job_text
 
@@ -39,8 +35,6 @@ if TYPE_CHECKING:
     from jobs.app.runtime import Runtime
 
 MAX_KEY = 200
-MAX_METADATA_FILTERS = 8
-_LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)$")  # a query string reads + as a space
 
 
 def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
@@ -105,45 +99,13 @@ def _enqueued_answer(answer: OnceAnswer) -> func.HttpResponse:
 
 
 def find(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """List jobs, newest first, with the address of the next page."""
-    query = read(JobQuery, _query_of(call.request.params))
+    """List jobs, newest first, with the address of the next page; payloads only where they are asked for."""
+    query = query_of(call.request.params)
     page = runtime.service.find(query)
     following = "null" if page.cursor is None else json.dumps(next_url("/api/jobs", call, page.cursor))
-    jobs = ",".join(job_text(job) for job in page.jobs)
+    left_out = () if query.payloads else ("payload",)
+    jobs = ",".join(job_text(job, without=left_out) for job in page.jobs)
     return json_answer(f'{{"jobs":[{jobs}],"next":{following}}}')
-
-
-def _query_of(params: Any) -> dict[str, Any]:
-    """Read the query string; a metadata value is looked for as the text it is and as the JSON value it may be."""
-    query: dict[str, Any] = {"metadata": {}}
-    for name, value in params.items():
-        if name.lower() in HOST_PARAMETERS:
-            continue
-        refuse_unstorable_text(name + value, f"/{name}")
-        if name.startswith("metadata."):
-            query["metadata"][name.removeprefix("metadata.")] = _readings(value)
-        elif name == "status":
-            query["status"] = [word.strip() for word in value.split(",")]
-        elif name == "due_before":
-            query["due_before"] = _LOST_PLUS.sub(r"\1+\2", value)
-        elif name in JobQuery.model_fields and name != "metadata":
-            query[name] = value
-        else:
-            known = "status, handler_name, job_name, metadata.KEY, due_before, limit, cursor"
-            raise InvalidInput.at(f"/{name}", f"no such filter; there are {known}")
-    if len(query["metadata"]) > MAX_METADATA_FILTERS:
-        raise InvalidInput.at("/metadata", f"up to {MAX_METADATA_FILTERS} filters on metadata can be combined")
-    return query
-
-
-def _readings(value: str) -> list[Any]:
-    """Read ``7`` as the text and as the number; what is no JSON value that can be kept, as the text alone."""
-    try:
-        parsed = parse_json(value)
-    except (MalformedJson, InvalidInput):
-        return [value]
-    infinite = isinstance(parsed, float) and not math.isfinite(parsed)
-    return [value] if infinite or isinstance(parsed, dict | list) else [value, parsed]
 
 
 def attempts(runtime: Runtime, call: Call) -> func.HttpResponse:

@@ -33,6 +33,7 @@ LIMITS = [
 ]
 METADATA = ["{}", '{"k": 1}', '{"k": "1"}', '{"k": [1, {"l": null}]}']
 READINGS: list[Any] = [1, "1", [1], [], {}, [{"l": None}], None]
+INSTANTS = [f"{name}_{bound}" for name in ("created", "ended", "due") for bound in ("before", "after")]
 STEPS = [0.000001, 1, 30, 61, 601, 90_000]
 Tokens = dict[int, str]
 Ask = Callable[[Stores, Tokens], Any]
@@ -333,10 +334,16 @@ class Walk:
         draw = self.random
         query = JobQuery(
             status=draw.sample(list(JobStatus), draw.randrange(3)),
-            handler_name=draw.choice([None, None, "Mail"]),
-            job_name=draw.choice([None, None, "a"]),
+            handler_name=draw.choice([[], [], "Mail", ["Mail", "Noop"]]),
+            job_name=draw.choice([[], [], "a", ["a", "b"]]),
+            job_name_prefix=draw.choice([[], [], "a", ["c", "d"], ""]),
+            parent_id=draw.sample(self.ids[-6:], 1) if draw.random() < 0.2 else [],
+            paused=draw.choice([None, None, True, False]),
+            recurring=draw.choice([None, None, True, False]),
+            overdue=draw.choice([None, None, True, False]),
+            **dict.fromkeys(draw.sample(INSTANTS, draw.choice([0, 0, 1, 2])), self.now),
+            payloads=draw.random() < 0.5,
             metadata={"k": tuple(draw.sample(READINGS, 2))} if draw.random() < 0.5 else {},
-            due_before=draw.choice([None, None, self.now]),
             limit=draw.randrange(1, 4),
         )
         while query is not None:

@@ -44,6 +44,10 @@ def names(api, **params):
     return [job["job_name"] for job in listed(api, **params)["jobs"]]
 
 
+def without_payload(job):
+    return {name: value for name, value in job.items() if name != "payload"}
+
+
 def cursor(moment, job_id):
     """A cursor as the API writes them, of a place that it may never have given."""
     return base64.urlsafe_b64encode(f"{moment} {job_id}".encode()).decode()
@@ -52,7 +56,7 @@ def cursor(moment, job_id):
 class TestList:
     def test_jobs_come_newest_first_each_as_a_read_gives_it(self, api, group):
         jobs = [api.later(metadata={"g": group}) for _ in range(3)]
-        answer = listed(api, **{"metadata.g": group})
+        answer = listed(api, include="payload", **{"metadata.g": group})
         assert answer == {"jobs": jobs[::-1], "next": None}
 
     def test_one_or_several_states_can_be_asked_for(self, api, group):
@@ -132,7 +136,7 @@ class TestList:
             path = page["next"]
             if path:
                 assert parse_qs(urlsplit(path).query).keys() == {"limit", "metadata.g", "status", "cursor"}
-        assert found == jobs[::-1]
+        assert found == [without_payload(job) for job in jobs[::-1]]
         assert sizes == [3, 3, 1]
 
     def test_a_page_that_is_just_full_has_no_next(self, api, group):
@@ -197,7 +201,7 @@ class TestList:
 
     def test_a_plus_that_was_not_escaped_in_an_instant_is_read_as_it_was_meant(self, api, group):
         job = api.enqueue(schedule="2098-12-01T05:59:59Z", metadata={"g": group})
-        for bound, found in (("2098-12-01T09:00:00+03:00", [job]), ("2098-12-01T09:00:00.5+04:00", [])):
+        for bound, found in (("2098-12-01T09:00:00+03:00", [without_payload(job)]), ("2098-12-01T09:00:00.5+04:00", [])):
             assert api.call("GET", f"/api/jobs?due_before={bound}&metadata.g={group}").json()["jobs"] == found
 
 

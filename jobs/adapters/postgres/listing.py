@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.rows import job_of
-from jobs.adapters.postgres.statements import JOB_COLUMNS, quoted
+from jobs.adapters.postgres.statements import JOB_COLUMNS, LISTED_COLUMNS, quoted
+from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
 from jobs.core.paging import cursor_of, place_of
 from jobs.core.ports import Page
@@ -28,7 +29,7 @@ def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
     conditions, values = _conditions(query)
     where = " and ".join(conditions) or "true"
     sql = (
-        f"select {JOB_COLUMNS} from {quoted(schema)}.jobs j where {where} "
+        f"select {JOB_COLUMNS if query.payloads else LISTED_COLUMNS} from {quoted(schema)}.jobs j where {where} "
         "order by j.created_at desc, j.id desc limit :limit"
     )
     rows = database.run(Statement.of(sa.text(sql)), values | {"limit": query.limit + 1})
@@ -43,19 +44,51 @@ def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
     if query.status:
         # Spelled out, not a parameter: so the planner can tell that a partial index covers it.
         conditions.append("j.status in (" + ", ".join(f"'{status.value}'" for status in query.status) + ")")
-    for name in ("handler_name", "job_name"):
-        if (value := getattr(query, name)) is not None:
-            conditions.append(f"j.{name} = :{name}")
-            values[name] = value
-    if query.due_before is not None:
-        conditions.append("j.next_run_at < cast(:due_before as timestamptz)")
-        values["due_before"] = query.due_before
+    if query.handler_name:
+        conditions.append(_any_of("handler_name", "text", query.handler_name, values))
+    if query.parent_id:
+        conditions.append(_any_of("parent_id", "uuid", query.parent_id, values))
+    if names := _name_conditions(query, values):
+        conditions.append("(" + " or ".join(names) + ")")
+    conditions += [
+        f"{'' if getattr(query, name) else 'not '}{sql}"
+        for name, sql in _YES_OR_NO.items()
+        if getattr(query, name) is not None
+    ]
+    for name, column in INSTANT_FILTERS.items():
+        for bound, operator in (("after", ">="), ("before", "<")):
+            if (moment := getattr(query, f"{name}_{bound}")) is not None:
+                conditions.append(f"j.{column} {operator} cast(:{name}_{bound} as timestamptz)")
+                values[f"{name}_{bound}"] = moment
     if query.metadata:
         conditions.append(_metadata_condition(query, values))
     if query.cursor is not None:
         conditions.append("(j.created_at, j.id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))")
         values["after_at"], values["after_id"] = place_of(query.cursor)
     return conditions, values
+
+
+_YES_OR_NO = {
+    "paused": "j.paused",
+    "recurring": "j.recurring",
+    "overdue": "(j.status = 'Scheduled' and not j.paused and j.next_run_at < now())",
+}
+
+
+def _any_of(column: str, kind: str, wanted: tuple[Any, ...], values: dict[str, Any]) -> str:
+    """Ask for one value as such, so that the planner knows how common it is."""
+    values[column] = wanted[0] if len(wanted) == 1 else list(wanted)
+    return f"j.{column} = " + (
+        f"cast(:{column} as {kind})" if len(wanted) == 1 else f"any(cast(:{column} as {kind}[]))"
+    )
+
+
+def _name_conditions(query: JobQuery, values: dict[str, Any]) -> list[str]:
+    conditions = [_any_of("job_name", "text", query.job_name, values)] if query.job_name else []
+    for number, prefix in enumerate(query.job_name_prefix):
+        conditions.append(f"starts_with(j.job_name, cast(:prefix_{number} as text))")
+        values[f"prefix_{number}"] = prefix
+    return conditions
 
 
 def _metadata_condition(query: JobQuery, values: dict[str, Any]) -> str:

@@ -23,13 +23,13 @@ def alarm_of(row: Sequence[Any]) -> Alarm:
 
 
 def job_of(row: Sequence[Any]) -> Job:
-    """Read a job from its three texts (see ``JOB_COLUMNS``)."""
+    """Read a job from its three texts (see ``JOB_COLUMNS``); the payload is None where it was not asked for."""
     fields, payload, metadata = row
     values: dict[str, Any] = read_json(fields)
     values |= values.pop("options") or {}
     readable = _json_or_text(metadata)
     values["metadata"] = readable if isinstance(readable, dict) else {"unreadable": metadata}
-    values["payload"] = _json_or_text(payload)
+    values["payload"] = None if payload is None else _json_or_text(payload)
     return Job.model_validate(values)
 
 

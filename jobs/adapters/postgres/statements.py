@@ -32,6 +32,9 @@ JOB_COLUMNS = (
 )
 """A job in three texts. Payload and metadata stand apart: one that cannot be parsed spoils no more than itself."""
 
+LISTED_COLUMNS = JOB_COLUMNS.replace("cast(j.payload as text)", "cast(null as text)")
+"""The same without its payload, which is not read then: large ones are kept beside the row."""
+
 _INSERT_INTO = """
 insert into {schema}.jobs (
   id, handler_name, job_name, schedule, timezone, options, recurring, payload, metadata, status,

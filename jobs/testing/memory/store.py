@@ -94,8 +94,8 @@ class MemoryJobStore:
     def find(self, query: JobQuery) -> Page:
         """List jobs, newest first."""
         with self._database.statement() as transaction:
-            rows = list(transaction.all(self._database.jobs))
-        return find_jobs(rows, query)
+            rows, now = list(transaction.all(self._database.jobs)), transaction.now
+        return find_jobs(rows, query, now)
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
         """Read a job's history, the latest 1,000 attempts, newest first."""
