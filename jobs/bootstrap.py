@@ -15,6 +15,7 @@ from jobs.adapters.postgres.database import Database, DatabaseClock
 from jobs.adapters.postgres.engine import DatabaseOptions
 from jobs.adapters.postgres.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.lock import PostgresLockStore
+from jobs.adapters.postgres.pools import Pools
 from jobs.adapters.postgres.runs import PostgresRunStore
 from jobs.adapters.postgres.store import PostgresJobStore
 from jobs.adapters.postgres.unit_of_work import PostgresTransactions
@@ -112,9 +113,10 @@ def build_runtime(
     scheduler: Scheduler | None = None,
 ) -> Runtime:
     """Join the parts for ``settings``, or with a database or scheduler given. Nothing is connected until it is used."""
-    database = database or Database(database_options(settings))
+    pools = Pools.of(database.options if database else database_options(settings), database)
+    database = pools.application
     schema = settings.database_schema
-    clock = DatabaseClock(database)
+    clock = DatabaseClock(pools.outcomes)
     random = Random()  # noqa: S311  jitter, not secrets
     scheduler = scheduler or _scheduler(settings)
     store = PostgresJobStore(database, schema)
@@ -124,7 +126,7 @@ def build_runtime(
         from jobs.adapters.telemetry import Telemetry  # noqa: PLC0415  only when chosen
 
         registry.add_middleware(Telemetry(), order=_OUTERMOST)
-    units = UnitsOfWork(PostgresTransactions(database))
+    units = UnitsOfWork(PostgresTransactions(pools.units))
     lock = DistributedLock(PostgresLockStore(database, schema), _worker_name(), random)
     injector = Injector(registry, {UnitsOfWork: units, DistributedLock: lock})
     identity = WorkerIdentity(
@@ -132,7 +134,7 @@ def build_runtime(
         lease=timedelta(seconds=settings.lease_seconds),
         default_timeout=timedelta(seconds=settings.default_timeout_seconds),
     )
-    runs = PostgresRunStore(database, schema, clock)
+    runs = PostgresRunStore(database, schema, clock, outcomes=pools.outcomes, heartbeats=pools.heartbeats)
     service = JobService(store, alarms, registry, clock, random)
     dispatcher = Dispatcher(
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
@@ -152,7 +154,7 @@ def build_runtime(
         finally:
             injector.close()
             alarms.close()
-            database.close()
+            pools.close()
 
     return Runtime(
         service=service,

@@ -25,8 +25,10 @@ class Settings(BaseSettings):
         default="password", description="`entra` connects with a Microsoft Entra token in place of a password."
     )
     database_schema: str = Field(default="jobs", description="The schema that holds the tables.")
-    database_pool_size: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=5, description="Connections an instance may open; instances x this must stay below max_connections."
+    database_pool_size: Annotated[int, Field(ge=4, le=100)] = Field(
+        default=8,
+        description="Connections an instance may open: one for heartbeats, one for outcomes, half of the rest for "
+        "units of work, the other half for all else; instances x this must stay below max_connections.",
     )
     database_tls: bool = Field(
         default=True, description="Encrypt and verify the connection. Only for a database on this machine: `false`."

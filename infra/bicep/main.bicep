@@ -60,9 +60,9 @@ param databaseGeoRedundantBackup bool = false
 param databaseHighAvailability string = 'Disabled'
 
 @description('Connections that an instance may open.')
-@minValue(1)
+@minValue(4)
 @maxValue(100)
-param databasePoolSize int = 5
+param databasePoolSize int = 8
 
 @description('Reach the database through its PgBouncer, on port 6432.')
 param databasePgbouncer bool = false

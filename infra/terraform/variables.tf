@@ -129,11 +129,11 @@ variable "database_high_availability" {
 variable "database_pool_size" {
   description = "Connections that an instance may open."
   type        = number
-  default     = 5
+  default     = 8
 
   validation {
-    condition     = var.database_pool_size >= 1 && var.database_pool_size <= 100
-    error_message = "Between 1 and 100 connections."
+    condition     = var.database_pool_size >= 4 && var.database_pool_size <= 100
+    error_message = "Between 4 and 100 connections."
   }
 }
 

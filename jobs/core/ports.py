@@ -263,7 +263,10 @@ class RunStore(Protocol):
         """
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
-        """Note how far an attempt has come; False, and nothing noted, if its lease is another's now."""
+        """Note how far an attempt has come; False, and nothing noted, if its lease is another's now.
+
+        Raises ``StoreUnavailable``, without waiting, while a transaction is writing the job's row.
+        """
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
         """Give the run with the job's present schedule and generation if its lease is still held, else None."""

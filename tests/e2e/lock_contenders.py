@@ -25,7 +25,7 @@ WORK_SECONDS = 0.01
 
 
 def contend(database_url: str, ended: mmap.mmap, ttl: timedelta, deadly: int) -> None:
-    settings = Settings(database_url=database_url, database_pool_size=1, scheduler="timer", environment="Development")
+    settings = Settings(database_url=database_url, database_pool_size=4, scheduler="timer", environment="Development")
     database = Database(database_options(settings))
     lock = build_runtime(settings, HandlerRegistry(), database).lock
     times = 0

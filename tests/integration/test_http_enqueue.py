@@ -191,7 +191,7 @@ class TestIdempotencyKeys:
 
     def test_more_at_once_than_there_are_connections_are_served_by_a_process_that_has_just_started(self, database_url):
         request = {"job_name": "cold", "schedule": "P1D", "headers": {"idempotency-key": "k-cold"}}
-        with serving(database_url, database_pool_size=2) as api, ThreadPoolExecutor(6) as callers:
+        with serving(database_url, database_pool_size=4) as api, ThreadPoolExecutor(6) as callers:
             answers = list(callers.map(lambda _: api.post_job(**request), range(6)))
         assert [answer.status_code for answer in answers] == [201] * 6
 

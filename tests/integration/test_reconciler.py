@@ -459,7 +459,7 @@ def test_a_report_of_what_was_done_is_logged(runtime, caplog):
 
 
 def test_eight_reconcilers_at_once_do_everything_once(make_runtime, scheduler, sql, let_pass):
-    runtimes = [make_runtime(database_pool_size=2) for _ in range(8)]
+    runtimes = [make_runtime(database_pool_size=4) for _ in range(8)]
     enqueue(runtimes[0], 40)
     runtimes[0].worker.drain(60)
     let_pass(LONG_AGO)

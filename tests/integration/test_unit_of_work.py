@@ -223,8 +223,8 @@ def test_units_of_two_databases_do_not_join(runtime, make_runtime, notes):
         assert one.connection is not other.connection
 
 
-def test_units_of_work_leave_connections_to_heartbeats_and_outcomes(make_runtime):
-    runtime = make_runtime(database_pool_size=4)
+def test_units_of_work_have_connections_of_their_own_and_are_told_when_there_are_no_more(make_runtime):
+    runtime = make_runtime(database_pool_size=6)
     runtime.units._transactions._wait_seconds = 0.05
     with runtime.units.begin(), runtime.units.begin(requires_new=True):
         with pytest.raises(StoreUnavailable, match="JOBS_DATABASE_POOL_SIZE"), runtime.units.begin(requires_new=True):
@@ -236,7 +236,7 @@ def test_units_of_work_leave_connections_to_heartbeats_and_outcomes(make_runtime
 
 
 def test_a_connection_that_breaks_is_told_and_its_place_is_given_back(make_runtime, sql, notes):
-    runtime = make_runtime(database_pool_size=3)
+    runtime = make_runtime(database_pool_size=4)
 
     def work(uow: UnitOfWork) -> None:
         note(uow, "a")

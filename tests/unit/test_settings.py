@@ -65,7 +65,7 @@ def test_zero_days_keep_jobs_for_ever(environment):
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("JOBS_DATABASE_POOL_SIZE", "0", "greater than or equal to 1"),
+        ("JOBS_DATABASE_POOL_SIZE", "3", "greater than or equal to 4"),
         ("JOBS_DATABASE_POOL_SIZE", "many", "valid integer"),
         ("JOBS_DATABASE_AUTH", "ldap", "'password' or 'entra'"),
         ("JOBS_DATABASE_TLS", "perhaps", "valid boolean"),

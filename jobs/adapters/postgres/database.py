@@ -135,6 +135,12 @@ class Database:
         finally:
             pooled.close()
 
+    @property
+    def has_free_connection(self) -> bool:
+        """Whether a statement would have a connection now, without waiting for one."""
+        pool: Any = self.engine.pool
+        return bool(pool.checkedout() < pool.size())
+
     def close(self) -> None:
         """Close every pooled connection; a later call connects anew."""
         self.engine.dispose()

@@ -35,7 +35,7 @@ class DatabaseOptions:
     """How to reach the database. ``password`` is asked for each new connection, so a token may expire meanwhile."""
 
     url: str
-    pool_size: int = 5
+    pool_size: int = 8
     pool_timeout_seconds: float = 5.0
     socket_timeout_seconds: float = 30.0
     statement_timeout_seconds: float = 15.0

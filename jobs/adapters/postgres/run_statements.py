@@ -92,10 +92,13 @@ join unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token) on l.
 where j.status = 'Running'
 """
 
-# Not a new revision: what somebody read to change it still stands.
+# Not a new revision: what somebody read to change it still stands. A row that is being written is passed over.
 _PROGRESS = """
 update {schema}.jobs set progress = :fraction, progress_message = :message
-where id = :id and lease_token = :token and status = 'Running' returning 1
+where id = (
+  select id from {schema}.jobs where id = :id and lease_token = :token and status = 'Running' for update skip locked
+)
+returning 1
 """
 
 # A requested cancellation turns whatever would have gone on into Cancelled, within the statement that ends the attempt.

@@ -15,7 +15,7 @@ from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.rows import recorded_of, run_of
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.adapters.postgres.suspect_statements import suspect_statements
-from jobs.core.errors import NotRecordable
+from jobs.core.errors import NotRecordable, StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Conviction, Heartbeat
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from jobs.adapters.postgres.database import Database, DatabaseClock
+    from jobs.adapters.postgres.database import Database, DatabaseClock, Rows
+    from jobs.adapters.postgres.encoding import Statement
     from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
     from jobs.core.limits import Limits
 
@@ -36,14 +37,35 @@ _BOOLEAN = {True: "true", False: "false"}
 class PostgresRunStore:
     """The ``RunStore`` port on PostgreSQL; lives as long as its ``Database``."""
 
-    def __init__(self, database: Database, schema: str, clock: DatabaseClock | None = None) -> None:
-        """``clock`` is corrected by what claims tell of the database's time."""
+    def __init__(
+        self,
+        database: Database,
+        schema: str,
+        clock: DatabaseClock | None = None,
+        *,
+        outcomes: Database | None = None,
+        heartbeats: Database | None = None,
+    ) -> None:
+        """``clock`` is corrected by what claims tell of the database's time.
+
+        ``outcomes`` and ``heartbeats`` are pools of their own for these; without them ``database`` serves for all.
+        """
         self._clock = clock
         self._run = database.run
+        self._database = database
+        self._outcomes = outcomes or database
+        self._run_heartbeat = (heartbeats or database).run
         self._run_locked = database.run_locked
         self._statements = run_statements(schema)
         self._limits = limit_statements(schema)
         self._suspects = suspect_statements(schema)
+
+    def _run_outcome(self, statement: Statement, values: dict[str, Any], connection: object | None = None) -> Rows:
+        """Run on the connection that is kept for outcomes; on another where one waits there for a lock on its row."""
+        database = self._outcomes
+        if not database.has_free_connection and self._database.has_free_connection:
+            database = self._database
+        return database.run(statement, values, connection)
 
     def claim(
         self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = (), alone: bool = False
@@ -134,24 +156,28 @@ class PostgresRunStore:
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
         """Read the run anew if its lease is still held."""
-        rows = self._run(self._statements.reread, {"id": run.job_id, "token": run.token}, connection)
+        rows = self._run_outcome(self._statements.reread, {"id": run.job_id, "token": run.token}, connection)
         return run_of(rows[0]) if rows else None
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
         """Extend leases. A row that another statement holds just then is passed over, then asked after, not judged."""
         values: dict[str, Any] = _keys(leases)
-        rows = self._run(self._statements.extend, values | {"lease": lease})
+        rows = self._run_heartbeat(self._statements.extend, values | {"lease": lease})
         if len(rows) < len(leases):
-            rows += self._run(self._statements.held, values)
+            rows += self._run_heartbeat(self._statements.held, values)
         return Heartbeat(
             held=frozenset(token for token, _ in rows),
             cancel_requested=frozenset(token for token, cancel in rows if cancel),
         )
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
-        """Note how far an attempt has come, if its lease is still held."""
+        """Note how far an attempt has come, if its lease is still held; heartbeats do this, so it waits for nobody."""
         values = {"id": lease.job_id, "token": lease.token, "fraction": fraction, "message": storable(message)}
-        return bool(self._run(self._statements.progress, values))
+        if self._run_heartbeat(self._statements.progress, values):
+            return True
+        if self._run_heartbeat(self._statements.held, _keys([lease])):
+            raise StoreUnavailable(f"progress of job {lease.job_id} was not noted: a transaction is writing its row")
+        return False
 
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
         """Write outcomes in one statement. After a lost answer the history tells which of them were written."""
@@ -160,18 +186,18 @@ class PostgresRunStore:
             rows = self._run(self._statements.record, values, connection)
             return [recorded_of((str(row[0]), *row[1:])) for row in rows]
         try:
-            return [recorded_of(row) for row in self._run(self._statements.record, values)]
+            return [recorded_of(row) for row in self._run_outcome(self._statements.record, values)]
         except DriverError as error:
             raise NotRecordable(in_words(error)) from error
         except OutcomeUnknown:
-            again = self._run(self._statements.record, values)
-            before = self._run(self._statements.recorded_before, _keys([outcome.run for outcome in outcomes]))
+            again = self._run_outcome(self._statements.record, values)
+            before = self._run_outcome(self._statements.recorded_before, _keys([outcome.run for outcome in outcomes]))
             return list({row[0]: recorded_of(row) for row in [*before, *again]}.values())
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
         """Look in the history. Whoever holds the row is waited for first, by a statement that sees nothing newer."""
-        self._run(self._statements.await_writer, {"id": run.job_id})
-        rows = self._run(self._statements.recorded_before, _keys([run]))
+        self._run_outcome(self._statements.await_writer, {"id": run.job_id})
+        rows = self._run_outcome(self._statements.recorded_before, _keys([run]))
         return recorded_of(rows[0]) if rows else None
 
 

@@ -1,4 +1,4 @@
-"""Transactions for units of work, on connections of the framework's own pool."""
+"""Transactions for units of work, on connections that serve nothing else."""
 
 from __future__ import annotations
 
@@ -22,25 +22,22 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.store")
 
-_KEPT_BACK = 2
-"""Connections of the pool that units of work leave free, so that heartbeats and outcomes never wait for a handler."""
-
 
 class PostgresTransactions:
-    """The ``Transactions`` port on PostgreSQL; lives as long as its ``Database``."""
+    """The ``Transactions`` port on PostgreSQL; lives as long as its ``Database``, which should serve nothing else."""
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
         self._wait_seconds = database.options.pool_timeout_seconds
-        self._most = max(database.options.pool_size - _KEPT_BACK, 1)
+        self._most = database.options.pool_size
         self._places = BoundedSemaphore(self._most)
 
     def begin(self) -> PostgresTransaction:
         """Take a connection and begin a transaction, which the server hears of with its first statement."""
         if not self._places.acquire(timeout=self._wait_seconds):
             raise StoreUnavailable(
-                f"{self._most} units of work are open in this process, as many as JOBS_DATABASE_POOL_SIZE less "
-                f"{_KEPT_BACK} allows, and none ended within {self._wait_seconds:g} s; keep them short, or raise it"
+                f"{self._most} units of work are open in this process, as many as JOBS_DATABASE_POOL_SIZE allows (half "
+                f"of it without 2), and none ended within {self._wait_seconds:g} s; keep them short, or raise it"
             )
         try:
             return PostgresTransaction(self._engine.connect(), self._places)

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import Tally
 from jobs.core.limits import LimitedClaim
@@ -164,11 +165,15 @@ class MemoryRunStore:
         return Heartbeat(frozenset(held), frozenset(token for token, cancel in held.items() if cancel))
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
-        """Note how far an attempt has come, if its lease is still held."""
+        """Note how far an attempt has come, if its lease is still held; waits for nobody."""
         with self._database.statement() as transaction:
-            row = transaction.job(lease.job_id, lock=True)
+            row = transaction.job(lease.job_id)
             if row is None or not row.held_under(lease.token):
                 return False
+            if not self._database.is_free(transaction, lease.job_id):
+                raise StoreUnavailable(
+                    f"progress of job {lease.job_id} was not noted: a transaction is writing its row"
+                )
             transaction.put_job(row._replace(progress=fraction, progress_message=storable(message)))
         return True
 
