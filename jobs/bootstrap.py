@@ -34,6 +34,7 @@ from jobs.core.loading import load_handlers
 from jobs.core.lock import DistributedLock
 from jobs.core.unit_of_work import UnitsOfWork
 from jobs.settings import Settings
+from jobs.startup import log_startup, print_startup, read_startup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from jobs.core.ports import Scheduler
     from jobs.core.registry import HandlerRegistry
+    from jobs.startup import Startup
 
 _logger = logging.getLogger("jobs")
 _OUTERMOST = -1_000_000
@@ -50,48 +52,50 @@ _OUTERMOST = -1_000_000
 def create_app() -> func.FunctionApp:
     """Make the function app: settings and handlers are read now, the database is connected to when first needed.
 
-    When the process ends in good order, runs under way are given back. Raises ``ConfigurationError`` when a setting
-    or a handler module cannot be used; the host then shows why.
+    When the process ends in good order, runs under way are given back. With a setting or a handler that cannot be used
+    the app has its functions all the same, since the host could not show why there are none: they answer 503, the
+    readiness probe fails, and the log says why at once and every minute.
     """
-    app, close = create_closable_app()
+    startup = read_startup()
+    print_startup(startup)
+    app, close = _join(startup)
     atexit.register(close)
     return app
 
 
 def create_closable_app() -> tuple[func.FunctionApp, Callable[[], None]]:
-    """Make the function app, and what gives back its runs and lets go of its connections."""
+    """Make the function app, and what gives back its runs and lets go of its connections, for a host of our own.
+
+    Raises ``ConfigurationError`` for a setting or a handler that cannot be used.
+    """
+    startup = read_startup()
+    if startup.fault is not None:
+        raise startup.fault
+    log_startup(startup)
+    return _join(startup)
+
+
+def _join(startup: Startup) -> tuple[func.FunctionApp, Callable[[], None]]:
     from jobs.entrypoints.functions import build_app  # noqa: PLC0415  only a host needs azure.functions
 
-    try:
-        settings = Settings.read()
-        _refuse_open_callback(settings)
-        registry = load_handlers(settings.handlers)
-    except ConfigurationError as error:
-        _logger.critical("the app cannot start: %s", error)
-        raise
-    runtime = LazyRuntime(settings, registry)
-    return build_app(runtime, settings), runtime.close
-
-
-def _refuse_open_callback(settings: Settings) -> None:
-    if settings.scheduler == "dapr" and not settings.callback_tokens and not settings.local:
-        raise ConfigurationError(
-            "JOBS_SCHEDULER is dapr and there is no token for its callback, which anybody could then call; set "
-            "JOBS_CALLBACK_TOKENS to the sidecar's APP_API_TOKEN, or JOBS_SCHEDULER to timer"
-        )
+    runtime = LazyRuntime(startup.settings, startup.registry, startup.fault)
+    return build_app(runtime, startup.settings), runtime.close
 
 
 class LazyRuntime:
-    """Makes the runtime at the first call and gives the same one ever after."""
+    """Makes the runtime at the first call and gives the same one ever after; with a ``fault`` it makes none."""
 
-    def __init__(self, settings: Settings, registry: HandlerRegistry) -> None:
+    def __init__(self, settings: Settings, registry: HandlerRegistry, fault: ConfigurationError | None = None) -> None:
         self._settings = settings
         self._registry = registry
+        self._fault = fault
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
 
     def __call__(self) -> Runtime:
-        """Give the runtime; raises ``ConfigurationError`` while a setting that it needs is missing."""
+        """Give the runtime; raises ``ConfigurationError`` while a setting that it needs is missing, or is wrong."""
+        if self._fault is not None:
+            raise self._fault.with_traceback(None)
         if self._runtime is None:
             with self._lock:
                 if self._runtime is None:
@@ -212,7 +216,10 @@ def _worker_name() -> str:
 
 def load_registry() -> HandlerRegistry:
     """Load the handlers that the settings name; raises ``ConfigurationError``, its kind for a module at fault."""
-    return load_handlers(Settings.read().handlers)
+    registry = load_handlers(Settings.read().handlers)
+    for warning in registry.warnings:
+        _logger.warning("%s", warning)
+    return registry
 
 
 def build_offline_runtime(registry: HandlerRegistry) -> Runtime:

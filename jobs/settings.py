@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from jobs.core.errors import ConfigurationError
+from jobs.core.errors import InvalidSettings
+from jobs.core.ncrontab import read_timer_schedule
 
-Seconds = Annotated[float, Field(gt=0)]
+_YEAR_SECONDS = 366 * 86_400
+Seconds = Annotated[float, Field(gt=0, le=_YEAR_SECONDS)]
+_ADDRESS = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
+
+
+def _check_timer_schedule(text: str) -> str:
+    read_timer_schedule(text, os.environ)
+    return text
+
+
+TimerSchedule = Annotated[str, AfterValidator(_check_timer_schedule)]
 
 
 class Settings(BaseSettings):
@@ -60,7 +74,7 @@ class Settings(BaseSettings):
     batch_size: Annotated[int, Field(ge=1, le=5000)] = Field(
         default=500, description="Rows per claim and per outcome statement."
     )
-    lease_seconds: Annotated[float, Field(ge=1)] = Field(
+    lease_seconds: Annotated[float, Field(ge=1, le=_YEAR_SECONDS)] = Field(
         default=15,
         description="How long a run stays with a silent worker; heartbeats come three times as often.",
     )
@@ -68,17 +82,19 @@ class Settings(BaseSettings):
         default=1500,
         description="The longest attempt where handler and job say nothing; below functionTimeout in host.json.",
     )
-    shutdown_grace_seconds: Annotated[float, Field(ge=0)] = Field(
+    shutdown_grace_seconds: Annotated[float, Field(ge=0, le=_YEAR_SECONDS)] = Field(
         default=8,
         description="How long running handlers get to end when the host stops; then their runs are given back.",
     )
-    poll_schedule: str = Field(default="* * * * * *", description="NCRONTAB of `run_due`, the timer backend's poll.")
+    poll_schedule: TimerSchedule = Field(
+        default="* * * * * *", description="NCRONTAB of `run_due`, the timer backend's poll."
+    )
     poll_budget_seconds: Seconds = Field(default=50, description="How long one poll goes on while there is work.")
-    reconcile_schedule: str = Field(default="0 * * * * *", description="NCRONTAB of `reconcile`.")
+    reconcile_schedule: TimerSchedule = Field(default="0 * * * * *", description="NCRONTAB of `reconcile`.")
     overdue_grace_seconds: Seconds = Field(
         default=60, description="How late a job may be before its alarm counts as lost."
     )
-    retention_days: Annotated[float, Field(ge=0)] = Field(
+    retention_days: Annotated[float, Field(ge=0, le=36_600)] = Field(
         default=30, description="How long ended jobs and their history are kept; 0 keeps them for ever."
     )
     max_lost_runs: Annotated[int, Field(ge=1)] = Field(
@@ -101,6 +117,18 @@ class Settings(BaseSettings):
         description="Set by App Service with Easy Auth: callers need `Jobs.Read`, `Jobs.Enqueue` or `Jobs.Manage`.",
     )
 
+    @field_validator("database_url", mode="after")
+    @classmethod
+    def _address(cls, value: SecretStr | None) -> SecretStr | None:
+        text = value.get_secret_value().strip() if value is not None else ""
+        if not text:
+            return None
+        if not _ADDRESS.match(text):
+            scheme = _SCHEME.match(text)
+            named = f"it names {scheme[0]!r}, and only Postgres will do" if scheme else "it is no address of a Postgres"
+            raise ValueError(f"{named}; write postgresql://user:password@host:5432/database")
+        return SecretStr(_ADDRESS.sub("postgresql://", text, count=1))
+
     @field_validator("callback_tokens", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -108,12 +136,28 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls) -> Settings:
-        """Read the environment; raises ``ConfigurationError`` naming every setting that cannot be used."""
+        """Read the environment; raises ``InvalidSettings`` naming every setting that cannot be used."""
         try:
             return cls()
         except ValidationError as error:
-            faults = [f"{_setting_of(fault['loc'])}: {fault['msg']}" for fault in error.errors(include_input=False)]
-            raise ConfigurationError("the app cannot start with these settings: " + "; ".join(faults)) from None
+            faults = [
+                (_setting_of(fault["loc"]), fault["msg"].removeprefix("Value error, "))
+                for fault in error.errors(include_input=False)
+            ]
+            raise InvalidSettings(faults) from None
+
+    @classmethod
+    def read_or_default(cls) -> tuple[Settings, InvalidSettings | None]:
+        """Read the environment, with defaults for what cannot be used; returns what was wrong, too."""
+        try:
+            return cls.read(), None
+        except InvalidSettings as error:
+            fields = {setting_name(name): (name, field) for name, field in cls.model_fields.items()}
+            defaults = {}
+            for name in error.names:
+                field_name, field = fields[name]
+                defaults[name if field.validation_alias else field_name] = field.get_default(call_default_factory=True)
+            return cls(**defaults), error
 
     @property
     def local(self) -> bool:
@@ -131,12 +175,17 @@ def _setting_of(location: tuple[int | str, ...]) -> str:
     return name if name.isupper() else f"JOBS_{name.upper()}"
 
 
+def setting_name(field_name: str) -> str:
+    """Return the environment variable that a field of ``Settings`` is read from."""
+    alias = Settings.model_fields[field_name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"JOBS_{field_name.upper()}"
+
+
 def settings_table() -> str:
     """Write the settings as the README's table."""
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        named = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"JOBS_{name.upper()}"
+        named = setting_name(name)
         default = (
             ""
             if field.default in (None, ())

@@ -21,6 +21,7 @@
     │   └── SchedulerUnavailable  the scheduler
     ├── ScheduleFault           the computation of a schedule's runs went wrong: a bug, not the caller's mistake
     └── ConfigurationError      the app cannot work as it is set up
+        ├── InvalidSettings     settings that cannot be used; names them
         ├── NotMigrated         the database lacks the tables, or has those of an older release
         └── HandlerRegistrationError  a handler module, handler or provider is not usable
 
@@ -188,6 +189,17 @@ class ScheduleFault(JobsError):
 
 class ConfigurationError(JobsError):
     """The app cannot work as it is set up; the message names the setting or the file and the mend."""
+
+
+class InvalidSettings(ConfigurationError):
+    """Settings that cannot be used; ``names`` lists them. Their values may be secret, and are not repeated."""
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        self.faults = tuple(faults)
+        self.names = tuple(dict.fromkeys(name for name, _ in faults))
+        super().__init__(
+            "the app cannot start with these settings: " + "; ".join(f"{name}: {why}" for name, why in faults)
+        )
 
 
 class NotMigrated(ConfigurationError):

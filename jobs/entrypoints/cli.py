@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.core.errors import JobsError
 from jobs.entrypoints.cli_apply import add_apply
+from jobs.entrypoints.cli_check import add_check
 from jobs.entrypoints.cli_database import add_database
 from jobs.entrypoints.cli_preview import add_preview
 
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     add_database(commands)
     add_preview(commands)
     add_apply(commands)
+    add_check(commands)
     dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
     dev.add_argument("--port", type=int, default=7071, help="where to listen on 127.0.0.1 (default 7071)")
     dev.add_argument(

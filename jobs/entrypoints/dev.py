@@ -156,6 +156,7 @@ def _hosted(
     options: DevOptions, create_app: Callable[[], tuple[Any, Callable[[], None]]], stop: threading.Event
 ) -> Iterator[str]:
     func = _core_tools(options.host)
+    app, close = create_app()  # also where Core Tools make their own: a fault stops the start here, with its message
     if func is None:
         from jobs.entrypoints.devhost import DevHost, read_route_prefix  # noqa: PLC0415  only here
         from jobs.entrypoints.devhost_logs import InvocationFilter, read_log_levels  # noqa: PLC0415
@@ -164,7 +165,6 @@ def _hosted(
         shown = InvocationFilter(read_log_levels(host_json))
         for handler in logging.getLogger().handlers:
             handler.addFilter(shown)
-        app, close = create_app()
         with DevHost(app, port=options.port, route_prefix=read_route_prefix(host_json)) as host:
             try:
                 yield host.url
@@ -172,6 +172,7 @@ def _hosted(
                 host.stop()
                 close()
         return
+    close()
     environment = os.environ | {
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "AzureWebJobsStorage": os.environ.get("AzureWebJobsStorage", "UseDevelopmentStorage=true"),  # noqa: SIM112  Azure spells it so

@@ -10,7 +10,13 @@ from pydantic.errors import PydanticUserError
 
 from jobs.core.commands import PreviewSchedule
 from jobs.core.durations import format_duration
-from jobs.core.errors import ConfigurationError, NotMigrated, Unavailable
+from jobs.core.errors import (
+    ConfigurationError,
+    HandlerRegistrationError,
+    InvalidSettings,
+    NotMigrated,
+    Unavailable,
+)
 from jobs.entrypoints.access import Access, role_for
 from jobs.entrypoints.exchange import READING, Call, answering, json_answer
 from jobs.entrypoints.preview import preview
@@ -115,6 +121,10 @@ def _reason_of(error: Exception) -> str:
     match error:
         case NotMigrated():
             return "the schema is missing or old; run python -m jobs db upgrade"
+        case InvalidSettings():
+            return f"the app is not configured; see {', '.join(error.names)}: its log says what is wrong with it"
+        case HandlerRegistrationError():
+            return "a handler cannot be registered; the app's log names the file"
         case ConfigurationError():
             return "the app is not configured; its log names the setting"
         case Unavailable():

@@ -10,6 +10,7 @@ import azure.functions as func
 
 from jobs.core.errors import ConfigurationError, Unavailable
 from jobs.entrypoints.invocation import within
+from jobs.entrypoints.setup_faults import SetupFaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +33,10 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
     """Make ``reconcile``, and ``run_due`` for the timer backend.
 
     A tick that finds the database away logs it and ends: the next one is the retry, so an outage is no crash loop. So
-    does one that finds the app not configured, for the poll comes every second.
+    does one that finds the app set up wrong, once a minute, for the poll comes every second.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+    setup_faults = SetupFaults(_logger)
 
     @blueprint.function_name("reconcile")
     @blueprint.timer_trigger(arg_name="timer", schedule=schedules.reconcile, use_monitor=True)
@@ -43,7 +45,9 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
             runtime().worker.work_within(within(context))
             runtime().reconciler.run()
             runtime().reconciler.stand_in(schedules.poll_budget_seconds)
-        except (Unavailable, ConfigurationError) as error:
+        except ConfigurationError as error:
+            setup_faults.tell(error)
+        except Unavailable as error:
             _logger.warning("nothing was reconciled this time: %s", error)
 
     if schedules.poll is not None:
@@ -54,7 +58,9 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
             try:
                 runtime().worker.work_within(within(context))
                 runtime().worker.drain(schedules.poll_budget_seconds)
-            except (Unavailable, ConfigurationError) as error:
+            except ConfigurationError as error:
+                setup_faults.tell(error)
+            except Unavailable as error:
                 _logger.warning("nothing was run this time: %s", error)
 
     return blueprint

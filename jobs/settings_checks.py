@@ -1,0 +1,126 @@
+"""What is wrong with settings that are fine each by itself: contradictions, misspelt names, the host's own limits."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.errors import ConfigurationError, HandlerRegistrationError
+from jobs.core.ncrontab import read_time_span
+from jobs.settings import Settings, setting_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobs.core.registry import HandlerRegistry
+
+_FUNCTION_TIMEOUT = "AzureFunctionsJobHost__functionTimeout"
+_DEFAULT_TIMEOUT = timedelta(minutes=30)
+_CONSUMPTION_TIMEOUT = timedelta(minutes=5)
+_LIKENESS = 0.84
+
+
+def check_settings(settings: Settings, limit: timedelta | None) -> list[tuple[str, str]]:
+    """Return each setting that contradicts another one, or ``limit``, the host's functionTimeout; with the mend."""
+    faults = []
+    statement, answer = settings.database_statement_timeout_seconds, settings.database_socket_timeout_seconds
+    if answer <= statement:
+        why = (
+            f"{answer:g} is not above JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, {statement:g}, so a statement that may "
+            "still take its time would break its connection; raise the one or lower the other"
+        )
+        faults.append(("JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS", why))
+    if settings.database_auth == "entra" and not settings.database_tls:
+        why = "false would send the Entra token in clear text; remove it, or JOBS_DATABASE_AUTH"
+        faults.append(("JOBS_DATABASE_TLS", why))
+    if settings.database_ca_file is not None and not Path(settings.database_ca_file).is_file():
+        why = f"{settings.database_ca_file} is not there; name a file of certificates in PEM form"
+        faults.append(("JOBS_DATABASE_CA_FILE", why))
+    if settings.scheduler == "dapr" and not settings.callback_tokens and not settings.local:
+        why = (
+            "JOBS_SCHEDULER is dapr and there is no token for its callback, which anybody could then call; set "
+            "JOBS_CALLBACK_TOKENS to the sidecar's APP_API_TOKEN, or JOBS_SCHEDULER to timer"
+        )
+        faults.append(("JOBS_CALLBACK_TOKENS", why))
+    for name in ("default_timeout_seconds", "poll_budget_seconds"):
+        seconds = getattr(settings, name)
+        if limit is not None and seconds >= limit.total_seconds():
+            faults.append((setting_name(name), f"{seconds:g} is {_beyond(limit)}"))
+    return faults
+
+
+def _beyond(limit: timedelta) -> str:
+    return (
+        f"not below functionTimeout, {limit}, at which the host ends the worker with all that it runs; lower it, or "
+        "raise functionTimeout in host.json"
+    )
+
+
+def doubts_about(settings: Settings, environment: Iterable[str]) -> list[str]:
+    """Say what may be meant but looks like a mistake."""
+    doubts = []
+    if settings.lease_seconds < settings.database_statement_timeout_seconds:
+        doubts.append(
+            f"JOBS_LEASE_SECONDS, {settings.lease_seconds:g}, is below JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, "
+            f"{settings.database_statement_timeout_seconds:g}: one slow statement can cost a worker its runs"
+        )
+    if settings.database_ca_file is not None and not settings.database_tls:
+        doubts.append("JOBS_DATABASE_CA_FILE is not used, since JOBS_DATABASE_TLS is false; remove one of them")
+    ours = {setting_name(field): field for field in Settings.model_fields}
+    known = {*ours, "JOBS_ENVIRONMENT", "JOBS_EASY_AUTH"}
+    for name in sorted(environment):
+        upper = name.upper()
+        if not upper.startswith("JOB") or upper in known:
+            continue
+        if close := get_close_matches(upper, ours, n=1, cutoff=_LIKENESS):
+            doubts.append(f"{name} is no setting of this app, and is not read; is {close[0]} meant?")
+    return doubts
+
+
+def check_timeouts(registry: HandlerRegistry, limit: timedelta | None) -> None:
+    """Raise ``HandlerRegistrationError`` for handlers whose own timeout is not below ``limit``."""
+    if limit is None:
+        return
+    late = [spec for spec in registry.all() if spec.timeout is not None and spec.timeout >= limit]
+    if late:
+        faults = (f"{spec.origin}: the timeout of {spec.name}, {spec.timeout}, is {_beyond(limit)}" for spec in late)
+        raise HandlerRegistrationError("; ".join(faults))
+
+
+def function_timeout(environment: Mapping[str, str] = os.environ) -> timedelta | None:
+    """Return how long the Functions host lets a function run; None is without end.
+
+    Raises ``ConfigurationError`` for a host.json, or a setting in its place, that cannot be read.
+    """
+    place, text = _FUNCTION_TIMEOUT, environment.get(_FUNCTION_TIMEOUT)
+    if text is None:
+        file = _host_json(environment)
+        place = f"functionTimeout in {file or 'host.json'}"
+        text = _read(file).get("functionTimeout") if file else None
+    if text is None:
+        return _CONSUMPTION_TIMEOUT if environment.get("WEBSITE_SKU") == "Dynamic" else _DEFAULT_TIMEOUT
+    if text in {"-1", -1}:
+        return None
+    try:
+        return read_time_span(str(text))
+    except ValueError:
+        raise ConfigurationError(f'{place} is {text!r}; write a time span such as "00:30:00", or -1') from None
+
+
+def _host_json(environment: Mapping[str, str]) -> Path | None:
+    """Find the host.json that the app is started with: beside function_app.py, above the framework's own folder."""
+    root = environment.get("AzureWebJobsScriptRoot")
+    folders = [*([Path(root)] if root else []), Path(__file__).parents[1], Path.cwd()]
+    return next((folder / "host.json" for folder in folders if (folder / "host.json").is_file()), None)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text("utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{file} is not a usable host.json: {error}") from None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,112 @@
+"""What an app starts with: its settings and handlers, and what is wrong with them.
+
+On the Functions host an app that raises while it is read has no functions at all, and so no way to say why. There it
+starts with defaults in place of what is wrong, and says it instead of working.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobs.adapters.postgres.statements import quoted
+from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidSettings
+from jobs.core.loading import load_handlers
+from jobs.core.registry import HandlerRegistry
+from jobs.settings import Settings
+from jobs.settings_checks import check_settings, check_timeouts, doubts_about, function_timeout
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+_logger = logging.getLogger("jobs")
+
+
+@dataclass(slots=True)
+class Startup:
+    """The settings and handlers of an app. With a ``fault`` it must not work: some of these are then defaults."""
+
+    settings: Settings
+    registry: HandlerRegistry
+    fault: ConfigurationError | None
+    warnings: list[str]
+
+    def handlers(self) -> str:
+        """List the handlers in a line."""
+        names = [spec.name for spec in self.registry.all()]
+        return f"{len(names)} handlers in {self.settings.handlers}: {', '.join(names)}"
+
+
+def read_startup() -> Startup:
+    """Read the settings and load the handlers; raises nothing, for what is wrong is part of what it returns."""
+    settings, invalid = Settings.read_or_default()
+    warnings = doubts_about(settings, os.environ)
+    faults = list(invalid.faults) if invalid is not None else []
+    limit = None
+    try:
+        limit = function_timeout()
+    except ConfigurationError as error:
+        faults.append(("host.json", str(error)))
+    faults += check_settings(settings, limit) + _schema_faults(settings)
+    registry, fault = _load(settings, limit)
+    warnings += registry.warnings
+    if faults:
+        fault = InvalidSettings([*faults, *([("JOBS_HANDLERS", str(fault))] if fault else [])])
+    if fault is None and not registry.all():
+        warnings.append(
+            f"{settings.handlers} has no handler, so no job can be run; mark a function in it with @handler, or point "
+            "JOBS_HANDLERS at another package"
+        )
+    return Startup(settings, registry, fault, warnings)
+
+
+def _load(settings: Settings, limit: timedelta | None) -> tuple[HandlerRegistry, ConfigurationError | None]:
+    registry = HandlerRegistry()
+    try:
+        registry = load_handlers(settings.handlers)
+        check_timeouts(registry, limit)
+    except ConfigurationError as error:
+        return registry, error
+    except Exception as error:  # noqa: BLE001  whatever it is, it must be said, and by functions that are there
+        why = f"the handlers of {settings.handlers} cannot be loaded: {type(error).__name__}: {error}"
+        return registry, HandlerRegistrationError(why)
+    return registry, None
+
+
+def _schema_faults(settings: Settings) -> list[tuple[str, str]]:
+    try:
+        quoted(settings.database_schema)
+    except ConfigurationError as error:
+        return [("JOBS_DATABASE_SCHEMA", str(error).removeprefix("JOBS_DATABASE_SCHEMA "))]
+    return []
+
+
+def log_startup(startup: Startup) -> None:
+    """Log the handlers, and what looks like a mistake."""
+    for warning in startup.warnings:
+        _logger.warning("%s", warning)
+    if startup.registry.all():
+        _logger.info("%s", startup.handlers())
+
+
+def print_startup(startup: Startup) -> None:
+    """Print the same, and what is wrong, for the Functions host.
+
+    It drops what is logged outside of an invocation, and passes on what is printed: from the standard error at a level
+    that it takes from the words error and warning in the line.
+    """
+    for warning in startup.warnings:
+        _print_line(f"warning: {warning}", to_stderr=True)
+    if startup.fault is not None:
+        _print_line(f"error: the app cannot work as it is set up: {startup.fault}", to_stderr=True)
+    elif startup.registry.all():
+        _print_line(startup.handlers(), to_stderr=False)
+
+
+def _print_line(text: str, *, to_stderr: bool) -> None:
+    stream = sys.stderr if to_stderr else sys.stdout
+    stream.write(" ".join(text.split()) + "\n")
+    stream.flush()

@@ -1,0 +1,231 @@
+"""What an app says when it starts: its handlers, what looks like a mistake, and what keeps it from working."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs.bootstrap import create_closable_app
+from jobs.core.errors import ConfigurationError
+from jobs.settings_checks import function_timeout
+from jobs.startup import log_startup, read_startup
+
+ROOT = Path(__file__).parents[2]
+HANDLER = """
+    from datetime import timedelta
+    from pydantic import BaseModel
+    from jobs import handler
+
+    class Args(BaseModel): ...
+
+    @handler("Greet"{options})
+    def greet(args: Args) -> None: ...
+"""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("JOBS_") or name in {"APP_API_TOKEN", "AZURE_FUNCTIONS_ENVIRONMENT", "WEBSITE_AUTH_ENABLED"}:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("JOBS_SCHEDULER", "timer")
+    return monkeypatch
+
+
+def started(environment, **settings):
+    for name, value in settings.items():
+        environment.setenv(name, value)
+    return read_startup()
+
+
+# --- faults
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "why"),
+    [
+        (
+            {"JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS": "15"},
+            "JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS",
+            "15 is not above JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, 15",
+        ),
+        (
+            {"JOBS_DATABASE_AUTH": "entra", "JOBS_DATABASE_TLS": "false"},
+            "JOBS_DATABASE_TLS",
+            "false would send the Entra token in clear text",
+        ),
+        ({"JOBS_DATABASE_CA_FILE": "/no/such.pem"}, "JOBS_DATABASE_CA_FILE", "/no/such.pem is not there"),
+        ({"JOBS_DATABASE_SCHEMA": "Jobs"}, "JOBS_DATABASE_SCHEMA", "is 'Jobs'; use lower-case letters"),
+        (
+            {"JOBS_DEFAULT_TIMEOUT_SECONDS": "1800"},
+            "JOBS_DEFAULT_TIMEOUT_SECONDS",
+            "1800 is not below functionTimeout, 0:30:00, at which the host ends the worker",
+        ),
+        (
+            {"JOBS_POLL_BUDGET_SECONDS": "3600"},
+            "JOBS_POLL_BUDGET_SECONDS",
+            "lower it, or raise functionTimeout in host.json",
+        ),
+        ({"JOBS_SCHEDULER": "dapr"}, "JOBS_CALLBACK_TOKENS", "there is no token for its callback"),
+        ({"AzureFunctionsJobHost__functionTimeout": "long"}, "host.json", "write a time span such as"),
+    ],
+)
+def test_settings_that_contradict_each_other_or_the_host_are_named_with_the_mend(environment, settings, name, why):
+    fault = started(environment, **settings).fault
+    assert name in fault.names
+    assert why in str(fault)
+    with pytest.raises(ConfigurationError, match=name):
+        create_closable_app()
+
+
+def test_everything_that_is_wrong_is_told_at_once(environment, write):
+    package = write(one="import no_such_module\n")
+    fault = started(environment, JOBS_HANDLERS=package, JOBS_LEASE_SECONDS="abc", JOBS_POLL_BUDGET_SECONDS="3600").fault
+    assert set(fault.names) == {"JOBS_LEASE_SECONDS", "JOBS_POLL_BUDGET_SECONDS", "JOBS_HANDLERS"}
+    assert "no_such_module" in str(fault)
+
+
+@pytest.mark.parametrize("timeout", ["minutes=30", "hours=2"])
+def test_a_handler_with_more_time_than_the_host_gives_is_refused_with_its_place(environment, write, timeout):
+    package = write(one=HANDLER.format(options=f", timeout=timedelta({timeout})"))
+    fault = started(environment, JOBS_HANDLERS=package).fault
+    assert f"{package}/one.py:8 (greet): the timeout of Greet, " in str(fault)
+    assert "is not below functionTimeout, 0:30:00" in str(fault)
+    environment.setenv("AzureFunctionsJobHost__functionTimeout", "-1")
+    assert read_startup().fault is None
+
+
+def test_handlers_that_fail_in_a_way_nobody_thought_of_are_a_fault_like_any_other(environment, monkeypatch):
+    def breaks(_):
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr("jobs.startup.load_handlers", breaks)
+    assert "the handlers of jobs.handlers cannot be loaded: RuntimeError: odd" in str(read_startup().fault)
+
+
+@pytest.mark.parametrize(
+    ("content", "sku", "limit"),
+    [
+        ('{"functionTimeout": "00:10:00"}', None, timedelta(minutes=10)),
+        ('{"functionTimeout": "1.00:00:00"}', None, timedelta(days=1)),
+        ('{"functionTimeout": "-1"}', None, None),
+        ("{}", None, timedelta(minutes=30)),
+        ("{}", "Dynamic", timedelta(minutes=5)),
+    ],
+)
+def test_the_hosts_limit_is_read_from_its_file(tmp_path, content, sku, limit):
+    (tmp_path / "host.json").write_text(content)
+    environment = {"AzureWebJobsScriptRoot": str(tmp_path)} | ({"WEBSITE_SKU": sku} if sku else {})
+    assert function_timeout(environment) == limit
+    overruled = environment | {"AzureFunctionsJobHost__functionTimeout": "00:07:00"}
+    assert function_timeout(overruled) == timedelta(minutes=7)
+
+
+# --- warnings, and the list of handlers
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("JOBS_CONCURENCY", "JOBS_CONCURRENCY"),
+        ("JOBS_LEASE_SECOND", "JOBS_LEASE_SECONDS"),
+        ("JOB_CONCURRENCY", "JOBS_CONCURRENCY"),
+        ("JOBS_DATABASEURL", "JOBS_DATABASE_URL"),
+        ("JOBS_RETENTION_DAY", "JOBS_RETENTION_DAYS"),
+    ],
+)
+def test_a_setting_that_is_nearly_one_of_ours_is_a_warning_with_the_one_that_is_meant(environment, name, meant):
+    startup = started(environment, **{name: "hunter2"})
+    assert startup.warnings == [f"{name} is no setting of this app, and is not read; is {meant} meant?"]
+    assert startup.fault is None
+
+
+@pytest.mark.parametrize(
+    "name", ["JOBS_COLOUR", "JOBS_PORT", "JOBS_SERVICE_HOST", "JOBS_PORT_80_TCP_ADDR", "JOBS_OWNER"]
+)
+def test_other_settings_whose_names_begin_alike_are_the_users_own(environment, name):
+    assert started(environment, **{name: "x"}).warnings == []
+
+
+def test_a_lease_that_one_slow_statement_can_cost_is_a_warning(environment):
+    [warning] = started(environment, JOBS_LEASE_SECONDS="10").warnings
+    assert warning.startswith("JOBS_LEASE_SECONDS, 10, is below JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, 15")
+
+
+def test_the_log_of_the_start_lists_the_handlers_in_one_line(environment, caplog):
+    caplog.set_level("INFO", "jobs")
+    create_closable_app()[1]()
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == "4 handlers in jobs.handlers: CleanupData, GenerateReport, ProcessPayment, SendEmail"
+
+
+def test_an_app_without_a_handler_is_warned_of(environment, write, caplog):
+    package = write(helpers="LIMIT = 3")
+    log_startup(started(environment, JOBS_HANDLERS=package))
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith(f"{package} has no handler, so no job can be run; mark a function")
+
+
+# --- on the console of the Functions host, and at the command line
+
+
+def run(*arguments, **settings):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment | {"JOBS_SCHEDULER": "timer"} | settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_pipeline_may_ask_whether_the_app_would_start():
+    done = run("-m", "jobs", "check")
+    assert (done.returncode, done.stdout) == (0, "the app starts, with 19 functions\n"), done.stderr
+    assert "4 handlers in jobs.handlers: CleanupData, " in done.stderr
+
+
+STARTS = (
+    "import function_app, json; print(json.dumps([f.get_function_name() for f in function_app.app.get_functions()]))"
+)
+
+
+def test_the_functions_host_is_told_on_the_console_whose_lines_it_passes_on():
+    done = run("-c", STARTS, JOBS_LEASE_SECONDS="abc", JOBS_CONCURENCY="4")
+    assert done.returncode == 0, done.stderr
+    warning, error = done.stderr.splitlines()
+    assert warning.startswith("warning: JOBS_CONCURENCY is no setting of this app")
+    # The host takes a line with "warn" in it for a warning, and else one with "error" for an error.
+    assert error.startswith("error: the app cannot work as it is set up: ")
+    assert "JOBS_LEASE_SECONDS: Input should be a valid number" in error
+    assert "warn" not in error
+    assert {"run_due", "reconcile", "enqueue_job", "health_ready"} <= set(json.loads(done.stdout))
+
+
+def test_an_app_that_works_lists_its_handlers_there():
+    done = run("-c", STARTS)
+    assert done.stdout.splitlines()[0].startswith("4 handlers in jobs.handlers: CleanupData, ")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["check"], ["db", "upgrade"], ["dev", "--host", "builtin", "--port", "0"], ["apply", "--check", "none.yaml"]],
+)
+def test_the_command_line_stops_with_the_message_and_no_traceback(tmp_path, command):
+    if command[0] == "dev":
+        command += ["--data", str(tmp_path)]
+    done = run("-m", "jobs", *command, JOBS_LEASE_SECONDS="abc", JOBS_DATABASE_URL="postgresql://x@127.0.0.1:1/x")
+    assert done.returncode == 1, done.stdout
+    assert "error: the app cannot start with these settings: JOBS_LEASE_SECONDS: " in done.stderr
+    assert "Traceback" not in done.stderr
