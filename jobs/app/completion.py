@@ -10,6 +10,7 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.job import RunResult
 from jobs.core.ports import Alarm
 from jobs.core.status import AttemptOutcome
+from jobs.core.verdict import is_rescheduled
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from jobs.core.job import ClaimedRun, Recorded
     from jobs.core.ports import Clock, RunStore
 
-_TRIES = 5  # one is enough, unless the schedule is changed in that very moment
+_TRIES = 5  # one is enough, unless the job is changed in that very moment
 
 
 class Completions:
@@ -82,7 +83,7 @@ class AttemptCompletion:
             fresh = runs.reread(self._run, connection=connection)
             if fresh is None:
                 break
-            run, rescheduled = fresh, True
+            run, rescheduled = fresh, rescheduled or is_rescheduled(run, fresh, finished_at)
         raise LeaseLost(self._run.job_id, self._run.run)
 
     def committing(self) -> AbstractContextManager[None]:

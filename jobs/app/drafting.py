@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobs.core.commands import EnqueueJob
+    from jobs.core.errors import Problem
     from jobs.core.ports import Clock, Inserted
     from jobs.core.retry import RetryOptions
     from jobs.core.specs import HandlerSpec
@@ -44,9 +45,47 @@ def draft_job(
 ) -> NewJob:
     """Check the payload against the handler's model and the schedule against the grammar, and draft the row.
 
-    Raises ``InvalidInput`` for what the handler would not take or the database cannot keep, ``InvalidSchedule`` for a
+    Raises ``InvalidInput`` with every fault: what the handler would not take, what the database cannot keep, and a
     schedule that cannot be read or never comes.
     """
+    try:
+        return _draft(command, spec, clock, random, actor, trace_parent, parent_id)
+    except InvalidInput as error:
+        # The first fault has been found; only now is it worth its time to look for the others.
+        others = [problem for problem in _problems(command, spec) if problem not in error.problems]
+        if not others:
+            raise
+        raise InvalidInput([*error.problems, *others]) from None
+
+
+def _problems(command: EnqueueJob, spec: HandlerSpec) -> list[Problem]:
+    """List every fault that can be found without a clock."""
+
+    def check_payload() -> None:
+        spec.read_arguments(write_json(command.payload, "/payload"))
+
+    problems: list[Problem] = []
+    for check in (
+        check_payload,
+        lambda: write_json(command.metadata, "/metadata"),
+        lambda: refuse_unstorable_text(command.job_name or "", "/job_name"),
+    ):
+        try:
+            check()
+        except InvalidInput as error:
+            problems += error.problems
+    return problems + command.problems()
+
+
+def _draft(
+    command: EnqueueJob,
+    spec: HandlerSpec,
+    clock: Clock,
+    random: Random,
+    actor: str | None,
+    trace_parent: str | None,
+    parent_id: UUID | None,
+) -> NewJob:
     payload = write_json(command.payload, "/payload")
     arguments = spec.read_arguments(payload)
     refuse_unstorable_text(command.handler_name, "/handler_name")

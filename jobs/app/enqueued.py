@@ -59,6 +59,11 @@ class Enqueued:
         return None if self._origin is None else Alarm(AlarmName(self.id, 1), self._origin[2].due_at)
 
     @property
+    def warnings(self) -> list[str]:
+        """What the schedule of the request may mean to whoever copied it; nothing where an existing job was given."""
+        return self._origin[0].schedule_warnings if self._origin is not None and self._origin[1].recurring else []
+
+    @property
     def job(self) -> Job:
         """The job as it was when it was enqueued. Put together when first asked for: a batch may never ask."""
         if self._job is None:

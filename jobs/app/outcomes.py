@@ -18,7 +18,7 @@ from jobs.core.job import RecordedOutcome, RunResult, Tally
 from jobs.core.ports import Alarm
 from jobs.core.retry import RetryPolicy, policy_for
 from jobs.core.status import AttemptOutcome, JobStatus
-from jobs.core.verdict import decide
+from jobs.core.verdict import decide, is_rescheduled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,8 +152,8 @@ class Outcomes:
     def _record_fenced(self, outcome: RecordedOutcome) -> None:
         """Look again at an outcome that hit no row.
 
-        Either the schedule was changed meanwhile, and the next run is the new one's, or the lease is another's now, and
-        nothing is to be written.
+        Either the job was changed meanwhile, and what comes next is reckoned from what it says now, or the lease is
+        another's, and nothing is to be written.
         """
         fresh = self.patiently(lambda: self._runs.reread(outcome.run))
         if fresh is None:
@@ -164,7 +164,10 @@ class Outcomes:
                 outcome.run.attempt,
             )
             return
-        self.record([self.decided(fresh, outcome.result, outcome.started_at, outcome.finished_at, rescheduled=True)])
+        rescheduled = outcome.rescheduled or is_rescheduled(outcome.run, fresh, outcome.finished_at)
+        self.record(
+            [self.decided(fresh, outcome.result, outcome.started_at, outcome.finished_at, rescheduled=rescheduled)]
+        )
 
 
 def spoiled(run: ClaimedRun, error: Exception, now: datetime) -> RecordedOutcome:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from jobs.app.drafting import first_run, options_text, retry_text
 from jobs.core.commands import UpdateJob, problems_of
-from jobs.core.errors import Conflict, InvalidInput
+from jobs.core.errors import Conflict, InvalidInput, InvalidSchedule
 from jobs.core.ports import NOW, Change
 from jobs.core.reserved import refuse_reserved, reserved_of
 from jobs.core.status import JobStatus
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jobs.core.job import Job
     from jobs.core.ports import Clock
     from jobs.core.registry import HandlerRegistry
+    from jobs.core.timing import Timing
 
 _COPIED = ("max_retries", "timeout")
 
@@ -35,8 +36,9 @@ def update(
 ) -> Change | None:
     """Change schedule, payload, metadata or retry settings.
 
-    The next run of a waiting job is computed anew under a new generation, so the old alarm does nothing when it rings.
-    A recurring job that is running keeps its run; the new generation makes its outcome look at the new schedule.
+    Only a schedule that means something else is set anew, under a new generation, so that the old alarm does nothing
+    when it rings. Whatever else changes leaves the pending run alone: its instant, its jitter and its attempts.
+    A recurring job that is running keeps its run; the new generation makes its outcome look at the job as it is then.
     """
     changes = command.changes
     if not changes:
@@ -45,6 +47,27 @@ def update(
         raise Conflict(f"job {job.id} has ended as {job.status}; replay it, or enqueue a new one")
     if job.status is JobStatus.RUNNING and not job.recurring:
         raise Conflict(f"job {job.id} is running and has no later run for a change to apply to; wait for its end")
+    try:
+        columns = _columns_of(job, changes, registry, may_mark=may_mark)
+    except InvalidInput as error:
+        if command.names_timing and (others := _timing_of(job, command).problems()):
+            raise InvalidInput([*error.problems, *others]) from None
+        raise
+    if not command.names_timing:
+        return Change("update", columns)
+    timing = _timing_of(job, command)
+    if problems := timing.problems():
+        raise InvalidSchedule(problems)
+    columns |= {"schedule": timing.schedule, "timezone": timing.timezone, "options": options_text(timing)}
+    if _runs_as_before(job, timing, clock):
+        _refuse_to_end(job, timing)
+        # A run that is under way was claimed with the options of before; a new generation makes it look at these.
+        return Change("update", columns, new_generation=job.status is JobStatus.RUNNING)
+    return Change("update", columns | _first_of(job, timing, clock, random), new_generation=True)
+
+
+def _columns_of(job: Job, changes: dict[str, Any], registry: HandlerRegistry, *, may_mark: bool) -> dict[str, Any]:
+    """Write what changes beside the timing; raises ``InvalidInput`` for what cannot be kept."""
     columns: dict[str, Any] = {name: changes[name] for name in _COPIED if name in changes}
     if "payload" in changes:
         columns["payload"] = write_json(changes["payload"], "/payload")
@@ -61,27 +84,60 @@ def update(
         if not may_mark:
             refuse_reserved(changes["metadata"], job.metadata)
         columns["metadata"] = write_json(reserved_of(job.metadata) | changes["metadata"], "/metadata")
-    if command.retimes:
-        columns |= _retimed(job, command, clock, random)
-    return Change("update", columns, new_generation=command.retimes)
+    return columns
 
 
-def _retimed(job: Job, command: UpdateJob, clock: Clock, random: Random) -> dict[str, Any]:
+def check_update(job: Job, command: UpdateJob, clock: Clock) -> None:
+    """Raise ``InvalidInput`` as ``update`` would for a timing that leaves nothing to run; changes nothing."""
+    if command.names_timing:
+        timing = _timing_of(job, command)
+        if _runs_as_before(job, timing, clock):
+            _refuse_to_end(job, timing)
+
+
+def _timing_of(job: Job, command: UpdateJob) -> Timing:
     try:
-        timing = command.timing_of(job)
+        return command.timing_of(job)
     except ValidationError as error:
         raise InvalidInput(problems_of(error, command.changes)) from None
+
+
+def _runs_as_before(job: Job, timing: Timing, clock: Clock) -> bool:
+    """Whether the runs to come are those of before, whatever the words: then the pending one stays as it is.
+
+    Sent again, a delay such as PT30S is the same delay, counted from when it was first set.
+    """
+    try:
+        return job.runs_as(timing, scheduled_for=job.scheduled_for, now=clock.now())
+    except InvalidSchedule:  # of the job, which an update may be about to mend
+        return False
+
+
+def _first_of(job: Job, timing: Timing, clock: Clock, random: Random) -> dict[str, Any]:
+    """Set ``job`` anew: its next run is the first of ``timing`` from now on."""
     first = first_run(timing, clock, random)
-    columns: dict[str, Any] = {
-        "schedule": timing.schedule,
-        "timezone": timing.timezone,
-        "options": options_text(timing),
-        "recurring": first.recurring,
-        "anchor": first.anchor,
-    }
+    columns: dict[str, Any] = {"recurring": first.recurring, "anchor": first.anchor}
     if job.status is JobStatus.SCHEDULED:
         columns |= {"next_run_at": first.due_at, "scheduled_for": first.scheduled_for, "attempt": 0}
     return columns
+
+
+def _refuse_to_end(job: Job, timing: Timing) -> None:
+    """Refuse bounds that leave nothing of a waiting job to run. A run that has begun goes on to its end."""
+    if job.status is not JobStatus.SCHEDULED or job.attempt or not job.recurring or job.scheduled_for is None:
+        return
+    if timing.end_at != job.end_at and timing.end_at is not None and timing.end_at < job.scheduled_for:
+        raise InvalidSchedule.at(
+            "/end_at",
+            f"nothing would run any more, the next run being that of {job.scheduled_for.isoformat()}; delete the job "
+            "to end it, or give a later instant",
+        )
+    if timing.max_runs != job.max_runs and timing.max_runs is not None and timing.max_runs <= job.run_count:
+        raise InvalidSchedule.at(
+            "/max_runs",
+            f"nothing would run any more, {job.run_count} runs having taken place; delete the job to end it, or give a "
+            "larger number",
+        )
 
 
 def cancel(job: Job) -> Change | None:
@@ -108,7 +164,11 @@ def resume(job: Job, clock: Clock, random: Random) -> Change | None:
     columns: dict[str, Any] = {"paused": False}
     if job.status is JobStatus.RUNNING or not job.recurring or job.scheduled_for is None or job.attempt:
         return Change("resume", columns, new_generation=job.status is JobStatus.SCHEDULED)
-    occurrence = job.recurrence(job.anchor).settle(job.scheduled_for, clock.now(), random)
+    recurrence, now = job.recurrence(job.anchor), clock.now()
+    if job.next_run_at is not None and now - job.next_run_at <= recurrence.misfire_grace:
+        # Not late by what it was to wait for, whatever its jitter has become meanwhile.
+        return Change("resume", columns, new_generation=True)
+    occurrence = recurrence.settle(job.scheduled_for, now, random)
     if occurrence is None:
         columns |= {"status": JobStatus.COMPLETED, "handled_at": NOW, "next_run_at": None}
     elif occurrence.scheduled_for != job.scheduled_for:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.app.enqueued import Caller
+from jobs.app.revising import check_update
 from jobs.app.schedule_check import is_over
 from jobs.app.schedule_difference import Action, Step, is_as_written, step_for
 from jobs.core.commands import MAX_PAGE, JobQuery
@@ -56,8 +57,8 @@ class ScheduleChanges:
     def plan(self, file: ScheduleFile, *, adopt: bool = False) -> list[Step]:
         """Say what ``apply`` would do, by name; changes nothing.
 
-        Raises ``InvalidInput`` for names that active jobs of others hold. With ``adopt``, a recurring one that belongs
-        to no file is taken over instead.
+        Raises ``InvalidInput`` for names that active jobs of others hold, and for bounds that leave nothing of a job to
+        run. With ``adopt``, a recurring one that belongs to no file is taken over instead of the former.
         """
         now = self._clock.now()
         known = {job.job_name: job for job in self._jobs_of(file.owner)}
@@ -71,6 +72,7 @@ class ScheduleChanges:
                     problems.append(Problem(f"/jobs/{place}/job_name", _held(job)))
                     continue
             steps.append(self._step(entry, job, file.owner, over=is_over(entry, now)))
+            problems += _faults_of(steps[-1], place, self._clock)
         if problems:
             raise InvalidInput(problems)
         steps += [_removal(job) for job in known.values() if job.cancel_requested_at is None]
@@ -188,6 +190,16 @@ class ScheduleChanges:
         spec = self._registry.require(entry.handler_name)
         latest = self._service.find(query).jobs
         return any(job.status is JobStatus.COMPLETED and is_as_written(entry, job, spec, owner) for job in latest)
+
+
+def _faults_of(step: Step, place: int, clock: Clock) -> list[Problem]:
+    if step.action is not Action.UPDATE or step.update is None or step.job is None:
+        return []
+    try:
+        check_update(step.job, step.update, clock)
+    except InvalidInput as error:
+        return [Problem(f"/jobs/{place}{problem.pointer}", problem.detail) for problem in error.problems]
+    return []
 
 
 def _owner_of(job: Job) -> object:

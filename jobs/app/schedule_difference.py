@@ -59,6 +59,12 @@ class Step:
         return self.action is not Action.SAME
 
     @property
+    def warnings(self) -> list[str]:
+        """What a schedule that the step sets may mean to whoever copied it."""
+        sets = self.action is not Action.UPDATE or self.changes.keys() & {"schedule", "day_match"}
+        return self.entry.schedule_warnings if self.entry and self.changes_something and sets else []
+
+    @property
     def update(self) -> UpdateJob | None:
         """What a PATCH has to say; None where only the pause differs."""
         said = {name: value for name, value in self.changes.items() if name != "paused"}
@@ -69,7 +75,8 @@ def step_for(entry: RecurringJob, job: Job | None, spec: HandlerSpec, owner: str
     """Compare an entry with the active job of its name, None if there is none."""
     if job is None:
         zone = "" if entry.timezone == "UTC" else f" {entry.timezone}"
-        return Step(Action.CREATE, entry.job_name, entry, why=(f"{entry.handler_name}, {entry.schedule}{zone}",))
+        made = f"{entry.handler_name}, {_shown(entry.schedule)}{zone}"
+        return Step(Action.CREATE, entry.job_name, entry, why=(made,))
     if job.handler_name != entry.handler_name:
         handlers = f"handler_name: {job.handler_name} -> {entry.handler_name}"
         return Step(Action.REPLACE, entry.job_name, entry, job, (handlers,))
@@ -150,4 +157,5 @@ def _shown(value: Any) -> str:
     if hasattr(value, "model_dump"):
         said = value.model_dump(mode="json", exclude_none=True, exclude_unset=True)
         return " ".join(f"{name} {setting}" for name, setting in said.items()) or "default"
-    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+    text = value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+    return " ".join(text.split())

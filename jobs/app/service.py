@@ -9,7 +9,16 @@ from jobs.app.enqueued import NOBODY, Caller, Enqueued, OnceAnswer
 from jobs.app.replacing import refuse_to_replace
 from jobs.app.revising import cancel, pause, replay, resume, run_now, update
 from jobs.core.commands import EnqueueJob, JobQuery, OnConflict, UpdateJob
-from jobs.core.errors import Conflict, JobIdTaken, JobNameTaken, JobNotFound, JobsError, PreconditionFailed
+from jobs.core.errors import (
+    Conflict,
+    InvalidInput,
+    JobIdTaken,
+    JobNameTaken,
+    JobNotFound,
+    JobsError,
+    PreconditionFailed,
+    UnknownHandler,
+)
 from jobs.core.follow_ups import refuse_follow_up_id
 from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Alarm
@@ -140,6 +149,7 @@ class JobService:
     ) -> Job:
         """Change a job. A new schedule takes effect at once, or from the next run of a recurring job that is running.
 
+        A schedule that means what the job's does, in other words or the same, leaves the pending run as it is.
         With ``connection`` this, like ``delete``, ``pause`` and ``resume``, joins the caller's transaction.
         Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` when ``revision`` is not the job's;
         ``Conflict`` for a one-time job that is running or a job that has ended.
@@ -193,7 +203,12 @@ class JobService:
             self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
 
     def _draft(self, command: EnqueueJob, caller: Caller) -> NewJob:
-        spec = self._registry.require(command.handler_name)
+        try:
+            spec = self._registry.require(command.handler_name)
+        except UnknownHandler as error:
+            if others := command.problems():
+                raise InvalidInput([*error.problems, *others]) from None
+            raise
         if not caller.may_mark:
             refuse_reserved(command.metadata)
         if command.id is not None and caller.parent_id is None:

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from jobs.core.cron import DayMatch
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.job import Job, Json
 from jobs.core.retry import RetryOptions
 from jobs.core.status import JobStatus
-from jobs.core.timing import DstOptions, Duration, Instant, MisfireOptions, Timing
+from jobs.core.timing import DstOptions, Duration, Instant, MisfireOptions, Runs, Timing
 
 MAX_NAME = 200
 MAX_RETRIES = 1_000
@@ -62,10 +63,11 @@ class UpdateJob(BaseModel):
     schedule: str | None = None
     timezone: str | None = None
     dst: DstOptions | None = None
+    day_match: DayMatch | None = None
     misfire: MisfireOptions | None = None
     start_at: Instant | None = None
     end_at: Instant | None = None
-    max_runs: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    max_runs: Runs | None = None
     jitter: Duration | None = None
     payload: Json = None
     metadata: Metadata | None = None
@@ -83,8 +85,8 @@ class UpdateJob(BaseModel):
         return given
 
     @property
-    def retimes(self) -> bool:
-        """Whether the change touches when the job runs."""
+    def names_timing(self) -> bool:
+        """Whether the change names a field of the timing; that need not make it another."""
         return bool(self.model_fields_set & Timing.model_fields.keys())
 
     def timing_of(self, job: Job) -> Timing:
@@ -94,7 +96,7 @@ class UpdateJob(BaseModel):
         return Timing.model_validate(fields | changed)
 
 
-_NEVER_NULL = frozenset({"schedule", "timezone", "dst", "misfire", "metadata", "max_retries"})
+_NEVER_NULL = frozenset({"schedule", "timezone", "dst", "day_match", "misfire", "metadata", "max_retries"})
 
 
 def _alternatives(value: object) -> object:
@@ -140,13 +142,17 @@ INSTANT_FILTERS = {"created": "created_at", "ended": "handled_at", "due": "next_
 
 
 class PreviewSchedule(BaseModel):
-    """Ask when an expression would fire."""
+    """Ask when an expression would fire, as a job that is set at ``after`` would."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schedule: str
     timezone: str = "UTC"
     dst: DstOptions = DstOptions()
+    day_match: DayMatch = "any"
+    start_at: Instant | None = None
+    end_at: Instant | None = None
+    max_runs: Runs | None = None
     after: Instant | None = None
     count: int = Field(default=5, ge=1, le=100)
 
@@ -157,12 +163,26 @@ Command = TypeVar("Command", bound=BaseModel)
 def read_command(model: type[Command], value: object) -> Command:
     """Check ``value``, parsed JSON, against ``model``.
 
-    Raises ``InvalidInput`` with one problem per fault, each with its JSON Pointer.
+    Raises ``InvalidInput`` with one problem per fault, each with its JSON Pointer, the schedule's among them.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InvalidInput(problems_of(error, value)) from None
+        faulty = {str(part) for fault in error.errors() for part in fault["loc"][:1]}
+        raise InvalidInput([*problems_of(error, value), *_timing_problems(model, value, faulty)]) from None
+
+
+def _timing_problems(model: type[BaseModel], value: object, faulty: set[str]) -> list[Problem]:
+    """List what is wrong with the timing in what was refused for its shape, as far as its fields can be read."""
+    if not isinstance(value, dict) or "schedule" in faulty or "schedule" not in model.model_fields:
+        return []
+    sound = {name: value[name] for name in Timing.model_fields if name in value.keys() - faulty}
+    if model is UpdateJob and "schedule" not in sound:
+        return []
+    try:
+        return Timing.model_validate(sound).problems()
+    except ValidationError:
+        return []
 
 
 def problems_of(error: ValidationError, value: object, prefix: str = "") -> list[Problem]:

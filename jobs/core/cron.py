@@ -9,13 +9,16 @@ from __future__ import annotations
 import copy
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from jobs.core.errors import InvalidSchedule, ScheduleFault
+from jobs.core.errors import InvalidSchedule, Problem, ScheduleFault
 from jobs.core.local_time import AS_TIME_PASSES, Dst, Note, instants_of, turn_at, turn_between
 
 if TYPE_CHECKING:
     from datetime import tzinfo
+
+DayMatch = Literal["any", "all"]
+"""How day of month and weekday combine where both are restricted: a day that matches either, or only both."""
 
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
@@ -31,6 +34,8 @@ _ACCEPTED = {
     f"{_LIST}",
 }
 _MAX_FIELDS = 6
+_FULL_MINUTE: list[list[int | str]] = [[0]]
+"""The seconds of an expression that says none."""
 _WEEKDAYS = 7
 _HORIZON_YEARS = 40
 """The longest wait that the calendar has: from a 29 February on some weekday to the next, over a year such as 2100.
@@ -54,19 +59,34 @@ _COUNTED_FROM_ONE = ("day of month", "month")
 class CronFields:
     """A cron expression of five fields, or of six with the seconds first. Safe to share between threads.
 
-    ``elapsed`` says that the hour is a wildcard or a step. Raises ``InvalidSchedule`` naming the field.
+    ``day_match`` counts only where day of month and weekday are both restricted; ``both_days`` says so. ``elapsed``
+    says that the hour is a wildcard or a step. Raises ``InvalidSchedule`` naming the field.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, day_match: DayMatch = "any") -> None:
         fields = text.split()
         _check_shape(fields)
-        self._cron = _load(fields)
+        self._cron = _load(fields, day_match)
+        self.texts = tuple(fields)
+        self.day_match = day_match
         self.expanded: list[list[int | str]] = self._cron.expanded
         self.nth_weekday: dict[int, set[int | str]] = self._cron.nth_weekday_of_month
         self.nearest_weekday: set[int] = self._cron.nearest_weekday
+        self.both_days = "*" not in self.expanded[2] and "*" not in self.expanded[4]
         _check_days(self, fields[-1])
         hour = fields[-4]
         self.elapsed = "*" in hour or "/" in hour or self.expanded[1] == ["*"]
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """Equal for two expressions that name the same local times, however they are written."""
+        return (
+            *(frozenset(values) for values in (*self.expanded, *_FULL_MINUTE)[:_MAX_FIELDS]),
+            frozenset((weekday, frozenset(nths)) for weekday, nths in self.nth_weekday.items()),
+            frozenset(self.nearest_weekday),
+            self.elapsed,
+            self.day_match if self.both_days else None,
+        )
 
     def first_from(self, local: datetime) -> datetime | None:
         """Give the first matching local time not before ``local``, both without a zone; None if there is none.
@@ -124,8 +144,8 @@ def _refused(detail: str) -> Exception:
     return InvalidSchedule.at("/schedule", detail)
 
 
-def _unreadable(name: str, field: str) -> Exception:
-    return _refused(f"the {name} field {field!r} cannot be read; accepted are {_ACCEPTED[name]}")
+def _unreadable(name: str, field: str) -> str:
+    return f"the {name} field {field!r} cannot be read; accepted are {_ACCEPTED[name]}"
 
 
 def _names(fields: list[str]) -> list[str]:
@@ -152,13 +172,13 @@ def _check_ranges(name: str, field: str) -> None:
             # The library reads 9-9, mon-1 or 31-L as every value, which nobody means.
             raise _refused(f"the {name} field {field!r} is a range from a value to itself; write that value, or *")
         if name in _COUNTED_FROM_ONE and 0 in {low, high}:
-            raise _unreadable(name, field)
+            raise _refused(_unreadable(name, field))
         if step and low > high:
             # The library loses count where the range starts over: it reads the hours 22-4/3 as 22 and 2.
             raise _refused(f"the {name} field {field!r} has steps in a range that starts over; list its values instead")
 
 
-def _load(fields: list[str]) -> Any:
+def _load(fields: list[str], day_match: DayMatch) -> Any:
     # Imported here: it takes some 60 ms, which a cold start without cron jobs need not pay.
     from croniter import croniter  # noqa: PLC0415
 
@@ -168,16 +188,17 @@ def _load(fields: list[str]) -> Any:
             PROBE.replace(tzinfo=None),
             ret_type=datetime,
             max_years_between_matches=_HORIZON_YEARS,
+            day_or=day_match == "any",
             second_at_beginning=True,
         )
 
     try:
         return load(fields)
     except Exception:  # noqa: BLE001 - on odd text the library also fails with KeyError, TypeError and others
-        culprit = next((i for i in range(len(fields)) if not _alone(load, fields, i)), None)
-    if culprit is None:
+        culprits = [i for i in range(len(fields)) if not _alone(load, fields, i)]
+    if not culprits:
         raise _refused("the fields cannot be used together; simplify the days")
-    raise _unreadable(_names(fields)[culprit], fields[culprit])
+    raise InvalidSchedule([Problem("/schedule", _unreadable(_names(fields)[i], fields[i])) for i in culprits])
 
 
 def _alone(load: Any, fields: list[str], place: int) -> bool:
@@ -190,11 +211,14 @@ def _alone(load: Any, fields: list[str], place: int) -> bool:
 
 
 def _check_days(fields: CronFields, weekday: str) -> None:
-    day, weekdays = fields.expanded[2], fields.expanded[4]
+    weekdays = fields.expanded[4]
     special = fields.nth_weekday or fields.nearest_weekday
-    if special and "*" not in day and "*" not in weekdays:
+    if special and fields.both_days and fields.day_match == "any":
         # The library would leave one of the two out, or find no match.
-        raise _refused("a day of month and a weekday cannot be combined when one has #, W or L5; make one of them *")
+        raise _refused(
+            "a day of month and a weekday cannot be combined when one has #, W or L5; make one of them *, or set "
+            "day_match to all, if both are to match"
+        )
     if fields.nth_weekday and "*" in weekdays and len(fields.nth_weekday) < _WEEKDAYS:
         # Of 0-6,5#2 the library would leave out the plain days.
-        raise _unreadable("weekday", weekday)
+        raise _refused(_unreadable("weekday", weekday))

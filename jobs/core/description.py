@@ -13,6 +13,7 @@ from jobs.core.schedule import After, At, Cron, Every
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from jobs.core.cron import CronFields
     from jobs.core.schedule import Schedule
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
 _LAST_DAY = "l"
 
 
-def describe(schedule: Schedule) -> str:
-    """Say in plain words when ``schedule`` runs."""
+def describe(schedule: Schedule, start_at: datetime | None = None) -> str:
+    """Say in plain words when ``schedule`` runs; ``@every`` counts from ``start_at``, if there is one."""
     match schedule:
         case At():
             return f"Once, at {schedule.instant.astimezone(schedule.zone).isoformat()}"
         case After():
             return f"Once, {describe_duration(schedule.delay)} from now"
         case Every():
-            return f"Every {describe_duration(schedule.interval)}, counted from when the schedule was set"
+            counted = start_at.isoformat().replace("+00:00", "Z") if start_at else "when the schedule was set"
+            return f"Every {describe_duration(schedule.interval)}, counted from {counted}"
         case Cron():
             return f"{_describe_cron(schedule.fields)}, in {schedule.timezone}"
         case _:
@@ -67,7 +69,7 @@ def _weekdays(fields: CronFields, day: list[int | str], weekday: list[int | str]
         return _joined([_words("DAYOFWEEK", f"0 0 * * {each}") for each in written])
     if "*" in weekday:
         return []
-    if "*" in day:
+    if "*" in day or fields.day_match == "all":
         return [_words("DAYOFWEEK", f"0 0 * * {_ranged(weekday, 7)}")]
     return [_words("DAYOFWEEK", f"0 0 1 * {','.join(map(str, weekday))}")]
 

@@ -11,6 +11,7 @@
 6 fields                                       recurring  the same with the second first, as in NCRONTAB
 =============================================  =========  ==========================================================
 
+White space of any kind separates the parts, and may surround them.
 Instants passed in must be aware; instants given back are in UTC.
 """
 
@@ -18,11 +19,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import timezone as fixed_offset
 from functools import lru_cache
 
-from jobs.core.cron import PROBE, CronFields
+from jobs.core.cron import PROBE, CronFields, DayMatch
+from jobs.core.dialects import what_to_write
 from jobs.core.durations import describe_duration, parse_duration
-from jobs.core.errors import InvalidSchedule
+from jobs.core.errors import InvalidSchedule, Problem
 from jobs.core.local_time import Dst, Note, instants_of, turn_at
 from jobs.core.schedule import After, At, Cron, Every, Once, Schedule
 from jobs.core.zones import load_zone
@@ -33,6 +36,12 @@ MAX_INTERVAL = timedelta(days=36_525)
 
 _MIN_INTERVAL = timedelta(seconds=1)
 _DEFAULT_DST = Dst()
+_WHITE_SPACE = re.compile(r"[^\S\x1c-\x1f]+")
+"""Whatever separates words for people; not the separators of data that Python counts among them."""
+
+_NO_ZONE = fixed_offset(timedelta(), "unknown")
+"""Stands for a time zone that was refused, so that what is wrong with the expression is found all the same."""
+
 _NICKNAMES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -52,28 +61,63 @@ _FORMS = (
 )
 
 
-def parse_schedule(expression: str, timezone: str = "UTC", dst: Dst = _DEFAULT_DST) -> Schedule:
+def parse_schedule(
+    expression: str, timezone: str = "UTC", dst: Dst = _DEFAULT_DST, day_match: DayMatch = "any"
+) -> Schedule:
     """Read a schedule expression. What it gives cannot change, is kept for the next call, and is safe in threads.
 
-    Raises ``InvalidSchedule`` at ``/schedule``, ``/timezone`` or ``/dst``, saying what would be accepted.
+    Raises ``InvalidSchedule`` with every fault, at ``/schedule``, ``/timezone``, ``/dst`` or ``/day_match``, saying
+    what to write instead.
     """
-    if dst.gap not in {"shift", "skip"} or dst.overlap not in {"once", "twice"}:
-        raise InvalidSchedule.at("/dst", "gap must be shift or skip, and overlap must be once or twice")
-    if len(expression) > MAX_EXPRESSION:
+    if len(expression) > MAX_EXPRESSION:  # before it is kept for the next call
         raise InvalidSchedule.at("/schedule", f"the expression is longer than {MAX_EXPRESSION} characters; shorten it")
-    if not expression.isascii() or not expression.isprintable():
-        raise InvalidSchedule.at("/schedule", "the expression may have printable ASCII characters only")
-    return _parse(expression, timezone, dst)
+    return _parse(expression, timezone, dst, day_match)
 
 
 @lru_cache(maxsize=1024)
-def _parse(expression: str, timezone: str, dst: Dst) -> Schedule:
-    text, zone = expression.strip(), load_zone(timezone)
+def _parse(expression: str, timezone: str, dst: Dst, day_match: DayMatch) -> Schedule:
+    problems: list[Problem] = []
+    zone: tzinfo = _NO_ZONE
+    schedule: Schedule | None = None
+    try:
+        zone = load_zone(timezone)
+    except InvalidSchedule as error:
+        problems += error.problems
+    if dst.gap not in {"shift", "skip"} or dst.overlap not in {"once", "twice"}:
+        problems.append(Problem("/dst", "gap must be shift or skip, and overlap must be once or twice"))
+        dst = _DEFAULT_DST
+    if day_match not in {"any", "all"}:
+        problems.append(Problem("/day_match", "must be any or all"))
+        day_match = "any"
+    try:
+        schedule = _read(expression, timezone, zone, dst, day_match)
+    except InvalidSchedule as error:
+        problems = [*error.problems, *problems]
+    if problems or schedule is None:
+        raise InvalidSchedule(problems)
+    return schedule
+
+
+def _read(expression: str, timezone: str, zone: tzinfo, dst: Dst, day_match: DayMatch) -> Schedule:
+    text = _WHITE_SPACE.sub(" ", expression).strip(" ")
+    if not text.isascii() or not text.isprintable():
+        raise InvalidSchedule.at("/schedule", "the expression may have printable ASCII characters only")
+    try:
+        return _read_form(text, expression, timezone, zone, dst, day_match)
+    except InvalidSchedule:
+        # Only now, so that nothing which is accepted is ever taken for another system's.
+        told = what_to_write(text)
+        if told is None:
+            raise
+        raise InvalidSchedule.at("/schedule", told) from None
+
+
+def _read_form(text: str, expression: str, timezone: str, zone: tzinfo, dst: Dst, day_match: DayMatch) -> Schedule:
     word, _, rest = text.partition(" ")
     if text.lower() == "@once":
         return Once(expression, timezone, zone)
     if word.lower() == "@every":
-        return Every(expression, timezone, zone, _read_duration(rest.strip(), at_least=_MIN_INTERVAL))
+        return Every(expression, timezone, zone, _read_duration(rest, at_least=_MIN_INTERVAL))
     if text.startswith("P"):
         return After(expression, timezone, zone, _read_duration(text, at_least=timedelta()))
     if _DATE.match(text):
@@ -81,7 +125,7 @@ def _parse(expression: str, timezone: str, dst: Dst) -> Schedule:
     text = _NICKNAMES.get(text.lower(), text)
     if text.startswith("@") or " " not in text:
         raise InvalidSchedule.at("/schedule", f"{text!r} is not a schedule; accepted are {_FORMS}")
-    cron = Cron(expression, timezone, zone, dst, CronFields(text))
+    cron = Cron(expression, timezone, zone, dst, CronFields(text, day_match))
     if cron.next_after(PROBE, PROBE) is None:
         raise InvalidSchedule.at(
             "/schedule", "never matches: the months named have no such day, or clocks always skip that time of that day"

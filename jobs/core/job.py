@@ -37,7 +37,7 @@ class Job(Timing, JobHead):
     recurring: bool
     next_run_at: Instant | None = Field(description="When the job is due; null once it has ended.")
     scheduled_for: Instant | None = Field(description="The instant that the pending or running run stands for.")
-    anchor: Instant = Field(description="What @every counts from: when the schedule was set.")
+    anchor: Instant = Field(description="What @every counts from, if not from start_at: when the schedule was set.")
     generation: int = Field(description="Which alarm is current; grows when the due time changes.")
     armed_at: Instant | None = Field(description="When the scheduler accepted the current alarm.")
     attempt: int = Field(description="Attempts begun of the current run.")
@@ -144,8 +144,9 @@ class RecordedOutcome(NamedTuple):
     """What one statement is to write for one finished attempt. Guarded by ``token`` and ``generation``.
 
     ``status`` Scheduled comes with the next ``due_at`` and ``scheduled_for``. A job whose cancellation was requested
-    becomes Cancelled where ``status`` says Scheduled. ``attempt`` and ``lost_count`` are
-    what the job's counters become.
+    becomes Cancelled where ``status`` says Scheduled. ``attempt`` and ``lost_count`` are what the job's counters
+    become. ``rescheduled`` says that the next run is the first of a schedule that was set during the run; it is not
+    written.
     """
 
     run: ClaimedRun
@@ -160,6 +161,7 @@ class RecordedOutcome(NamedTuple):
     run_ended: bool = True
     last_error: str | None = None
     lost_count: int = 0
+    rescheduled: bool = False
 
 
 class Recorded(NamedTuple):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 
 from jobs.core.errors import ScheduleFault
 from jobs.core.local_time import Note
-from jobs.core.schedule import OneTime, Recurring, Schedule
+from jobs.core.schedule import Every, OneTime, Recurring, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +58,10 @@ class Fire:
 class Recurrence:
     """A schedule with its policies.
 
-    ``anchor`` is what ``@every`` counts from. ``start_at`` and ``end_at`` (both inclusive) bound the instants that runs
-    stand for, not when they are made up for. ``max_runs`` counts runs that have ended. ``jitter`` delays each run that
-    is not made up for by a time drawn evenly from zero to ``jitter``. ``misfire_max`` None is no limit.
+    ``@every`` counts from ``start_at``, which is then its first run, or else from ``anchor``. ``start_at`` and
+    ``end_at`` (both inclusive) bound the instants that runs stand for, not when they are made up for. ``max_runs``
+    counts runs that have ended. ``jitter`` delays each run that is not made up for by a time drawn evenly from zero to
+    ``jitter``. ``misfire_max`` None is no limit.
     """
 
     schedule: Schedule
@@ -79,11 +80,8 @@ class Recurrence:
         A recurring schedule begins strictly after ``now``. "Now" of a one-time schedule is ``now`` itself.
         """
         now = now.astimezone(UTC)
-        if isinstance(self.schedule, OneTime):
-            instant = self.schedule.first(now) or now
-            at = max(instant, self.start_at.astimezone(UTC)) if self.start_at else instant
-            return None if self.end_at and at > self.end_at else self._with_jitter(at, random)
-        return self._with_jitter(self._next(now), random)
+        at = self._once(self.schedule, now) if isinstance(self.schedule, OneTime) else self._next(now)
+        return self._with_jitter(at, random)
 
     def following(self, scheduled_for: datetime, now: datetime, runs_done: int, random: Random) -> Occurrence | None:
         """Give the run after the one that stood for ``scheduled_for``, which ended or was given up at ``now``.
@@ -122,7 +120,8 @@ class Recurrence:
         """
         after = after.astimezone(UTC)
         if isinstance(self.schedule, OneTime):
-            instants = iter([self.schedule.first(after) or after])
+            at = self._once(self.schedule, after)
+            instants = iter([at] if at else [])
         else:
             instants = self._fires(after)
         most = count if self.max_runs is None else min(count, self.max_runs)
@@ -150,13 +149,22 @@ class Recurrence:
         delay = self.jitter * random.random() if self.jitter else timedelta()
         return Occurrence(at, at + min(delay, _LAST - at))
 
+    def _once(self, schedule: OneTime, now: datetime) -> datetime | None:
+        instant = schedule.first(now) or now
+        at = max(instant, self.start_at.astimezone(UTC)) if self.start_at else instant
+        return None if self.end_at and at > self.end_at else at
+
     def _next(self, after: datetime) -> datetime | None:
         if not isinstance(self.schedule, Recurring):
             return None
+        anchor = self.anchor
         if self.start_at:
-            start_at = max(self.start_at.astimezone(UTC), _FIRST)
-            after = max(after, start_at - _MOMENT)
-        at = self.schedule.next_after(after, self.anchor)
+            anchor = max(self.start_at.astimezone(UTC), _FIRST)
+            after = max(after, anchor - _MOMENT)
+        if self.start_at and after < anchor and isinstance(self.schedule, Every):
+            at: datetime | None = anchor
+        else:
+            at = self.schedule.next_after(after, anchor)
         if at is not None and at <= after:
             raise ScheduleFault(f"{self.schedule.expression!r} gave {at} as its next run after {after}")
         return None if at is None or (self.end_at and at > self.end_at) else at

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from jobs.core.cron import CronFields
 from jobs.core.local_time import Dst, Note
+from jobs.core.zones import rules_of
 
 _EARLIEST = datetime(1, 1, 3, tzinfo=UTC)  # so that no zone's local time falls before the year 1
 
@@ -22,6 +23,11 @@ class Schedule(ABC):
     expression: str
     timezone: str
     zone: tzinfo = field(repr=False, compare=False)
+
+    @property
+    @abstractmethod
+    def meaning(self) -> tuple[object, ...]:
+        """What two schedules have in common exactly when they run at the same instants, however they are written."""
 
     def note(self, at: datetime) -> Note | None:  # noqa: ARG002 - a schedule that reads no local time has no notes
         """Say whether the run at ``at`` was moved out of a gap, or stands at a local time that comes twice."""
@@ -57,6 +63,11 @@ class Recurring(Schedule):
 class Once(OneTime):
     """``@once``: now."""
 
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """See ``Schedule.meaning``."""
+        return ("once",)
+
     def first(self, now: datetime) -> None:
         """Give None: now."""
 
@@ -67,6 +78,11 @@ class At(OneTime):
 
     instant: datetime
     moved: Note | None = None
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """See ``Schedule.meaning``."""
+        return ("at", self.instant)
 
     def first(self, now: datetime) -> datetime | None:
         """Give the instant, or None if it is not after ``now``."""
@@ -83,6 +99,11 @@ class After(OneTime):
 
     delay: timedelta
 
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """See ``Schedule.meaning``."""
+        return ("after", self.delay)
+
     def first(self, now: datetime) -> datetime:
         """Count from ``now``."""
         return now.astimezone(UTC) + self.delay
@@ -93,6 +114,11 @@ class Every(Recurring):
     """The n-th run is at anchor + n * ``interval``, n = 1, 2, …; the anchor is no run. Knows no clock changes."""
 
     interval: timedelta
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """See ``Schedule.meaning``; what is counted from stands beside it."""
+        return ("every", self.interval)
 
     def next_after(self, moment: datetime, anchor: datetime) -> datetime | None:
         """Find the run by division, in whole microseconds, so that it costs the same however far away it is."""
@@ -110,6 +136,12 @@ class Cron(Recurring):
 
     dst: Dst
     fields: CronFields = field(repr=False, compare=False)
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """See ``Schedule.meaning``. ``dst`` is left out where it makes no difference."""
+        dst = None if self.fields.elapsed or self.zone is UTC else self.dst
+        return ("cron", self.fields.meaning, rules_of(self.timezone), dst)
 
     def next_after(self, moment: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002
         """Find the next match; a cron expression does not depend on ``anchor``.

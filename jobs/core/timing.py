@@ -19,12 +19,14 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.core.cron import DayMatch
 from jobs.core.durations import format_duration, parse_duration
-from jobs.core.errors import InvalidSchedule
+from jobs.core.errors import InvalidSchedule, Problem
 from jobs.core.expression import parse_schedule
 from jobs.core.local_time import Dst
 from jobs.core.recurrence import Recurrence
-from jobs.core.schedule import Schedule
+from jobs.core.schedule import Cron, Schedule
+from jobs.core.schedule_warnings import warnings_of
 
 MAX_DURATION = timedelta(days=366)
 
@@ -68,6 +70,10 @@ Duration = Annotated[
 """An ISO 8601 duration such as ``PT30S`` (a number is read as seconds): above zero, at most a year."""
 
 
+Runs = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""How many runs."""
+
+
 class DstOptions(BaseModel):
     """What happens to a fixed local time that a change of clocks skips (gap) or repeats (overlap)."""
 
@@ -108,34 +114,36 @@ class Timing(BaseModel):
     schedule: str = "@once"
     timezone: str = "UTC"
     dst: DstOptions = DstOptions()
+    day_match: DayMatch = "any"
     misfire: MisfireOptions = MisfireOptions()
     start_at: Instant | None = None
     end_at: Instant | None = None
-    max_runs: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    max_runs: Runs | None = None
     jitter: Duration | None = None
 
     @cached_property
     def parsed(self) -> Schedule:
         """The schedule behind the expression.
 
-        Raises ``InvalidSchedule`` naming the field.
+        Raises ``InvalidSchedule`` naming each faulty field.
         """
-        return parse_schedule(self.schedule, self.timezone, Dst(gap=self.dst.gap, overlap=self.dst.overlap))
+        dst = Dst(gap=self.dst.gap, overlap=self.dst.overlap)
+        return parse_schedule(self.schedule, self.timezone, dst, self.day_match)
+
+    @property
+    def schedule_warnings(self) -> list[str]:
+        """What the expression means where people copy such from, as far as it is something else than here."""
+        return warnings_of(self.parsed)
 
     def recurrence(self, anchor: datetime) -> Recurrence:
-        """Join the schedule and its policies; ``anchor`` is the instant that ``@every`` counts from.
+        """Join the schedule and its policies; ``@every`` counts from ``anchor`` unless there is a ``start_at``.
 
-        Raises ``InvalidSchedule`` naming the field.
+        Raises ``InvalidSchedule`` naming each faulty field.
         """
-        schedule = self.parsed
-        if not schedule.recurring:
-            for field in ("end_at", "max_runs"):
-                if getattr(self, field) is not None:
-                    raise InvalidSchedule.at(f"/{field}", "only a recurring schedule can have this; leave it out")
-        if self.start_at and self.end_at and self.end_at <= self.start_at:
-            raise InvalidSchedule.at("/end_at", "end_at must be later than start_at")
+        if problems := self.problems():
+            raise InvalidSchedule(problems)
         return Recurrence(
-            schedule=schedule,
+            schedule=self.parsed,
             anchor=anchor,
             misfire=self.misfire.policy,
             misfire_max=self.misfire.max,
@@ -145,3 +153,36 @@ class Timing(BaseModel):
             max_runs=self.max_runs,
             jitter=self.jitter,
         )
+
+    def problems(self) -> list[Problem]:
+        """List what is wrong with the schedule and its options; nothing that depends on the time of asking."""
+        problems: list[Problem] = []
+        try:
+            recurring = self.parsed.recurring
+        except InvalidSchedule as error:
+            problems, recurring = [*error.problems], True
+        if not recurring:
+            problems += [
+                Problem(f"/{field}", "only a recurring schedule can have this; leave it out")
+                for field in ("end_at", "max_runs")
+                if getattr(self, field) is not None
+            ]
+        if self.start_at and self.end_at and self.end_at <= self.start_at and recurring:
+            problems.append(Problem("/end_at", "end_at must be later than start_at"))
+        return problems
+
+    def runs_as(self, other: Timing, *, scheduled_for: datetime | None, now: datetime) -> bool:
+        """Whether ``other`` names the same runs from ``now`` on, however it is written.
+
+        What is done about runs does not count: misfire, jitter, ``end_at`` and ``max_runs``. ``scheduled_for`` is what
+        the pending run stands for: of a cron schedule a ``start_at`` that lies behind it makes no difference any more.
+        Raises ``InvalidSchedule`` for one that cannot be read.
+        """
+        if self.parsed.meaning != other.parsed.meaning:
+            return False
+        if self.start_at == other.start_at:
+            return True
+        if not isinstance(self.parsed, Cron) or scheduled_for is None:
+            return False
+        begun = min(scheduled_for, now)
+        return all(start is None or start <= begun for start in (self.start_at, other.start_at))

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from jobs.core.errors import ScheduleFault
+from pydantic import ValidationError
+
+from jobs.core.errors import InvalidSchedule, ScheduleFault
 from jobs.core.job import ClaimedRun, RecordedOutcome, RunResult, Tally
 from jobs.core.recurrence import Occurrence
 from jobs.core.retry import RetryPolicy
+from jobs.core.schedule import Every
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.suspects import losses_after
 from jobs.core.timing import Timing
@@ -36,6 +39,17 @@ def timing_of(schedule: str, timezone: str, options: str | None) -> Timing:
 def recurrence_of(run: ClaimedRun) -> Recurrence:
     """Give the recurrence that a claimed run belongs to."""
     return timing_of(run.schedule, run.timezone, run.options).recurrence(run.anchor)
+
+
+def is_rescheduled(run: ClaimedRun, fresh: ClaimedRun, now: datetime) -> bool:
+    """Whether the job of ``run``, read again as ``fresh``, has a schedule of another meaning since it was claimed."""
+    try:
+        before, after = (timing_of(each.schedule, each.timezone, each.options) for each in (run, fresh))
+        kept = before.runs_as(after, scheduled_for=run.scheduled_for, now=now)
+    except (InvalidSchedule, ValidationError):  # one of them was written by hand
+        return True
+    counted_anew = isinstance(after.parsed, Every) and after.start_at is None and run.anchor != fresh.anchor
+    return not kept or counted_anew
 
 
 def settle(run: ClaimedRun, random: Random) -> Occurrence | None:
@@ -90,7 +104,7 @@ def decide(
 ) -> RecordedOutcome:
     """Say what to write for an attempt that ended with ``result``.
 
-    ``rescheduled``: the schedule was changed while the run was under way, so the next run is the new schedule's first.
+    ``rescheduled``: the schedule means something else since the run began, so the next run is the new schedule's first.
     """
     if result.outcome is AttemptOutcome.SUCCEEDED and not run.recurring and not rescheduled:
         return RecordedOutcome(
@@ -99,7 +113,8 @@ def decide(
 
     def written(status: JobStatus, occurrence: Occurrence | None = None, **fields: object) -> RecordedOutcome:
         times = {} if occurrence is None else {"due_at": occurrence.due_at, "scheduled_for": occurrence.scheduled_for}
-        known = {"last_error": result.error, "lost_count": losses_after(run, result)} | times | fields
+        counted = {"last_error": result.error, "lost_count": losses_after(run, result)}
+        known = counted | {"rescheduled": rescheduled} | times | fields
         return RecordedOutcome(run, result, status, started_at, finished_at, **known)  # type: ignore[arg-type]
 
     if result.outcome in _UNCOUNTED:

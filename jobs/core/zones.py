@@ -12,6 +12,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from jobs.core.errors import InvalidSchedule
+from jobs.core.zone_names import is_zone_name, what_to_write
 
 _NAME = re.compile(r"(?!right/|posix/|localtime$|posixrules$|Factory$)[A-Za-z0-9_+/-]{1,64}", re.ASCII)
 
@@ -27,10 +28,21 @@ def load_zone(name: str) -> tzinfo:
 
         try:
             with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as data:
-                return ZoneInfo.from_file(data, key=name)
+                zone = ZoneInfo.from_file(data, key=name)
         except (ValueError, OSError):  # no zone's data, no such file, or a directory
-            pass
-    raise InvalidSchedule.at("/timezone", "no such IANA time zone; use a name such as Europe/Berlin or UTC")
+            zone = None
+        # Some file systems find europe/berlin as well, and then the same job is refused by the next host.
+        if zone is not None and is_zone_name(name):
+            return zone
+    raise InvalidSchedule.at("/timezone", what_to_write(name))
+
+
+@lru_cache(maxsize=256)
+def rules_of(name: str) -> bytes:
+    """Return the data of a zone that ``load_zone`` accepts: the same for two names of one zone, such as an old one."""
+    from importlib.resources import files  # noqa: PLC0415
+
+    return files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()
 
 
 def zone_release() -> str:

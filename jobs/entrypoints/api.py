@@ -87,7 +87,8 @@ def _render(enqueued: Enqueued) -> str:
     """Write the answer as it is kept for a repeat of the request."""
     job = enqueued.job
     status = 201 if enqueued.created else 200
-    return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": job_text(job)})
+    body = job_text(job, enqueued.warnings)
+    return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": body})
 
 
 def _enqueued_answer(answer: OnceAnswer) -> func.HttpResponse:

@@ -93,4 +93,4 @@ def _result_text(place: int, result: Enqueued | JobsError, trace_id: str) -> str
             result = InvalidInput([Problem(f"/jobs/{place}{p.pointer}", p.detail) for p in result.problems])
         problem = problem_of(result, trace_id)
         return json.dumps({"status": problem["status"], "problem": problem}, ensure_ascii=False)
-    return f'{{"status":{201 if result.created else 200},"job":{job_text(result.job)}}}'
+    return f'{{"status":{201 if result.created else 200},"job":{job_text(result.job, result.warnings)}}}'

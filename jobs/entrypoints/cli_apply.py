@@ -84,6 +84,8 @@ def _apply(chosen: argparse.Namespace, parts: Parts) -> int:
     source = read_source(chosen.file)
     file = source.check(chosen.owner, registry)
     if chosen.check:
+        for entry in file.jobs:
+            _warn(entry.schedule_warnings, f"{entry.job_name}: ")
         print(f"{chosen.file}: {len(file.jobs)} recurring jobs of {file.owner}, nothing wrong")
         return 0
     runtime = parts.make_runtime(registry)
@@ -180,6 +182,12 @@ def _known_fields(problems: Sequence[Problem]) -> dict[str, Sequence[str]]:
 def _tell(step: Step) -> None:
     why = f" ({'; '.join(step.why)})" if step.why else ""
     print(f"{_SIGNS[step.action]} {step.action:<7} {step.job_name}{why}", flush=True)
+    _warn(step.warnings)
+
+
+def _warn(warnings: Sequence[str], name: str = "") -> None:
+    for warning in warnings:
+        print(f"  warning: {name}{warning}", flush=True)
 
 
 def _changes_something(step: Step) -> bool:

@@ -32,6 +32,14 @@ def add_preview(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--timezone", default="UTC", help="an IANA name such as Europe/Berlin (default UTC)")
     parser.add_argument("--count", type=int, default=5, help="how many runs, up to 100 (default 5)")
     parser.add_argument("--after", help="an instant such as 2026-03-28T12:00:00Z (default now)")
+    parser.add_argument(
+        "--start-at", help="an instant as start_at of a job has it: no run before, @every counts from it"
+    )
+    parser.add_argument("--end-at", help="an instant as end_at of a job has it: no run after")
+    parser.add_argument("--max-runs", type=int, help="after how many runs it ends")
+    parser.add_argument(
+        "--day-match", default="any", help="any or all: how day of month and weekday combine (default any)"
+    )
     parser.add_argument("--gap", default="shift", help="shift or skip a local time that clocks skip (default shift)")
     parser.add_argument("--overlap", default="once", help="run once or twice what comes twice (default once)")
     parser.add_argument("--json", action="store_true", help="answer as POST /api/schedules/preview does")
@@ -39,7 +47,8 @@ def add_preview(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _preview(chosen: argparse.Namespace, _parts: object) -> int:
-    asked = {"schedule": chosen.schedule, "timezone": chosen.timezone, "after": chosen.after, "count": chosen.count}
+    names = ("schedule", "timezone", "after", "count", "start_at", "end_at", "max_runs", "day_match")
+    asked = {name: getattr(chosen, name) for name in names}
     asked["dst"] = {"gap": chosen.gap, "overlap": chosen.overlap}
     try:
         answer = preview(read_command(PreviewSchedule, asked), lambda: datetime.now(UTC).replace(microsecond=0))
@@ -54,4 +63,6 @@ def _as_text(answer: dict[str, Any]) -> str:
     for run in answer["runs"]:
         local = datetime.fromisoformat(run["local"])
         lines.append(f"  {local:%a} {run['local']}  {run['at']}  {_NOTES.get(run['note'], '')}".rstrip())
-    return "\n".join(lines if answer["runs"] else [*lines, "  no run after that"])
+    if not answer["runs"]:
+        lines.append("  no run after that")
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in answer["warnings"])])

@@ -45,7 +45,9 @@ def commands_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.B
 def update(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Change schedule, payload, metadata or retry settings."""
     command = call.command(UpdateJob)
-    return job_answer(runtime.service.update(call.job_id, command, revision=call.revision(), caller=call.caller))
+    job = runtime.service.update(call.job_id, command, revision=call.revision(), caller=call.caller)
+    warned = command.model_fields_set & {"schedule", "day_match"} and job.recurring
+    return job_answer(job, warnings=job.schedule_warnings if warned else ())
 
 
 def delete(runtime: Runtime, call: Call) -> func.HttpResponse:

@@ -28,7 +28,7 @@ from jobs.entrypoints.problems import (
 from jobs.entrypoints.rendering import job_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from jobs.app.runtime import Runtime
     from jobs.core.commands import EnqueueJob
@@ -143,9 +143,9 @@ def json_answer(value: Any, status: int = 200, **headers: str) -> func.HttpRespo
     return func.HttpResponse(text, status_code=status, headers=named, mimetype="application/json")
 
 
-def job_answer(job: Job, status: int = 200, **headers: str) -> func.HttpResponse:
-    """Answer with a job and its ETag."""
-    return json_answer(job_text(job), status, ETag=etag_of(job), **headers)
+def job_answer(job: Job, status: int = 200, warnings: Sequence[str] = (), **headers: str) -> func.HttpResponse:
+    """Answer with a job and its ETag, and with ``warnings`` beside its fields where there are any."""
+    return json_answer(job_text(job, warnings), status, ETag=etag_of(job), **headers)
 
 
 def etag_of(job: Job) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jobs.core.commands import PreviewSchedule
 from jobs.core.description import describe
 from jobs.core.errors import InvalidInput
 from jobs.core.timing import Timing
@@ -12,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from jobs.core.commands import PreviewSchedule
+_TIMING_FIELDS = PreviewSchedule.model_fields.keys() & Timing.model_fields.keys()
 
 
 def preview(command: PreviewSchedule, now: Callable[[], datetime]) -> dict[str, Any]:
-    """Answer with kind, description in words, and runs: instant in UTC, local time with offset, note.
+    """Answer with kind, description in words, warnings, and runs: instant in UTC, local time with offset, note.
 
     Without ``after`` in the command the runs are those after ``now()``. Raises ``InvalidInput`` naming the field.
     """
     after = command.after or now()
-    timing = Timing(schedule=command.schedule, timezone=command.timezone, dst=command.dst)
+    timing = Timing(**{name: getattr(command, name) for name in _TIMING_FIELDS})
     recurrence = timing.recurrence(anchor=after)
     try:
         fires = recurrence.preview(after, command.count)
@@ -29,7 +30,8 @@ def preview(command: PreviewSchedule, now: Callable[[], datetime]) -> dict[str, 
         raise InvalidInput.at("/after", "the runs after this leave the years 1 to 9999; choose another") from None
     return {
         "kind": "recurring" if recurrence.schedule.recurring else "one-time",
-        "description": describe(recurrence.schedule),
+        "description": describe(recurrence.schedule, command.start_at),
+        "warnings": timing.schedule_warnings,
         "runs": [{"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note} for fire in fires],
     }
 

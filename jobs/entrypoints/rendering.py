@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.core.strict_json import exact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from pydantic import BaseModel
 
@@ -20,9 +20,13 @@ _OF_A_JOB = ("metadata", "result", "payload")
 _OF_AN_ATTEMPT = ("result",)
 
 
-def job_text(job: Job, *, without: Collection[str] = ()) -> str:
-    """Write a job, if wanted ``without`` some of its fields."""
-    return _text(job, _OF_A_JOB, without)
+def job_text(job: Job, warnings: Sequence[str] = (), *, without: Collection[str] = ()) -> str:
+    """Write a job, if wanted ``without`` some of its fields.
+
+    ``warnings`` are of the call that is answered, not kept with the job; where there are none, there is no such field.
+    """
+    text = _text(job, _OF_A_JOB, without)
+    return f'{text[:-1]},"warnings":{exact_json([*warnings])}}}' if warnings else text
 
 
 def attempt_text(attempt: Attempt) -> str:

@@ -37,6 +37,32 @@ class TestOneJob:
         assert answer.status_code == 201
         assert "secret" not in answer.headers["location"]
 
+    def test_what_means_something_else_elsewhere_is_answered_with_warnings_that_are_not_kept(self, api):
+        both_days = {"schedule": "0 0 4 1-7 * 0"}
+        answer = api.post_job(job_name="warned", **both_days)
+        assert answer.status_code == 201
+        [warning] = answer.json()["warnings"]
+        assert "day_match" in warning
+        place = f"/api/jobs/{answer.json()['id']}"
+        assert "warnings" not in api.call("GET", place).json()
+        assert "warnings" not in api.post_job(job_name="plain", schedule="@daily").json()
+        assert "warnings" not in api.post_job(job_name="chosen", day_match="all", **both_days).json()
+        assert api.call("PATCH", place, json=both_days).json()["warnings"] == [warning]
+        assert "warnings" not in api.call("PATCH", place, json={"payload": {}}).json()
+        chosen = api.call("PATCH", place, json={"day_match": "all"}).json()
+        assert (chosen["day_match"], "warnings" in chosen) == ("all", False)
+        jobs = [{"handler_name": "Noop", "job_name": f"in a batch {n}", **both_days} for n in range(2)]
+        results = api.call("POST", "/api/jobs/batch", json={"jobs": jobs}).json()["results"]
+        assert [result["job"]["warnings"] for result in results] == [[warning]] * 2
+
+    def test_all_faults_of_a_job_are_told_at_once(self, api):
+        answer = api.post_job(
+            handler_name="Send", job_name="wrong", payload={}, schedule="cron(0 10 * * ? *)", timezone="europe/berlin"
+        )
+        told = {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
+        assert set(told) == {"/payload/to", "/schedule", "/timezone"}
+        assert "'0 10 * * *'" in told["/schedule"]
+
     def test_every_option_is_kept(self, api):
         options = {
             "metadata": {"OrderId": 7, "Tenant": "nørth", "Express": True},
@@ -46,6 +72,7 @@ class TestOneJob:
             "timeout": "PT5M",
             "misfire": {"policy": "catch_up", "max": 3, "grace": "PT2M"},
             "dst": {"gap": "skip", "overlap": "twice"},
+            "day_match": "all",
             "start_at": "2027-01-01T00:00:00Z",
             "end_at": "2028-01-01T00:00:00Z",
             "max_runs": 40,

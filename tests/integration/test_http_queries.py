@@ -201,7 +201,10 @@ class TestList:
 
     def test_a_plus_that_was_not_escaped_in_an_instant_is_read_as_it_was_meant(self, api, group):
         job = api.enqueue(schedule="2098-12-01T05:59:59Z", metadata={"g": group})
-        for bound, found in (("2098-12-01T09:00:00+03:00", [without_payload(job)]), ("2098-12-01T09:00:00.5+04:00", [])):
+        for bound, found in (
+            ("2098-12-01T09:00:00+03:00", [without_payload(job)]),
+            ("2098-12-01T09:00:00.5+04:00", []),
+        ):
             assert api.call("GET", f"/api/jobs?due_before={bound}&metadata.g={group}").json()["jobs"] == found
 
 
@@ -317,6 +320,11 @@ class TestPreview:
             ({"schedule": "@daily", "count": 101}, "/count"),
             ({"schedule": "@daily", "after": "2026-12-01T09:00:00"}, "/after"),
             ({"schedule": "@daily", "dst": {"gap": "ignore"}}, "/dst/gap"),
+            ({"schedule": "@daily", "day_match": "either"}, "/day_match"),
+            ({"schedule": "@daily", "max_runs": 0}, "/max_runs"),
+            ({"schedule": "@daily", "start_at": "2026-12-01T09:00:00"}, "/start_at"),
+            ({"schedule": "PT1H", "max_runs": 1}, "/max_runs"),
+            ({"schedule": "@daily", "start_at": "2026-12-01T09:00:00Z", "end_at": "2026-12-01T09:00:00Z"}, "/end_at"),
             ({"schedule": "@daily", "dst": {"gaps": "skip"}}, "/dst/gaps"),
             ({"schedule": "@daily", "cron": "x"}, "/cron"),
             ({"schedule": "P1D", "after": "9999-12-31T23:00:00Z"}, "/after"),
@@ -326,6 +334,30 @@ class TestPreview:
     )
     def test_what_cannot_be_previewed_is_refused(self, api, fields, pointer):
         problem(self.ask(api, **fields), 422, "invalid-request", pointer)
+
+    def test_it_takes_the_bounds_of_a_job_and_every_counts_from_start_at(self, api):
+        request = {"schedule": "@every 1h", "start_at": "2026-06-01T09:00:00Z", "after": "2026-06-01T08:17:23Z"}
+        body = self.ask(api, **request).json()
+        assert [run["at"][11:16] for run in body["runs"]] == ["09:00", "10:00", "11:00", "12:00", "13:00"]
+        assert body["description"] == "Every 1 hour, counted from 2026-06-01T09:00:00Z"
+        bounded = self.ask(api, **request, end_at="2026-06-01T11:30:00Z").json()["runs"]
+        assert [run["at"][11:16] for run in bounded] == ["09:00", "10:00", "11:00"]
+        assert len(self.ask(api, **request, max_runs=2).json()["runs"]) == 2
+        [once] = self.ask(api, schedule="PT1H", start_at="2026-06-02T00:00:00Z", after=request["after"]).json()["runs"]
+        assert once["at"] == "2026-06-02T00:00:00Z"
+
+    def test_it_warns_of_what_means_something_else_elsewhere(self, api):
+        assert self.ask(api, schedule="@daily").json()["warnings"] == []
+        [warning] = self.ask(api, schedule="0 14 */10 * 1-5").json()["warnings"]
+        assert "ixie cron" in warning
+        assert self.ask(api, schedule="0 14 */10 * 1-5", day_match="all").json()["warnings"] == []
+
+    def test_all_faults_are_told_at_once(self, api):
+        answer = self.ask(api, schedule="rate(5 hours)", timezone="W. Europe Standard Time", count=0)
+        told = {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
+        assert set(told) == {"/schedule", "/timezone", "/count"}
+        assert "'@every 5h'" in told["/schedule"]
+        assert "Europe/Berlin" in told["/timezone"]
 
     def test_a_schedule_with_no_run_left_gives_none(self, api):
         answer = self.ask(api, schedule="0 0 1 1 *", after="9999-06-01T00:00:00Z")

@@ -248,6 +248,9 @@ SCHEDULES = [
     "0 0 29 2 *",
     "* * * * * *",
     "0 0 1 1 *",
+    "0 0 */10 * 1-5",
+    "0 0 31W ? * *",
+    "0 0 12 ? * 2-6 2030",
 ]
 SCHEDULES += ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00", "2026-03-29T02:30:00", "0001-01-01T00:00:00+14:00"]
 ZONES = ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati", "Europe/Berlin"]
@@ -276,6 +279,7 @@ OPTIONS = st.fixed_dictionaries(
         "dst": st.fixed_dictionaries(
             {"gap": st.sampled_from(["shift", "skip"]), "overlap": st.sampled_from(["once", "twice"])}
         ),
+        "day_match": st.sampled_from(["any", "all"]),
         "misfire": st.sampled_from(MISFIRES),
         **dict.fromkeys(("start_at", "end_at"), st.sampled_from(INSTANTS)),
         **dict.fromkeys(("jitter", "timeout"), st.sampled_from(DURATIONS)),
@@ -286,7 +290,12 @@ OPTIONS = st.fixed_dictionaries(
 JOBS = OPTIONS.map(lambda options: {"handler_name": "Noop", "job_name": "fuzz", "on_conflict": "replace"} | options)
 PREVIEWS = st.fixed_dictionaries(
     {"schedule": st.sampled_from(SCHEDULES)},
-    optional={"timezone": st.sampled_from(ZONES), "after": st.sampled_from(INSTANTS), "count": st.sampled_from(COUNTS)},
+    optional={
+        "timezone": st.sampled_from(ZONES),
+        "day_match": st.sampled_from(["any", "all"]),
+        **dict.fromkeys(("after", "start_at", "end_at"), st.sampled_from(INSTANTS)),
+        **dict.fromkeys(("count", "max_runs"), st.sampled_from(COUNTS)),
+    },
 )
 PLAUSIBLE = st.one_of(
     st.tuples(st.just(("POST", "/api/jobs")), JOBS),

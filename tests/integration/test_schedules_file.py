@@ -130,6 +130,7 @@ def test_another_handler_makes_another_job(runtime, registry, apply):
 CHANGES = {
     "timezone": "America/New_York",
     "dst": {"gap": "skip", "overlap": "twice"},
+    "day_match": "all",
     "misfire": {"policy": "catch_up", "max": 7, "grace": "PT2M"},
     "start_at": "2030-01-01T00:00:00Z",
     "end_at": "2090-01-01T00:00:00+02:00",
@@ -568,6 +569,32 @@ def test_the_command_tells_each_step_and_a_summary(command):
         ),
         "",
     )
+
+
+def test_a_plan_a_check_and_the_deed_warn_of_what_means_something_else_elsewhere(command):
+    text = "owner: billing\njobs:\n  - {job_name: a, handler_name: Noop, schedule: '0 14 */10 * 1-5'}\n"
+    planned, checked, applied = (command(text, *options)[1].splitlines() for options in (["--plan"], ["--check"], []))
+    assert planned[0] == applied[0] == "+ create  a (Noop, 0 14 */10 * 1-5)"
+    assert planned[1] == applied[1]
+    assert planned[1].startswith("  warning: day of month '*/10' and weekday '1-5': it runs on days that match either.")
+    assert checked[0] == planned[1].replace("warning: ", "warning: a: ")
+    assert command(text)[1].splitlines() == ["= same    a", "applied: 1 same"]
+    chosen = text.replace("'}", "', day_match: all}")
+    assert command(chosen)[1].splitlines()[0] == "~ update  a (day_match: any -> all)"
+    assert len(command(chosen)[1].splitlines()) == 2
+
+
+def test_a_schedule_in_a_block_of_yaml_is_written_in_one_line(command, runtime):
+    text = "owner: billing\njobs:\n  - job_name: a\n    handler_name: Noop\n    schedule: |\n      17 *\t* * *\n"
+    assert command(text)[1].splitlines()[0] == "+ create  a (Noop, 17 * * * *)"
+    assert active(runtime)["a"].next_run_at.minute == 17
+
+
+def test_a_schedule_in_another_systems_words_is_told_what_to_write_at_its_line(command):
+    entry = "  - job_name: a\n    handler_name: Noop\n    schedule: rate(5 hours)\n    timezone: utc\n"
+    _, _, told = command(f"owner: billing\njobs:\n{entry}")
+    assert "schedules.yaml:5: a: /schedule: rate(…) is AWS's form; write '@every 5h'" in told
+    assert "schedules.yaml:6: a: /timezone: 'utc' is not how the zone is written; write UTC" in told
 
 
 def test_a_plan_changes_nothing_and_tells_by_its_status_if_asked_to(command, runtime):

@@ -608,7 +608,7 @@ def test_an_update_changes_only_what_it_names(service):
     assert [getattr(second, name) for name in kept] == [getattr(first, name) for name in kept]
     third = service.update(first.id, update(jitter=None, timeout=None, metadata={}))
     assert (third.jitter, third.timeout, third.metadata, third.misfire.policy) == (None, None, {}, "skip")
-    assert third.generation == 2
+    assert [getattr(third, name) for name in kept[4:]] == [getattr(first, name) for name in kept[4:]]
 
 
 def test_an_update_that_names_nothing_changes_nothing(service, database):
@@ -624,7 +624,8 @@ def test_an_update_that_names_nothing_changes_nothing(service, database):
         ({"schedule": "0 0 30 2 *"}, "/schedule"),
         ({"schedule": None}, "/schedule"),
         ({"timezone": "Mars/Olympus"}, "/timezone"),
-        ({"end_at": NOON}, "/schedule"),
+        ({"end_at": NOON}, "/end_at"),
+        ({"schedule": "@weekly", "end_at": NOON + DAY}, "/schedule"),
         ({"schedule": "@once", "max_runs": 3}, "/max_runs"),
         ({"payload": {"to": 5}}, "/payload/to"),
         ({"payload": {"to": "x", "items": [{}]}}, "/payload/items/0/name"),
@@ -1018,6 +1019,7 @@ class Expected:
     """What must be true of one job, told by simple rules beside the real one."""
 
     name: str
+    schedule: str
     recurring: bool
     due: bool
     status: str = "Scheduled"
@@ -1028,7 +1030,7 @@ class Expected:
     generation: int = 1
     revision: int = 1
     cancel_requested: bool = False
-    rescheduled_to: str | None = None
+    claimed_as: str | None = None
     names: list[AlarmName] = field(default_factory=list)
 
     @property
@@ -1128,11 +1130,10 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _update(self, job_id: UUID, known: Expected, schedule: str) -> None:
         self.runtime.service.update(job_id, update(schedule=schedule))
-        known.recurring, due = SCHEDULES[schedule]
-        known.changed(new_generation=True)
-        if known.status == "Running":
-            known.rescheduled_to = schedule
-        else:
+        running, same = known.status == "Running", known.schedule == schedule
+        known.changed(new_generation=running or not same)
+        known.schedule, (known.recurring, due) = schedule, SCHEDULES[schedule]
+        if not running and not same:
             known.due, known.attempt = due, 0
 
     # What happens.
@@ -1157,7 +1158,7 @@ class Lifecycle(RuleBasedStateMachine):
             self.jobs[holder].status, self.jobs[holder].due = "Cancelled", False
             self.jobs[holder].changed(new_generation=True)
         recurring, due = SCHEDULES[schedule]
-        self.jobs[enqueued.id] = Expected(name, recurring, due)
+        self.jobs[enqueued.id] = Expected(name, schedule, recurring, due)
 
     @precondition(lambda self: self.jobs)
     @rule(
@@ -1193,7 +1194,7 @@ class Lifecycle(RuleBasedStateMachine):
         faults: list[BaseException] = []
 
         def within() -> None:
-            known.status, known.attempt = "Running", known.attempt + 1
+            known.status, known.attempt, known.claimed_as = "Running", known.attempt + 1, known.schedule
             known.changed(new_generation=False)
             try:
                 self.check(job_id)
@@ -1217,7 +1218,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def ended(self, known: Expected, ending: str) -> None:
         """Say what becomes of a job whose attempt has ended."""
-        rescheduled, known.rescheduled_to = known.rescheduled_to, None
+        rescheduled = known.schedule if known.schedule != known.claimed_as else None
         known.changed(new_generation=False)
         if ending == "cancel":
             known.status, known.due, known.attempt, known.runs = "Cancelled", False, 0, known.runs + 1

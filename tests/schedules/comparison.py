@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache, lru_cache
 from random import Random
 
+import pytest
+
+from jobs.core.errors import InvalidSchedule
 from jobs.core.expression import parse_schedule
 from jobs.core.local_time import Dst
 from jobs.core.schedule import Recurring
-from tests.schedules.oracle import Meaning, Rule, Walk, understand
+from tests.schedules.oracle import LONGEST_WAIT_DAYS, NICKNAMES, Meaning, Rule, Walk, any_day, understand
 from tests.schedules.turns import Turn
 
 DEFAULT = Rule()
@@ -51,25 +54,45 @@ class Tally:
 
 
 @cache
-def meaning_of(expression: str) -> Meaning:
-    return understand(expression)
+def meaning_of(expression: str, day_match: str = "any") -> Meaning:
+    return understand(expression, day_match)
+
+
+@cache
+def day_matches(expression: str) -> tuple[str, ...]:
+    """Give the ways in which the days of an expression are to be combined: two only where both are restricted.
+
+    One whose days never match together is to be refused, and left out.
+    """
+    day, _, weekday = NICKNAMES.get(expression.lower(), expression).split()[-3:]
+    if any_day(day) or any_day(weekday):
+        return ("any",)
+    meaning = meaning_of(expression, "all")
+    day = date(2026, 1, 1)
+    if any(meaning.runs_on(day + timedelta(days=n)) for n in range(LONGEST_WAIT_DAYS)):
+        return ("any", "all")
+    with pytest.raises(InvalidSchedule, match="never matches"):
+        parse_schedule(expression, day_match="all")
+    return ("any",)
 
 
 def compare(turn: Turn, expressions: Sequence[str], random: Random, tally: Tally) -> None:
     """Hold each expression to the oracle around ``turn``, under the default rule and one of the others."""
     walk = Walk(turn.zone.info, turn.at - REACH, turn.at + REACH)
-    for expression in expressions:
-        meaning = meaning_of(expression)
+    for expression, day_match in ((each, way) for each in expressions for way in day_matches(each)):
+        meaning = meaning_of(expression, day_match)
         for rule in (DEFAULT,) if meaning.elapsed else (DEFAULT, random.choice(OTHERS)):
             for since, until in windows(turn, meaning):
                 expected = walk.runs(meaning, rule, since, until)
-                got = list(runs(expression, turn.zone.names[0], rule, since, until))
-                tally.note(turn, expression, rule, expected, got)
+                got = list(runs(expression, turn.zone.names[0], rule, since, until, day_match))
+                tally.note(turn, f"{expression} {day_match}", rule, expected, got)
 
 
-def runs(expression: str, zone: str, rule: Rule, since: datetime, until: datetime) -> Iterator[datetime]:
+def runs(
+    expression: str, zone: str, rule: Rule, since: datetime, until: datetime, day_match: str = "any"
+) -> Iterator[datetime]:
     """Ask the implementation for one run after the other; an endless repetition ends after one."""
-    schedule = parsed(expression, zone, rule)
+    schedule = parsed(expression, zone, rule, day_match)
     at = since
     while (following := schedule.next_after(at, since)) is not None and following <= until:
         yield following
@@ -79,8 +102,8 @@ def runs(expression: str, zone: str, rule: Rule, since: datetime, until: datetim
 
 
 @lru_cache(maxsize=4096)
-def parsed(expression: str, zone: str, rule: Rule) -> Recurring:
-    schedule = parse_schedule(expression, zone, Dst(rule.gap, rule.overlap))  # type: ignore[arg-type]
+def parsed(expression: str, zone: str, rule: Rule, day_match: str = "any") -> Recurring:
+    schedule = parse_schedule(expression, zone, Dst(rule.gap, rule.overlap), day_match)  # type: ignore[arg-type]
     assert isinstance(schedule, Recurring)
     return schedule
 

@@ -6,6 +6,7 @@ is refused. Writing it anew is refused where implementation and oracle disagree.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -84,6 +85,17 @@ REFUSED = [
     *("0 0 1 * 1#1", "0 0 15W * 1", "0 0 * * 1,5#2", "0 0 * * 0-6,5#2", "0 0 L-3 * *", "٣ * * * *", "0 0 5-0 * *"),
 ]
 
+BOTH_DAYS = [
+    *("0 0 4 1-7 * 0", "0 14 */10 * 1-5", "30 2 13 * 5", "0 0 29 2 1", "0 0 L * 6,0"),
+    *("0 0 8-14 * 0#2", "30 2 25-31 3,10 SUN", "0 */3 1-7 * MON", "0 0 29-31 * L5", "0 0 15W * 1"),
+]
+START = datetime(2026, 6, 1, 9, tzinfo=UTC)
+FROM_START = {"@every 1h": 3_600, "@every 7s": 7, "@every P1D": 86_400, "@every 1.5s": 1.5}
+OTHERS_FORMS = [
+    *("cron(0 10 * * ? *)", "0 12 * * ? *", "rate(5 hours)", "0 0 0 * * ? 2030", "CRON_TZ=Europe/Madrid 0 9 * * *"),
+    *("0 9 * * * Europe/Madrid", "00:05:00", "0 9 * * 1-5 # daily", "0~59 * * * *", "'0 9 * * *'", "Cron.Daily"),
+]
+
 
 def cases(seed: int = 2026) -> Iterator[dict[str, Any]]:
     """Draw what to ask: each chosen expression in four zones, before a change of clocks if the zone has any."""
@@ -106,6 +118,23 @@ def cases(seed: int = 2026) -> Iterator[dict[str, Any]]:
         yield {"schedule": expression, "zone": "UTC"}
     yield {"schedule": "0 0 * * *", "zone": "Mars/Base"}
     yield {"schedule": "30 2 * 3 L0", "zone": "Europe/Berlin", "gap": "skip"}
+    yield from _later_cases(random)
+
+
+def _later_cases(random: Random) -> Iterator[dict[str, Any]]:
+    """Draw what was added since: after all else, so that every line before stays as it was."""
+    for expression in BOTH_DAYS:
+        for name in random.sample(ZONES, 2):
+            yield _case(expression, name, DEFAULT, _instant(random, name)) | {"day_match": "all"}
+    for expression in FROM_START:
+        after = datetime(2026, 6, 1, 8, 17, 23, tzinfo=UTC)
+        yield _case(expression, "UTC", DEFAULT, after) | {"start_at": _text(START)}
+        yield _case(expression, "UTC", DEFAULT, after - timedelta(days=3)) | {"start_at": _text(START)}
+    yield {"schedule": "0 0 31 4 1", "zone": "UTC", "day_match": "all"}
+    for expression in OTHERS_FORMS:
+        yield {"schedule": expression, "zone": "UTC"}
+    for zone in ("W. Europe Standard Time", "europe/berlin", "UTC+2"):
+        yield {"schedule": "61 * * * *", "zone": zone}
 
 
 def _case(expression: str, zone: str, rule: Rule, after: datetime) -> dict[str, Any]:
@@ -128,11 +157,12 @@ def answer(case: dict[str, Any]) -> dict[str, Any]:
     """Give what the implementation says to a line's question: runs, or where and why it is refused."""
     try:
         dst = Dst(case.get("gap", "shift"), case.get("overlap", "once"))
-        schedule = parse_schedule(case["schedule"], case["zone"], dst)
+        schedule = parse_schedule(case["schedule"], case["zone"], dst, case.get("day_match", "any"))
     except InvalidSchedule as error:
         return {"refused": str(error)}
     after = datetime.fromisoformat(case.get("after", "2026-01-01T00:00:00Z"))
-    fires = Recurrence(schedule, after).preview(after, RUNS)
+    start_at = datetime.fromisoformat(case["start_at"]) if "start_at" in case else None
+    fires = Recurrence(schedule, after, start_at=start_at).preview(after, RUNS)
     return {"runs": [_text(fire.at) + (f" {fire.note}" if fire.note else "") for fire in fires]}
 
 
@@ -141,6 +171,9 @@ def expected(case: dict[str, Any]) -> list[str] | None:
     expression, after = case["schedule"], datetime.fromisoformat(case.get("after", "2026-01-01T00:00:00Z"))
     if "after" not in case:
         return None
+    if "start_at" in case:
+        steps = (START + n * timedelta(seconds=FROM_START[expression]) for n in range(1_000_000))
+        return [_text(at) for at in itertools.islice((at for at in steps if at > after), RUNS)]
     if expression in INTERVALS:
         return [_text(after + n * timedelta(seconds=INTERVALS[expression])) for n in range(1, RUNS + 1)]
     if expression in DELAYS:
@@ -148,7 +181,8 @@ def expected(case: dict[str, Any]) -> list[str] | None:
     if expression in INSTANTS:
         return [INSTANTS[expression]]
     zone, rule = zone_named(case["zone"]).info, Rule(case["gap"], case["overlap"])
-    return [_text(at) for at in first_runs(meaning_of(expression), zone, rule, after, RUNS)]
+    meaning = meaning_of(expression, case.get("day_match", "any"))
+    return [_text(at) for at in first_runs(meaning, zone, rule, after, RUNS)]
 
 
 def lines() -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class Meaning:
         return known
 
 
-def understand(expression: str) -> Meaning:
+def understand(expression: str, day_match: str = "any") -> Meaning:
     fields = NICKNAMES.get(expression.lower(), expression).upper().split()
     second, minute, hour, day, month, weekday = fields if len(fields) == 6 else ["0", *fields]
     minutes, hours, months = numbers(minute, 0, 59), numbers(hour, 0, 23), numbers(month, 1, 12, MONTH_NAMES)
@@ -64,7 +64,7 @@ def understand(expression: str) -> Meaning:
     def is_day(on: date) -> bool:
         if on.month not in months:
             return False
-        if any_day(day) or any_day(weekday):
+        if day_match == "all" or any_day(day) or any_day(weekday):
             return by_day(on) and by_weekday(on)
         return by_day(on) or by_weekday(on)
 

@@ -53,8 +53,31 @@ def test_it_answers_as_http_does_when_asked_for_json(capsys):
     assert json.loads(capsys.readouterr().out) == {
         "kind": "one-time",
         "description": "Once, 1 hour 30 minutes from now",
+        "warnings": [],
         "runs": [{"at": "2026-07-01T01:30:00Z", "local": "2026-07-01T01:30:00+00:00", "note": None}],
     }
+
+
+def test_it_takes_the_bounds_of_a_job_and_warns_of_what_means_something_else_elsewhere(capsys):
+    bounds = (
+        "--start-at",
+        "2026-06-01T09:00:00Z",
+        "--end-at",
+        "2026-06-01T11:30:00Z",
+        "--after",
+        "2026-06-01T08:17:23Z",
+    )
+    preview("@every 1h", *bounds)
+    first, *runs = capsys.readouterr().out.splitlines()
+    assert "counted from 2026-06-01T09:00:00Z" in first
+    assert [run.split()[-1][11:16] for run in runs] == ["09:00", "10:00", "11:00"]
+    preview("@every 1h", *bounds, "--max-runs", "1")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    either = ("0 0 4 1-7 * 0", "--after", "2026-06-01T00:00:00Z", "--count", "1")
+    preview(*either)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("warning: day of month '1-7' and weekday '0'")
+    preview(*either, "--day-match", "all")
+    assert capsys.readouterr().out.splitlines()[-1] == "  Sun 2026-06-07T04:00:00+00:00  2026-06-07T04:00:00Z"
 
 
 def test_a_schedule_with_no_run_left_says_so(capsys):

@@ -288,7 +288,7 @@ def test_null_takes_an_option_away(field):
 
 
 @pytest.mark.parametrize(
-    ("fields", "retimes"),
+    ("fields", "named"),
     [
         ({}, False),
         ({"payload": 1, "metadata": {}, "max_retries": 3, "timeout": "PT1S"}, False),
@@ -298,8 +298,8 @@ def test_null_takes_an_option_away(field):
         ({"misfire": "skip"}, True),
     ],
 )
-def test_a_change_of_anything_about_time_gives_the_job_a_new_time(fields, retimes):
-    assert read_command(UpdateJob, fields).retimes is retimes
+def test_a_change_says_whether_it_names_anything_about_time(fields, named):
+    assert read_command(UpdateJob, fields).names_timing is named
 
 
 def test_a_jobs_timing_is_kept_where_the_update_says_nothing():

@@ -256,16 +256,17 @@ def situations(draw: st.DrawFn) -> tuple[Recurrence, datetime, datetime]:
 
 
 @cache
-def calendar_of(expression: str) -> list[datetime]:
+def calendar_of(expression: str, start: datetime) -> list[datetime]:
+    """List the runs there are; those of ``@every`` are counted from ``start``, which is one of them."""
     schedule, found = parse_schedule(expression, "Europe/Berlin"), [utc("2026-03-27T00:00Z")]
     while found[-1] < utc("2026-04-06T00:00Z"):
-        found.append(schedule.next_after(found[-1], ANCHOR))
-    return found[1:]
+        found.append(schedule.next_after(found[-1], start))
+    return [*([start] if isinstance(schedule, Every) and start > ANCHOR else []), *found[1:]]
 
 
 def all_runs(recurrence: Recurrence, since: datetime) -> list[datetime]:
     start, end = recurrence.start_at or ANCHOR, recurrence.end_at or utc("2030-01-01T00:00Z")
-    return [at for at in calendar_of(recurrence.schedule.expression) if at > since and start <= at <= end]
+    return [at for at in calendar_of(recurrence.schedule.expression, start) if at > since and start <= at <= end]
 
 
 def chosen(recurrence: Recurrence, late: list[datetime], rest: list[datetime], now: datetime) -> datetime | None:
