@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ class Executor:
         try:
             for around in reversed(self._registry.middleware):
                 call = partial(around, context, call)
-            outside_units_of_work(call)
+            copy_context().run(outside_units_of_work, call)  # what it sets is not there in the thread's next attempt
         except BaseException as error:  # noqa: BLE001  whatever a handler raises must end in an outcome
             if not context.completed:
                 return result_of(error, spec)
@@ -123,12 +124,13 @@ class Executor:
             if (returned := spec.target(**given)) is not None:
                 refuse_returned(returned, spec)
             return
-        with self._injector.provide(spec) as (services, constructor_services):
+        loop = self._injector.loops.pick() if spec.is_async else None
+        with self._injector.provide(spec, loop) as (services, constructor_services):
             given |= services
             function = spec.target
             if spec.constructor_services is not None:
                 function = function(**constructor_services).handle
-            returned = asyncio.run(_within(function(**given), timeout)) if spec.is_async else function(**given)
+            returned = function(**given) if loop is None else loop.run(_within(function(**given), timeout))
             if returned is not None:
                 refuse_returned(returned, spec)
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import threading
 from contextlib import ExitStack, contextmanager
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
+from jobs.app.async_services import AsyncService
+from jobs.app.event_loop import EventLoops
 from jobs.core.decorators import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from jobs.app.event_loop import EventLoop
     from jobs.core.registry import HandlerRegistry
     from jobs.core.specs import HandlerSpec, ProviderSpec
 
 _logger = logging.getLogger("jobs.services")
 _NOTHING: dict[Any, Any] = {}
+_PING_SECONDS = 10.0
 
 
 class Injector:
@@ -31,7 +37,10 @@ class Injector:
         self._providers = registry.providers
         self._built_in = built_in
         self._overrides: dict[type, Any] = {}
+        self.loops = EventLoops()
         self._app = ServiceScope(self, ExitStack())
+        self._app_by_loop: dict[EventLoop, ServiceScope] = {}
+        self._of_a_loop: dict[type, bool] = {}
         self._lock = threading.RLock()
 
     def override(self, service: type, value: Any) -> None:
@@ -39,19 +48,23 @@ class Injector:
         self._overrides[service] = value
 
     @contextmanager
-    def provide(self, spec: HandlerSpec) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    def provide(
+        self, spec: HandlerSpec, loop: EventLoop | None = None
+    ) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         """Make what a handler's function and its class's constructor want; clean up when the block ends.
 
         What the block raises is raised in every provider that yields, at its ``yield``, the last made first; so one
         that yields within a transaction rolls back. None of them can make a success of it. What a clean-up raises
         passes through: it may have been the commit. Services of the whole app are told nothing and stay.
+
+        Async providers are called on ``loop``, by default on the app's.
         """
         if not spec.services and not spec.constructor_services:
             yield _NOTHING, _NOTHING
             return
         failure: BaseException | None = None
         with ExitStack() as clean_ups:
-            scope = ServiceScope(self, clean_ups)
+            scope = ServiceScope(self, clean_ups, loop)
             try:
                 yield scope.made(spec.services), scope.made(spec.constructor_services or {})
             except BaseException as error:
@@ -67,12 +80,52 @@ class Injector:
         if service not in self._providers and service in self._built_in:
             return self._built_in[service]
         provider = self._providers[service]
-        if provider.scope is Scope.APP and scope is not self._app:
-            if not self._app.has(service):
+        if provider.scope is Scope.APP and (app := self._app_scope(service, scope)) is not scope:
+            if not app.has(service):
                 with self._lock:  # so that it is made once, however many threads want it first
-                    return self._app.get(service)
-            return self._app.get(service)
-        return _called(provider, scope)
+                    return app.get(service)
+            return app.get(service)
+        return self._called(provider, scope)
+
+    def _app_scope(self, service: type, scope: ServiceScope) -> ServiceScope:
+        """Give the app's services; of those that belong to an event loop, the ones of the attempt's."""
+        of_a_loop = self._of_a_loop.get(service)
+        if of_a_loop is None:
+            of_a_loop = self._of_a_loop[service] = self._is_of_a_loop(service)
+        if not of_a_loop:
+            return self._app
+        loop = scope.loop or self.loops.pick()
+        with self._lock:
+            found = self._app_by_loop.get(loop)
+            if found is None:
+                found = self._app_by_loop[loop] = ServiceScope(self, ExitStack(), loop)
+            return found
+
+    def _is_of_a_loop(self, service: type) -> bool:
+        """Say whether an async provider makes a service, or one that it is made of."""
+        provider = self._providers.get(service)
+        return provider is not None and (
+            provider.is_async or any(self._is_of_a_loop(wanted) for wanted in provider.services.values())
+        )
+
+    def _called(self, provider: ProviderSpec, scope: ServiceScope) -> Any:
+        """Make a service; one of the app's in a context of its own, since its tasks outlive the attempt."""
+        arguments = scope.made(provider.services)
+        context = copy_context() if provider.scope is Scope.ATTEMPT else Context()
+        if inspect.iscoroutinefunction(provider.function):
+            return context.run((scope.loop or self.loops.pick()).run, provider.function(**arguments))
+        service: AbstractContextManager[Any]
+        if inspect.isasyncgenfunction(provider.function):
+            service = AsyncService(scope.loop or self.loops.pick(), provider.function, arguments, context)
+        elif inspect.isgeneratorfunction(provider.function):
+            service = contextmanager(provider.function)(**arguments)
+        else:
+            return provider.function(**arguments)
+        if provider.scope is Scope.ATTEMPT:
+            return scope.clean_ups.enter_context(service)
+        made = service.__enter__()
+        scope.clean_ups.callback(_close, service, provider.origin)
+        return made
 
     def faults(self) -> dict[str, str]:
         """Make each service that has a ``ping`` and ping it; gives those that do not answer, with what was raised."""
@@ -82,7 +135,9 @@ class Injector:
                 continue
             try:
                 with ExitStack() as clean_ups:
-                    provider.ping(ServiceScope(self, clean_ups).get(service))
+                    answer = provider.ping(ServiceScope(self, clean_ups).get(service))
+                    if inspect.isawaitable(answer):
+                        self.loops.pick().run(asyncio.wait_for(answer, _PING_SECONDS))
             except Exception as error:
                 _logger.warning("the service %s does not answer", service.__qualname__, exc_info=True)
                 found[service.__qualname__] = type(error).__name__
@@ -91,15 +146,19 @@ class Injector:
     def close(self) -> None:
         """Clean up the app's own services, the last made first. What that raises is logged."""
         with self._lock:
-            app, self._app = self._app, ServiceScope(self, ExitStack())
-        app.clean_ups.close()
+            scopes = [*self._app_by_loop.values(), self._app]
+            self._app, self._app_by_loop = ServiceScope(self, ExitStack()), {}
+        for scope in scopes:
+            scope.clean_ups.close()
+        self.loops.close()
 
 
 class ServiceScope:
     """What one attempt, or the app, has been given; it is gone when that ends."""
 
-    def __init__(self, injector: Injector, clean_ups: ExitStack) -> None:
+    def __init__(self, injector: Injector, clean_ups: ExitStack, loop: EventLoop | None = None) -> None:
         self.clean_ups = clean_ups
+        self.loop = loop
         self._injector = injector
         self._services: dict[type, Any] = {}
 
@@ -116,18 +175,6 @@ class ServiceScope:
         if service not in self._services:
             self._services[service] = self._injector.make(service, self)
         return self._services[service]
-
-
-def _called(provider: ProviderSpec, scope: ServiceScope) -> Any:
-    arguments = scope.made(provider.services)
-    if not inspect.isgeneratorfunction(provider.function):
-        return provider.function(**arguments)
-    service = contextmanager(provider.function)(**arguments)
-    if provider.scope is Scope.ATTEMPT:
-        return scope.clean_ups.enter_context(service)
-    made = service.__enter__()
-    scope.clean_ups.callback(_close, service, provider.origin)
-    return made
 
 
 def _close(service: AbstractContextManager[Any], origin: str) -> None:

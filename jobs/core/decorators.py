@@ -145,8 +145,9 @@ def provider(
 
     It is called once per attempt, or with ``scope="app"`` once per process, when the service is first wanted; many
     threads then use it at once. It may take other services as parameters. One that yields is resumed to clean up: after
-    the attempt, or when the app ends. ``ping`` is given the service by ``/api/health/ready``; what it raises makes the
-    app count as not ready.
+    the attempt, or when the app ends. An async one is called on the event loop of async handlers, which lasts as long
+    as the app. ``ping`` is given the service by ``/api/health/ready``; what it raises, or what raises when it is
+    awaited, makes the app count as not ready.
     """
 
     def mark(target: Target) -> Target:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from typing import Any, NoReturn, Protocol, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
@@ -26,10 +26,8 @@ def origin_of(target: Callable[..., Any]) -> str:
 
 def made_by(function: Callable[..., Any], origin: str) -> type:
     """Give the class that a provider makes; raises ``HandlerRegistrationError`` where its annotations do not say."""
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        refuse(origin, "a provider is a plain function or generator; make it without async")
     made = hints_of(function, origin).get("return")
-    if get_origin(made) in (Iterator, Generator):
+    if get_origin(made) in (Iterator, Generator, AsyncIterator, AsyncGenerator):
         made = get_args(made)[0]
     if not inspect.isclass(made) or isinstance(made, types.GenericAlias):
         refuse(origin, "a provider needs a return annotation that names the class it makes")

@@ -77,6 +77,11 @@ class ProviderSpec:
     scope: Scope = Scope.ATTEMPT
     ping: Callable[[Any], object] | None = None
 
+    @property
+    def is_async(self) -> bool:
+        """Whether it is called on an event loop."""
+        return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(self.function)
+
 
 def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
     """Describe a marked function or class; raises ``HandlerRegistrationError`` for what could not be served."""

@@ -12,6 +12,8 @@ import sys
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
+from jobs.app.event_loop import on_event_loop
+
 if TYPE_CHECKING:
     import azure.functions as func
 
@@ -25,6 +27,7 @@ def within(context: func.Context) -> Within:
     known_by = _known_by()
     if known_by is not None:
         variables.run(known_by.set, invocation_id)
+    variables.run(on_event_loop.set, lambda: setattr(storage, "invocation_id", invocation_id))
 
     def run(work: Work) -> None:
         before = getattr(storage, "invocation_id", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from jobs.core.status import AttemptOutcome
@@ -52,7 +53,7 @@ class Execution:
         """Execute a claimed run, and record how it went unless its worker is to be ``lost`` before."""
         self._context, self._exception, self._cancelled = None, None, cancelled
         before = len(self._database.jobs.rows)
-        outcome = self._runtime.dispatcher.execute(run)
+        outcome = Context().run(self._runtime.dispatcher.execute, run)  # as empty as a worker's thread
         if outcome is not None and not lost:
             self._runtime.dispatcher.outcomes.record([outcome])
         line = self._line_of(run, told_elsewhere=outcome is None)
