@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -191,7 +192,8 @@ def run(*arguments, **settings):
 
 def test_a_pipeline_may_ask_whether_the_app_would_start():
     done = run("-m", "jobs", "check")
-    assert (done.returncode, done.stdout) == (0, "the app starts, with 19 functions\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"the app starts, with \d\d functions\n", done.stdout)
     assert "4 handlers in jobs.handlers: CleanupData, " in done.stderr
 
 
