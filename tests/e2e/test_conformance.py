@@ -44,9 +44,14 @@ TICK = json.dumps(
     }
 )
 HANDLERS = """
+    import asyncio
+    import logging
+
     from pydantic import BaseModel
 
     from jobs import JobContext, handler
+
+    LOG = logging.getLogger("jobs.greetings")
 
 
     class Greeting(BaseModel):
@@ -58,6 +63,17 @@ HANDLERS = """
         ctx.logger.info("greeting %s", args.to)
         if args.to == "nobody":
             raise LookupError("nobody is there")
+
+
+    @handler("GreetLater")
+    async def greet_later(args: Greeting, ctx: JobContext) -> None:
+        ctx.logger.info("greeting %s", args.to)
+        await asyncio.sleep(0)
+        await asyncio.gather(*(say(args.to) for _ in range(3)), asyncio.to_thread(LOG.info, "on a thread"))
+
+
+    async def say(to: str) -> None:
+        LOG.info("hello, %s", to)
 """
 
 
@@ -380,10 +396,13 @@ class TestTimers:
         [ended] = [found for message, *found in seen if "Succeeded" in message and job["id"] in message]
         assert told == ended == [worker.invocation, worker.invocation]
 
+    @pytest.mark.parametrize("handler", ["Greet", "GreetLater"])
     @pytest.mark.parametrize("trigger", ["run_due", "reconcile", "ring_alarm"])
-    def test_every_record_of_a_handler_names_its_invocation_to_the_worker_that_is_deployed(self, worker, trigger):
+    def test_every_record_of_a_handler_names_its_invocation_to_the_worker_that_is_deployed(
+        self, worker, trigger, handler
+    ):
         """That one knows it by the context variable alone, and sets it for plain functions only."""
-        body = {"handler_name": "Greet", "job_name": f"grpc {trigger}", "payload": {"to": "Ann"}}
+        body = {"handler_name": handler, "job_name": f"{handler} by {trigger}", "payload": {"to": "Ann"}}
         _, job = worker.json("enqueue_job", "POST", "/api/jobs", body)
         with records("jobs") as seen:
             if trigger == "ring_alarm":
@@ -393,7 +412,8 @@ class TestTimers:
             else:
                 worker.invoke_over_grpc(trigger, Datum(TICK, "json"))
         if trigger != "reconcile":  # which runs jobs only while the scheduler is away
-            assert [message for message, *_ in seen if "greeting Ann" in message]
+            said = [message for message, *_ in seen if message in {"greeting Ann", "hello, Ann", "on a thread"}]
+            assert len(said) == (1 if handler == "Greet" else 5), seen
         assert seen
         assert {variable for _, variable, _ in seen} == {worker.invocation}
 
