@@ -8,7 +8,7 @@ from jobs.app.drafting import draft_job
 from jobs.app.enqueued import NOBODY, Caller, Enqueued, OnceAnswer
 from jobs.app.replacing import refuse_to_replace
 from jobs.app.revising import cancel, pause, replay, resume, run_now, update
-from jobs.core.commands import EnqueueJob, JobQuery, OnConflict, UpdateJob
+from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, OnConflict, UpdateJob
 from jobs.core.errors import (
     Conflict,
     InvalidInput,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from jobs.app.alarms import Alarms
     from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Change, Clock, Inserted, JobStore, NewJob, Page
+    from jobs.core.ports import AttemptPage, Change, Clock, Inserted, JobStore, NewJob, Page
     from jobs.core.registry import HandlerRegistry
 
 _TRIES = 10
@@ -133,6 +133,13 @@ class JobService:
         if not attempts:
             self.get(job_id)
         return attempts
+
+    def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
+        """List a job's attempts, newest first; raises ``JobNotFound``."""
+        page = self._store.find_attempts(job_id, query)
+        if not page.attempts:
+            self.get(job_id)
+        return page
 
     def find(self, query: JobQuery) -> Page:
         """List jobs, newest first."""

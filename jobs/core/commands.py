@@ -141,6 +141,15 @@ INSTANT_FILTERS = {"created": "created_at", "ended": "handled_at", "due": "next_
 """What ``…_after`` and ``…_before`` look at."""
 
 
+class HistoryQuery(BaseModel):
+    """Which of a job's attempts to list, newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
+    cursor: str | None = None
+
+
 class PreviewSchedule(BaseModel):
     """Ask when an expression would fire, as a job that is set at ``after`` would."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from jobs.core.commands import JobQuery
+    from jobs.core.commands import HistoryQuery, JobQuery
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import Attempt, ClaimedRun, Job, Lease, Recorded, RecordedOutcome
     from jobs.core.limits import Label, LimitedClaim, Limits, Mislabelled
@@ -101,6 +101,14 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptPage:
+    """Some of a job's attempts, newest first, and the cursor of the next page, None at the end."""
+
+    attempts: list[Attempt]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """What a heartbeat found: the leases still held, and of these the ones whose cancellation was requested."""
 
@@ -154,10 +162,13 @@ class JobStore(Protocol):
         """Read the Scheduled or Running job of that name."""
 
     def find(self, query: JobQuery) -> Page:
-        """List jobs, newest first."""
+        """List jobs, newest first; the page ends early once it is large."""
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
         """Read a job's history, newest first."""
+
+    def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
+        """List a job's attempts, newest first; the page ends early once it is large."""
 
     def change(
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from jobs.app.enqueued import OnceAnswer
-from jobs.core.commands import EnqueueJob, EnqueueRequest
+from jobs.core.commands import EnqueueJob, EnqueueRequest, HistoryQuery
 from jobs.core.errors import InvalidInput
 from jobs.entrypoints.access import Access, role_for
 from jobs.entrypoints.batch import enqueue_batch
 from jobs.entrypoints.exchange import (
+    HOST_PARAMETERS,
     KEY_HEADER,
     READING,
     Call,
@@ -21,8 +22,9 @@ from jobs.entrypoints.exchange import (
     etag_of,
     job_answer,
     json_answer,
-    next_url,
+    next_link,
     payload_fields,
+    read,
 )
 from jobs.entrypoints.filters import query_of
 from jobs.entrypoints.problems import in_plain_words
@@ -103,13 +105,15 @@ def find(runtime: Runtime, call: Call) -> func.HttpResponse:
     """List jobs, newest first, with the address of the next page; payloads only where they are asked for."""
     query = query_of(call.request.params)
     page = runtime.service.find(query)
-    following = "null" if page.cursor is None else json.dumps(next_url("/api/jobs", call, page.cursor))
+    following = next_link("/api/jobs", call, page.cursor)
     left_out = () if query.payloads else ("payload",)
     jobs = ",".join(job_text(job, without=left_out) for job in page.jobs)
     return json_answer(f'{{"jobs":[{jobs}],"next":{following}}}')
 
 
 def attempts(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Give a job's history, newest first."""
-    history = runtime.service.attempts(call.job_id)
-    return json_answer(f'{{"attempts":[{",".join(map(attempt_text, history))}]}}')
+    """List a job's attempts, newest first, with the address of the next page."""
+    asked = {name: value for name, value in call.request.params.items() if name.lower() not in HOST_PARAMETERS}
+    page = runtime.service.find_attempts(call.job_id, read(HistoryQuery, asked))
+    following = next_link(f"/api/jobs/{call.job_id}/attempts", call, page.cursor)
+    return json_answer(f'{{"attempts":[{",".join(map(attempt_text, page.attempts))}],"next":{following}}}')

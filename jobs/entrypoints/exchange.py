@@ -156,11 +156,13 @@ def etag_of(job: Job) -> str:
 _NOT_KEPT = HOST_PARAMETERS | {"cursor"}
 
 
-def next_url(path: str, call: Call, cursor: str) -> str:
-    """Give the relative address of the next page: the same query with the cursor, and without the function key."""
+def next_link(path: str, call: Call, cursor: str | None) -> str:
+    """Give the relative address of the next page as JSON: the same query with the cursor, without the function key."""
+    if cursor is None:
+        return "null"
     query = call.request.url.partition("?")[2]
     kept = [(name, value) for name, value in parse_qsl(query) if name.lower() not in _NOT_KEPT]
-    return f"{path}?{urlencode([*kept, ('cursor', cursor)])}"
+    return json.dumps(f"{path}?{urlencode([*kept, ('cursor', cursor)])}")
 
 
 def payload_fields(runtime: Runtime, command: EnqueueJob) -> dict[str, tuple[str, ...]]:

@@ -218,7 +218,7 @@ class TestOneJob:
     def test_an_unknown_job_is_answered_404(self, api, path):
         assert ID in problem(api.call("GET", f"/api/jobs/{ID}{path}"), 404, "job-not-found")["detail"]
 
-    @pytest.mark.parametrize("word", ["not-an-id", "1", f"{ID}0", ID[:-1], "batch", "%00", "urn:uuid:" + ID])
+    @pytest.mark.parametrize("word", ["not-an-id", "1", f"{ID}0", ID[:-1], "%7f", "urn:uuid:" + ID])
     def test_what_is_no_id_leads_nowhere(self, api, word):
         assert api.call("GET", f"/api/jobs/{word}").status_code == 404
         assert api.call("GET", f"/api/jobs/{word}/attempts").status_code == 404
@@ -227,7 +227,7 @@ class TestOneJob:
 class TestAttempts:
     def test_a_job_that_never_ran_has_no_history(self, api):
         job = api.later()
-        assert api.call("GET", f"/api/jobs/{job['id']}/attempts").json() == {"attempts": []}
+        assert api.call("GET", f"/api/jobs/{job['id']}/attempts").json() == {"attempts": [], "next": None}
 
     def test_the_history_has_each_attempt_the_newest_first(self, api):
         job = api.enqueue(handler_name="Fail", max_retries=1)
@@ -425,3 +425,38 @@ class TestStats:
             "Failed": 1,
         }
         assert json.dumps(stats)
+
+
+class TestLargePages:
+    def test_a_page_of_500_large_jobs_is_a_megabyte_and_the_rest_follows(self, api, group):
+        metadata = {"g": group, "text": "x" * 250 * 1024}
+        jobs = [api.later(metadata=metadata)["id"] for _ in range(9)]
+        found, path, sizes = [], f"/api/jobs?limit=500&metadata.g={group}&code=secret", []
+        while path:
+            answer = api.call("GET", path)
+            sizes.append(len(answer.content))
+            found += [job["id"] for job in answer.json()["jobs"]]
+            path = answer.json()["next"]
+            assert path is None or path.startswith("/api/jobs?limit=500&")
+        assert max(sizes) <= 1024 * 1024
+        assert found == jobs[::-1]
+
+    def test_a_history_has_pages_and_links_too(self, api):
+        job = api.enqueue(handler_name="Fail", max_retries=6)
+        for _ in range(4):
+            api.command(job, "run")
+            api.run(job)
+        found, path, count = [], f"/api/jobs/{job['id']}/attempts?limit=3&code=secret", 0
+        while path:
+            page = api.call("GET", path).json()
+            found += [attempt["attempt"] for attempt in page["attempts"]]
+            path, count = page["next"], count + 1
+            assert path is None or path.startswith(f"/api/jobs/{job['id']}/attempts?limit=3&cursor=")
+        assert (found, count) == ([4, 3, 2, 1], 2)
+
+    @pytest.mark.parametrize(
+        ("params", "pointer"), [({"limit": "0"}, "/limit"), ({"cursor": "x"}, "/cursor"), ({"color": "red"}, "/color")]
+    )
+    def test_a_question_about_a_history_that_cannot_be_read_is_refused(self, api, params, pointer):
+        job = api.later()
+        problem(api.call("GET", f"/api/jobs/{job['id']}/attempts", params=params), 422, "invalid-request", pointer)

@@ -12,11 +12,13 @@ from jobs.adapters.postgres.rows import job_of
 from jobs.adapters.postgres.statements import JOB_COLUMNS, LISTED_COLUMNS, quoted
 from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
-from jobs.core.paging import cursor_of, place_of
+from jobs.core.paging import cursor_of, fill_page, place_of, size_of_texts
 from jobs.core.ports import Page
 from jobs.core.strict_json import write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobs.adapters.postgres.database import Database
     from jobs.core.commands import JobQuery
 
@@ -26,16 +28,24 @@ def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
 
     Raises ``InvalidInput`` for a cursor that this app did not give.
     """
+
+    def read(last: Sequence[Any] | None, count: int) -> list[tuple[Any, ...]]:
+        after = query if last is None else query.model_copy(update={"cursor": cursor_of(job_of(last))})
+        return _rows(database, schema, after, count)
+
+    rows, more = fill_page(query.limit, read, lambda row: size_of_texts(*row))
+    jobs = [job_of(row) for row in rows]
+    return Page(jobs, cursor_of(jobs[-1]) if more else None)
+
+
+def _rows(database: Database, schema: str, query: JobQuery, count: int) -> list[tuple[Any, ...]]:
     conditions, values = _conditions(query)
     where = " and ".join(conditions) or "true"
     sql = (
         f"select {JOB_COLUMNS if query.payloads else LISTED_COLUMNS} from {quoted(schema)}.jobs j where {where} "
         "order by j.created_at desc, j.id desc limit :limit"
     )
-    rows = database.run(Statement.of(sa.text(sql)), values | {"limit": query.limit + 1})
-    jobs = [job_of(row) for row in rows]
-    more = len(jobs) > query.limit
-    return Page(jobs[: query.limit], cursor_of(jobs[query.limit - 1]) if more else None)
+    return database.run(Statement.of(sa.text(sql)), values | {"limit": count})
 
 
 def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:

@@ -124,8 +124,11 @@ _ACTIVE_HOLDER = (
 
 _ATTEMPTS = """
 select run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id, cast(result as text),
-  traceback
-from {schema}.job_attempts where job_id = :id order by started_at desc, finished_at desc limit :limit
+  traceback, token
+from {schema}.job_attempts
+where job_id = :id and (cast(:after_token as uuid) is null or (started_at, finished_at, token) <
+  (cast(:after_started as timestamptz), cast(:after_finished as timestamptz), cast(:after_token as uuid)))
+order by started_at desc, finished_at desc, token desc limit :limit
 """
 
 _MARK_ARMED = """

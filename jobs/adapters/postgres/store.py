@@ -14,8 +14,9 @@ from jobs.adapters.postgres.after_commit import on_commit
 from jobs.adapters.postgres.batches import batch_values, batched, inserted_at, read_batches
 from jobs.adapters.postgres.database import raise_as_ours
 from jobs.adapters.postgres.faults import OutcomeUnknown, RolledBack, UniqueViolation
+from jobs.adapters.postgres.history import find_attempts, latest_attempts
 from jobs.adapters.postgres.listing import find_jobs
-from jobs.adapters.postgres.rows import alarm_of, attempt_of, job_of
+from jobs.adapters.postgres.rows import alarm_of, job_of
 from jobs.adapters.postgres.statements import change_statement, job_statements
 from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken
 from jobs.core.ports import NOW
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobs.adapters.postgres.database import Database
-    from jobs.core.commands import JobQuery
+    from jobs.core.commands import HistoryQuery, JobQuery
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Alarm, Change, Inserted, NewJob, Page
+    from jobs.core.ports import Alarm, AttemptPage, Change, Inserted, NewJob, Page
 
 _HISTORY_LIMIT = 1_000
 _BATCH = 250
@@ -152,8 +153,11 @@ class PostgresJobStore:
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
         """Read a job's history, the latest 1,000 attempts, newest first."""
-        rows = self._database.run(self._statements.attempts, {"id": job_id, "limit": _HISTORY_LIMIT})
-        return [attempt_of(row) for row in rows]
+        return latest_attempts(self._database, self._statements.attempts, job_id, _HISTORY_LIMIT)
+
+    def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
+        """List a job's attempts, newest first."""
+        return find_attempts(self._database, self._statements.attempts, job_id, query)
 
     def change(
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None

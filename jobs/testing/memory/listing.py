@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
-from jobs.core.paging import cursor_of, place_of
-from jobs.core.ports import Page
+from jobs.core.paging import Row, cursor_of, fill_page, place_of, read_place, size_of_texts, written_place
+from jobs.core.ports import AttemptPage, Page
 from jobs.core.strict_json import write_json
 from jobs.testing.memory.jsonb import contains, parsed
-from jobs.testing.memory.rows import job_of
+from jobs.testing.memory.rows import attempt_of, job_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from jobs.core.commands import JobQuery
+    from jobs.core.commands import HistoryQuery, JobQuery
     from jobs.core.job import Json
-    from jobs.testing.memory.rows import JobRow
+    from jobs.testing.memory.rows import AttemptRow, JobRow
 
 
 def find_jobs(rows: Iterable[JobRow], query: JobQuery, now: datetime) -> Page:
@@ -35,10 +37,42 @@ def find_jobs(rows: Iterable[JobRow], query: JobQuery, now: datetime) -> Page:
         and (not wanted or _has_metadata(row, wanted))
     ]
     found.sort(key=attrgetter("created_at", "id"), reverse=True)
-    jobs = [job_of(row) for row in found[: query.limit]]
+
+    def size_of(row: JobRow) -> int:
+        return size_of_texts(row.payload if query.payloads else None, row.metadata, row.result)
+
+    page, more = fill_page(query.limit, _reader(found), size_of)
+    jobs = [job_of(row) for row in page]
     if not query.payloads:
         jobs = [job.model_copy(update={"payload": None}) for job in jobs]
-    return Page(jobs, cursor_of(jobs[-1]) if len(found) > query.limit else None)
+    return Page(jobs, cursor_of(jobs[-1]) if more else None)
+
+
+def find_attempts(rows: Iterable[AttemptRow], query: HistoryQuery) -> AttemptPage:
+    """List ``rows`` newest first. Raises ``InvalidInput`` for a cursor that this app did not give."""
+    found = sorted(rows, key=_place, reverse=True)
+    if query.cursor is not None:
+        moments, token = read_place(query.cursor, 2)
+        found = [row for row in found if _place(row) < (*moments, token)]
+    page, more = fill_page(query.limit, _reader(found), lambda row: size_of_texts(row.error, row.result))
+    return AttemptPage([attempt_of(row) for row in page], written_place(*_place(page[-1])) if more else None)
+
+
+def _place(row: AttemptRow) -> tuple[datetime, datetime, UUID]:
+    return row.started_at, row.finished_at, UUID(row.token)
+
+
+def _reader(rows: Sequence[Row]) -> Callable[[Row | None, int], Sequence[Row]]:
+    """Give rows as a database does: so many at a time, each time those after the last."""
+    rest = iter(rows)
+    ahead: list[Row] = []
+
+    def read(_: Row | None, count: int) -> list[Row]:
+        found = [*ahead, *islice(rest, count - len(ahead))]
+        ahead[:] = found[count - 1 :]
+        return found
+
+    return read
 
 
 def _matches(row: JobRow, query: JobQuery, now: datetime) -> bool:

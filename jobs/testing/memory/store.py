@@ -14,7 +14,7 @@ from jobs.core.status import JobStatus
 from jobs.core.strict_json import refuse_unstorable_text
 from jobs.testing.memory.database import MemoryConnection, RowLock
 from jobs.testing.memory.jsonb import as_stored
-from jobs.testing.memory.listing import find_jobs
+from jobs.testing.memory.listing import find_attempts, find_jobs
 from jobs.testing.memory.rows import AuditRow, JobRow, KeyRow, alarm_of, attempt_of, job_of
 from jobs.testing.memory.unit_of_work import OpenTransaction
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from uuid import UUID
 
-    from jobs.core.commands import JobQuery
+    from jobs.core.commands import HistoryQuery, JobQuery
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Alarm, NewJob, Page
+    from jobs.core.ports import Alarm, AttemptPage, NewJob, Page
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
 
 _HISTORY_LIMIT = 1_000
@@ -101,8 +101,14 @@ class MemoryJobStore:
         """Read a job's history, the latest 1,000 attempts, newest first."""
         with self._database.statement() as transaction:
             rows = [row for row in transaction.all(self._database.attempts) if row.job_id == job_id]
-        rows.sort(key=attrgetter("started_at", "finished_at"), reverse=True)
+        rows.sort(key=attrgetter("started_at", "finished_at", "token"), reverse=True)
         return [attempt_of(row) for row in rows[:_HISTORY_LIMIT]]
+
+    def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
+        """List a job's attempts, newest first."""
+        with self._database.statement() as transaction:
+            rows = [row for row in transaction.all(self._database.attempts) if row.job_id == job_id]
+        return find_attempts(rows, query)
 
     def change(
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
