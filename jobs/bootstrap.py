@@ -148,6 +148,7 @@ def build_runtime(
     limits = ReconcileLimits(
         overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
         retention=settings.retention,
+        keep_attempts=settings.keep_attempts,
     )
 
     def close() -> None:

@@ -95,7 +95,10 @@ class Settings(BaseSettings):
         default=60, description="How late a job may be before its alarm counts as lost."
     )
     retention_days: Annotated[float, Field(ge=0, le=36_600)] = Field(
-        default=30, description="How long ended jobs and their history are kept; 0 keeps them for ever."
+        default=30, description="How long ended jobs, and any job's history, are kept; 0 keeps them for ever."
+    )
+    keep_attempts: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=20, description="How many of a job's attempts are kept however old they are: its newest."
     )
     max_lost_runs: Annotated[int, Field(ge=1)] = Field(
         default=3,

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.app.measuring import log_measurement
+from jobs.core.ports import HistoryLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from jobs.app.reaper import Reaper
     from jobs.app.worker import Worker
     from jobs.core.identifiers import AlarmName
-    from jobs.core.ports import Housekeeping
+    from jobs.core.ports import Housekeeping, JobPlace
 
 _logger = logging.getLogger("jobs.reconciler")
 _POLL_SECONDS = 1.0
+_HISTORY_PAGE = HistoryLimit(jobs=500, rows=5_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class ReconcileLimits:
     retention: timedelta | None = timedelta(days=30)
     key_retention: timedelta = timedelta(days=1)
     lock_retention: timedelta = timedelta(hours=1)
+    keep_attempts: int = 20
+    history: HistoryLimit = _HISTORY_PAGE
+    prune_seconds: float = 10.0
+    history_rest_seconds: float = 3_600.0
     count_to: int = 10_000
     failure_window: timedelta = timedelta(minutes=5)
 
@@ -52,6 +58,7 @@ class Report:
     swept: int = 0
     labelled: int = 0
     pruned: int = 0
+    history_pruned: int = 0
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -74,6 +81,8 @@ class Reconciler:
         self._worker = worker
         self._limits = limits
         self._rung_again: frozenset[AlarmName] = frozenset()
+        self._history_after: JobPlace | None = None
+        self._history_rests_until = 0.0
 
     def run(self) -> Report:
         """Do every step once, within the budget, and report. Never raises for a step that fails."""
@@ -87,11 +96,15 @@ class Reconciler:
             self._step("suspects", report, self._worker.offer_suspects)
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
-        self._step("prune", report, lambda: self._prune(report, until))
-        self._step("locks", report, lambda: self._prune_locks(until))
+        # Last, and with a share of their own: however much there is to delete, nothing that runs jobs waits for it.
+        self._step("keys", report, lambda: self._prune_keys(self._share(until)))
+        self._step("locks", report, lambda: self._prune_locks(self._share(until)))
+        self._step("prune", report, lambda: self._prune(report, self._share(until)))
+        self._step("history", report, lambda: self._prune_history(report, self._share(until)))
         level = logging.WARNING if report.failures or report.reaped else logging.INFO
-        _logger.log(level, "reconciled: %d runs taken back, %d alarms set, %d overdue swept, %d jobs pruned%s",
-                    report.reaped, report.armed, report.swept, report.pruned,
+        _logger.log(level, "reconciled: %d runs taken back, %d alarms set, %d overdue swept, %d jobs and %d lines of "
+                    "history pruned%s",
+                    report.reaped, report.armed, report.swept, report.pruned, report.history_pruned,
                     f"; failed: {report.failures}" if report.failures else "")  # fmt: skip
         return report
 
@@ -152,13 +165,35 @@ class Reconciler:
             executed += self._worker.drain(left).executed
         return executed
 
+    def _share(self, until: float) -> float:
+        return min(until, time.monotonic() + self._limits.prune_seconds)
+
     def _prune(self, report: Report, until: float) -> None:
-        self._housekeeping.prune_keys(self._limits.page, self._limits.key_retention)
-        while self._limits.retention is not None:
-            gone = self._housekeeping.prune(self._limits.page, self._limits.retention)
+        limits = self._limits
+        while limits.retention is not None:
+            gone = self._housekeeping.prune(limits.page, limits.retention, keep=limits.keep_attempts)
             report.pruned += gone
-            if gone < self._limits.page or time.monotonic() > until:
+            if gone < limits.page or time.monotonic() > until:
                 return
+
+    def _prune_history(self, report: Report, until: float) -> None:
+        """Go on where the last reconciliation stopped; once all jobs were looked at, rest before beginning anew."""
+        limits = self._limits
+        while limits.retention is not None and time.monotonic() >= self._history_rests_until:
+            pruned = self._housekeeping.prune_history(
+                limits.history, limits.retention, keep=limits.keep_attempts, after=self._history_after
+            )
+            report.history_pruned += pruned.attempts + pruned.audit
+            self._history_after = pruned.after if pruned.more else None
+            if not pruned.more:
+                self._history_rests_until = time.monotonic() + limits.history_rest_seconds
+            if time.monotonic() > until:
+                return
+
+    def _prune_keys(self, until: float) -> None:
+        page, retention = self._limits.page, self._limits.key_retention
+        while self._housekeeping.prune_keys(page, retention) == page and time.monotonic() < until:
+            pass
 
     def _prune_locks(self, until: float) -> None:
         page, retention = self._limits.page, self._limits.lock_retention

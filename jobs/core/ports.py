@@ -344,6 +344,29 @@ class Failures(NamedTuple):
     lost: int
 
 
+class JobPlace(NamedTuple):
+    """A job's place among all, by when it was created."""
+
+    created_at: datetime
+    id: UUID
+
+
+class HistoryLimit(NamedTuple):
+    """How far one call goes: jobs to look at, and lines of history to delete, of attempts as well as of the audit."""
+
+    jobs: int
+    rows: int
+
+
+class PrunedHistory(NamedTuple):
+    """How much was deleted, and the ``after`` of the next call; ``more`` is False once all jobs were looked at."""
+
+    attempts: int
+    audit: int
+    after: JobPlace | None
+    more: bool
+
+
 class Housekeeping(Protocol):
     """What the reconciler asks of the store. Each call is one bounded statement."""
 
@@ -360,11 +383,22 @@ class Housekeeping(Protocol):
     def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
         """List alarms that should have rung longer than ``grace`` ago."""
 
-    def prune(self, limit: int, retention: timedelta) -> int:
-        """Delete jobs that ended longer than ``retention`` ago, with their history; gives how many."""
+    def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
+        """Delete jobs that ended longer than ``retention`` ago, with their history; gives how many.
 
-    def prune_keys(self, limit: int, retention: timedelta) -> None:
-        """Delete idempotency keys older than ``retention``."""
+        Those with more than ``keep`` attempts wait until ``prune_history`` has deleted the rest.
+        """
+
+    def prune_history(
+        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPlace | None
+    ) -> PrunedHistory:
+        """Delete attempts and audit older than ``retention``, of any job, but never a job's newest ``keep`` attempts.
+
+        Goes from job to job, the first created first, beginning behind ``after``. Deletes nothing while another does.
+        """
+
+    def prune_keys(self, limit: int, retention: timedelta) -> int:
+        """Delete idempotency keys older than ``retention``; gives how many."""
 
     def prune_locks(self, limit: int, retention: timedelta) -> int:
         """Delete locks that were released or expired longer than ``retention`` ago; gives how many."""

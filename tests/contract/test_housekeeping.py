@@ -9,7 +9,7 @@ import pytest
 from jobs.core.errors import IdempotencyKeyReused
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import Job, RunResult, Tally
-from jobs.core.ports import NOW, Alarm, Change
+from jobs.core.ports import NOW, Alarm, Change, HistoryLimit
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.suspects import losses_after
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
@@ -253,9 +253,9 @@ def test_a_job_is_deleted_once_it_ended_long_ago_with_all_that_was_kept_of_it(st
     stores.pass_time(DAY)
     recent = stores.running("recent")
     stores.finish(recent)
-    assert stores.housekeeping.prune(10, DAY) == 0, "not yet longer ago than that"
+    assert stores.housekeeping.prune(10, DAY, keep=20) == 0, "not yet longer ago than that"
     stores.pass_time(SECOND)
-    assert stores.housekeeping.prune(10, DAY) == 1
+    assert stores.housekeeping.prune(10, DAY, keep=20) == 1
     assert stores.names() == ["active", "recent"]
     assert stores.jobs.attempts(old.job_id) == []
     assert len(stores.jobs.attempts(recent.job_id)) == 1
@@ -267,7 +267,7 @@ def test_an_old_job_that_ended_just_now_is_kept(stores: Stores):
     stores.pass_time(10 * DAY)
     stores.finish(stores.claim(job))
     stores.pass_time(MINUTE)
-    assert stores.housekeeping.prune(10, DAY) == 0
+    assert stores.housekeeping.prune(10, DAY, keep=20) == 0
 
 
 def test_a_page_is_pruned_at_a_time_the_oldest_first(stores: Stores):
@@ -275,20 +275,94 @@ def test_a_page_is_pruned_at_a_time_the_oldest_first(stores: Stores):
         stores.finish(stores.running(f"job-{number}"))
         stores.pass_time(SECOND)
     stores.pass_time(DAY)
-    assert stores.housekeeping.prune(2, DAY) == 2
+    assert stores.housekeeping.prune(2, DAY, keep=20) == 2
     assert stores.names() == ["job-2"]
-    assert stores.housekeeping.prune(2, DAY) == 1
+    assert stores.housekeeping.prune(2, DAY, keep=20) == 1
+
+
+def repeat(stores: Stores, job: Job, times: int, every: timedelta = MINUTE) -> Job:
+    """Run a job that goes on some times; gives it as it then stands."""
+    for _ in range(times):
+        run = stores.claim(stores.read(job.id))
+        stores.finish(run, status=JobStatus.SCHEDULED, due_at=stores.clock.now(), attempt=0)
+        stores.pass_time(every)
+    return stores.read(job.id)
+
+
+def prune_history(stores: Stores, keep: int = 2, jobs: int = 10, rows: int = 10) -> list[tuple[int, int]]:
+    """Prune all history older than a day, page by page; gives how many lines each page had, of both kinds."""
+    after, pages = None, []
+    while True:
+        page = stores.housekeeping.prune_history(HistoryLimit(jobs, rows), DAY, keep=keep, after=after)
+        pages.append((page.attempts, page.audit))
+        if not page.more:
+            return pages
+        after = page.after
+
+
+def runs_of(stores: Stores, job: Job) -> list[int]:
+    return [line.run for line in stores.jobs.attempts(job.id)]
+
+
+def test_a_living_jobs_old_history_is_deleted_but_for_its_newest_attempts(stores: Stores):
+    job = repeat(stores, stores.add(recurring=True), 5)
+    other = repeat(stores, stores.add("other", recurring=True), 1)
+    stores.jobs.change(job, PAUSE)
+    assert prune_history(stores) == [(0, 0)], "nothing is older than a day"
+    stores.pass_time(DAY + SECOND)
+    before = stores.read(job.id)
+    assert prune_history(stores) == [(3, 1)]
+    assert runs_of(stores, job) == [5, 4]
+    assert runs_of(stores, other) == [1], "fewer than are kept"
+    assert stores.audit() == []
+    assert stores.read(job.id) == before, "the job itself is left alone"
+    assert prune_history(stores) == [(0, 0)]
+
+
+def test_what_is_not_yet_old_is_kept_beyond_the_newest_attempts(stores: Stores):
+    job = repeat(stores, stores.add(recurring=True), 4, every=DAY / 2)
+    assert runs_of(stores, job) == [4, 3, 2, 1]
+    assert prune_history(stores, keep=1) == [(2, 0)]
+    assert runs_of(stores, job) == [4, 3]
+
+
+def test_an_attempt_that_began_long_ago_and_ended_just_now_is_not_old(stores: Stores):
+    job = stores.add(recurring=True)
+    run = stores.claim(job)
+    stores.pass_time(2 * DAY)
+    outcome = stores.ended(run, status=JobStatus.SCHEDULED, due_at=NOON, attempt=0)
+    stores.runs.record([outcome._replace(started_at=NOON)])
+    job = repeat(stores, job, 3)
+    assert prune_history(stores, keep=1) == [(0, 0)]
+
+
+def test_history_is_pruned_a_page_at_a_time_and_goes_on_where_it_stopped(stores: Stores):
+    jobs = [repeat(stores, stores.add(f"job-{number}", recurring=True), 4) for number in range(5)]
+    stores.jobs.change(jobs[4], PAUSE)
+    stores.pass_time(DAY + SECOND)
+    assert prune_history(stores, jobs=2, rows=3) == [(3, 0), (1, 0), (3, 0), (1, 0), (2, 1)]
+    assert [runs_of(stores, job) for job in jobs] == [[4, 3]] * 5
+
+
+def test_an_ended_jobs_long_history_goes_before_the_job_does(stores: Stores):
+    job = repeat(stores, stores.add(recurring=True), 4)
+    stores.finish(stores.claim(job))
+    stores.pass_time(2 * DAY)
+    assert stores.housekeeping.prune(10, DAY, keep=2) == 0
+    assert prune_history(stores, keep=2) == [(3, 0)]
+    assert stores.housekeeping.prune(10, DAY, keep=2) == 1
+    assert stores.jobs.attempts(job.id) == []
 
 
 def test_an_idempotency_key_is_forgotten_once_it_is_old(stores: Stores):
     with stores.jobs.once("key", "body") as entry:
         entry.keep("answer")
     stores.pass_time(DAY)
-    stores.housekeeping.prune_keys(10, DAY)
+    assert stores.housekeeping.prune_keys(10, DAY) == 0
     with pytest.raises(IdempotencyKeyReused), stores.jobs.once("key", "another body"):
         pass
     stores.pass_time(SECOND)
-    stores.housekeeping.prune_keys(10, DAY)
+    assert stores.housekeeping.prune_keys(10, DAY) == 1
     with stores.jobs.once("key", "another body") as entry:
         assert entry.answer is None
 

@@ -18,7 +18,7 @@ from jobs.core.errors import JobsError
 from jobs.core.identifiers import AlarmName, new_id
 from jobs.core.job import ClaimedRun, Job, Lease, RecordedOutcome, RunResult, Tally
 from jobs.core.limits import Label, Limits, Rate
-from jobs.core.ports import Change, NewJob
+from jobs.core.ports import Change, HistoryLimit, NewJob, PrunedHistory
 from jobs.core.status import AttemptOutcome, JobStatus
 from tests.contract.stores import LEASE, Stores
 from tests.support import draft
@@ -328,7 +328,17 @@ class Walk:
         if self.random.random() < 0.7:
             return  # or little would ever be there to look at
         limit, retention = self.random.randrange(1, 4), timedelta(seconds=self.random.choice(STEPS[-2:]))
-        self.both(f"prune {limit} {retention}", lambda stores, _: stores.housekeeping.prune(limit, retention))
+        self.both(f"prune {limit} {retention}", lambda stores, _: stores.housekeeping.prune(limit, retention, keep=3))
+
+        page = HistoryLimit(limit, 1_000)
+
+        def prune(stores: Stores, _: object) -> list[PrunedHistory]:
+            pages = [PrunedHistory(0, 0, None, more=True)]
+            while pages[-1].more:
+                pages.append(stores.housekeeping.prune_history(page, retention, keep=3, after=pages[-1].after))
+            return pages
+
+        self.both(f"prune history {page} {retention}", prune)
 
     def do_find(self) -> None:
         draw = self.random

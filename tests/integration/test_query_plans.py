@@ -96,7 +96,7 @@ class Plan:
         finally:
             pooled.close()
         self.tree = text if isinstance(text, list) else json.loads(text)
-        nodes = list(_nodes(self.tree[0]["Plan"]))
+        nodes = self.nodes = list(_nodes(self.tree[0]["Plan"]))
         self.indexes = {node["Index Name"] for node in nodes if "Index Name" in node}
         self.scanned = [node for node in nodes if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "jobs"]
         self.sorted = [node for node in nodes if node["Node Type"] == "Sort"]
@@ -145,11 +145,15 @@ STATEMENTS = {
     "held": (RUNS.held, {"ids": SOME_IDS, "tokens": SOME_IDS}, {"jobs_pkey|jobs_running"}),
     "reread": (RUNS.reread, {"id": new_id(), "token": new_id()}, {"jobs_pkey|jobs_running"}),
     "record": (RUNS.record, {"outcomes": json.dumps([OUTCOME] * 20)}, {"jobs_pkey|jobs_running"}),
-    "recorded_before": (RUNS.recorded_before, {"ids": SOME_IDS, "tokens": SOME_IDS}, {"jobs_pkey"}),
+    "recorded_before": (
+        RUNS.recorded_before,
+        {"ids": SOME_IDS, "tokens": SOME_IDS, "since": [NOW] * 20},
+        {"jobs_pkey", "job_attempts_pkey"},
+    ),
     "reap": (HOUSE.reap, {"limit": 500, "max_lost": 5}, {"jobs_running", "jobs_pkey"}),
     "unarmed": (HOUSE.unarmed, {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
     "overdue": (HOUSE.overdue, {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
-    "prune": (HOUSE.prune, {"limit": 500, "retention": timedelta(days=30)}, {"jobs_newest"}),
+    "prune": (HOUSE.prune, {"limit": 500, "retention": timedelta(days=30), "keep": 20}, {"jobs_newest"}),
     "longest_wait": (HOUSE.longest_wait, {"limit": 10_000}, {"jobs_due"}),
     "get": (JOBS.get, {"id": new_id()}, {"jobs_pkey"}),
     "active_holder": (JOBS.active_holder, {"job_name": "job-77"}, {"jobs_active_name"}),
@@ -233,6 +237,54 @@ def test_a_later_page_costs_what_the_first_does(filled, query):
 def test_other_conditions_do_not_read_the_whole_table_either(filled, query):
     plan = plan_of(filled, **query)
     assert not plan.scanned, plan
+
+
+_HISTORY = """
+with living as (select id, row_number() over (order by id) as place from jobs.jobs where status = 'Scheduled' limit 200)
+insert into jobs.job_attempts (job_id, token, run, attempt, started_at, finished_at, outcome)
+select living.id, gen_random_uuid(), n, 1, at, at, 'Succeeded'
+from generate_series(1, cast(:rows as integer)) n
+join living on living.place = case when n % 20 = 0 then 1 + n / 20 % 200 else 1 end,
+lateral (select now() - interval '1 second' * (cast(:rows as integer) - n)) as t(at)
+"""
+
+
+@pytest.fixture(scope="module")
+def with_history(filled: Database) -> Database:
+    """The same with a long history, nearly all of it of one job."""
+    filled.run(Statement.of(sa.text(_HISTORY)), {"rows": 100_000})
+    filled.run(Statement.of(sa.text("update jobs.jobs set created_at = created_at - interval '1 year'")), {})
+    with filled.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("vacuum analyze jobs.job_attempts, jobs.jobs"))
+    return filled
+
+
+@pytest.mark.parametrize("filled", ["mostly ended"], indirect=True)
+def test_old_history_is_found_at_the_ends_of_the_index_however_long_it_is(with_history, times):
+    values = {
+        "jobs": 500,
+        "rows": 5_000,
+        "retention": timedelta(hours=1),
+        "keep": 20,
+        "created_at": NOW,
+        "id": new_id(),
+    }
+    plan = Plan(with_history, HOUSE.prune_history, values, times)
+    nodes = [node for node in plan.nodes if node.get("Relation Name") == "job_attempts"]
+    kinds = {node["Node Type"] for node in nodes}
+    assert kinds <= {"Index Scan", "Index Only Scan", "Index Scan Backward", "Tid Scan", "ModifyTable"}, plan
+    assert not plan.scanned, plan
+    assert not [node for node in plan.sorted if "started_at" in str(node["Sort Key"])], "the index is in order"
+    assert used(plan, {"jobs_newest", "job_attempts_pkey"}), plan
+
+
+@pytest.mark.parametrize("filled", ["mostly ended"], indirect=True)
+def test_an_attempt_of_a_job_with_a_long_history_is_found_by_its_time(with_history, times):
+    values = {"ids": SOME_IDS, "tokens": SOME_IDS, "since": [NOW] * 20}
+    plan = Plan(with_history, RUNS.recorded_before, values, times)
+    assert used(plan, {"job_attempts_pkey"}), plan
+    conditions = [node.get("Index Cond", "") for node in plan.nodes if node.get("Index Name") == "job_attempts_pkey"]
+    assert all("started_at" in condition for condition in conditions), plan
 
 
 def test_the_table_that_plans_are_made_for_holds_what_is_said_of_it(filled):

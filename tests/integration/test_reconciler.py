@@ -17,6 +17,7 @@ from jobs.core.context import JobContext
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import Job
+from jobs.core.ports import HistoryLimit
 from jobs.core.status import JobStatus
 from jobs.testing import MemoryScheduler
 from tests.support import Anything, job, until
@@ -388,6 +389,103 @@ def test_without_a_retention_everything_is_kept(make_runtime, let_pass, sql):
     assert sql("select count(*) from jobs.jobs") == [(3,)]
 
 
+@pytest.fixture
+def add_history(sql) -> Callable[..., None]:
+    """Add attempts of a job that goes on, one a second, and as many lines of audit, the newest some time ago."""
+
+    def add(job_id, lines: int, newest: timedelta = timedelta()) -> None:
+        sql("update jobs.jobs set created_at = now() - interval '400 days' where id = :id", id=job_id)
+        sql(
+            "insert into jobs.job_attempts (job_id, token, run, attempt, started_at, finished_at, outcome) "
+            "select :id, gen_random_uuid(), cast(:lines as integer) + 1 - n, 1, at, at, 'Succeeded' "
+            "from generate_series(1, cast(:lines as integer)) n, "
+            "lateral (select now() - make_interval(secs => cast(:ago as float8) + n)) as t(at)",
+            id=job_id,
+            lines=lines,
+            ago=newest.total_seconds(),
+        )
+        sql(
+            "insert into jobs.job_audit (job_id, at, action, revision) select job_id, started_at, 'update', run "
+            "from jobs.job_attempts where job_id = :id",
+            id=job_id,
+        )
+
+    return add
+
+
+@pytest.fixture
+def history(sql) -> Callable[[], dict]:
+    """Count the attempts that are kept, by job."""
+    return lambda: dict(sql("select job_id, count(*) from jobs.job_attempts group by 1"))
+
+
+def test_a_job_that_goes_on_for_ever_keeps_what_is_recent_of_its_history_and_its_newest_attempts(
+    make_runtime, sql, add_history, history
+):
+    runtime = make_runtime(keep_attempts=7)
+    quiet, busy, short = enqueue(runtime, 3, schedule="@yearly")
+    add_history(quiet, 50, newest=LONG_AGO)
+    add_history(busy, 100, newest=timedelta(days=30) - timedelta(seconds=60.5))
+    add_history(short, 5, newest=LONG_AGO)
+    runtime.reconciler.run()
+    assert history() == {quiet: 7, busy: 60, short: 5} or history() == {quiet: 7, busy: 61, short: 5}
+    assert sql("select min(run) from jobs.job_attempts where job_id = :id", id=quiet) == [(44,)]
+    assert {job_id for (job_id,) in sql("select job_id from jobs.job_audit")} == {busy}
+    assert sql("select count(*) from jobs.jobs") == [(3,)]
+
+
+def test_much_old_history_is_deleted_in_pages_over_several_reconciliations(make_runtime, sql, add_history, history):
+    """What it may take of one is bounded, so that much of it holds up nothing; the next goes on where it stopped."""
+    runtime = make_runtime()
+    ids = enqueue(runtime, 6, schedule="@yearly")
+    for job_id in ids:
+        add_history(job_id, 100, newest=LONG_AGO)
+    limit(runtime, history=HistoryLimit(jobs=2, rows=50), prune_seconds=0)
+    total, reports = 0, 0
+    while set(history().values()) != {20}:
+        pruned = runtime.reconciler.run().history_pruned
+        assert 0 <= pruned <= 100, "one page, of attempts and of audit"
+        total += pruned
+        reports += 1
+        assert reports < 40
+    while pruned:
+        pruned = runtime.reconciler.run().history_pruned
+        total += pruned
+    assert total == 6 * (80 + 100)
+
+
+def test_once_all_jobs_were_looked_at_it_rests_before_looking_again(make_runtime, add_history):
+    runtime = make_runtime()
+    [job_id] = enqueue(runtime, 1, schedule="@yearly")
+    add_history(job_id, 30, newest=LONG_AGO)
+    assert runtime.reconciler.run().history_pruned == 10 + 30
+    add_history(job_id, 30, newest=LONG_AGO - HOUR)
+    assert runtime.reconciler.run().history_pruned == 0
+    runtime.reconciler._history_rests_until = time.monotonic()
+    assert runtime.reconciler.run().history_pruned > 0
+
+
+def test_several_that_prune_at_once_delete_the_same_history_once(make_runtime, add_history, history):
+    runtimes = [make_runtime(database_pool_size=4) for _ in range(4)]
+    ids = enqueue(runtimes[0], 4, schedule="@yearly")
+    for job_id in ids:
+        add_history(job_id, 200, newest=LONG_AGO)
+    for runtime in runtimes:
+        limit(runtime, history=HistoryLimit(jobs=1, rows=30), history_rest_seconds=0.0, prune_seconds=0.1)
+
+    def prune(runtime: Runtime) -> int:
+        pruned = 0
+        while set(history().values()) != {20}:
+            report = runtime.reconciler.run()
+            assert report.failures == {}
+            pruned += report.history_pruned
+        return pruned
+
+    with ThreadPoolExecutor(4) as pool:
+        pruned = list(pool.map(prune, runtimes))
+    assert 4 * 180 <= sum(pruned) <= 4 * (180 + 200)
+
+
 @pytest.mark.parametrize("retention_days", [0, 30])
 def test_idempotency_keys_are_forgotten_after_a_day(make_runtime, let_pass, sql, retention_days):
     runtime = make_runtime(retention_days=retention_days)
@@ -440,7 +538,7 @@ def test_a_database_that_is_away_fails_every_step_and_raises_nothing(make_runtim
         raise StoreUnavailable("the database cannot be reached")
 
     monkeypatch.setattr(runtime.housekeeping, "_run", away)
-    expected = {"measure", "reap", "label", "arm", "sweep", "prune", "locks"}
+    expected = {"measure", "reap", "label", "arm", "sweep", "keys", "locks", "prune", "history"}
     assert set(runtime.reconciler.run().failures) == expected
 
 

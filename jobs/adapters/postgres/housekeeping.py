@@ -11,13 +11,14 @@ from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.rows import alarm_of
 from jobs.core.identifiers import AlarmName
 from jobs.core.limits import Mislabelled
-from jobs.core.ports import Alarm, Failures, Wait
+from jobs.core.ports import Alarm, Failures, JobPlace, PrunedHistory, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from jobs.adapters.postgres.database import Database
     from jobs.core.limits import Label
+    from jobs.core.ports import HistoryLimit
 
 _RATE_WINDOW = timedelta(minutes=5)
 
@@ -43,14 +44,28 @@ class PostgresHousekeeping:
         """List alarms that should have rung by now."""
         return [alarm_of(row) for row in self._run(self._statements.overdue, {"limit": limit, "grace": grace})]
 
-    def prune(self, limit: int, retention: timedelta) -> int:
-        """Delete jobs that ended long ago, with their history; and idempotency keys of that age."""
-        [(count,)] = self._run(self._statements.prune, {"limit": limit, "retention": retention})
+    def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
+        """Delete jobs that ended long ago, with their history."""
+        [(count,)] = self._run(self._statements.prune, {"limit": limit, "retention": retention, "keep": keep})
         return int(count)
 
-    def prune_keys(self, limit: int, retention: timedelta) -> None:
+    def prune_history(
+        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPlace | None
+    ) -> PrunedHistory:
+        """Delete old attempts and audit of one page of jobs; of a job with more than fit, the oldest."""
+        created_at, job_id = after or (None, None)
+        values = {"retention": retention, "keep": keep, "created_at": created_at, "id": job_id}
+        [(attempts, audit, seen, last_created_at, last_id)] = self._run(
+            self._statements.prune_history, values | limit._asdict()
+        )
+        if limit.rows in (attempts, audit):
+            return PrunedHistory(attempts, audit, after, more=True)  # these jobs may have more
+        last = JobPlace(last_created_at, UUID(last_id)) if seen else None
+        return PrunedHistory(attempts, audit, last, more=seen == limit.jobs)
+
+    def prune_keys(self, limit: int, retention: timedelta) -> int:
         """Delete idempotency keys older than ``retention``."""
-        self._run(self._statements.prune_keys, {"limit": limit, "retention": retention})
+        return len(self._run(self._statements.prune_keys, {"limit": limit, "retention": retention}))
 
     def prune_locks(self, limit: int, retention: timedelta) -> int:
         """Delete locks that nobody has held for ``retention``."""

@@ -77,10 +77,14 @@ order by next_run_at, id limit :limit
 """
 
 # A job that ended was created before, so the index on created_at, read from its old end, finds what may go.
+# One with a long history is left until that is pruned, so that no statement ever deletes more than a page of those.
 _PRUNE = """
 with old as (
   select id from {schema}.jobs
   where handled_at < now() - cast(:retention as interval) and created_at < now() - cast(:retention as interval)
+    and not exists (
+      select from {schema}.job_attempts a where a.job_id = jobs.id
+      order by a.started_at desc offset cast(:keep as integer) limit 1)
   order by created_at, id limit :limit for update skip locked
 ), gone as (
   delete from {schema}.jobs j using old where j.id = old.id returning j.id
@@ -92,10 +96,56 @@ with old as (
 select count(*) from gone
 """
 
+# From job to job, those created first: no other can have anything old. Of each, both ends of its history are looked up
+# in the primary key, so it does not matter how much lies between them. One reconciler at a time: two would delete the
+# same rows and wait for each other.
+_PRUNE_HISTORY = """
+with turn as materialized (
+  select pg_try_advisory_xact_lock(hashtextextended('{schema}.history', 0)) as ours
+), page as materialized (
+  select id, created_at from {schema}.jobs
+  where (select ours from turn) and created_at < now() - cast(:retention as interval)
+    and (created_at, id) > (
+      coalesce(cast(:created_at as timestamptz), '-infinity'),
+      coalesce(cast(:id as uuid), '00000000-0000-0000-0000-000000000000'))
+  order by created_at, id limit :jobs
+), old_attempts as materialized (
+  select a.place from page
+  cross join lateral (
+    select k.started_at from {schema}.job_attempts k where k.job_id = page.id
+    order by k.started_at desc offset cast(:keep as integer) - 1 limit 1
+  ) as kept
+  cross join lateral (
+    select o.ctid as place from {schema}.job_attempts o
+    where o.job_id = page.id and o.started_at < kept.started_at
+      and o.started_at < now() - cast(:retention as interval)
+      and o.finished_at < now() - cast(:retention as interval)
+    order by o.started_at limit :rows
+  ) as a
+  limit :rows
+), old_audit as materialized (
+  select a.id from page
+  cross join lateral (
+    select o.id from {schema}.job_audit o
+    where o.job_id = page.id and o.at < now() - cast(:retention as interval)
+    order by o.at limit :rows
+  ) as a
+  limit :rows
+), attempts_gone as (
+  delete from {schema}.job_attempts where ctid = any(array(select place from old_attempts)) returning 1
+), audit_gone as (
+  delete from {schema}.job_audit where id = any(array(select id from old_audit)) returning 1
+)
+select (select count(*) from attempts_gone), (select count(*) from audit_gone), (select count(*) from page),
+  (select created_at from page order by created_at desc, id desc limit 1),
+  (select id from page order by created_at desc, id desc limit 1)
+"""
+
 _PRUNE_KEYS = """
 delete from {schema}.idempotency_keys where key in (
   select key from {schema}.idempotency_keys where created_at < now() - cast(:retention as interval)
   limit :limit for update skip locked)
+returning 1
 """
 
 _PRUNE_LOCKS = """
@@ -147,6 +197,7 @@ class HousekeepingStatements:
     unarmed: Statement
     overdue: Statement
     prune: Statement
+    prune_history: Statement
     prune_keys: Statement
     prune_locks: Statement
     counts: Statement
@@ -165,6 +216,7 @@ def housekeeping_statements(schema: str) -> HousekeepingStatements:
         unarmed=prepare(_UNARMED, schema),
         overdue=prepare(_OVERDUE, schema),
         prune=prepare(_PRUNE, schema),
+        prune_history=prepare(_PRUNE_HISTORY, schema),
         prune_keys=prepare(_PRUNE_KEYS, schema),
         prune_locks=prepare(_PRUNE_LOCKS, schema),
         counts=prepare(_COUNTS, schema),

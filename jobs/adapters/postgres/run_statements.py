@@ -140,8 +140,9 @@ select token, status, generation, next_run_at from written
 
 _RECORDED_BEFORE = """
 select a.token, j.status, j.generation, j.next_run_at
-from unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token)
-join {schema}.job_attempts a on a.job_id = l.id and a.token = l.token and a.outcome <> 'Lost'
+from unnest(cast(:ids as uuid[]), cast(:tokens as uuid[]), cast(:since as timestamptz[])) as l(id, token, since)
+join {schema}.job_attempts a
+  on a.job_id = l.id and a.started_at >= l.since and a.token = l.token and a.outcome <> 'Lost'
 join {schema}.jobs j on j.id = l.id
 """
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jobs.core.limits import Limits
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
+_CLOCKS_DIFFER_BY = timedelta(minutes=1)
 _BOOLEAN = {True: "true", False: "false"}
 
 
@@ -191,13 +192,15 @@ class PostgresRunStore:
             raise NotRecordable(in_words(error)) from error
         except OutcomeUnknown:
             again = self._run_outcome(self._statements.record, values)
-            before = self._run_outcome(self._statements.recorded_before, _keys([outcome.run for outcome in outcomes]))
+            before = self._run_outcome(
+                self._statements.recorded_before, _attempts([outcome.run for outcome in outcomes])
+            )
             return list({row[0]: recorded_of(row) for row in [*before, *again]}.values())
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
         """Look in the history. Whoever holds the row is waited for first, by a statement that sees nothing newer."""
         self._run_outcome(self._statements.await_writer, {"id": run.job_id})
-        rows = self._run_outcome(self._statements.recorded_before, _keys([run]))
+        rows = self._run_outcome(self._statements.recorded_before, _attempts([run]))
         return recorded_of(rows[0]) if rows else None
 
 
@@ -208,6 +211,11 @@ def _in_order(rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
 
 def _keys(leases: Collection[Lease] | Collection[ClaimedRun]) -> dict[str, Any]:
     return {"ids": [lease.job_id for lease in leases], "tokens": [lease.token for lease in leases]}
+
+
+def _attempts(runs: Collection[ClaimedRun]) -> dict[str, Any]:
+    """Where to find attempts in the history: none began before it was claimed, whatever the clock that dated it."""
+    return _keys(runs) | {"since": [run.claimed_at - _CLOCKS_DIFFER_BY for run in runs]}
 
 
 def _outcome_text(outcome: RecordedOutcome) -> str:

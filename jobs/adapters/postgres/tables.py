@@ -186,7 +186,8 @@ def _attempts(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("trace_id", sa.Text),
         sa.Column("result", JSONB),
         sa.Column("traceback", sa.Text, comment="Of a failed attempt"),
-        sa.PrimaryKeyConstraint("job_id", "token", name="job_attempts_pkey"),
+        # By time, so that a job's newest attempts and its oldest are found at once, however many lie between.
+        sa.PrimaryKeyConstraint("job_id", "started_at", "token", name="job_attempts_pkey"),
         # Rows arrive in the order in which they finish, so a block range index finds the recent ones at no cost.
         sa.Index("job_attempts_finished", "finished_at", postgresql_using="brin"),
         schema=schema,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.core.identifiers import AlarmName
 from jobs.core.limits import Mislabelled
-from jobs.core.ports import Failures, Wait
+from jobs.core.ports import Failures, JobPlace, PrunedHistory, Wait
 from jobs.core.status import FAULTS, AttemptOutcome, JobStatus
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.losses import is_guilty, is_lost, take_back
@@ -19,11 +19,12 @@ from jobs.testing.memory.statistics import statistics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from uuid import UUID
 
     from jobs.core.limits import Label
-    from jobs.core.ports import Alarm
+    from jobs.core.ports import Alarm, HistoryLimit
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
-    from jobs.testing.memory.rows import JobRow
+    from jobs.testing.memory.rows import AttemptRow, JobRow
 
 
 class MemoryHousekeeping:
@@ -104,15 +105,19 @@ class MemoryHousekeeping:
             outcomes = Counter(line.outcome for line in lines if line.finished_at > transaction.now - window)
         return Failures(sum(outcomes[outcome] for outcome in FAULTS), outcomes[AttemptOutcome.LOST])
 
-    def prune(self, limit: int, retention: timedelta) -> int:
+    def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
         """Delete jobs that ended long ago, with their history."""
         database = self._database
         with database.statement() as transaction:
             before = transaction.now - retention
+            lines = Counter(line.job_id for line in transaction.all(database.attempts))
             old = (
                 row
                 for row in self._free(transaction)
-                if row.handled_at is not None and row.handled_at < before and row.created_at < before
+                if row.handled_at is not None
+                and row.handled_at < before
+                and row.created_at < before
+                and lines[row.id] <= keep
             )
             gone = {row.id for row in nsmallest(limit, old, key=attrgetter("created_at", "id"))}
             for job_id in gone:
@@ -125,14 +130,59 @@ class MemoryHousekeeping:
                     transaction.put(database.audit, (noted.job_id, noted.revision), None)
         return len(gone)
 
-    def prune_keys(self, limit: int, retention: timedelta) -> None:
+    def prune_history(
+        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPlace | None
+    ) -> PrunedHistory:
+        """Delete old attempts and audit of one page of jobs; of a job with more than fit, the oldest."""
+        with self._database.statement() as transaction:
+            before = transaction.now - retention
+            jobs = (JobPlace(row.created_at, row.id) for row in transaction.all(self._database.jobs))
+            page = nsmallest(
+                limit.jobs, (job for job in jobs if job.created_at < before and (not after or job > after))
+            )
+            attempts = [
+                (line.job_id, line.token)
+                for job in page
+                for line in self._old_attempts(transaction, job.id, before, keep)
+            ][: limit.rows]
+            audit = [
+                (noted.job_id, noted.revision)
+                for job in page
+                for noted in sorted(transaction.all(self._database.audit), key=attrgetter("at"))
+                if noted.job_id == job.id and noted.at < before
+            ][: limit.rows]
+            for attempt in attempts:
+                transaction.put(self._database.attempts, attempt, None)
+            for noted_key in audit:
+                transaction.put(self._database.audit, noted_key, None)
+        if limit.rows in (len(attempts), len(audit)):
+            return PrunedHistory(len(attempts), len(audit), after, more=True)
+        last = page[-1] if page else None
+        return PrunedHistory(len(attempts), len(audit), last, more=len(page) == limit.jobs)
+
+    def _old_attempts(
+        self, transaction: MemoryTransaction, job_id: UUID, before: datetime, keep: int
+    ) -> list[AttemptRow]:
+        """List a job's attempts that may go, the oldest first."""
+        lines = [line for line in transaction.all(self._database.attempts) if line.job_id == job_id]
+        lines.sort(key=attrgetter("started_at"))
+        if len(lines) < keep:
+            return []
+        kept_from = lines[-keep].started_at
+        return [
+            line for line in lines if max(line.started_at, line.finished_at) < before and line.started_at < kept_from
+        ]
+
+    def prune_keys(self, limit: int, retention: timedelta) -> int:
         """Delete idempotency keys older than ``retention``."""
         keys = self._database.keys
         with self._database.statement() as transaction:
             before = transaction.now - retention
             old = [key for key, row in keys.rows.items() if row.created_at < before]
-            for key in [key for key in old if self._database.is_free(transaction, key, "key")][:limit]:
+            gone = [key for key in old if self._database.is_free(transaction, key, "key")][:limit]
+            for key in gone:
                 transaction.put(keys, key, None)
+        return len(gone)
 
     def prune_locks(self, limit: int, retention: timedelta) -> int:
         """Delete locks that nobody has held for ``retention``."""
