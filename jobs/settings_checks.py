@@ -6,6 +6,7 @@ import json
 import os
 from datetime import timedelta
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,13 @@ _FUNCTION_TIMEOUT = "AzureFunctionsJobHost__functionTimeout"
 _DEFAULT_TIMEOUT = timedelta(minutes=30)
 _CONSUMPTION_TIMEOUT = timedelta(minutes=5)
 _LIKENESS = 0.84
+_HOSTS_GRACE_SECONDS = 10
+_NEEDS = {
+    "scheduler": {"dapr": "dapr"},
+    "database_auth": {"entra": "azure.identity"},
+    "opentelemetry": {"True": "opentelemetry"},
+}
+"""The packages that are imported for a setting alone, when it is first of use."""
 
 
 def check_settings(settings: Settings, limit: timedelta | None) -> list[tuple[str, str]]:
@@ -46,11 +54,23 @@ def check_settings(settings: Settings, limit: timedelta | None) -> list[tuple[st
             "JOBS_CALLBACK_TOKENS to the sidecar's APP_API_TOKEN, or JOBS_SCHEDULER to timer"
         )
         faults.append(("JOBS_CALLBACK_TOKENS", why))
+    for name, needed in _NEEDS.items():
+        value = str(getattr(settings, name))
+        if value in needed and not _installed(needed[value]):
+            why = f"{value} needs the package {needed[value]}, which is not installed; keep it in requirements.txt"
+            faults.append((setting_name(name), why))
     for name in ("default_timeout_seconds", "poll_budget_seconds"):
         seconds = getattr(settings, name)
         if limit is not None and seconds >= limit.total_seconds():
             faults.append((setting_name(name), f"{seconds:g} is {_beyond(limit)}"))
     return faults
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # what it is a part of is missing
+        return False
 
 
 def _beyond(limit: timedelta) -> str:
@@ -70,6 +90,12 @@ def doubts_about(settings: Settings, environment: Iterable[str]) -> list[str]:
         )
     if settings.database_ca_file is not None and not settings.database_tls:
         doubts.append("JOBS_DATABASE_CA_FILE is not used, since JOBS_DATABASE_TLS is false; remove one of them")
+    if settings.shutdown_grace_seconds > _HOSTS_GRACE_SECONDS:
+        doubts.append(
+            f"JOBS_SHUTDOWN_GRACE_SECONDS is {settings.shutdown_grace_seconds:g}, and the Functions host ends the "
+            f"worker {_HOSTS_GRACE_SECONDS} s after SIGTERM: a run that is not given back by then waits for its lease "
+            "to expire"
+        )
     ours = {setting_name(field): field for field in Settings.model_fields}
     known = {*ours, "JOBS_ENVIRONMENT", "JOBS_EASY_AUTH"}
     for name in sorted(environment):

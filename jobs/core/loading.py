@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 REGISTER = "register_handlers"
+_REGISTERS = re.compile(rf"^\s*(?:@(?:\w+\.)*(?:handler|provider|middleware)\b|def {REGISTER}\b)", re.MULTILINE)
 
 
 def load_handlers(package_name: str) -> HandlerRegistry:
@@ -59,9 +61,16 @@ def _names_below(path: Iterable[str], prefix: str) -> Iterator[str]:
 
 
 def _plain_folders(path: Iterable[str]) -> set[str]:
-    """Return the folders that hold modules and lack an ``__init__.py``: Python imports them all the same."""
-    folders = [each for place in path if Path(place).is_dir() for each in Path(place).iterdir()]
-    return {each.name for each in folders if each.name.isidentifier() and any(each.glob("**/*.py"))} - {"__pycache__"}
+    """Return the folders that lack an ``__init__.py`` and in which something is to be registered.
+
+    Python imports them all the same. Others hold what is none of ours: scripts, templates, migrations.
+    """
+    folders = [each for place in path if Path(place).is_dir() for each in Path(place).iterdir() if each.is_dir()]
+    return {each.name for each in folders if each.name.isidentifier() and any(map(_registers, each.glob("**/*.py")))}
+
+
+def _registers(file: Path) -> bool:
+    return _REGISTERS.search(file.read_text("utf-8", "replace")) is not None
 
 
 def _call_register(module: ModuleType, registry: HandlerRegistry) -> None:

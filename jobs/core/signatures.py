@@ -29,7 +29,7 @@ def made_by(function: Callable[..., Any], origin: str) -> type:
     made = hints_of(function, origin).get("return")
     if get_origin(made) in (Iterator, Generator, AsyncIterator, AsyncGenerator):
         made = get_args(made)[0]
-    if not inspect.isclass(made) or isinstance(made, types.GenericAlias):
+    if not inspect.isclass(made) or isinstance(made, types.GenericAlias) or made is types.NoneType:
         refuse(origin, "a provider needs a return annotation that names the class it makes")
     return made
 
@@ -75,7 +75,9 @@ def split_parameters(parameters: dict[str, type], origin: str) -> tuple[str, str
 
 
 def check_model(model: type[BaseModel], origin: str) -> None:
-    """Raise ``HandlerRegistrationError`` for a model with a field whose annotation names what is not there."""
+    """Raise ``HandlerRegistrationError`` for arguments that keep nothing, or that name what is not there."""
+    if model is BaseModel:
+        refuse(origin, "its arguments are BaseModel itself, which keeps nothing of a payload; define a class of it")
     try:
         model.model_rebuild()
     except PydanticUndefinedAnnotation as error:

@@ -103,6 +103,9 @@ def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handler
     constructor_services = None
     function = target
     if inspect.isclass(target):
+        if inspect.isabstract(target):
+            missing = ", ".join(sorted(getattr(target, "__abstractmethods__", ())))
+            refuse(origin, f"nobody can make an instance of it, for it is abstract; define {missing}")
         function = getattr(target, "handle", None) or refuse(origin, "a handler class needs a method handle(args, ctx)")
         constructor_services = constructor_of(target, origin)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

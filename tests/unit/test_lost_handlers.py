@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import Any
 
@@ -212,6 +213,8 @@ def test_a_folder_without_an_init_file_is_loaded_like_any_other(write, tmp_path)
     package = write(orders__in__sync=handlers.format("Sync"), orders__in__deep__in__more=handlers.format("More"))
     (tmp_path / package / "templates").mkdir()
     (tmp_path / package / "templates" / "mail.html").write_text("<p>")
+    (tmp_path / package / "scripts").mkdir()
+    (tmp_path / package / "scripts" / "once.py").write_text("raise RuntimeError('not a module of handlers')")
     assert names(package) == ["More", "Sync"]
 
 
@@ -360,6 +363,25 @@ def test_a_forward_reference_that_is_resolved_later_in_the_module_is_fine(write)
     class Price(BaseModel): ...
     """
     assert names(write(one=TOP + code)) == ["X"]
+
+
+def test_arguments_that_keep_nothing_of_a_payload_are_refused():
+    def anything(args: BaseModel) -> None: ...
+
+    with pytest.raises(HandlerRegistrationError, match="BaseModel itself, which keeps nothing of a payload"):
+        HandlerRegistry().add_handler("X", anything)
+
+
+def test_a_class_of_which_nobody_can_make_an_instance_is_refused():
+    class Sender(ABC):
+        @abstractmethod
+        def send(self) -> None: ...
+
+        def handle(self, args: Args) -> None:
+            self.send()
+
+    with pytest.raises(HandlerRegistrationError, match=r"\(.*Sender\): nobody can make .* abstract; define send"):
+        HandlerRegistry().add_handler("X", Sender)
 
 
 def test_a_context_with_a_default_is_refused_for_it_would_never_be_passed():

@@ -314,6 +314,7 @@ def takes_anything(what) -> Mailer: ...
     ("function", "why"),
     [
         (makes_nothing, "a provider needs a return annotation that names the class it makes"),
+        (makes_none, "a provider needs a return annotation that names the class it makes"),
         (makes_a_list, "a provider needs a return annotation that names the class it makes"),
         (makes_one_or_the_other, "a provider needs a return annotation that names the class it makes"),
         (takes_anything, "the parameter 'what' has no annotation"),

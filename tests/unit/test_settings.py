@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from datetime import timedelta
 
@@ -249,3 +250,9 @@ def test_a_schema_name_that_would_need_care_is_refused_by_its_setting(environmen
         ConfigurationError, match=r"JOBS_DATABASE_SCHEMA is .*; use lower-case letters, digits and underscores"
     ):
         build_runtime(settings, HandlerRegistry())
+
+
+def test_fetching_tokens_does_not_fill_the_log_with_the_headers_of_its_requests(environment):
+    settings = read(environment, JOBS_DATABASE_URL="postgresql://app@db.example.com/app", JOBS_DATABASE_AUTH="entra")
+    assert database_options(settings).password is not None
+    assert not logging.getLogger("azure.core.pipeline.policies.http_logging_policy").isEnabledFor(logging.INFO)

@@ -159,6 +159,18 @@ def test_a_lease_that_one_slow_statement_can_cost_is_a_warning(environment):
     assert warning.startswith("JOBS_LEASE_SECONDS, 10, is below JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, 15")
 
 
+def test_a_grace_that_the_host_does_not_give_is_a_warning(environment):
+    [warning] = started(environment, JOBS_SHUTDOWN_GRACE_SECONDS="30").warnings
+    assert "the Functions host ends the worker 10 s after SIGTERM" in warning
+
+
+def test_a_package_that_a_setting_needs_and_that_is_missing_is_named(environment, monkeypatch):
+    monkeypatch.setattr("jobs.settings_checks.find_spec", lambda _: None)
+    fault = started(environment, JOBS_SCHEDULER="dapr", JOBS_CALLBACK_TOKENS="x", JOBS_DATABASE_AUTH="entra").fault
+    assert "JOBS_SCHEDULER: dapr needs the package dapr, which is not installed" in str(fault)
+    assert "JOBS_DATABASE_AUTH: entra needs the package azure.identity" in str(fault)
+
+
 def test_the_log_of_the_start_lists_the_handlers_in_one_line(environment, caplog):
     caplog.set_level("INFO", "jobs")
     create_closable_app()[1]()

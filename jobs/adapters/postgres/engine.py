@@ -74,7 +74,7 @@ def _url(options: DatabaseOptions) -> sa.URL:
         raise ConfigurationError(
             "JOBS_DATABASE_URL cannot be read; it looks like postgresql://user@host:5432/database"
         ) from None
-    if url.get_backend_name() != "postgresql":
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
         raise ConfigurationError(f"JOBS_DATABASE_URL names {url.get_backend_name()!r}; only postgresql:// is supported")
     socket_directory = url.query.get("host")
     if isinstance(socket_directory, str) and socket_directory.startswith("/"):  # libpq's form for a Unix socket

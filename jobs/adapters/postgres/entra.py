@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,5 +19,7 @@ def entra_password(client_id: str | None = None) -> Callable[[], str]:
     """
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415  half a second of import, only when chosen
 
+    # At every token it would log the headers of each request and answer, which is of use to nobody who runs jobs.
+    logging.getLogger("azure.core.pipeline.policies.http_logging_policy").setLevel(logging.WARNING)
     credential = DefaultAzureCredential(managed_identity_client_id=client_id)
     return lambda: str(credential.get_token(SCOPE).token)
