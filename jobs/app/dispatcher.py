@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.app.alone import Alone
 from jobs.app.attempt_log import log_end
+from jobs.app.cancellations import CancellationWatch
 from jobs.app.completion import Completions
 from jobs.app.executor import Executor
 from jobs.app.follow_ups import FollowUps
@@ -104,13 +105,17 @@ class Dispatcher:
         self._random = random
         self._identity = identity
         self.outcomes = Outcomes(runs, registry, alarms, random, self.turns, identity.lease)
-        bench = AttemptBench(runs, FollowUps(enqueue, store.get), self._beat)
+        self._cancellations = CancellationWatch(runs.look, self._holds)
+        bench = AttemptBench(runs, FollowUps(enqueue, store.get), self._beat, self._cancellations)
         self.alone = Alone()
         self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress, self.alone)
         completions = Completions(runs, self._leases, alarms, clock, self.outcomes, self.turns)
         self._executor = Executor(
             registry, injector, self._leases, bench, identity.default_timeout, units, lock, completions
         )
+
+    def _holds(self, token: str) -> bool:
+        return self._leases.holds(token)
 
     def _beat(self, lease: Lease) -> None:
         self._leases.beat(lease)
@@ -260,4 +265,5 @@ class Dispatcher:
         left = self._leases.held()
         if left:
             self.give_back(left, "the host went down while the handler was running")
+        self._cancellations.close()
         self._leases.close()

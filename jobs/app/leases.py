@@ -86,6 +86,10 @@ class LeaseKeeper:
             self._wake.set()
         return True
 
+    def holds(self, token: str) -> bool:
+        """Whether this process holds the lease."""
+        return token in self._held
+
     def let_go(self, run: ClaimedRun) -> bool:
         """Stop extending; False if the lease was already taken away, so that the outcome is not ours to record."""
         with self._lock:

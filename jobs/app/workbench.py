@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from jobs.app.cancellations import CancellationWatch
     from jobs.app.follow_ups import FollowUps
     from jobs.core.commands import EnqueueJob
     from jobs.core.context import JobContext
@@ -26,10 +27,13 @@ _SECONDS_BETWEEN_WRITES = 1.0
 class AttemptBench:
     """The ``Workbench`` of every attempt in this process; lives as long as the process."""
 
-    def __init__(self, runs: RunStore, follow_ups: FollowUps, beat: Callable[[Lease], None]) -> None:
+    def __init__(
+        self, runs: RunStore, follow_ups: FollowUps, beat: Callable[[Lease], None], watch: CancellationWatch
+    ) -> None:
         self._runs = runs
         self._follow_ups = follow_ups
         self._beat = beat
+        self._watch = watch
 
     def show_progress(self, context: JobContext) -> None:
         """Write the context's progress, unless it was written a moment ago: then a heartbeat or the end does."""
@@ -54,6 +58,10 @@ class AttemptBench:
         """Extend the context's lease, and have the context told what the heartbeat finds."""
         if context.lease is not None:
             self._beat(context.lease)
+
+    def watch(self, context: JobContext) -> None:
+        """Look out for a request to cancel the context's job."""
+        self._watch.add(context)
 
     def enqueue(self, command: EnqueueJob, context: JobContext) -> UUID:
         """Enqueue a follow-up under an id that every execution of this run arrives at."""

@@ -38,6 +38,9 @@ class Workbench(Protocol):
     def heartbeat(self, context: JobContext) -> None:
         """Extend the context's lease now, and tell the context what is to be known."""
 
+    def watch(self, context: JobContext) -> None:
+        """Look out for a request to cancel the context's job more often than heartbeats come."""
+
     def enqueue(self, command: EnqueueJob, context: JobContext) -> UUID:
         """Enqueue a follow-up of this run; gives its id."""
 
@@ -86,6 +89,7 @@ class JobContext:
     enqueued_here: set[UUID] = field(default_factory=set, init=False, repr=False)
     progress_pending: bool = field(default=False, init=False, repr=False)
     progress_written_at: float = field(default=-inf, init=False, repr=False)
+    _watched: bool = field(default=False, init=False, repr=False)
     _unnamed: int = field(default=0, init=False, repr=False)
     _cancelled: bool = field(default=False, init=False, repr=False)
     _shutdown: bool = field(default=False, init=False, repr=False)
@@ -114,8 +118,18 @@ class JobContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked to cancel this job; known at the latest one heartbeat after the request."""
+        """Whether somebody asked to cancel this job; known within three seconds to who has asked before.
+
+        From the first question on, by this, ``progress`` or ``raise_if_cancelled``, requests are looked for every other
+        second, without the handler waiting for it.
+        """
+        self._watch()
         return self._cancelled
+
+    def _watch(self) -> None:
+        if not self._watched and self.workbench is not None:
+            self._watched = True
+            self.workbench.watch(self)
 
     @property
     def shutting_down(self) -> bool:
@@ -136,6 +150,7 @@ class JobContext:
             raise ValueError(
                 f"progress is a fraction from 0 to 1, not {fraction!r}; divide what is done by all there is"
             )
+        self._watch()
         self.fraction = float(fraction)
         self.message = None if message is None else str(message)[:_MAX_MESSAGE]
         if self.workbench is not None:
@@ -226,6 +241,11 @@ class JobContext:
         """Count one more follow-up without a name (called by the framework)."""
         self._unnamed += 1
         return self._unnamed
+
+    @property
+    def cancel_signalled(self) -> bool:
+        """Whether ``signal_cancelled`` was called (asked by the framework, which watches by it)."""
+        return self._cancelled
 
     def signal_cancelled(self) -> None:
         """Note that somebody asked to cancel the job (called by the framework)."""

@@ -53,7 +53,7 @@ class Job(Timing, JobHead):
     run_count: int = Field(description="Runs that have come to an end, well or not.")
     consecutive_failures: int
     lost_count: int = Field(default=0, description="Workers lost in a row; from the second on it is run alone.")
-    last_run_at: Instant | None
+    last_run_at: Instant | None = Field(description="When the last attempt that has ended was claimed.")
     last_error: str | None
     handled_at: Instant | None = Field(description="When the job ended; null while it is active.")
     cancel_requested_at: Instant | None

@@ -265,6 +265,9 @@ class RunStore(Protocol):
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
         """Push the expiry of these leases out to now + ``lease``."""
 
+    def look(self, leases: Collection[Lease]) -> Heartbeat:
+        """Read, without extending them, which of these leases are held and whose jobs are to be cancelled."""
+
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
         """Write outcomes, history and next occurrences; gives those that stand.
 

@@ -210,7 +210,7 @@ def test_a_one_time_job_that_succeeds_is_completed(stores: Stores):
     job = stores.read(run.job_id)
     assert (job.status, job.next_run_at, job.handled_at) == (JobStatus.COMPLETED, None, NOON + SECOND)
     assert (job.run_count, job.attempt, job.consecutive_failures, job.last_error) == (1, 1, 0, None)
-    assert (job.last_run_at, job.lease_expires_at, job.worker, job.revision) == (NOON + SECOND, None, "worker", 3)
+    assert (job.last_run_at, job.lease_expires_at, job.worker, job.revision) == (NOON, None, "worker", 3)
     assert job.result == {"a": 2, "b": 1}
     [attempt] = stores.jobs.attempts(run.job_id)
     assert attempt.model_dump() == {

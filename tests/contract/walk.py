@@ -84,7 +84,12 @@ class Walk:
     def compare_all(self) -> None:
         page = self.both("find all", lambda stores, _: stores.jobs.find(JobQuery(limit=500)))
         for job in page.jobs:
-            self.both(f"attempts {job.job_name}", lambda stores, _, job=job: stores.jobs.attempts(job.id))
+            history = self.both(f"attempts {job.job_name}", lambda stores, _, job=job: stores.jobs.attempts(job.id))
+            assert all(attempt.started_at <= attempt.finished_at for attempt in history), history
+            if job.last_run_at is not None:
+                assert job.last_run_at <= job.started_at, job
+            if history:
+                assert job.last_run_at <= max(attempt.started_at for attempt in history), (job, history)
         self.both("stats", lambda stores, _: stores.housekeeping.stats())
         self.both("audit", lambda stores, _: stores.audit())
 
@@ -271,6 +276,13 @@ class Walk:
         self.both(
             f"extend {runs}",
             lambda stores, tokens: stores.runs.extend([Lease(r.job_id, _own(r, tokens).token) for r in runs], LEASE),
+        )
+
+    def do_look_for_requests(self) -> None:
+        runs = self._some_runs()
+        self.both(
+            f"look {runs}",
+            lambda stores, tokens: stores.runs.look([Lease(r.job_id, _own(r, tokens).token) for r in runs]),
         )
 
     def do_progress(self) -> None:

@@ -137,12 +137,16 @@ class Bench:
 
     def __init__(self):
         self.asked = []
+        self.watched = []
 
     def show_progress(self, context):
         self.asked.append((context.fraction, context.message))
 
     def heartbeat(self, context):
         self.asked.append("heartbeat")
+
+    def watch(self, context):
+        self.watched.append(context)
 
     def enqueue(self, command, context):
         self.asked.append(command.job_name)
@@ -196,3 +200,14 @@ def test_heartbeats_and_follow_ups_go_to_the_workbench():
     ctx.heartbeat()
     assert ctx.enqueue(EnqueueJob(handler_name="X", job_name="next")) == ID
     assert bench.asked == ["heartbeat", "next"]
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda ctx: ctx.cancelled, lambda ctx: ctx.raise_if_cancelled(), lambda ctx: ctx.progress(0)]
+)
+def test_the_first_question_has_the_job_watched_for_a_request_to_cancel_and_later_ones_cost_nothing(ask):
+    bench = Bench()
+    ctx = make_context(workbench=bench)
+    for _ in range(3):
+        ask(ctx)
+    assert bench.watched == [ctx]

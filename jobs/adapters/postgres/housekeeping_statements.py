@@ -50,7 +50,8 @@ with lost as materialized (
 ), kept as (
   insert into {{schema}}.job_attempts (
     job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker)
-  select id, lease_token, run, attempt, scheduled_for, started_at, now(), 'Lost', error, worker from lost
+  select id, lease_token, run, attempt, scheduled_for, started_at, greatest(now(), started_at), 'Lost', error, worker
+  from lost
 )
 select id, generation, next_run_at from taken
 """

@@ -14,10 +14,12 @@ from jobs.adapters.postgres.encoding import Statement
 from jobs.adapters.postgres.statements import prepare
 from jobs.core.suspects import SUSPECT_AFTER
 
+# The run before cannot have begun later, though the database's clock may have been set back since.
 TAKE = """
   status = 'Running', alone = {alone}, attempt = attempt + 1, lease_token = gen_random_uuid(),
   lease_expires_at = now() + cast(:lease as interval), started_at = clock_timestamp(), worker = :worker,
-  progress = null, progress_message = null, revision = revision + 1, updated_at = now()
+  last_run_at = case when last_run_at > now() then now() else last_run_at end, progress = null, progress_message = null,
+  revision = revision + 1, updated_at = now()
 """
 
 CLAIMED = """
@@ -101,7 +103,8 @@ where id = (
 returning 1
 """
 
-# A requested cancellation turns whatever would have gone on into Cancelled, within the statement that ends the attempt.
+# What a worker's clock says of an attempt is kept within what the database knows: it began after its claim. A requested
+# cancellation turns whatever would have gone on into Cancelled, within the statement that ends the attempt.
 _RECORD = """
 with o as materialized (
   select * from json_to_recordset(cast(:outcomes as json)) as r(
@@ -121,18 +124,19 @@ with o as materialized (
     run_count = j.run_count + o.run_ended::int,
     consecutive_failures = case o.tally
       when 'reset' then 0 when 'increment' then j.consecutive_failures + 1 else j.consecutive_failures end,
-    last_run_at = o.started_at, last_error = o.last_error,
+    last_run_at = j.started_at, last_error = o.last_error,
     result = case o.outcome when 'Succeeded' then o.result else j.result end,
     revision = j.revision + 1, updated_at = now()
   from o
   where j.id = o.id and j.lease_token = o.token and j.generation = o.generation and j.status = 'Running'
-  returning o.token, j.status, j.generation, j.next_run_at, j.worker, j.run_count, j.scheduled_for
+  returning o.token, j.status, j.generation, j.next_run_at, j.worker, j.run_count, j.scheduled_for,
+    greatest(o.started_at, j.started_at) as began
 ), kept as (
   insert into {schema}.job_attempts (
     job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id,
     result, traceback)
   select o.id, o.token, w.run_count + (not o.run_ended)::int, o.attempt, coalesce(o.scheduled_for, w.scheduled_for),
-    o.started_at, o.finished_at, o.outcome, o.error, w.worker, o.trace_id, o.result, o.traceback
+    w.began, greatest(o.finished_at, w.began), o.outcome, o.error, w.worker, o.trace_id, o.result, o.traceback
   from o join written w using (token)
 )
 select token, status, generation, next_run_at from written

@@ -166,10 +166,11 @@ class PostgresRunStore:
         rows = self._run_heartbeat(self._statements.extend, values | {"lease": lease})
         if len(rows) < len(leases):
             rows += self._run_heartbeat(self._statements.held, values)
-        return Heartbeat(
-            held=frozenset(token for token, _ in rows),
-            cancel_requested=frozenset(token for token, cancel in rows if cancel),
-        )
+        return _heartbeat(rows)
+
+    def look(self, leases: Collection[Lease]) -> Heartbeat:
+        """Read which leases are held and whose jobs are to be cancelled."""
+        return _heartbeat(self._run(self._statements.held, _keys(leases)))
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
         """Note how far an attempt has come, if its lease is still held; heartbeats do this, so it waits for nobody."""
@@ -202,6 +203,13 @@ class PostgresRunStore:
         self._run_outcome(self._statements.await_writer, {"id": run.job_id})
         rows = self._run_outcome(self._statements.recorded_before, _attempts([run]))
         return recorded_of(rows[0]) if rows else None
+
+
+def _heartbeat(rows: Sequence[tuple[Any, ...]]) -> Heartbeat:
+    return Heartbeat(
+        held=frozenset(token for token, _ in rows),
+        cancel_requested=frozenset(token for token, cancel in rows if cancel),
+    )
 
 
 def _in_order(rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:

@@ -61,7 +61,8 @@ def _take_back(transaction: MemoryTransaction, row: JobRow, max_lost: int, place
     assert row.started_at is not None  # noqa: S101
     error = error_of(row, guilty=failed)
     line = AttemptRow(
-        row.id, row.lease_token, row.run_count + 1, row.attempt, row.scheduled_for, row.started_at, now,
+        row.id, row.lease_token, row.run_count + 1, row.attempt, row.scheduled_for, row.started_at,
+        max(now, row.started_at),
         AttemptOutcome.LOST, error, row.worker,
     )  # fmt: skip
     transaction.put(transaction.database.attempts, (row.id, row.lease_token), line)

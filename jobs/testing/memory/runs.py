@@ -138,6 +138,7 @@ class MemoryRunStore:
             lease_expires_at=transaction.now + lease,
             started_at=self._database.clock.now(),
             worker=worker,
+            last_run_at=row.last_run_at and min(row.last_run_at, transaction.now),
             progress=None,
             progress_message=None,
             revision=row.revision + 1,
@@ -163,6 +164,14 @@ class MemoryRunStore:
                 if self._database.is_free(transaction, row.id):
                     transaction.put_job(row._replace(lease_expires_at=transaction.now + lease))
         return Heartbeat(frozenset(held), frozenset(token for token, cancel in held.items() if cancel))
+
+    def look(self, leases: Collection[Lease]) -> Heartbeat:
+        """Read which leases are held and whose jobs are to be cancelled."""
+        with self._database.statement() as transaction:
+            rows = [(lease.token, transaction.job(lease.job_id)) for lease in leases]
+        held = {token: row for token, row in rows if row is not None and row.held_under(token)}
+        cancelled = {token for token, row in held.items() if row.cancel_requested_at is not None}
+        return Heartbeat(frozenset(held), frozenset(cancelled))
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
         """Note how far an attempt has come, if its lease is still held; waits for nobody."""
@@ -228,7 +237,7 @@ def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
         lease_expires_at=None,
         run_count=row.run_count + outcome.run_ended,
         consecutive_failures=failures[outcome.tally],
-        last_run_at=_utc(outcome.started_at),
+        last_run_at=row.started_at,
         last_error=storable(outcome.last_error),
         result=result if outcome.result.outcome is AttemptOutcome.SUCCEEDED else row.result,
         revision=row.revision + 1,
@@ -238,6 +247,7 @@ def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
 
 def _history(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
     run, result = outcome.run, outcome.result
+    began = max(outcome.started_at, after.started_at or outcome.started_at)
     own_instant = run.recurring or outcome.due_at is not None
     return AttemptRow(
         job_id=run.job_id,
@@ -245,8 +255,8 @@ def _history(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
         run=after.run_count + (not outcome.run_ended),
         attempt=run.attempt,
         scheduled_for=_utc(run.scheduled_for) if own_instant else after.scheduled_for,
-        started_at=outcome.started_at.astimezone(UTC),
-        finished_at=outcome.finished_at.astimezone(UTC),
+        started_at=began.astimezone(UTC),
+        finished_at=max(outcome.finished_at, began).astimezone(UTC),
         outcome=result.outcome,
         error=storable(result.error),
         worker=after.worker,
