@@ -13,6 +13,7 @@ from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 from jobs.app.event_loop import on_event_loop
+from jobs.entrypoints.adopted_records import adopted_records
 
 if TYPE_CHECKING:
     import azure.functions as func
@@ -27,6 +28,7 @@ def within(context: func.Context) -> Within:
     known_by = _known_by()
     if known_by is not None:
         variables.run(known_by.set, invocation_id)
+    adopted_records.watch(context, known_by)
     variables.run(on_event_loop.set, lambda: setattr(storage, "invocation_id", invocation_id))
 
     def run(work: Work) -> None:

@@ -46,6 +46,9 @@ TICK = json.dumps(
 HANDLERS = """
     import asyncio
     import logging
+    import threading
+    import time
+    from datetime import timedelta
 
     from pydantic import BaseModel
 
@@ -74,6 +77,15 @@ HANDLERS = """
 
     async def say(to: str) -> None:
         LOG.info("hello, %s", to)
+
+
+    @handler("GreetLate", timeout=timedelta(milliseconds=200))
+    def greet_late(args: Greeting, ctx: JobContext) -> None:
+        thread = threading.Thread(target=logging.getLogger("jobs.leases").warning, args=["as a thread of the app's"])
+        thread.start()
+        thread.join()
+        while not ctx.lease_lost:
+            time.sleep(0.01)
 """
 
 
@@ -416,6 +428,18 @@ class TestTimers:
             assert len(said) == (1 if handler == "Greet" else 5), seen
         assert seen
         assert {variable for _, variable, _ in seen} == {worker.invocation}
+
+    def test_what_threads_of_the_app_log_by_themselves_names_an_invocation_that_is_going_on(self, worker):
+        """That a lease was lost, or an attempt timed out, is known to none but them."""
+        body = {"handler_name": "GreetLate", "job_name": "late", "payload": {"to": "Ann"}, "max_retries": 0}
+        _, job = worker.json("enqueue_job", "POST", "/api/jobs", body)
+        route = {"alarm": f"{uuid.UUID(job['id']).hex}-1"}
+        with records(None) as seen:
+            worker.invoke_over_grpc("ring_alarm", http_request("POST", "/job/x", headers=TOKEN, route=route))
+        ours = {message: variable for message, variable, _ in seen}
+        assert ours["as a thread of the app's"] == worker.invocation
+        [late] = {variable for message, variable in ours.items() if "TimedOut" in message}
+        assert late == worker.invocation
 
     def test_the_reconciliation_reports_to_the_log(self, worker, caplog):
         caplog.set_level(logging.INFO, "jobs")
