@@ -24,6 +24,12 @@ def _check_timer_schedule(text: str) -> str:
     return text
 
 
+def _check_package(name: str) -> str:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ValueError("not the name of a package; write it with dots, as in jobs.handlers")
+    return name
+
+
 TimerSchedule = Annotated[str, AfterValidator(_check_timer_schedule)]
 
 
@@ -67,7 +73,9 @@ class Settings(BaseSettings):
         default=False,
         description="Make an OpenTelemetry span and metrics of every attempt; exporters are yours or the host's.",
     )
-    handlers: str = Field(default="jobs.handlers", description="The package that your handlers live in.")
+    handlers: Annotated[str, AfterValidator(_check_package)] = Field(
+        default="jobs.handlers", description="The package that your handlers live in."
+    )
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=16, description="Handlers that one instance runs at once."
     )
@@ -106,17 +114,17 @@ class Settings(BaseSettings):
     )
     callback_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
-        validation_alias=AliasChoices("JOBS_CALLBACK_TOKENS", "APP_API_TOKEN", "callback_tokens"),
+        validation_alias=AliasChoices("JOBS_CALLBACK_TOKENS", "APP_API_TOKEN"),
         description="Tokens that the scheduler's callback must bring, separated by commas; two during a rotation.",
     )
     environment: str = Field(
         default="Production",
-        validation_alias=AliasChoices("AZURE_FUNCTIONS_ENVIRONMENT", "environment"),
+        validation_alias=AliasChoices("AZURE_FUNCTIONS_ENVIRONMENT"),
         description="`Development` where the app runs on a developer's machine; Core Tools set it by themselves.",
     )
     easy_auth: bool = Field(
         default=False,
-        validation_alias=AliasChoices("WEBSITE_AUTH_ENABLED", "easy_auth"),
+        validation_alias=AliasChoices("WEBSITE_AUTH_ENABLED"),
         description="Set by App Service with Easy Auth: callers need `Jobs.Read`, `Jobs.Enqueue` or `Jobs.Manage`.",
     )
 

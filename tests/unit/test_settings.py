@@ -216,6 +216,18 @@ def test_app_service_tells_that_easy_auth_is_on(environment):
     assert read(environment, WEBSITE_AUTH_ENABLED="True").easy_auth
 
 
+def test_other_programs_words_for_the_same_are_not_ours(environment):
+    """Many a deployment has an ENVIRONMENT, and here a development machine's callback is open."""
+    settings = read(environment, ENVIRONMENT="Development", EASY_AUTH="true", CALLBACK_TOKENS="x")
+    assert (settings.local, settings.easy_auth, settings.callback_tokens) == (False, False, ())
+
+
+@pytest.mark.parametrize("name", ["", "jobs/handlers", "jobs.handlers.py:x", ".handlers", "a b"])
+def test_what_is_no_packages_name_is_refused_with_how_to_write_one(environment, name):
+    with pytest.raises(ConfigurationError, match="JOBS_HANDLERS: not the name of a package; write it with dots"):
+        read(environment, JOBS_HANDLERS=name)
+
+
 # --- what the settings are made into
 
 
