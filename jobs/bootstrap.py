@@ -126,10 +126,12 @@ def build_runtime(
     store = PostgresJobStore(database, schema)
     housekeeping = PostgresHousekeeping(database, schema)
     alarms = Alarms(scheduler, store)
+    telemetry = None
     if settings.opentelemetry:
         from jobs.adapters.telemetry import Telemetry  # noqa: PLC0415  only when chosen
 
-        registry.add_middleware(Telemetry(), order=_OUTERMOST)
+        telemetry = Telemetry()
+        registry.add_middleware(telemetry, order=_OUTERMOST)
     units = UnitsOfWork(PostgresTransactions(pools.units))
     lock = DistributedLock(PostgresLockStore(database, schema), _worker_name(), random)
     injector = Injector(registry, {UnitsOfWork: units, DistributedLock: lock})
@@ -144,7 +146,13 @@ def build_runtime(
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
     )
     reaper = Reaper(housekeeping, runs, dispatcher.outcomes, alarms, clock, identity.lease, settings.max_lost_runs)
-    worker = Worker(dispatcher, WorkerLimits(settings.concurrency, settings.batch_size), reaper)
+    worker = Worker(
+        dispatcher,
+        WorkerLimits(settings.concurrency, settings.batch_size, abandoned=settings.max_abandoned_threads),
+        reaper,
+    )
+    if telemetry is not None:
+        telemetry.observe_abandoned_threads(lambda: len(worker.abandoned))
     limits = ReconcileLimits(
         overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
         retention=settings.retention,

@@ -79,6 +79,11 @@ class Settings(BaseSettings):
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=16, description="Handlers that one instance runs at once."
     )
+    max_abandoned_threads: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Threads that handlers may keep past their timeout, each replaced, before an instance is not "
+        "ready; left out, as many as `JOBS_CONCURRENCY`.",
+    )
     batch_size: Annotated[int, Field(ge=1, le=5000)] = Field(
         default=500, description="Rows per claim and per outcome statement."
     )

@@ -8,6 +8,7 @@ The names follow OpenTelemetry's semantic conventions for messaging where these 
 | ``jobs.attempts`` | counter | ``jobs.handler``, ``jobs.outcome`` |
 | ``jobs.attempt.duration`` | histogram, s | the same |
 | ``jobs.attempt.lateness`` | histogram, s from due to begun | ``jobs.handler`` |
+| ``jobs.abandoned_threads`` | gauge of this process | |
 """
 
 from __future__ import annotations
@@ -36,11 +37,20 @@ class Telemetry:
     """The middleware; lives as long as the process, and is shared by its threads."""
 
     def __init__(self) -> None:
-        meter = metrics.get_meter("jobs")
+        self._meter = meter = metrics.get_meter("jobs")
         self._tracer = trace.get_tracer("jobs")
         self._attempts = meter.create_counter("jobs.attempts", "{attempt}", "Attempts that have ended")
         self._duration = meter.create_histogram("jobs.attempt.duration", "s", "How long attempts take")
         self._lateness = meter.create_histogram("jobs.attempt.lateness", "s", "From an attempt's due time to its start")
+
+    def observe_abandoned_threads(self, count: Callable[[], int]) -> None:
+        """Have the meter ask ``count`` how many threads handlers keep past their timeout."""
+        self._meter.create_observable_gauge(
+            "jobs.abandoned_threads",
+            callbacks=[lambda _: [metrics.Observation(count())]],
+            unit="{thread}",
+            description="Threads that handlers keep past their timeout",
+        )
 
     def __call__(self, context: JobContext, call_next: Callable[[], None]) -> None:
         """Trace and measure one attempt. Its span links to the trace that the job was enqueued in."""

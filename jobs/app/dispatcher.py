@@ -31,7 +31,7 @@ from jobs.core.suspects import SUSPECT_AFTER
 from jobs.core.verdict import settle, skip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from jobs.app.alarms import Alarms
@@ -80,7 +80,11 @@ class WorkerIdentity:
 
 
 class Dispatcher:
-    """Executes runs; lives as long as the process, and may be called from many threads."""
+    """Executes runs; lives as long as the process, and may be called from many threads.
+
+    ``on_overdue`` is called with a run whose time is over and whose handler may go on, once that is recorded, or with
+    the error that it could not be.
+    """
 
     def __init__(
         self,
@@ -108,7 +112,15 @@ class Dispatcher:
         self._cancellations = CancellationWatch(runs.look, self._holds)
         bench = AttemptBench(runs, FollowUps(enqueue, store.get), self._beat, self._cancellations)
         self.alone = Alone()
-        self._leases = LeaseKeeper(runs, identity.lease, self._record_timeout, bench.write_progress, self.alone)
+        self.on_overdue: Callable[[ClaimedRun, Exception | None], None] = lambda *_: None
+        self._leases = LeaseKeeper(
+            runs,
+            identity.lease,
+            self._record_timeout,
+            bench.write_progress,
+            self.alone,
+            lambda run: self.on_overdue(run, None),
+        )
         completions = Completions(runs, self._leases, alarms, clock, self.outcomes, self.turns)
         self._executor = Executor(
             registry, injector, self._leases, bench, identity.default_timeout, units, lock, completions
@@ -237,16 +249,20 @@ class Dispatcher:
             return None
         return skip(run, instead)
 
-    def _record_timeout(self, run: ClaimedRun) -> None:
+    def _record_timeout(self, run: ClaimedRun, thread: int) -> None:
         now = self._now(run)
         seconds = self._executor.timeout_of(run) or 0.0
-        result = RunResult(AttemptOutcome.TIMED_OUT, f"timed out after {seconds:g} s", retry=True)
+        stack = self._executor.stack_in(thread)
+        result = RunResult(AttemptOutcome.TIMED_OUT, f"timed out after {seconds:g} s", retry=True, traceback=stack)
         log_end(run, result)
+        failure: Exception | None = None
         try:
             started_at = max(now - timedelta(seconds=seconds), run.claimed_at)
             self.outcomes.record([self.outcomes.decided(run, result, started_at, now)])
-        except Exception:
+        except Exception as error:
+            failure = error
             _logger.exception("the time-out of job %s could not be recorded; it will be taken up again", run.job_id)
+        self.on_overdue(run, failure)
 
     def give_back(self, runs: Sequence[ClaimedRun], why: str) -> None:
         """Return runs that were claimed and not begun, or that the host's end interrupts: due again at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.app.attempt_log import log_too_late
 from jobs.app.attempt_result import SUCCEEDED, refuse_returned, result_of
 from jobs.core.context import Equipment, JobContext
+from jobs.core.error_text import stack_of
 from jobs.core.errors import InvalidInput
 from jobs.core.job import ClaimedRun, Lease, RunResult
 from jobs.core.signals import AttemptTimedOut
@@ -57,6 +59,12 @@ class Executor:
         self._units = units
         self._lock = lock
         self._completions = completions
+
+    def stack_in(self, thread: int) -> str | None:
+        """Return where the handler that ``thread`` executes is now; None if that cannot be seen."""
+        frame = sys._current_frames().get(thread)  # noqa: SLF001  Python has no other way to look
+        stack = None if frame is None else stack_of(frame, within=__file__)
+        return None if stack is None else f"it went on at its time-out, here (most recent call last):\n{stack}"
 
     def timeout_of(self, run: ClaimedRun) -> float | None:
         """Give the seconds that an attempt of ``run`` may take; None is without end."""

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from jobs.app.alone import Alone
@@ -33,31 +34,36 @@ class _Held:
     run: ClaimedRun
     context: JobContext | None = None
     deadline: float | None = None
+    thread: int = 0
 
 
 class LeaseKeeper:
     """The leases that this process holds; lives as long as the process.
 
-    ``on_timeout`` is called with a run whose lease it has just taken away, on a thread of its own: it may have to wait
-    for the database, and the other leases must be extended meanwhile. ``on_beat`` is called after each heartbeat with
-    the context of every attempt under way.
+    ``on_timeout`` is called with a run whose lease it has just taken away and the id of the thread that executes it, on
+    a thread of its own: it may have to wait for the database, and the other leases must be extended meanwhile.
+    ``on_overdue`` is called with a run whose lease was gone before, and whose handler goes on past its timeout. It must
+    not block. ``on_beat`` is called after each heartbeat with the context of every attempt under way.
     """
 
     def __init__(
         self,
         runs: RunStore,
         lease: timedelta,
-        on_timeout: Callable[[ClaimedRun], None],
+        on_timeout: Callable[[ClaimedRun, int], None],
         on_beat: Callable[[JobContext], None] = lambda _: None,
         alone: Alone | None = None,
+        on_overdue: Callable[[ClaimedRun], None] = lambda _: None,
     ) -> None:
         self._runs = runs
         self._lease = lease
         self._interval = lease.total_seconds() / 3
         self._on_timeout = on_timeout
         self._on_beat = on_beat
+        self._on_overdue = on_overdue
         self._alone = alone or Alone()
         self._held: dict[str, _Held] = {}
+        self._gone: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -80,6 +86,7 @@ class LeaseKeeper:
             if held is None or not self._alone.admits(run):
                 return False
             held.context = context
+            held.thread = threading.get_ident()
             if timeout_seconds is not None:
                 held.deadline = time.monotonic() + timeout_seconds
         if timeout_seconds is not None and timeout_seconds < self._interval:
@@ -93,7 +100,10 @@ class LeaseKeeper:
     def let_go(self, run: ClaimedRun) -> bool:
         """Stop extending; False if the lease was already taken away, so that the outcome is not ours to record."""
         with self._lock:
-            return self._held.pop(run.token, None) is not None
+            if self._held.pop(run.token, None) is not None:
+                return True
+            self._gone.pop(run.token, None)
+            return False
 
     @contextmanager
     def ending(self, run: ClaimedRun) -> Iterator[None]:
@@ -112,6 +122,13 @@ class LeaseKeeper:
                 self._held[run.token] = held
             self._wake.set()
             raise
+        with self._lock:
+            self._watch(held)
+
+    def _watch(self, held: _Held) -> None:
+        """Go on to watch the time of a handler whose lease is gone."""
+        if held.deadline is not None:
+            self._gone[held.run.token] = held
 
     def begun(self) -> int:
         """Count the runs in hand whose handler has been started."""
@@ -126,7 +143,7 @@ class LeaseKeeper:
     def announce_shutdown(self) -> None:
         """Tell every running handler that the host is going down."""
         with self._lock:
-            for held in self._held.values():
+            for held in [*self._held.values(), *self._gone.values()]:
                 if held.context is not None:
                     held.context.signal_shutdown()
 
@@ -158,7 +175,8 @@ class LeaseKeeper:
 
     def _next_deadline(self) -> float:
         with self._lock:
-            return min((h.deadline for h in self._held.values() if h.deadline is not None), default=float("inf"))
+            watched = chain(self._held.values(), self._gone.values())
+            return min((held.deadline for held in watched if held.deadline is not None), default=float("inf"))
 
     def _expire(self) -> None:
         """Take the lease from attempts past their deadline: a thread cannot be stopped, but it can be fenced off."""
@@ -167,20 +185,26 @@ class LeaseKeeper:
             late = [held for held in self._held.values() if held.deadline is not None and held.deadline <= now]
             for held in late:
                 del self._held[held.run.token]
+            overdue = [held for held in self._gone.values() if held.deadline is not None and held.deadline <= now]
+            for held in overdue:
+                del self._gone[held.run.token]
+        for held in overdue:
+            if held.context is not None:
+                held.context.signal_lease_lost()
+            self._on_overdue(held.run)
         for held in late:
             if held.context is not None:
                 held.context.signal_lease_lost()
             self._reporting = [thread for thread in self._reporting if thread.is_alive()]
-            self._reporting.append(
-                threading.Thread(target=self._report, args=[held.run], name="jobs-timeout", daemon=True)
-            )
+            self._reporting.append(threading.Thread(target=self._report, args=[held], name="jobs-timeout", daemon=True))
             self._reporting[-1].start()
 
-    def _report(self, run: ClaimedRun) -> None:
+    def _report(self, held: _Held) -> None:
+        job_id = held.run.job_id
         try:
-            self._on_timeout(run)
+            self._on_timeout(held.run, held.thread)
         except Exception:
-            _logger.exception("the time-out of job %s could not be reported; it will be taken up again", run.job_id)
+            _logger.exception("the time-out of job %s could not be reported; it will be taken up again", job_id)
 
     def beat(self, only: Lease | None = None) -> None:
         """Extend every lease once, or one. While the database is away they stand until they expire there."""
@@ -208,6 +232,7 @@ class LeaseKeeper:
         with self._lock:
             if self._held.pop(token, None) is None:
                 return  # it ended while the heartbeat was under way
+            self._watch(held)
         if held.context is not None:
             held.context.signal_lease_lost()
         _logger.warning(

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 
 from jobs.app.answers import going_down
 from jobs.app.recorder import RungRun, Suspect, Within
+from jobs.core.error_text import printable
 from jobs.core.errors import StoreUnavailable
 from jobs.core.suspects import SUSPECT_AFTER
 
 if TYPE_CHECKING:
+    from jobs.app.abandoned import AbandonedThreads
     from jobs.app.alone import AlonePhase
     from jobs.app.answers import Answers
     from jobs.app.dispatcher import Dispatcher
@@ -52,8 +54,10 @@ class Suspects:
         answers: Answers,
         stopping: threading.Event,
         limits: SuspectLimits,
+        abandoned: AbandonedThreads,
     ) -> None:
         self._dispatcher = dispatcher
+        self._abandoned = abandoned
         self._alone = dispatcher.alone
         self._recorder = recorder
         self._answers = answers
@@ -104,9 +108,7 @@ class Suspects:
     def _run(self, suspect: Suspect, phase: AlonePhase) -> None:
         name = suspect.name
         try:
-            run, outcome = self._run_alone(name, phase)
-            if run is not None:
-                self._recorder.put((outcome or run) if suspect.polled else RungRun(name, outcome))
+            if self._run_alone(suspect, phase):
                 return
             if not suspect.polled:
                 error = going_down() if self._stopping.is_set() else None
@@ -121,21 +123,37 @@ class Suspects:
         if suspect.polled:
             self._recorder.put(suspect)
 
-    def _run_alone(self, name: AlarmName, phase: AlonePhase) -> tuple[ClaimedRun | None, RecordedOutcome | None]:
+    def _run_alone(self, suspect: Suspect, phase: AlonePhase) -> bool:
         self._wait_for_others()
-        run = None if self._stopping.is_set() else self._dispatcher.claim(name, alone=True)
+        run = None if self._stopping.is_set() else self._dispatcher.claim(suspect.name, alone=True)
         if run is None:
-            return None, None
+            return False
         _logger.warning(
             "job %s (%s, %s) lost its worker %d times in a row: nothing else starts beside it here, and if it is lost "
-            "again it is taken to be the cause", run.job_id, run.handler_name, run.job_name, run.lost_count,
+            "again it is taken to be the cause",
+            run.job_id, printable(run.handler_name), printable(run.job_name), run.lost_count,
         )  # fmt: skip
         phase.token = run.token
         threading.Thread(target=self._let_others_start, args=[run, phase], daemon=True).start()
-        try:
-            return run, self._dispatcher.execute(run)
-        finally:
-            self._alone.end(phase)
+        self._abandoned.execute(run, partial(self._finish, suspect, phase), pooled=False)
+        return True
+
+    def _finish(
+        self,
+        suspect: Suspect,
+        phase: AlonePhase,
+        run: ClaimedRun,
+        outcome: RecordedOutcome | None,
+        error: Exception | None,
+    ) -> None:
+        self._alone.end(phase)
+        if error is None:
+            self._recorder.put((outcome or run) if suspect.polled else RungRun(suspect.name, outcome))
+        elif suspect.polled:
+            _logger.error("the suspect %s could not be run; it is tried again", suspect.name, exc_info=error)
+            self._recorder.put(suspect)
+        else:
+            self._answers.give(suspect.name, error=error)
 
     def _wait_for_others(self) -> None:
         until = time.monotonic() + self._others_seconds

@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
+from jobs.app.abandoned import AbandonedThreads
 from jobs.app.answers import Answers, going_down
 from jobs.app.dispatcher import Ring, Rung
 from jobs.app.recorder import Recorder, RungRun, Suspect, Within, by_itself
 from jobs.app.suspects import SuspectLimits, Suspects
+from jobs.app.threads import WorkerThreads
 from jobs.app.turns import Turn
 from jobs.core.identifiers import AlarmName
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from jobs.app.dispatcher import Dispatcher
     from jobs.app.reaper import Reaper
-    from jobs.core.job import ClaimedRun
+    from jobs.core.job import ClaimedRun, RecordedOutcome
 
 _logger = logging.getLogger("jobs.worker")
 _AHEAD_SECONDS = 0.25
@@ -44,6 +45,8 @@ class WorkerLimits:
     concurrency: int = 16
     batch: int = 500
     suspects: SuspectLimits = field(default_factory=SuspectLimits)
+    abandoned: int | None = None
+    """Threads that handlers may keep past their timeout before the instance is not ready; None is ``concurrency``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,10 @@ class Worker:
         self._waiting: SimpleQueue[ClaimedRun | _Alarmed | Turn | None] = SimpleQueue()
         self._answers = Answers()
         self._recorder = Recorder(dispatcher.outcomes, self._answers, limits.batch, self._pressed)
-        self._threads: list[threading.Thread] = []
+        self.abandoned = AbandonedThreads(limits.abandoned or limits.concurrency, dispatcher)
+        self.abandoned.on_change = self._replace_threads
+        dispatcher.on_overdue = self.abandoned.abandon
+        self._threads = WorkerThreads(limits.concurrency, lambda: self.abandoned.replaced, self._work)
         self._recording: threading.Thread | None = None
         self._draining = threading.Lock()
         self._claimed = 0
@@ -84,7 +90,9 @@ class Worker:
         self._per_second = 0.0
         self._careful_until = 0.0
         self.stopping = threading.Event()
-        self._suspects = Suspects(dispatcher, self._recorder, self._answers, self.stopping, limits.suspects)
+        self._suspects = Suspects(
+            dispatcher, self._recorder, self._answers, self.stopping, limits.suspects, self.abandoned
+        )
         self._within: Within = by_itself
         self._lock = threading.Lock()
         dispatcher.turns.offer = self.offer_turn
@@ -218,18 +226,17 @@ class Worker:
         return len(runs)
 
     def _start_threads(self) -> None:
-        if len(self._threads) >= self._limits.concurrency:
+        if not self._threads.free and self._recording is not None:
             return
         with self._lock:
             if self._recording is None:
-                self._recording = self._thread("jobs-recorder", self._recorder.work)
-            for _ in range(min(self._in_hand, self._limits.concurrency) - len(self._threads)):
-                self._threads.append(self._thread(f"jobs-worker-{len(self._threads) + 1}", self._work))
+                self._recording = threading.Thread(target=self._recorder.work, name="jobs-recorder", daemon=True)
+                self._recording.start()
+        self._threads.start(min(self._in_hand, self._limits.concurrency))
 
-    def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        thread.start()
-        return thread
+    def _replace_threads(self) -> None:
+        if not self.stopping.is_set():
+            self._threads.start(min(self._in_hand, self._limits.concurrency))
 
     def _work(self) -> None:
         waiting = self._waiting
@@ -240,13 +247,18 @@ class Worker:
                 self._within(partial(self._take_turn, work))
             else:
                 self._within(partial(self._run_claimed, work))
+            if self._threads.surplus and self._threads.leave():
+                return
 
     def _run_claimed(self, run: ClaimedRun) -> None:
-        try:
-            self._recorder.put(self._dispatcher.execute(run) or run)
-        except Exception:
-            self._recorder.put(run)
-            _logger.exception("job %s could not be executed; it is taken up again when its lease expires", run.job_id)
+        self.abandoned.execute(run, self._finish_polled)
+
+    def _finish_polled(self, run: ClaimedRun, outcome: RecordedOutcome | None, error: Exception | None) -> None:
+        self._recorder.put(outcome or run)
+        if error is not None:
+            _logger.error(
+                "job %s could not be executed; it is taken up again when its lease expires", run.job_id, exc_info=error
+            )
 
     def _take_turn(self, turn: Turn) -> None:
         run = self._claim_turn(turn)
@@ -289,8 +301,16 @@ class Worker:
                     error = going_down() if self.stopping.is_set() else None
                     self._answers.give(name, Rung(Ring.ALREADY_RUNNING), error)
             else:
-                self._recorder.put(RungRun(name, self._dispatcher.execute(run)))
+                self.abandoned.execute(run, partial(self._finish_rung, name))
         except Exception as error:  # noqa: BLE001  it is the caller's, who waits for an answer
+            self._answers.give(name, error=error)
+
+    def _finish_rung(
+        self, name: AlarmName, _: ClaimedRun, outcome: RecordedOutcome | None, error: Exception | None
+    ) -> None:
+        if error is None:
+            self._recorder.put(RungRun(name, outcome))
+        else:
             self._answers.give(name, error=error)
 
     def stop(self, grace_seconds: float) -> None:
@@ -303,7 +323,7 @@ class Worker:
                 self._answers.give(work.name, error=going_down())
             elif work is not None and not isinstance(work, Turn):
                 unbegun.append(work)
-        for _ in self._threads:
+        for _ in range(self._threads.live):
             self._waiting.put(None)
         if unbegun:
             self._dispatcher.give_back(unbegun, "the host went down before the handler began")

@@ -76,9 +76,15 @@ def traceback_of(error: BaseException) -> str | None:
     return _bounded(text.rstrip("\n"))
 
 
-def stack_of(frame: FrameType) -> str | None:
-    """Return where a thread is, from the user's first frame on; None if it is not in the user's code."""
-    stack = StackSummary.extract(((each, each.f_lineno) for each in _callers_of(frame)[::-1]), lookup_lines=False)
+def stack_of(frame: FrameType, within: str | None = None) -> str | None:
+    """Return where a thread is, from the user's first frame on; None if it is not in the user's code.
+
+    With ``within``, a file, only what that has called is looked at.
+    """
+    frames = _callers_of(frame)[::-1]
+    inside = [place for place, each in enumerate(frames) if each.f_code.co_filename == within]
+    frames = frames[inside[-1] + 1 :] if inside else frames
+    stack = StackSummary.extract(((each, each.f_lineno) for each in frames), lookup_lines=False)
     if not any(own_frames([each.filename for each in stack])):
         return None
     return _bounded("".join(format_list(_relevant(stack))).rstrip("\n"))

@@ -92,7 +92,11 @@ def _limits(spec: HandlerSpec) -> dict[str, Any] | None:
 
 def stats(runtime: Runtime) -> dict[str, Any]:
     """Count jobs by state and handler, how late the due ones are, and what the last five minutes' attempts came to."""
-    return {"scheduler": runtime.scheduler.name, **runtime.housekeeping.stats()}
+    return {
+        "scheduler": runtime.scheduler.name,
+        "abandoned_threads": len(runtime.worker.abandoned),  # of the instance that answers
+        **runtime.housekeeping.stats(),
+    }
 
 
 def preview_answer(runtime: Runtime, call: Call) -> func.HttpResponse:
@@ -113,6 +117,8 @@ def ready(runtime: Callable[[], Runtime]) -> func.HttpResponse:
     if faults:
         reason = f"of the app's services these do not answer: {', '.join(sorted(faults))}; see its log"
         return json_answer({"status": "unavailable", "reason": reason}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+    if (stuck := runtime().worker.abandoned.fault()) is not None:
+        return json_answer({"status": "unavailable", "reason": stuck}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
     return json_answer({"status": "ready", "scheduler": runtime().scheduler.name})
 
 

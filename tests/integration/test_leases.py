@@ -276,7 +276,7 @@ class Runs:
 
 @pytest.fixture
 def keeper() -> Iterator[LeaseKeeper]:
-    keeper = LeaseKeeper(Runs(), timedelta(seconds=30), lambda run: None)
+    keeper = LeaseKeeper(Runs(), timedelta(seconds=30), lambda run, thread: None)
     yield keeper
     keeper.close()
 
@@ -369,7 +369,7 @@ def test_runs_past_their_deadline_are_all_fenced_at_once_and_reported_once():
         def __init__(self, number: int) -> None:
             self.token = self.job_id = number
 
-    def report(run: Run) -> None:
+    def report(run: Run, thread: int) -> None:
         reported.append(run.token)
         if run.token == 1:
             raise RuntimeError("could not be reported")
