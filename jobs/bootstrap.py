@@ -159,6 +159,9 @@ def build_runtime(
         keep_attempts=settings.keep_attempts,
     )
 
+    reconciler = Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), limits, reaper)
+    alarms.when_it_returns(reconciler.arm_missed)
+
     def close() -> None:
         try:
             worker.stop(settings.shutdown_grace_seconds)
@@ -173,7 +176,7 @@ def build_runtime(
         service=service,
         dispatcher=dispatcher,
         worker=worker,
-        reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), limits, reaper),
+        reconciler=reconciler,
         housekeeping=housekeeping,
         registry=registry,
         injector=injector,

@@ -15,9 +15,10 @@ _logger = logging.getLogger("jobs.circuit_breaker")
 class CircuitBreaker:
     """Closed while the service answers; open after ``threshold`` failures in a row, until ``probe`` succeeds.
 
-    While it is open a thread of its own calls ``probe``, which raises as long as the service is away, with pauses that
-    double from ``pause_seconds`` up to ``longest_pause_seconds``. So no caller ever waits for a trial, and one slow
-    answer that opened it costs no more than one probe. Safe to share between threads.
+    While it is open a thread of its own calls ``probe``, which raises as long as the service is away: at once, and then
+    with pauses that double from ``pause_seconds`` up to ``longest_pause_seconds``. So no caller ever waits for a trial,
+    and one slow answer that opened it costs no more than one probe. ``on_close`` is called on that thread, once callers
+    are let through again. Safe to share between threads.
     """
 
     def __init__(
@@ -28,12 +29,14 @@ class CircuitBreaker:
         threshold: int = 3,
         pause_seconds: float = 0.25,
         longest_pause_seconds: float = 5.0,
+        on_close: Callable[[], object] = lambda: None,
     ) -> None:
         self._service = service
         self._probe = probe
         self._threshold = threshold
         self._pause = pause_seconds
         self._longest_pause = longest_pause_seconds
+        self._on_close = on_close
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._failures = 0
@@ -71,16 +74,23 @@ class CircuitBreaker:
             prober.join(timeout=5)
 
     def _find_it_again(self) -> None:
-        pause = self._pause
+        pause = 0.0
         while not self._closing.wait(pause):
             try:
                 self._probe()
             except Exception as error:  # noqa: BLE001  whatever it is, the service is not back
                 self._why = str(error) or type(error).__name__
-                pause = min(pause * 2, self._longest_pause)
+                pause = min(max(pause * 2, self._pause), self._longest_pause)
             else:
                 with self._lock:
                     self._failures = 0
                     self._why = None
                 _logger.info("%s answers again", self._service)
+                self._tell()
                 return
+
+    def _tell(self) -> None:
+        try:
+            self._on_close()
+        except Exception:
+            _logger.exception("what waited for the return of %s went wrong", self._service)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,29 +31,47 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.scheduler")
 _DEADLINE_SECONDS = 2.0
+_PATIENCE_SECONDS = 1.0
 _PARALLEL_CALLS = 16
 _PROBE = "probe-of-the-circuit-breaker"
 
 # Without a maximum: the callback answers 200 to everything that it has understood, so what is delivered again is only
 # what met a fault of the infrastructure. Dapr's own default gives a one-shot up after three seconds.
 _FAILURE_POLICY = ConstantFailurePolicy(max_retries=None, interval_seconds=5)
-_HOPELESS = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAUTHENTICATED})
+_AT_ONCE = frozenset(
+    {
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNAVAILABLE,
+    }
+)
+"""Failures of which one is enough: the next caller would not fare better, and had to wait to find out."""
 
 
 class DaprScheduler:
     """The ``Scheduler`` port on Dapr Jobs; lives as long as the process, connects when first used.
 
     Where the sidecar is, and with which token, the SDK reads from ``DAPR_GRPC_ENDPOINT`` or ``DAPR_GRPC_PORT``,
-    ``DAPR_HTTP_PORT`` and ``DAPR_API_TOKEN``, which Dapr sets. No call takes longer than ``deadline_seconds``; after
-    three that failed in a row every call fails at once until a probe in the background succeeds. (The sidecar's health
-    stays good when its scheduler is dead, and each call would then hang for 30 s.)
+    ``DAPR_HTTP_PORT`` and ``DAPR_API_TOKEN``, which Dapr sets. (The sidecar's health stays good when its scheduler is
+    dead, and each call would then hang for 30 s.) A caller waits ``patience_seconds`` for an answer and then goes on;
+    from the first that is not had, every call fails at once until a probe in the background succeeds, which may take
+    ``deadline_seconds``. What could not be set meanwhile is for ``on_return`` to set.
     """
 
     name = "dapr"
     holds_alarms = True
 
-    def __init__(self, *, deadline_seconds: float = _DEADLINE_SECONDS, parallel_calls: int = _PARALLEL_CALLS) -> None:
+    def __init__(
+        self,
+        *,
+        deadline_seconds: float = _DEADLINE_SECONDS,
+        patience_seconds: float = _PATIENCE_SECONDS,
+        parallel_calls: int = _PARALLEL_CALLS,
+    ) -> None:
+        self.on_return: Callable[[], object] = lambda: None
         self._deadline = deadline_seconds
+        self._patience = min(patience_seconds, deadline_seconds)
         self._parallel = parallel_calls
         self._breaker = self._new_breaker()
         self._lock = threading.Lock()
@@ -63,6 +82,11 @@ class DaprScheduler:
     def available(self) -> bool:
         """False while the sidecar or its scheduler is known to be away."""
         return self._breaker.why_open is None
+
+    @property
+    def why_away(self) -> str | None:
+        """What the sidecar or its scheduler last failed with."""
+        return self._breaker.why_open
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
         """Schedule a one-shot for each alarm, several at a time; one that is there already stays as it is."""
@@ -86,7 +110,10 @@ class DaprScheduler:
             client.close()
 
     def _new_breaker(self) -> CircuitBreaker:
-        return CircuitBreaker("the Dapr scheduler", self._probe)
+        return CircuitBreaker("the Dapr scheduler", self._probe, on_close=self._returned)
+
+    def _returned(self) -> None:
+        self.on_return()
 
     def _arm(self, client: DaprGrpcClient, alarm: Alarm) -> None:
         due = alarm.due_at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
@@ -126,7 +153,7 @@ class DaprScheduler:
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
                 _logger.error("Dapr does not take the alarm %s: %s", name, why)  # noqa: TRY400
             else:
-                self._breaker.failed(why, for_good=error.code() in _HOPELESS)
+                self._breaker.failed(why, for_good=error.code() in _AT_ONCE)
             return why
         except (grpc.RpcError, ValueError) as error:
             why = f"the connection to the Dapr sidecar was closed: {error}"
@@ -146,17 +173,17 @@ class DaprScheduler:
                 raise SchedulerUnavailable(why)
             if self._client is None:
                 try:
-                    self._client = self._connect()
+                    self._client = self._connect(_Deadline(self._patience))
                 except SchedulerUnavailable as error:
                     self._breaker.failed(str(error), for_good=True)
                     raise
             return self._client
 
-    def _connect(self) -> DaprGrpcClient:
+    def _connect(self, deadline: _Deadline) -> DaprGrpcClient:
         """Make a client. Its constructor polls the sidecar's health for a minute as a rule; here it looks once."""
         patience, dapr_settings.DAPR_HEALTH_TIMEOUT = dapr_settings.DAPR_HEALTH_TIMEOUT, 0
         try:
-            return DaprGrpcClient(retry_policy=_Deadline(self._deadline))
+            return DaprGrpcClient(retry_policy=deadline)
         except (TimeoutError, OSError) as error:
             raise SchedulerUnavailable(
                 f"no Dapr sidecar is ready on {dapr_settings.DAPR_RUNTIME_HOST}, port {dapr_settings.DAPR_HTTP_PORT} "
@@ -168,12 +195,16 @@ class DaprScheduler:
 
     def _probe(self) -> None:
         """Raise unless sidecar and scheduler answer. On a new connection: an old one may be waiting to reconnect."""
-        client = self._connect()
+        deadline = _Deadline(self._deadline)
+        client = self._connect(deadline)
+        began = time.monotonic()
         try:
             client.delete_job(_PROBE)  # deleting what is not there is answered without an error
         except DaprGrpcError as error:
             client.close()
             raise SchedulerUnavailable(_in_words(error)) from error
+        # Of one that is slow, callers must be more patient, or it would be taken for dead again and again.
+        deadline.seconds = min(max(self._patience, 3 * (time.monotonic() - began)), self._deadline)
         with self._lock:
             old, self._client = self._client, client
         if old is not None:
@@ -199,10 +230,10 @@ class _Deadline(RetryPolicy):  # type: ignore[misc]
 
     def __init__(self, seconds: float) -> None:
         super().__init__(max_attempts=0)
-        self._seconds = seconds
+        self.seconds = seconds
 
     def run_rpc(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return func(*args, timeout=self._seconds, **kwargs)
+        return func(*args, timeout=self.seconds, **kwargs)
 
 
 def _in_words(error: DaprGrpcError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobs.core.identifiers import AlarmName
     from jobs.core.ports import Alarm
@@ -20,6 +20,10 @@ class TimerScheduler:
     name = "timer"
     holds_alarms = False
     available = True
+    why_away = None
+
+    def __init__(self) -> None:
+        self.on_return: Callable[[], object] = lambda: None
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
         """Accept every alarm: the poll will see the row."""

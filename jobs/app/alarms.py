@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from jobs.app.armed_notes import ArmedNotes
+from jobs.app.withdrawals import Withdrawals
 from jobs.core.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jobs.core.identifiers import AlarmName
     from jobs.core.ports import Alarm, JobStore, Scheduler
@@ -28,6 +29,7 @@ class Alarms:
         self._scheduler = scheduler
         self._store = store
         self._notes = ArmedNotes(store)
+        self._withdrawals = Withdrawals(scheduler)
         self._closing = threading.Event()
         self._committed = ThreadPoolExecutor(_COMMITTED_THREADS, thread_name_prefix="jobs-committed")
 
@@ -40,6 +42,15 @@ class Alarms:
     def away(self) -> bool:
         """Whether the scheduler is known not to take alarms now."""
         return not self._scheduler.available
+
+    @property
+    def why_away(self) -> str | None:
+        """Why the scheduler takes no alarms now, in words; None while it does."""
+        return self._scheduler.why_away if self.needed else None
+
+    def when_it_returns(self, call: Callable[[], object]) -> None:
+        """Have ``call`` called as soon as a scheduler that was away takes alarms again."""
+        self._scheduler.on_return = call
 
     def arm(self, alarms: Sequence[Alarm]) -> None:
         """Ask for wake-ups; what was accepted is noted a moment later. Never raises: the rows are committed already."""
@@ -85,7 +96,9 @@ class Alarms:
         try:
             return self._scheduler.arm_many(alarms)
         except Unavailable as error:
-            _logger.warning("%d alarms left for the reconciler to set: %s", len(alarms), error)
+            # While the scheduler is away that was told when it went, and not at every enqueue.
+            level = logging.DEBUG if self.away else logging.WARNING
+            _logger.log(level, "%d alarms left for the reconciler to set: %s", len(alarms), error)
         except Exception:
             _logger.exception("%d alarms left for the reconciler to set: the scheduler's client failed", len(alarms))
         return set()
@@ -99,19 +112,29 @@ class Alarms:
             self._store.forget_armed(name)
 
     def withdraw(self, names: Sequence[AlarmName]) -> None:
-        """Withdraw wake-ups of no use any more; one that rings all the same finds nothing to do. Never raises."""
-        if not names or not self.needed:
-            return
-        try:
-            self._scheduler.disarm_many(names)
-        except Unavailable as error:
-            _logger.info("%d alarms not withdrawn, they will ring for nothing: %s", len(names), error)
-        except Exception:
-            _logger.exception("%d alarms not withdrawn, they will ring for nothing", len(names))
+        """Withdraw wake-ups of no use any more; one that rings all the same finds nothing to do. Never raises.
+
+        Those that cannot be withdrawn now are kept in mind, and withdrawn once the scheduler is back.
+        """
+        if names and self.needed:
+            self._withdrawals.now(names)
+
+    def withdraw_soon(self, names: Sequence[AlarmName]) -> None:
+        """Withdraw wake-ups behind the caller's back: those of jobs that were run without them.
+
+        Left alone they ring for nothing; and where callbacks are refused, by a wrong token, they ring for ever.
+        """
+        if names and self.needed:
+            self._withdrawals.soon(names)
+
+    def withdraw_missed(self) -> None:
+        """Try again to withdraw what could not be withdrawn before."""
+        self._withdrawals.again()
 
     def close(self) -> None:
         """Write what is still to be noted, and start nothing more."""
         self._closing.set()
         self._committed.shutdown(cancel_futures=True)
         self._notes.close()
+        self._withdrawals.close()
         self._scheduler.close()

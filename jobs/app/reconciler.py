@@ -16,14 +16,14 @@ from jobs.app.measuring import log_measurement
 from jobs.core.ports import HistoryLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from jobs.app.alarms import Alarms
     from jobs.app.labels import Labels
     from jobs.app.reaper import Reaper
     from jobs.app.worker import Worker
     from jobs.core.identifiers import AlarmName
-    from jobs.core.ports import Housekeeping, JobPlace
+    from jobs.core.ports import Alarm, Housekeeping, JobPlace
 
 _logger = logging.getLogger("jobs.reconciler")
 _POLL_SECONDS = 1.0
@@ -96,6 +96,7 @@ class Reconciler:
             self._step("suspects", report, self._worker.offer_suspects)
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
+            self._step("withdraw", report, self._alarms.withdraw_missed)
         # Last, and with a share of their own: however much there is to delete, nothing that runs jobs waits for it.
         self._step("keys", report, lambda: self._prune_keys(self._share(until)))
         self._step("locks", report, lambda: self._prune_locks(self._share(until)))
@@ -132,25 +133,53 @@ class Reconciler:
                 return
 
     def _arm(self, report: Report, until: float) -> None:
-        while True:
-            alarms = self._housekeeping.unarmed(self._limits.page, self._limits.arm_within)
-            accepted = self._alarms.arm_and_note(alarms)
-            report.armed += accepted
-            # A page that could not be set whole would come again and again: leave it for the next tick.
-            if len(alarms) < self._limits.page or accepted < len(alarms) or time.monotonic() > until:
-                return
+        limits = self._limits
+        for alarms in self._pages(
+            lambda after: self._housekeeping.unarmed(limits.page, limits.arm_within, after=after)
+        ):
+            report.armed += self._alarms.arm_and_note(alarms)
+            if self._alarms.away or time.monotonic() > until:
+                return  # what is not set is left for the next tick, or for the scheduler's return
 
     def _sweep(self, report: Report, until: float) -> None:
-        """Ring again for what should have rung; where the scheduler is away, or was told so before in vain, run it."""
-        overdue = self._housekeeping.overdue(self._limits.page, self._limits.overdue_grace)
-        lost = [alarm for alarm in overdue if alarm.name not in self._rung_again]
-        in_vain = len(lost) < len(overdue)
-        self._rung_again = frozenset(alarm.name for alarm in overdue)
-        accepted = self._alarms.arm_and_note(lost)
-        if accepted < len(lost) or in_vain or self._alarms.away:
+        """Ring again for what should have rung; where the scheduler is away, or was told so before in vain, run it.
+
+        All of it, and not only a page: each instance that the scheduler calls back takes its part.
+        """
+        limits, rung_before = self._limits, self._rung_again
+        rung_again: set[AlarmName] = set()
+        in_vain, accepted = False, 0
+        for overdue in self._pages(
+            lambda after: self._housekeeping.overdue(limits.page, limits.overdue_grace, after=after)
+        ):
+            lost = [alarm for alarm in overdue if alarm.name not in rung_before]
+            rung_again.update(alarm.name for alarm in overdue)
+            taken = self._alarms.arm_and_note(lost)
+            accepted += taken
+            in_vain = in_vain or taken < len(lost) or len(lost) < len(overdue)
+            if self._alarms.away or time.monotonic() > until:
+                break
+        self._rung_again = frozenset(rung_again)
+        if in_vain or self._alarms.away:
             report.swept += self._worker.drain(max(until - time.monotonic(), 1.0)).executed
         else:
             report.swept += accepted
+
+    def arm_missed(self) -> int:
+        """Set at once what could not be set while the scheduler was away; gives how many. For its return."""
+        report = Report()
+        self._step("arm", report, lambda: self._arm(report, time.monotonic() + self._limits.budget_seconds))
+        self._alarms.withdraw_missed()
+        if report.armed:
+            _logger.info("%d alarms set that were missed while the scheduler was away", report.armed)
+        return report.armed
+
+    def _pages(self, ask: Callable[[Alarm | None], list[Alarm]]) -> Iterator[list[Alarm]]:
+        """Read page after page, each behind the one before, so that an alarm that cannot be set holds up none."""
+        page = ask(None)
+        while page:
+            yield page
+            page = ask(page[-1]) if len(page) >= self._limits.page else []
 
     def stand_in(self, seconds: float) -> int:
         """Poll for due jobs in the scheduler's place while it is known to be away; gives how many ran.

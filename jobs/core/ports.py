@@ -380,11 +380,11 @@ class Housekeeping(Protocol):
         ``RunStore.claim_convicted``. Gives each job with its next alarm, None where it has ended.
         """
 
-    def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:
-        """List alarms that no scheduler has accepted, due within that time."""
+    def unarmed(self, limit: int, within: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
+        """List alarms that no scheduler has accepted, due within that time, the earliest first and behind ``after``."""
 
-    def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
-        """List alarms that should have rung longer than ``grace`` ago."""
+    def overdue(self, limit: int, grace: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
+        """List alarms that should have rung longer than ``grace`` ago, the earliest first and behind ``after``."""
 
     def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
         """Delete jobs that ended longer than ``retention`` ago, with their history; gives how many.
@@ -448,6 +448,13 @@ class Scheduler(Protocol):
     @property
     def available(self) -> bool:
         """False while it is known not to take alarms, so that due jobs must be looked for. Costs nothing."""
+
+    @property
+    def why_away(self) -> str | None:
+        """Why it takes no alarms, in words for people; None while it is available. Costs nothing."""
+
+    on_return: Callable[[], object]
+    """Called, on a thread of the scheduler's own, as soon as it takes alarms again after it was away."""
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
         """Ask for wake-ups; gives the names that were accepted. Setting the same alarm twice is harmless.

@@ -9,6 +9,7 @@ import azure.functions as func
 from jobs.entrypoints.access import Access
 from jobs.entrypoints.api import api_blueprint
 from jobs.entrypoints.callback import callback_blueprint
+from jobs.entrypoints.callback_tokens import CallbackTokens
 from jobs.entrypoints.commands import commands_blueprint
 from jobs.entrypoints.operations import operations_blueprint
 from jobs.entrypoints.timers import Schedules, timers_blueprint
@@ -25,7 +26,9 @@ def build_app(runtime: Callable[[], Runtime], settings: Settings) -> func.Functi
     """Register every function. ``runtime`` is called at the first invocation, not now."""
     app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
     access = Access(easy_auth=settings.easy_auth)
-    tokens = tuple(token.get_secret_value().encode() for token in settings.callback_tokens)
+    tokens = CallbackTokens(
+        [token.get_secret_value().encode() for token in settings.callback_tokens], open_without_token=settings.local
+    )
     schedules = Schedules(
         poll=settings.poll_schedule if settings.scheduler == "timer" else None,
         reconcile=settings.reconcile_schedule,
@@ -34,8 +37,8 @@ def build_app(runtime: Callable[[], Runtime], settings: Settings) -> func.Functi
     blueprints = [
         api_blueprint(runtime, access),
         commands_blueprint(runtime, access),
-        operations_blueprint(runtime, access),
-        callback_blueprint(runtime, tokens, open_without_token=settings.local),
+        operations_blueprint(runtime, access, tokens),
+        callback_blueprint(runtime, tokens),
         timers_blueprint(runtime, schedules),
     ]
     for blueprint in [*blueprints, unmatched_blueprint(access, blueprints)]:

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from jobs.app.runtime import Runtime
     from jobs.core.specs import HandlerSpec
+    from jobs.entrypoints.callback_tokens import CallbackTokens
 
 _logger = logging.getLogger("jobs.api")
+_AWAY = "the scheduler takes no alarms, so the reconciler runs what is due; /api/stats and the log say why"
 
 
-def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
+def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens: CallbackTokens) -> func.Blueprint:
     """Make the functions that read the app's state. The two health probes are open and tell nothing but health."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
@@ -41,7 +43,7 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func
         blueprint.function_name(name)(function)
 
     add("list_handlers", "GET", "api/handlers", lambda _: handlers(runtime()))
-    add("get_stats", "GET", "api/stats", lambda _: json_answer(stats(runtime())))
+    add("get_stats", "GET", "api/stats", lambda _: json_answer(stats(runtime(), tokens)))
     add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview_answer(runtime(), call))
 
     @blueprint.function_name("health_live")
@@ -53,7 +55,7 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access) -> func
     @blueprint.function_name("health_ready")
     @blueprint.route("api/health/ready", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
     def health_ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the trigger's parameter
-        return ready(runtime)
+        return ready(runtime, tokens)
 
     return blueprint
 
@@ -90,10 +92,16 @@ def _limits(spec: HandlerSpec) -> dict[str, Any] | None:
     }
 
 
-def stats(runtime: Runtime) -> dict[str, Any]:
-    """Count jobs by state and handler, how late the due ones are, and what the last five minutes' attempts came to."""
+def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
+    """Count jobs by state and handler, how late the due ones are, and what the last five minutes' attempts came to.
+
+    ``alarms`` is this instance's own: whether its scheduler takes alarms, and how many callbacks it has refused.
+    """
+    why_away = runtime.alarms.why_away
+    alarms = {"available": why_away is None, "why_not": why_away, "callbacks_refused": tokens.refused}
     return {
         "scheduler": runtime.scheduler.name,
+        "alarms": alarms,
         "abandoned_threads": len(runtime.worker.abandoned),  # of the instance that answers
         **runtime.housekeeping.stats(),
     }
@@ -104,8 +112,11 @@ def preview_answer(runtime: Runtime, call: Call) -> func.HttpResponse:
     return json_answer(preview(call.command(PreviewSchedule), runtime.clock.now))
 
 
-def ready(runtime: Callable[[], Runtime]) -> func.HttpResponse:
-    """Say whether the app can take work: configured, the database answering and migrated, the services answering."""
+def ready(runtime: Callable[[], Runtime], tokens: CallbackTokens) -> func.HttpResponse:
+    """Say whether the app can take work: configured, the database answering and migrated, the services answering.
+
+    It can without the scheduler, and without its callbacks: then jobs run late, and the app is degraded.
+    """
     try:
         runtime().housekeeping.ping()
         faults = runtime().injector.faults()
@@ -119,7 +130,10 @@ def ready(runtime: Callable[[], Runtime]) -> func.HttpResponse:
         return json_answer({"status": "unavailable", "reason": reason}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
     if (stuck := runtime().worker.abandoned.fault()) is not None:
         return json_answer({"status": "unavailable", "reason": stuck}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
-    return json_answer({"status": "ready", "scheduler": runtime().scheduler.name})
+    reasons = [_AWAY] if runtime().alarms.why_away is not None else []
+    reasons += [tokens.trouble] if tokens.trouble is not None else []
+    found = {"status": "degraded", "reasons": reasons} if reasons else {"status": "ready"}
+    return json_answer({**found, "scheduler": runtime().scheduler.name})
 
 
 def _reason_of(error: Exception) -> str:

@@ -16,20 +16,41 @@ if TYPE_CHECKING:
     from jobs.core.identifiers import AlarmName
 
 
+_AWAY = "the memory scheduler was told to be unavailable; set available to True"
+
+
 class MemoryScheduler:
     """The ``Scheduler`` port, with its alarms in a dict; nothing rings unless a test calls ``ring_due``.
 
     Safe to share between threads. Set ``available`` to False and it raises ``SchedulerUnavailable`` where a real one
-    that cannot be reached would; what it holds, it keeps.
+    that cannot be reached would; what it holds, it keeps. Set it to True again and it calls ``on_return``.
     """
 
     name = "memory"
     holds_alarms = True
 
     def __init__(self) -> None:
-        self.available = True
+        self.on_return: Callable[[], object] = lambda: None
+        self._available = True
         self._alarms: dict[AlarmName, datetime] = {}
         self._lock = Lock()
+
+    @property
+    def available(self) -> bool:
+        """Whether it takes alarms."""
+        return self._available
+
+    @available.setter
+    def available(self, available: bool) -> None:
+        returned = available and not self._available
+        self._available = available
+        if returned:
+            self.on_return()
+
+    @property
+    def why_away(self) -> str | None:
+        """Why it takes no alarms, None while it does."""
+        return None if self._available else _AWAY
 
     @property
     def alarms(self) -> dict[AlarmName, datetime]:
@@ -82,4 +103,4 @@ class MemoryScheduler:
 
     def _require_available(self) -> None:
         if not self.available:
-            raise SchedulerUnavailable("the memory scheduler was told to be unavailable; set available to True")
+            raise SchedulerUnavailable(_AWAY)

@@ -99,6 +99,7 @@ class StandIn:
     def __init__(self, callbacks: Callbacks | None = None, *, stable: bool = True, jobs: bool = True) -> None:
         self.callbacks = callbacks
         self.scheduler_dead = False
+        self.slow_seconds = 0.0
         self.calls: list[str] = []
         self._stable, self._jobs = stable, jobs
         self._alarms: dict[str, float] = {}
@@ -144,6 +145,7 @@ class StandIn:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "authentication error: api token mismatch")
         if not self._jobs or not (self._stable or call.endswith("Alpha1")):
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"unknown method {call}")
+        time.sleep(self.slow_seconds)
         while self.scheduler_dead and context.is_active():
             time.sleep(0.01)
 

@@ -14,6 +14,7 @@ from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.suspects import losses_after
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
 
+HOUR = timedelta(hours=1)
 PAUSE = Change("pause", {"paused": True})
 AFTER_LEASE = LEASE + SECOND
 
@@ -240,6 +241,17 @@ def test_alarms_that_should_have_rung_are_listed_the_longest_overdue_first(store
     assert stores.housekeeping.overdue(10, MINUTE) == expected
     assert stores.housekeeping.overdue(1, MINUTE) == expected[:1]
     assert stores.housekeeping.overdue(10, 2 * MINUTE) == expected[:2]
+
+
+@pytest.mark.parametrize("kind", ["unarmed", "overdue"])
+def test_alarms_are_listed_page_after_page_those_due_at_once_too(stores: Stores, kind: str):
+    jobs = [stores.add(f"job-{n}", due_at=NOON - HOUR - n // 3 * MINUTE) for n in range(10)]
+    ask = getattr(stores.housekeeping, kind)
+    listed: list[Alarm] = []
+    while page := ask(3, MINUTE, after=listed[-1] if listed else None):
+        listed += page
+    assert listed == ask(100, MINUTE)
+    assert {alarm.name.job_id for alarm in listed} == {job.id for job in jobs}
 
 
 # --- prune

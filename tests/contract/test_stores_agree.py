@@ -12,7 +12,7 @@ import pytest
 from tests.contract.stores import Stores, memory_stores
 from tests.contract.walk import Disagreement, Walk
 
-STEPS = 400
+STEPS = 700
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, None])

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from jobs.testing import MemoryScheduler
 from tests.integration.test_http_api import problem, serving, serving_a_new_database
 from tests.support import Anything
 
@@ -186,3 +187,35 @@ def test_with_the_database_away_the_alarm_is_asked_to_ring_again():
         assert int(answer.headers["retry-after"]) > 0
         problem(api.call("POST", f"/job/{uuid.uuid4().hex}-1"), 401, "bad-callback-token")
         assert ring(api, "no-alarm-of-ours") == "unknown"
+
+
+class TestTrouble:
+    def test_with_a_wrong_token_is_told_in_the_log_the_statistics_and_the_readiness(self, database_url, caplog):
+        with serving(database_url, callback_tokens=TOKENS) as api:
+            assert api.call("GET", "/api/health/ready").json()["status"] == "ready"
+            for _ in range(30):
+                api.call("POST", f"/job/{uuid.uuid4().hex}-1", headers={"dapr-api-token": "wrong"})
+            ready = api.call("GET", "/api/health/ready")
+            assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+            [reason] = ready.json()["reasons"]
+            assert "APP_API_TOKEN" in reason
+            assert api.call("GET", "/api/stats").json()["alarms"]["callbacks_refused"] == 30
+        told = [record.getMessage() for record in caplog.records if "callbacks refused" in record.getMessage()]
+        assert len(told) == 1
+
+    def test_with_the_scheduler_away_is_told_in_the_statistics_and_the_readiness(self, database_url, monkeypatch):
+        scheduler = MemoryScheduler()
+        monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+        with serving(database_url) as api:
+            assert api.call("GET", "/api/stats").json()["alarms"] == {
+                "available": True,
+                "why_not": None,
+                "callbacks_refused": 0,
+            }
+            scheduler.available = False
+            ready = api.call("GET", "/api/health/ready")
+            assert (ready.status_code, ready.json()["status"]) == (200, "degraded"), "jobs are taken, and run late"
+            assert "scheduler takes no alarms" in ready.json()["reasons"][0]
+            assert "unavailable" in api.call("GET", "/api/stats").json()["alarms"]["why_not"]
+            scheduler.available = True
+            assert api.call("GET", "/api/health/ready").json() == {"status": "ready", "scheduler": "memory"}

@@ -77,6 +77,12 @@ def limit(runtime: Runtime, **limits: Any) -> None:
     runtime.reconciler._reaper.page = runtime.reconciler._limits.page
 
 
+def come_back_unnoticed(scheduler: MemoryScheduler) -> None:
+    """Let the scheduler take alarms again, as one does that was away for other instances only."""
+    scheduler.on_return = lambda: None
+    scheduler.available = True
+
+
 def ring(runtime: Runtime, scheduler: MemoryScheduler) -> list[AlarmName]:
     """Let the scheduler ring all that is due, as it would by itself."""
     return scheduler.ring_due(runtime.clock.now() + timedelta(seconds=1), runtime.dispatcher.ring)
@@ -250,7 +256,7 @@ def test_rows_that_no_scheduler_holds_are_armed(make_runtime, scheduler, databas
     scheduler.available = False
     missed = runtime.service.enqueue(job("missed", schedule="PT2H")).id
     assert scheduler.alarms == {}
-    scheduler.available = True
+    come_back_unnoticed(scheduler)
     assert runtime.reconciler.run() == Report(armed=2)
     assert {name.job_id: due_at for name, due_at in scheduler.alarms.items()} == {
         job_id: runtime.service.get(job_id).next_run_at for job_id in (joined, missed)
@@ -259,13 +265,97 @@ def test_rows_that_no_scheduler_holds_are_armed(make_runtime, scheduler, databas
     assert runtime.reconciler.run() == Report()
 
 
+def test_what_was_missed_is_armed_as_soon_as_the_scheduler_takes_alarms_again(make_runtime, scheduler):
+    runtime = make_runtime()
+    limit(runtime, page=10)
+    scheduler.available = False
+    ids = enqueue(runtime, 25, schedule="PT1H")
+    [deleted] = enqueue(runtime, 1, schedule="PT1H")
+    assert scheduler.alarms == {}
+    scheduler.available = True  # and nobody reconciles
+    assert {name.job_id for name in scheduler.alarms} == {*ids, deleted}
+    assert all(runtime.service.get(job_id).armed_at for job_id in ids)
+    scheduler.available = False
+    runtime.service.delete(deleted)
+    scheduler.available = True
+    until(lambda: {name.job_id for name in scheduler.alarms} == set(ids))
+
+
+def test_an_alarm_that_cannot_be_set_holds_up_none_behind_it(make_runtime, scheduler, monkeypatch):
+    runtime = make_runtime()
+    limit(runtime, page=5)
+    scheduler.available = False
+    ids = enqueue(runtime, 20, schedule="PT1H")
+    come_back_unnoticed(scheduler)
+    arm_many = scheduler.arm_many
+
+    def refusing(alarms):
+        return arm_many([alarm for alarm in alarms if alarm.name.job_id not in ids[:7]])
+
+    monkeypatch.setattr(scheduler, "arm_many", refusing)
+    assert runtime.reconciler.run().armed == 13
+    assert {name.job_id for name in scheduler.alarms} == set(ids[7:])
+
+
+def test_every_overdue_job_is_rung_again_in_one_sweep_and_each_instance_takes_its_part(
+    make_runtime, scheduler, let_pass, sql
+):
+    runtimes = [make_runtime() for _ in range(3)]
+    limit(runtimes[0], page=50)
+    enqueue(runtimes[0], 400)
+    scheduler._alarms.clear()
+    let_pass(timedelta(minutes=2))
+    assert runtimes[0].reconciler.run().swept == 400
+    assert len(scheduler.alarms) == 400
+    now = runtimes[0].clock.now() + timedelta(seconds=1)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda runtime: scheduler.ring_due(now, runtime.dispatcher.ring), runtimes))
+    until(lambda: scheduler.ring_due(now, runtimes[0].dispatcher.ring) == [])
+    assert sql("select status, count(*) from jobs.jobs group by 1") == [("Completed", 400)]
+
+
+def test_what_runs_without_its_alarm_has_it_withdrawn_so_that_it_does_not_ring_for_ever(
+    make_runtime, scheduler, let_pass
+):
+    """As where callbacks are refused for a wrong token: the scheduler would repeat them without end."""
+    runtime = make_runtime()
+    ids = enqueue(runtime, 30)
+    [later] = enqueue(runtime, 1, schedule="PT4H")
+    assert len(scheduler.alarms) == 31
+    for _ in range(2):
+        let_pass(timedelta(minutes=2))
+        runtime.reconciler.run()
+    assert {runtime.service.get(job_id).status for job_id in ids} == {JobStatus.COMPLETED}
+    until(lambda: {name.job_id for name in scheduler.alarms} == {later})
+
+
+def test_alarms_that_cannot_be_withdrawn_are_once_the_scheduler_is_back(make_runtime, scheduler, let_pass):
+    runtime = make_runtime()
+    enqueue(runtime, 30)
+    let_pass(timedelta(minutes=2))
+    scheduler.available = False
+    assert runtime.reconciler.run().swept == 30
+    assert len(scheduler.alarms) == 30
+    scheduler.available = True
+    until(lambda: scheduler.alarms == {})
+
+
+def test_a_scheduler_that_is_away_is_told_of_once_and_not_at_every_enqueue(make_runtime, scheduler, caplog):
+    runtime = make_runtime()
+    scheduler.available = False
+    with caplog.at_level(logging.INFO, "jobs"):
+        for _ in range(20):
+            enqueue(runtime, 1)
+    assert [record.getMessage() for record in caplog.records if record.name == "jobs.alarms"] == []
+
+
 def test_arming_goes_on_past_a_full_page_and_stops_at_a_month_from_now(make_runtime, scheduler):
     runtime = make_runtime()
     limit(runtime, page=10)
     scheduler.available = False
     enqueue(runtime, 25, schedule="P29D")
     runtime.service.enqueue(job("next year", schedule="P200D"))
-    scheduler.available = True
+    come_back_unnoticed(scheduler)
     assert runtime.reconciler.run().armed == 25
     assert len(scheduler.alarms) == 25
 
@@ -566,7 +656,7 @@ def test_eight_reconcilers_at_once_do_everything_once(make_runtime, scheduler, s
     lost = enqueue(runtimes[0], 40)
     lose(runtimes[0], 40)
     waiting = enqueue(runtimes[0], 40, schedule="PT1H")
-    scheduler.available = True
+    come_back_unnoticed(scheduler)
     for runtime in runtimes:
         limit(runtime, page=15)
     with ThreadPoolExecutor(8) as pool:

@@ -73,6 +73,32 @@ def test_it_opens_and_closes_again_and_again(breaker, service):
     assert service.probed == 5
 
 
+def test_it_probes_at_once_and_tells_when_callers_are_let_through_again(service):
+    told = []
+    breaker = CircuitBreaker(
+        "the service", service.probe, pause_seconds=600, on_close=lambda: told.append(breaker.why_open)
+    )
+    service.back.set()
+    breaker.failed("gone", for_good=True)
+    until(lambda: told)
+    assert told == [None]
+    assert service.probed == 1
+    breaker.close()
+
+
+def test_what_goes_wrong_as_it_tells_does_not_keep_it_open(service):
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    breaker = CircuitBreaker("the service", service.probe, on_close=fail)
+    service.back.set()
+    breaker.failed("gone", for_good=True)
+    until(lambda: breaker.why_open is None)
+    breaker.failed("gone", for_good=True)
+    until(lambda: service.probed == 2 and breaker.why_open is None)
+    breaker.close()
+
+
 def test_once_closed_down_it_probes_no_more(breaker, service):
     breaker.failed("gone", for_good=True)
     until(lambda: service.probed)

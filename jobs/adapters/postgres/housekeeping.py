@@ -36,13 +36,15 @@ class PostgresHousekeeping:
         rows = self._run(self._statements.reap, {"limit": limit, "max_lost": max_lost})
         return [(name := AlarmName(UUID(row[0]), row[1]), Alarm(name, row[2]) if row[2] else None) for row in rows]
 
-    def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:
+    def unarmed(self, limit: int, within: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
         """List alarms that no scheduler has accepted."""
-        return [alarm_of(row) for row in self._run(self._statements.unarmed, {"limit": limit, "within": within})]
+        values = {"limit": limit, "within": within} | _behind(after)
+        return [alarm_of(row) for row in self._run(self._statements.unarmed, values)]
 
-    def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
+    def overdue(self, limit: int, grace: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
         """List alarms that should have rung by now."""
-        return [alarm_of(row) for row in self._run(self._statements.overdue, {"limit": limit, "grace": grace})]
+        values = {"limit": limit, "grace": grace} | _behind(after)
+        return [alarm_of(row) for row in self._run(self._statements.overdue, values)]
 
     def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
         """Delete jobs that ended long ago, with their history."""
@@ -131,3 +133,7 @@ class PostgresHousekeeping:
     def ping(self) -> None:
         """Read from the table, so that a database that is away or not migrated is noticed."""
         self._run(self._statements.ping, {})
+
+
+def _behind(alarm: Alarm | None) -> dict[str, Any]:
+    return {"after_due": alarm and alarm.due_at, "after_id": alarm and alarm.name.job_id}

@@ -56,16 +56,21 @@ with lost as materialized (
 select id, generation, next_run_at from taken
 """
 
+# Behind the last alarm of the page before, so that one which cannot be set is passed and not met again.
+_AFTER = """(next_run_at, id) > (
+    coalesce(cast(:after_due as timestamptz), '-infinity'),
+    coalesce(cast(:after_id as uuid), '00000000-0000-0000-0000-000000000000'))"""
+
 # Jobs with limits have an index of their own, and are few among the unarmed: all of them are looked through.
 _UNARMED = """
 (select id, generation, next_run_at from {schema}.jobs
 where status = 'Scheduled' and not paused and not limited and armed_at is null
-  and next_run_at <= now() + cast(:within as interval)
+  and next_run_at <= now() + cast(:within as interval) and {after}
 order by next_run_at, id limit :limit)
 union all
 (select id, generation, next_run_at from {schema}.jobs
 where status = 'Scheduled' and not paused and limited and armed_at is null
-  and next_run_at <= now() + cast(:within as interval)
+  and next_run_at <= now() + cast(:within as interval) and {after}
 order by next_run_at, id limit :limit)
 order by next_run_at, id limit :limit
 """
@@ -74,6 +79,7 @@ order by next_run_at, id limit :limit
 _OVERDUE = """
 select id, generation, next_run_at from {schema}.jobs
 where status = 'Scheduled' and not paused and not limited and next_run_at <= now() - cast(:grace as interval)
+  and {after}
 order by next_run_at, id limit :limit
 """
 
@@ -214,8 +220,8 @@ def housekeeping_statements(schema: str) -> HousekeepingStatements:
     """Prepare the statements for ``schema``."""
     return HousekeepingStatements(
         reap=prepare(_REAP, schema),
-        unarmed=prepare(_UNARMED, schema),
-        overdue=prepare(_OVERDUE, schema),
+        unarmed=prepare(_UNARMED.replace("{after}", _AFTER), schema),
+        overdue=prepare(_OVERDUE.replace("{after}", _AFTER), schema),
         prune=prepare(_PRUNE, schema),
         prune_history=prepare(_PRUNE_HISTORY, schema),
         prune_keys=prepare(_PRUNE_KEYS, schema),

@@ -50,18 +50,21 @@ class MemoryHousekeeping:
         jobs = transaction.all(self._database.jobs)
         return [row for row in jobs if self._database.is_free(transaction, row.id)]
 
-    def unarmed(self, limit: int, within: timedelta) -> list[Alarm]:
+    def unarmed(self, limit: int, within: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
         """List alarms that no scheduler has accepted."""
-        return self._alarms(limit, lambda row, now: row.armed_at is None and row.due_at <= now + within)
+        return self._alarms(limit, after, lambda row, now: row.armed_at is None and row.due_at <= now + within)
 
-    def overdue(self, limit: int, grace: timedelta) -> list[Alarm]:
+    def overdue(self, limit: int, grace: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
         """List alarms that should have rung by now."""
-        return self._alarms(limit, lambda row, now: not row.limited and row.due_at <= now - grace)
+        return self._alarms(limit, after, lambda row, now: not row.limited and row.due_at <= now - grace)
 
-    def _alarms(self, limit: int, wanted: Callable[[JobRow, datetime], bool]) -> list[Alarm]:
+    def _alarms(self, limit: int, after: Alarm | None, wanted: Callable[[JobRow, datetime], bool]) -> list[Alarm]:
         with self._database.statement() as transaction:
             jobs = transaction.all(self._database.jobs)
             found = (row for row in jobs if row.waiting and wanted(row, transaction.now))
+            if after is not None:
+                place = (after.due_at, after.name.job_id)
+                found = (row for row in found if (row.due_at, row.id) > place)
             return [alarm_of(row) for row in nsmallest(limit, found, key=attrgetter("next_run_at", "id"))]
 
     def mislabelled(
