@@ -99,8 +99,16 @@ class LazyRuntime:
         if self._runtime is None:
             with self._lock:
                 if self._runtime is None:
-                    self._runtime = build_runtime(self._settings, self._registry)
+                    self._runtime = self._build()
         return self._runtime
+
+    def _build(self) -> Runtime:
+        try:
+            return build_runtime(self._settings, self._registry)
+        except ImportError as error:  # of what is imported for a setting alone: of Dapr, Entra or OpenTelemetry
+            raise ConfigurationError(
+                f"a package that the settings ask for cannot be imported: {error}; install what requirements.txt lists"
+            ) from error
 
     def close(self) -> None:
         """Close the runtime if it was ever made."""

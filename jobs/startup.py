@@ -55,12 +55,18 @@ def read_startup() -> Startup:
     warnings += registry.warnings
     if faults:
         fault = InvalidSettings([*faults, *([("JOBS_HANDLERS", str(fault))] if fault else [])])
-    if fault is None and not registry.all():
+    if fault is not None:  # which is said by the timers, and so at least once a minute
+        settings = settings.model_copy(update=_default_schedules())
+    elif not registry.all():
         warnings.append(
             f"{settings.handlers} has no handler, so no job can be run; mark a function in it with @handler, or point "
             "JOBS_HANDLERS at another package"
         )
     return Startup(settings, registry, fault, warnings)
+
+
+def _default_schedules() -> dict[str, str]:
+    return {name: Settings.model_fields[name].default for name in ("poll_schedule", "reconcile_schedule")}
 
 
 def _load(settings: Settings, limit: timedelta | None) -> tuple[HandlerRegistry, ConfigurationError | None]:

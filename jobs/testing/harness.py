@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from jobs.core.commands import EnqueueJob
-from jobs.core.errors import InvalidInput
+from jobs.core.errors import ConfigurationError, InvalidInput
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import Job
 from jobs.core.ports import Change
@@ -58,7 +58,10 @@ class JobsHarness(ExpectsJobs):
         at: datetime = MONDAY_NOON,
         seed: int = 0,
     ) -> None:
-        registry = registry_of(handlers)
+        try:
+            registry = registry_of(handlers)
+        except ConfigurationError as error:
+            raise error.with_traceback(None)  # noqa: B904  the message says where; how it was found is of no interest
         check_overrides(registry, overrides or {})
         self.clock = FrozenClock(at)
         self.database = MemoryDatabase(self.clock)

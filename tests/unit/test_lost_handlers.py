@@ -17,6 +17,7 @@ from jobs.core.limits import Limits
 from jobs.core.loading import load_handlers
 from jobs.core.registry import HandlerRegistry
 from jobs.core.retry import RetryPolicy
+from jobs.testing import JobsHarness
 
 TOP = """
     import functools
@@ -180,6 +181,13 @@ def test_a_faulty_package_is_refused_at_every_load_and_not_only_at_the_first(wri
     for _ in range(2):
         with pytest.raises(HandlerRegistrationError, match=r"\(A\.one\)"):
             load_handlers(package)
+
+
+def test_a_test_with_a_faulty_package_shows_the_message_and_not_how_it_was_found(write):
+    package = write(one=TOP + '\n    class A:\n        @handler("X")\n        def one(self, args: Args) -> None: ...\n')
+    with pytest.raises(HandlerRegistrationError, match=r"\(A\.one\)") as caught:
+        JobsHarness(package)
+    assert [frame.path.name for frame in caught.traceback] == ["test_lost_handlers.py", "harness.py"]
 
 
 def test_two_names_on_one_function_are_refused_since_one_would_be_lost(write):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.bootstrap import create_closable_app
+from jobs.bootstrap import LazyRuntime, create_closable_app
 from jobs.core.errors import ConfigurationError
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, read_startup
@@ -162,6 +162,27 @@ def test_a_lease_that_one_slow_statement_can_cost_is_a_warning(environment):
 def test_a_grace_that_the_host_does_not_give_is_a_warning(environment):
     [warning] = started(environment, JOBS_SHUTDOWN_GRACE_SECONDS="30").warnings
     assert "the Functions host ends the worker 10 s after SIGTERM" in warning
+
+
+def test_a_fault_is_said_every_minute_whatever_the_timers_schedules_are(environment):
+    rare = {"JOBS_RECONCILE_SCHEDULE": "0 0 3 * * *", "JOBS_POLL_SCHEDULE": "0 0 * * * *"}
+    settings = started(environment, JOBS_LEASE_SECONDS="abc", **rare).settings
+    assert (settings.reconcile_schedule, settings.poll_schedule) == ("0 * * * * *", "* * * * * *")
+    environment.delenv("JOBS_LEASE_SECONDS")
+    assert read_startup().settings.reconcile_schedule == "0 0 3 * * *"
+
+
+def test_a_package_that_cannot_be_imported_once_it_is_needed_is_a_fault_of_the_setup(environment, monkeypatch):
+    def broken(*_):
+        raise ImportError("cannot import name 'runtime_version' from 'google.protobuf'")
+
+    monkeypatch.setattr("jobs.bootstrap.build_runtime", broken)
+    startup = started(environment)
+    runtime = LazyRuntime(startup.settings, startup.registry)
+    with pytest.raises(
+        ConfigurationError, match=r"cannot be imported: .*google\.protobuf.*; install what requirements"
+    ):
+        runtime()
 
 
 def test_a_package_that_a_setting_needs_and_that_is_missing_is_named(environment, monkeypatch):
