@@ -28,6 +28,7 @@ from jobs.app.reaper import Reaper
 from jobs.app.reconciler import ReconcileLimits, Reconciler
 from jobs.app.runtime import Runtime
 from jobs.app.service import JobService
+from jobs.app.waiting import JobViews
 from jobs.app.worker import Worker, WorkerLimits
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.loading import load_handlers
@@ -182,6 +183,7 @@ def build_runtime(
 
     return Runtime(
         service=service,
+        views=JobViews(runs, registry, scheduler, clock, identity.default_timeout),
         dispatcher=dispatcher,
         worker=worker,
         reconciler=reconciler,

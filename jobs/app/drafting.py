@@ -180,6 +180,8 @@ def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:
         attempt=0,
         max_retries=draft.max_retries,
         retry=command.retry,
+        waiting_for=None,
+        waiting_for_detail=None,
         payload_version=draft.payload_version,
         limited=draft.limited,
         concurrency_key=draft.concurrency_key,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jobs.app.injection import Injector
     from jobs.app.reconciler import Reconciler
     from jobs.app.service import JobService
+    from jobs.app.waiting import JobViews
     from jobs.app.worker import Worker
     from jobs.core.lock import DistributedLock
     from jobs.core.ports import Clock, Housekeeping, Scheduler
@@ -25,6 +26,7 @@ class Runtime:
     """What an entry point may call. ``close`` gives back what runs and lets go of connections."""
 
     service: JobService
+    views: JobViews
     dispatcher: Dispatcher
     worker: Worker
     reconciler: Reconciler

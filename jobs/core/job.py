@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.core.retry import RetryOptions
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.timing import Duration, Instant, Timing
+from jobs.core.waiting import WaitingFor
 
 Json = Any
 """Any JSON value, as ``json.loads`` gives it, but for a number that no float is exactly: that is a ``Decimal``."""
@@ -43,6 +44,8 @@ class Job(Timing, JobHead):
     attempt: int = Field(description="Attempts begun of the current run.")
     max_retries: int
     retry: RetryOptions | None = Field(default=None, description="How this job waits between attempts.")
+    waiting_for: WaitingFor | None = Field(default=None, description="Why a Scheduled job does not run now.")
+    waiting_for_detail: str | None = Field(default=None, description="The same in a sentence.")
     timeout: Duration | None
     payload_version: int = Field(default=1, description="Of the handler's arguments that the payload was written for.")
     limited: bool = Field(default=False, description="Whether it waits for its turn once due: its handler has limits.")

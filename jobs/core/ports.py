@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from uuid import UUID
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jobs.core.identifiers import AlarmName
     from jobs.core.job import Attempt, ClaimedRun, Job, Lease, Recorded, RecordedOutcome
     from jobs.core.limits import Label, LimitedClaim, Limits, Mislabelled
+    from jobs.core.waiting import LimitUsage
 
 
 class Clock(Protocol):
@@ -261,6 +262,9 @@ class RunStore(Protocol):
 
     def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
         """Give those of these handlers that have due jobs marked as waiting for their turn, suspects left out."""
+
+    def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:
+        """Count what runs, and what was started within a period, of handlers with limits, by their names."""
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
         """Push the expiry of these leases out to now + ``lease``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
@@ -54,9 +55,14 @@ def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bluepr
     post("enqueue_job", "api/jobs", lambda call: enqueue(runtime(), call))
     post("enqueue_jobs", "api/jobs/batch", lambda call: enqueue_batch(runtime(), call))
     get("list_jobs", "api/jobs", lambda call: find(runtime(), call))
-    get("get_job", "api/jobs/{id:guid}", lambda call: job_answer(runtime().service.get(call.job_id)))
+    get("get_job", "api/jobs/{id:guid}", lambda call: get_job(runtime(), call))
     get("get_attempts", "api/jobs/{id:guid}/attempts", lambda call: attempts(runtime(), call))
     return blueprint
+
+
+def get_job(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Give one job."""
+    return job_answer(runtime.views.show_one(runtime.service.get(call.job_id)))
 
 
 def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
@@ -65,7 +71,7 @@ def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
     key = call.request.headers.get(KEY_HEADER)
     try:
         if key is None:
-            answer = OnceAnswer(_render(runtime.service.enqueue(command, caller=call.caller)), replayed=False)
+            answer = OnceAnswer(_render(runtime, runtime.service.enqueue(command, caller=call.caller)), replayed=False)
         else:
             answer = _enqueue_once(runtime, call, command, key)
     except InvalidInput as error:
@@ -80,14 +86,14 @@ def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -
         command,
         key=f"{call.caller.actor or ''}\n{key}",  # no header has a line break: one caller's key is never another's
         fingerprint=hashlib.sha256(call.request.get_body()).hexdigest(),
-        render=_render,
+        render=partial(_render, runtime),
         caller=call.caller,
     )
 
 
-def _render(enqueued: Enqueued) -> str:
+def _render(runtime: Runtime, enqueued: Enqueued) -> str:
     """Write the answer as it is kept for a repeat of the request."""
-    job = enqueued.job
+    job = runtime.views.show_one(enqueued.job, look=False)
     status = 201 if enqueued.created else 200
     body = job_text(job, enqueued.warnings)
     return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": body})
@@ -107,7 +113,7 @@ def find(runtime: Runtime, call: Call) -> func.HttpResponse:
     page = runtime.service.find(query)
     following = next_link("/api/jobs", call, page.cursor)
     left_out = () if query.payloads else ("payload",)
-    jobs = ",".join(job_text(job, without=left_out) for job in page.jobs)
+    jobs = ",".join(job_text(job, without=left_out) for job in runtime.views.show(page.jobs))
     return json_answer(f'{{"jobs":[{jobs}],"next":{following}}}')
 
 

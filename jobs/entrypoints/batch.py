@@ -39,7 +39,7 @@ def enqueue_batch(runtime: Runtime, call: Call) -> func.HttpResponse:
         if isinstance(each, EnqueueJob) and isinstance(result, InvalidInput):
             result = in_plain_words(result, payload_fields(runtime, each))
         results.append(result)
-    texts = [_result_text(place, result, call.trace_id) for place, result in enumerate(results)]
+    texts = [_result_text(runtime, place, result, call.trace_id) for place, result in enumerate(results)]
     return json_answer(f'{{"counts":{json.dumps(_counts(results))},"results":[{",".join(texts)}]}}')
 
 
@@ -87,10 +87,11 @@ def _counts(results: list[Enqueued | JobsError]) -> dict[str, int]:
     return {"created": sum(made), "existing": len(made) - sum(made), "refused": len(results) - len(made)}
 
 
-def _result_text(place: int, result: Enqueued | JobsError, trace_id: str) -> str:
+def _result_text(runtime: Runtime, place: int, result: Enqueued | JobsError, trace_id: str) -> str:
     if isinstance(result, JobsError):
         if isinstance(result, InvalidInput):
             result = InvalidInput([Problem(f"/jobs/{place}{p.pointer}", p.detail) for p in result.problems])
         problem = problem_of(result, trace_id)
         return json.dumps({"status": problem["status"], "problem": problem}, ensure_ascii=False)
-    return f'{{"status":{201 if result.created else 200},"job":{job_text(result.job, result.warnings)}}}'
+    job = runtime.views.show_one(result.job, look=False)
+    return f'{{"status":{201 if result.created else 200},"job":{job_text(job, result.warnings)}}}'

@@ -29,7 +29,8 @@ def commands_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.B
 
     def command(name: str, verb: str, method_of: Callable[[Runtime], Callable[..., Any]]) -> None:
         def answer(call: Call) -> func.HttpResponse:
-            return job_answer(method_of(runtime())(call.job_id, revision=call.revision(), caller=call.caller))
+            changed = method_of(runtime())(call.job_id, revision=call.revision(), caller=call.caller)
+            return job_answer(runtime().views.show_one(changed))
 
         add(name, "POST", f"{_JOB}/{verb}", answer)
 
@@ -47,10 +48,10 @@ def update(runtime: Runtime, call: Call) -> func.HttpResponse:
     command = call.command(UpdateJob)
     job = runtime.service.update(call.job_id, command, revision=call.revision(), caller=call.caller)
     warned = command.model_fields_set & {"schedule", "day_match"} and job.recurring
-    return job_answer(job, warnings=job.schedule_warnings if warned else ())
+    return job_answer(runtime.views.show_one(job), warnings=job.schedule_warnings if warned else ())
 
 
 def delete(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Cancel: 200 once the job has ended, 202 while its handler is being asked to end."""
     job = runtime.service.delete(call.job_id, revision=call.revision(), caller=call.caller)
-    return job_answer(job, 202 if job.status is JobStatus.RUNNING else 200)
+    return job_answer(runtime.views.show_one(job), 202 if job.status is JobStatus.RUNNING else 200)

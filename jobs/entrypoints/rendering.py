@@ -23,10 +23,11 @@ _OF_AN_ATTEMPT = ("result",)
 def job_text(job: Job, warnings: Sequence[str] = (), *, without: Collection[str] = ()) -> str:
     """Write a job, if wanted ``without`` some of its fields.
 
-    ``warnings`` are of the call that is answered, not kept with the job; where there are none, there is no such field.
+    ``follow_ups`` is where those are listed that its handler has enqueued. ``warnings`` are of the call that is
+    answered, not kept with the job; where there are none, there is no such field.
     """
-    text = _text(job, _OF_A_JOB, without)
-    return f'{text[:-1]},"warnings":{exact_json([*warnings])}}}' if warnings else text
+    text = f'{_text(job, _OF_A_JOB, without)[:-1]},"follow_ups":"/api/jobs?parent_id={job.id}"'
+    return f'{text},"warnings":{exact_json([*warnings])}}}' if warnings else f"{text}}}"
 
 
 def attempt_text(attempt: Attempt) -> str:

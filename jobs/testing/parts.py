@@ -16,6 +16,7 @@ from jobs.app.reaper import Reaper
 from jobs.app.reconciler import ReconcileLimits, Reconciler
 from jobs.app.runtime import Runtime
 from jobs.app.service import JobService
+from jobs.app.waiting import JobViews
 from jobs.app.worker import Worker, WorkerLimits
 from jobs.core.decorators import MARK, MIDDLEWARE_MARK, PROVIDER_MARK
 from jobs.core.errors import ConfigurationError
@@ -124,6 +125,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
 
     return Runtime(
         service=service,
+        views=JobViews(runs, registry, scheduler, clock, identity.default_timeout),
         dispatcher=dispatcher,
         worker=worker,
         reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), ReconcileLimits(), reaper),

@@ -79,6 +79,8 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
         "attempt": 0,
         "max_retries": 7,
         "retry": {"base": None, "factor": 3.0, "cap": None, "jitter": None},
+        "waiting_for": None,
+        "waiting_for_detail": None,
         "timeout": "PT1.5S",
         "payload_version": 2,
         "limited": True,
@@ -375,7 +377,7 @@ def test_a_change_decided_on_an_old_revision_is_not_written(stores: Stores):
 def test_a_change_to_a_job_that_is_gone_is_not_written(stores: Stores):
     job = stores.jobs.change(stores.add(), CANCEL)
     stores.pass_time(2 * DAY)
-    assert stores.housekeeping.prune(10, DAY) == 1
+    assert stores.housekeeping.prune(10, DAY, keep=20) == 1
     assert stores.jobs.change(job, REPLAY) is None
     assert stores.audit() == []
 

@@ -263,3 +263,22 @@ def test_marking_changes_what_a_claim_goes_by_and_no_revision(stores, running):
     assert not stores.read(ended.job_id).limited
     assert [run.job_id for run in stores.claim_due()] == ids(marked)
     assert running.claim(Limits(concurrency=1)) == ids(unmarked)
+
+
+HOUR = timedelta(hours=1)
+
+
+def test_usage_counts_what_runs_and_what_was_started_of_the_handlers_asked_for(stores: Stores):
+    for number, key in enumerate(["a", "a", None]):
+        stores.add(f"mail-{number}", handler_name="Mail", limited=True, concurrency_key=key)
+    stores.add("noop", limited=True)
+    limits = Limits(rate=Rate(10, per=HOUR))
+    assert len(stores.runs.claim_limited("Mail", limits, 3, worker="w", lease=LEASE).runs) == 3
+    assert len(stores.runs.claim_limited("Noop", limits, 3, worker="w", lease=LEASE).runs) == 1
+    usage = stores.runs.limit_usage({"Mail": HOUR, "Other": HOUR})
+    assert (dict(usage.running), dict(usage.running_by_key), dict(usage.started)) == (
+        {"Mail": 3}, {("Mail", "a"): 2}, {"Mail": 3}
+    )  # fmt: skip
+    stores.pass_time(HOUR)
+    assert dict(stores.runs.limit_usage({"Mail": HOUR}).started) == {}
+    assert dict(stores.runs.limit_usage({"Mail": 2 * HOUR, "Noop": HOUR}).started) == {"Mail": 3}

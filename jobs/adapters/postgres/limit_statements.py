@@ -120,12 +120,25 @@ returning 1
 """
 
 
+_USAGE = """
+with asked as materialized (
+  select * from unnest(cast(:handler_names as text[]), cast(:periods as interval[])) as a(handler_name, period)
+)
+select true, j.handler_name, j.concurrency_key, count(*) from {schema}.jobs j
+where j.status = 'Running' and j.limited and j.handler_name = any(cast(:handler_names as text[])) group by 2, 3
+union all
+select false, s.handler_name, null, sum(s.attempts)::bigint from {schema}.limit_starts s join asked using (handler_name)
+where s.started_at > clock_timestamp() - asked.period group by 2
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class LimitStatements:
     """The statements, for one schema."""
 
     one_at_a_time: Statement
     waiting: Statement
+    usage: Statement
     claim_limited: Statement
     claim_named: Statement
     claim_named_alone: Statement
@@ -140,6 +153,7 @@ def limit_statements(schema: str) -> LimitStatements:
     return LimitStatements(
         one_at_a_time=prepare(_ONE_AT_A_TIME, schema),
         waiting=prepare(_WAITING.replace("{suspect_after}", str(SUSPECT_AFTER)), schema),
+        usage=prepare(_USAGE, schema),
         claim_limited=prepare(beside_others(claim.replace("{named}", "")), schema),
         claim_named=prepare(beside_others(claim.replace("{named}", _NAMED)), schema),
         claim_named_alone=prepare(alone(claim.replace("{named}", _NAMED)), schema),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,10 @@ from jobs.core.identifiers import AlarmName
 from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Conviction, Heartbeat
 from jobs.core.strict_json import MAX_TRACEBACK, storable
+from jobs.core.waiting import LimitUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from jobs.adapters.postgres.database import Database, DatabaseClock, Rows
@@ -154,6 +156,21 @@ class PostgresRunStore:
         """Take over lost runs of recurring jobs that are the cause."""
         values = {"limit": limit, "max_lost": max_lost, "lease": lease}
         return [Conviction(run_of(row[1:]), row[0]) for row in self._run(self._suspects.claim_convicted, values)]
+
+    def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:
+        """Count in the rows, as the claims do."""
+        values = {"handler_names": list(periods), "periods": list(periods.values())}
+        running: Counter[str] = Counter()
+        by_key: Counter[tuple[str, str]] = Counter()
+        started: Counter[str] = Counter()
+        for is_running, handler_name, key, count in self._run(self._limits.usage, values):
+            if not is_running:
+                started[handler_name] += count
+                continue
+            running[handler_name] += count
+            if key is not None:
+                by_key[handler_name, key] += count
+        return LimitUsage(running, by_key, started)
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
         """Read the run anew if its lease is still held."""

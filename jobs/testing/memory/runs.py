@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC
 from heapq import nsmallest
 from operator import attrgetter
@@ -15,6 +16,7 @@ from jobs.core.limits import LimitedClaim
 from jobs.core.ports import Conviction, Heartbeat
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.strict_json import MAX_TRACEBACK, storable
+from jobs.core.waiting import LimitUsage
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.jsonb import as_stored
 from jobs.testing.memory.losses import error_of, is_guilty
@@ -22,7 +24,7 @@ from jobs.testing.memory.rows import AttemptRow, recorded_of, run_of
 from jobs.testing.memory.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
@@ -145,6 +147,21 @@ class MemoryRunStore:
             updated_at=transaction.now,
         )
         return run_of(transaction.put_job(taken))
+
+    def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:
+        """Count in the rows."""
+        with self._database.statement() as transaction:
+            jobs, now = list(transaction.all(self._database.jobs)), self._database.clock.now()
+            starts = [row for row in transaction.all(self._database.starts) if row.handler_name in periods]
+        running = [
+            row for row in jobs if row.status is JobStatus.RUNNING and row.limited and row.handler_name in periods
+        ]
+        started: Counter[str] = Counter()
+        for start in starts:
+            if start.started_at > now - periods[start.handler_name]:
+                started[start.handler_name] += start.attempts
+        keys = [(row.handler_name, row.concurrency_key) for row in running if row.concurrency_key is not None]
+        return LimitUsage(Counter(row.handler_name for row in running), Counter(keys), started)
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
         """Read the run anew if its lease is still held."""
