@@ -70,6 +70,6 @@ class ArmedNotes:
         try:
             self._store.mark_armed(names)
         except Unavailable as error:
-            _logger.warning("%d alarms not noted as set, they will be set again: %s", len(names), error)
+            _logger.debug("%d alarms not noted as set, they will be set again: %s", len(names), error)
         except Exception:
             _logger.exception("%d alarms not noted as set, they will be set again", len(names))

@@ -26,6 +26,7 @@ from jobs.app.workbench import AttemptBench
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import ClaimedRun, Lease, RunResult
+from jobs.core.outage import log_failure
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.suspects import SUSPECT_AFTER
 from jobs.core.verdict import settle, skip
@@ -260,9 +261,10 @@ class Dispatcher:
         try:
             started_at = max(now - timedelta(seconds=seconds), run.claimed_at)
             self.outcomes.record([self.outcomes.decided(run, result, started_at, now)])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is logged, and the work goes on
             failure = error
-            _logger.exception("the time-out of job %s could not be recorded; it will be taken up again", run.job_id)
+            what = "the time-out of job %s could not be recorded; it will be taken up again"
+            log_failure(_logger, error, what, run.job_id)
         self.on_overdue(run, failure)
 
     def give_back(self, runs: Sequence[ClaimedRun], why: str) -> None:

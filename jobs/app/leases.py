@@ -215,9 +215,7 @@ class LeaseKeeper:
         try:
             found = self._runs.extend([Lease(h.run.job_id, token) for token, h in mine.items()], self._lease)
         except StoreUnavailable as error:
-            _logger.warning(
-                "heartbeat for %d runs failed, trying again in %.0f s: %s", len(mine), self._interval, error
-            )
+            _logger.debug("heartbeat for %d runs failed, trying again in %.0f s: %s", len(mine), self._interval, error)
             return
         except Exception:
             _logger.exception("heartbeat failed; it goes on")

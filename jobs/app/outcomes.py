@@ -144,7 +144,7 @@ class Outcomes:
                 return ask()
             except StoreUnavailable as error:
                 if time.monotonic() > give_up_at:
-                    _logger.error("outcomes could not be recorded; the runs will be taken up again: %s", error)  # noqa: TRY400
+                    _logger.debug("outcomes could not be recorded; the runs will be taken up again: %s", error)
                     raise
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)

@@ -13,6 +13,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.app.measuring import log_measurement
+from jobs.core.error_text import printable
+from jobs.core.errors import StoreUnavailable
+from jobs.core.outage import log_failure
 from jobs.core.ports import HistoryLimit
 
 if TYPE_CHECKING:
@@ -60,6 +63,14 @@ class Report:
     pruned: int = 0
     history_pruned: int = 0
     failures: dict[str, str] = field(default_factory=dict)
+    away: int = 0
+    """How many of the failures are only that the database was away."""
+
+
+def _failures_of(report: Report) -> str:
+    if len(report.failures) == report.away:
+        return "; the database was away" if report.away else ""
+    return f"; failed: {printable(str(report.failures))}"
 
 
 class Reconciler:
@@ -102,19 +113,20 @@ class Reconciler:
         self._step("locks", report, lambda: self._prune_locks(self._share(until)))
         self._step("prune", report, lambda: self._prune(report, self._share(until)))
         self._step("history", report, lambda: self._prune_history(report, self._share(until)))
-        level = logging.WARNING if report.failures or report.reaped else logging.INFO
+        level = logging.WARNING if len(report.failures) > report.away or report.reaped else logging.INFO
         _logger.log(level, "reconciled: %d runs taken back, %d alarms set, %d overdue swept, %d jobs and %d lines of "
                     "history pruned%s",
                     report.reaped, report.armed, report.swept, report.pruned, report.history_pruned,
-                    f"; failed: {report.failures}" if report.failures else "")  # fmt: skip
+                    _failures_of(report))  # fmt: skip
         return report
 
     def _step(self, name: str, report: Report, step: Callable[[], None]) -> None:
         try:
             step()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is logged, and the work goes on
             report.failures[name] = f"{type(error).__name__}: {error}"
-            _logger.exception("reconciling failed at the step %s; the next one goes on", name)
+            report.away += isinstance(error, StoreUnavailable)
+            log_failure(_logger, error, "reconciling failed at the step %s; the next one goes on", name)
 
     def _measure(self) -> None:
         limits = self._limits

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.app.turns import Turn
 from jobs.core.job import ClaimedRun, RecordedOutcome
+from jobs.core.outage import log_failure
 
 if TYPE_CHECKING:
     from jobs.app.answers import Answers
@@ -89,9 +90,9 @@ class Recorder:
         try:
             if outcomes:
                 self._outcomes.record(outcomes)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is logged, and the work goes on
             failure = error
-            _logger.exception("%d outcomes were not recorded; their runs are taken up again", len(outcomes))
+            log_failure(_logger, error, "%d outcomes were not recorded; their runs are taken up again", len(outcomes))
         for each in rung:
             self._answers.give(each.name, error=failure)
         self.in_vain += sum(isinstance(each, Turn | Suspect) for each in finished)

@@ -20,6 +20,7 @@ from jobs.app.answers import going_down
 from jobs.app.recorder import RungRun, Suspect, Within
 from jobs.core.error_text import printable
 from jobs.core.errors import StoreUnavailable
+from jobs.core.outage import log_failure
 from jobs.core.suspects import SUSPECT_AFTER
 
 if TYPE_CHECKING:
@@ -113,9 +114,9 @@ class Suspects:
             if not suspect.polled:
                 error = going_down() if self._stopping.is_set() else None
                 self._answers.give(name, None if error else self._dispatcher.why_not(name), error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is logged, and the work goes on
             if suspect.polled:
-                _logger.exception("the suspect %s could not be run; it is tried again", name)
+                log_failure(_logger, error, "the suspect %s could not be run; it is tried again", name)
             else:
                 self._answers.give(name, error=error)
         finally:
@@ -150,7 +151,7 @@ class Suspects:
         if error is None:
             self._recorder.put((outcome or run) if suspect.polled else RungRun(suspect.name, outcome))
         elif suspect.polled:
-            _logger.error("the suspect %s could not be run; it is tried again", suspect.name, exc_info=error)
+            log_failure(_logger, error, "the suspect %s could not be run; it is tried again", suspect.name)
             self._recorder.put(suspect)
         else:
             self._answers.give(suspect.name, error=error)

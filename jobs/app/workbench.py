@@ -50,7 +50,7 @@ class AttemptBench:
         try:
             self._runs.report_progress(context.lease, context.fraction, context.message)
         except StoreUnavailable as error:
-            _logger.info("progress of job %s not written: %s", context.job_id, error)
+            _logger.debug("progress of job %s not written: %s", context.job_id, error)
         except Exception:
             _logger.exception("progress of job %s not written", context.job_id)
 

@@ -23,6 +23,7 @@ from jobs.app.suspects import SuspectLimits, Suspects
 from jobs.app.threads import WorkerThreads
 from jobs.app.turns import Turn
 from jobs.core.identifiers import AlarmName
+from jobs.core.outage import log_failure
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -256,9 +257,8 @@ class Worker:
     def _finish_polled(self, run: ClaimedRun, outcome: RecordedOutcome | None, error: Exception | None) -> None:
         self._recorder.put(outcome or run)
         if error is not None:
-            _logger.error(
-                "job %s could not be executed; it is taken up again when its lease expires", run.job_id, exc_info=error
-            )
+            what = "job %s could not be executed; it is taken up again when its lease expires"
+            log_failure(_logger, error, what, run.job_id)
 
     def _take_turn(self, turn: Turn) -> None:
         run = self._claim_turn(turn)
@@ -277,7 +277,7 @@ class Worker:
         try:
             run = self._dispatcher.claim_turn(turn.handler_name)
         except Exception as error:  # noqa: BLE001  the next poll or reconciliation offers it again
-            _logger.warning("no waiting job of %s could be claimed: %s", turn.handler_name, error)
+            log_failure(_logger, error, "no waiting job of %s could be claimed", turn.handler_name)
             return None
         if run is not None:
             self.offer_turn(turn.handler_name)

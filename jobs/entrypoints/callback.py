@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from jobs.app.dispatcher import WAIT_SECONDS, Ring
-from jobs.core.errors import ConfigurationError, Unavailable
+from jobs.core.errors import ConfigurationError, StoreUnavailable, Unavailable
 from jobs.core.identifiers import AlarmName
 from jobs.entrypoints.callback_tokens import TOKEN_HEADER
 from jobs.entrypoints.exchange import json_answer, trace_of
@@ -50,7 +50,8 @@ def callback_blueprint(runtime: Callable[[], Runtime], tokens: CallbackTokens) -
         try:
             return json_answer({"outcome": await _ring(runtime, name, within(context))})
         except (Unavailable, ConfigurationError) as error:
-            _logger.warning("the alarm %s could not be answered and should ring again: %s", name, error)
+            level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
+            _logger.log(level, "the alarm %s could not be answered and should ring again: %s", name, error)
             return problem_answer(error, trace_id)
         except Exception as error:  # noqa: BLE001  logged under the trace id that the answer has
             return problem_answer(error, trace_id)

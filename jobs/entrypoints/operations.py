@@ -15,6 +15,7 @@ from jobs.core.errors import (
     HandlerRegistrationError,
     InvalidSettings,
     NotMigrated,
+    StoreUnavailable,
     Unavailable,
 )
 from jobs.entrypoints.access import Access, role_for
@@ -121,7 +122,8 @@ def ready(runtime: Callable[[], Runtime], tokens: CallbackTokens) -> func.HttpRe
         runtime().housekeeping.ping()
         faults = runtime().injector.faults()
     except Exception as error:  # noqa: BLE001  whatever it is, the app is not ready
-        _logger.warning("not ready: %s: %s", type(error).__name__, error)
+        level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
+        _logger.log(level, "not ready: %s: %s", type(error).__name__, error)
         return json_answer(
             {"status": "unavailable", "reason": _reason_of(error)}, 503, Retry_After=str(RETRY_AFTER_SECONDS)
         )

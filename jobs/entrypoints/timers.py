@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from jobs.core.errors import ConfigurationError, Unavailable
+from jobs.core.outage import log_failure
 from jobs.entrypoints.invocation import within
 from jobs.entrypoints.setup_faults import SetupFaults
 
@@ -48,7 +49,7 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
         except ConfigurationError as error:
             setup_faults.tell(error)
         except Unavailable as error:
-            _logger.warning("nothing was reconciled this time: %s", error)
+            log_failure(_logger, error, "nothing was reconciled this time")
 
     if schedules.poll is not None:
 
@@ -61,6 +62,6 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
             except ConfigurationError as error:
                 setup_faults.tell(error)
             except Unavailable as error:
-                _logger.warning("nothing was run this time: %s", error)
+                log_failure(_logger, error, "nothing was run this time")
 
     return blueprint

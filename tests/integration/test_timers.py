@@ -86,13 +86,16 @@ class TestTicks:
     def test_a_poll_of_a_database_that_is_away_leaves_no_traceback_every_second(self, make_runtime, caplog):
         tick(make_runtime(database_url="postgresql://nobody@127.0.0.1:1/nothing"), "run_due")
         [record] = caplog.records
-        assert (record.name, record.levelno, record.exc_info) == ("jobs.timers", logging.WARNING, None)
+        assert (record.name, record.levelno, record.exc_info) == ("jobs.store", logging.WARNING, None)
 
     def test_a_database_that_goes_away_in_the_middle_of_a_poll_is_no_crash_either(self, caplog):
         def drain(budget):
             raise StoreUnavailable("the database cannot be reached: ConnectionResetError")
 
+        caplog.set_level(logging.DEBUG, "jobs")
         tick(SimpleNamespace(worker=fake_worker(drain)), "run_due")
+        [record] = caplog.records
+        assert (record.levelno, record.exc_info) == (logging.DEBUG, None), "the statement that failed has told of it"
         assert "ConnectionResetError" in caplog.text
 
     @pytest.mark.parametrize("name", ["run_due", "reconcile"])

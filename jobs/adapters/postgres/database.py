@@ -26,6 +26,7 @@ from jobs.adapters.postgres.faults import (
 )
 from jobs.adapters.postgres.wire import exchange
 from jobs.core.errors import InvalidInput, NotMigrated, StoreUnavailable
+from jobs.core.outage import OutageLog
 from jobs.core.strict_json import refuse_unstorable_text
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ Rows = list[tuple[Any, ...]]
 class Database:
     """A pool of connections to one database; lives as long as the process, and connects when first used."""
 
-    def __init__(self, options: DatabaseOptions) -> None:
+    def __init__(self, options: DatabaseOptions, outage: OutageLog | None = None) -> None:
         self.options = options
+        self.outage = outage or OutageLog()
         self.engine: Engine = make_engine(options)
         self._prepared = not options.pgbouncer
 
@@ -116,24 +118,35 @@ class Database:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
-            raise StoreUnavailable(unreachable(error)) from error
+            away = StoreUnavailable(unreachable(error))
+            self.outage.failed(away)
+            raise away from error
         try:
-            return exchange(pooled.driver_connection, statement, messages, prepared=self._prepared, first=first)
+            rows = exchange(pooled.driver_connection, statement, messages, prepared=self._prepared, first=first)
         except DriverError as error:
             if closes_connection(error):
                 pooled.invalidate(error)
+            self._note(error)
             raise
         except UnsendableText as error:
             pooled.invalidate(error)
             raise InvalidInput.at("", str(error)) from None
         except Exception as error:  # noqa: BLE001  whatever it is, the connection is out of step
             pooled.invalidate(error)
+            self._note(error)
             raise_as_ours(error)
         except BaseException as error:
             pooled.invalidate(error)
             raise
         finally:
             pooled.close()
+        if self.outage.going_on:
+            self.outage.over()
+        return rows
+
+    def _note(self, error: Exception) -> None:
+        if fault_of(error) in {Fault.AWAY, Fault.BROKEN}:
+            self.outage.failed(StoreUnavailable(in_words(error)))
 
     @property
     def has_free_connection(self) -> bool:

@@ -52,11 +52,13 @@ class Pools(NamedTuple):
     def of(cls, options: DatabaseOptions, application: Database | None = None) -> Pools:
         """Make the pools; with ``application`` given, which keeps its size, those beside it."""
         sizes = PoolSizes.of(options.pool_size)
+        application = application or Database(replace(options, pool_size=sizes.application))
+        outage = application.outage
         return cls(
-            application=application or Database(replace(options, pool_size=sizes.application)),
-            units=Database(replace(options, pool_size=sizes.units)),
-            outcomes=Database(replace(options, pool_size=sizes.outcomes)),
-            heartbeats=Database(replace(options, pool_size=sizes.heartbeats)),
+            application=application,
+            units=Database(replace(options, pool_size=sizes.units), outage),
+            outcomes=Database(replace(options, pool_size=sizes.outcomes), outage),
+            heartbeats=Database(replace(options, pool_size=sizes.heartbeats), outage),
         )
 
     def close(self) -> None:
