@@ -43,8 +43,11 @@ def load_handlers(package_name: str) -> HandlerRegistry:
                 continue  # imported from elsewhere; it is registered where it is defined
             registry.add_marked(value)
         _call_register(module, registry)
-    registry.check_services()
-    check_marks(modules, registry)
+    check_marks(modules, registry)  # first, for a provider that is lost is why a service is missing
+    try:
+        registry.check_services()
+    except HandlerRegistrationError as error:
+        raise HandlerRegistrationError("; ".join([str(error), *registry.warnings])) from None
     return registry
 
 

@@ -165,6 +165,29 @@ def test_a_decorator_that_would_register_nothing_stops_the_start_with_file_name_
     assert re.search(rf"one\.py:{LINES + line - 1} \({re.escape(name)}\): {re.escape(why)}", message), message
 
 
+WANTS_A_MAILER = """
+    @handler("X")
+    def send(args: Args, mailer: Mailer) -> None: ...
+"""
+
+
+def test_a_provider_that_is_lost_is_named_and_not_only_the_service_that_is_missing_for_it(write):
+    code = """
+    @bare
+    @provider
+    def mailer() -> Mailer: ...
+    """
+    assert "(mailer): @provider is hidden" in refusal(write, code + WANTS_A_MAILER)
+
+
+def test_a_service_that_is_missing_is_named_with_the_provider_that_was_imported_and_not_registered(write):
+    elsewhere = write(company=TOP + "\n    @provider\n    def mailer() -> Mailer: ...\n")
+    message = refusal(write, f"\n    from {elsewhere}.company import Mailer, mailer\n{WANTS_A_MAILER}")
+    assert "nothing provides Mailer" in message
+    assert "mailer (" in message
+    assert "registry.add_marked(mailer)" in message
+
+
 def test_every_lost_decorator_of_a_package_is_named_at_once(write):
     code = """
     class A:
