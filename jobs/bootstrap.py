@@ -21,6 +21,7 @@ from jobs.adapters.postgres.store import PostgresJobStore
 from jobs.adapters.postgres.unit_of_work import PostgresTransactions
 from jobs.adapters.scheduler_timer import TimerScheduler
 from jobs.app.alarms import Alarms
+from jobs.app.answers import going_down
 from jobs.app.dispatcher import Dispatcher, WorkerIdentity
 from jobs.app.injection import Injector
 from jobs.app.labels import Labels
@@ -34,6 +35,7 @@ from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.loading import load_handlers
 from jobs.core.lock import DistributedLock
 from jobs.core.unit_of_work import UnitsOfWork
+from jobs.entrypoints.termination import on_termination
 from jobs.settings import Settings
 from jobs.startup import log_startup, print_startup, read_startup
 
@@ -53,15 +55,21 @@ _OUTERMOST = -1_000_000
 def create_app() -> func.FunctionApp:
     """Make the function app: settings and handlers are read now, the database is connected to when first needed.
 
-    When the process ends in good order, runs under way are given back. With a setting or a handler that cannot be used
-    the app has its functions all the same, since the host could not show why there are none: they answer 503, the
+    When the process ends, and is not killed, runs under way are given back. With a setting or a handler that cannot be
+    used the app has its functions all the same, since the host could not show why there are none: they answer 503, the
     readiness probe fails, and the log says why at once and every minute.
     """
     startup = read_startup()
     print_startup(startup)
     app, close = _join(startup)
-    atexit.register(close)
+    close_at_the_end(close)
     return app
+
+
+def close_at_the_end(close: Callable[[], None]) -> None:
+    """Have ``close`` called when the process ends, by itself or by SIGTERM. One that is killed calls nothing."""
+    atexit.register(close)
+    on_termination(close)
 
 
 def create_closable_app() -> tuple[func.FunctionApp, Callable[[], None]]:
@@ -80,7 +88,7 @@ def _join(startup: Startup) -> tuple[func.FunctionApp, Callable[[], None]]:
     from jobs.entrypoints.functions import build_app  # noqa: PLC0415  only a host needs azure.functions
 
     runtime = LazyRuntime(startup.settings, startup.registry, startup.fault)
-    return build_app(runtime, startup.settings), runtime.close
+    return build_app(runtime, startup.settings, startup.function_timeout), runtime.close
 
 
 class LazyRuntime:
@@ -92,15 +100,22 @@ class LazyRuntime:
         self._fault = fault
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
+        self._closed = False
 
     def __call__(self) -> Runtime:
-        """Give the runtime; raises ``ConfigurationError`` while a setting that it needs is missing, or is wrong."""
+        """Give the runtime; raises ``ConfigurationError`` while a setting that it needs is missing, or is wrong.
+
+        ``Unavailable`` once it was closed.
+        """
         if self._fault is not None:
             raise self._fault.with_traceback(None)
         if self._runtime is None:
             with self._lock:
                 if self._runtime is None:
+                    if self._closed:
+                        raise going_down()
                     self._runtime = self._build()
+                    self._runtime.reaper.watch(self._runtime.worker.stopping)
         return self._runtime
 
     def _build(self) -> Runtime:
@@ -112,8 +127,9 @@ class LazyRuntime:
             ) from error
 
     def close(self) -> None:
-        """Close the runtime if it was ever made."""
+        """Close the runtime if it was ever made, and make none from now on."""
         with self._lock:
+            self._closed = True
             if self._runtime is not None:
                 self._runtime.close()
                 self._runtime = None
@@ -186,6 +202,7 @@ def build_runtime(
         views=JobViews(runs, registry, scheduler, clock, identity.default_timeout),
         dispatcher=dispatcher,
         worker=worker,
+        reaper=reaper,
         reconciler=reconciler,
         housekeeping=housekeeping,
         registry=registry,

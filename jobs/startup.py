@@ -33,6 +33,7 @@ class Startup:
     registry: HandlerRegistry
     fault: ConfigurationError | None
     warnings: list[str]
+    function_timeout: timedelta | None = None
 
     def handlers(self) -> str:
         """List the handlers in a line."""
@@ -62,7 +63,7 @@ def read_startup() -> Startup:
             f"{settings.handlers} has no handler, so no job can be run; mark a function in it with @handler, or point "
             "JOBS_HANDLERS at another package"
         )
-    return Startup(settings, registry, fault, warnings)
+    return Startup(settings, registry, fault, warnings, limit)
 
 
 def _default_schedules() -> dict[str, str]:

@@ -87,6 +87,15 @@ class Reaper:
         finally:
             self._reaping.release()
 
+    def watch(self, stopping: threading.Event) -> None:
+        """Take back what there is every few seconds, on a thread of its own, until ``stopping`` is set."""
+
+        def keep_watch() -> None:
+            while not stopping.wait(self.interval):
+                self.tick()
+
+        threading.Thread(target=keep_watch, name="jobs-reaper", daemon=True).start()
+
     def _rests(self) -> bool:
         if self._away:
             self._housekeeping.ping()

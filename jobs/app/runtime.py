@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from jobs.app.alarms import Alarms
     from jobs.app.dispatcher import Dispatcher
     from jobs.app.injection import Injector
+    from jobs.app.reaper import Reaper
     from jobs.app.reconciler import Reconciler
     from jobs.app.service import JobService
     from jobs.app.waiting import JobViews
@@ -29,6 +30,7 @@ class Runtime:
     views: JobViews
     dispatcher: Dispatcher
     worker: Worker
+    reaper: Reaper
     reconciler: Reconciler
     housekeeping: Housekeeping
     registry: HandlerRegistry

@@ -1,7 +1,7 @@
 """Run what is due with bounded concurrency: what alarms ask for, and in batches what a drain finds.
 
-A tick that returns leaves the handlers that still run to the threads of the process; the next tick goes on with the
-slots that are free. So a long handler neither holds up the due ones behind it nor makes a tick overrun.
+A tick stays while handlers run, and goes on looking for due jobs meanwhile, so a long handler holds up none behind it.
+One that must return leaves what still runs to the threads of the process; the next one goes on with the free slots.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jobs.app.abandoned import AbandonedThreads
 from jobs.app.answers import Answers, going_down
 from jobs.app.dispatcher import Ring, Rung
+from jobs.app.drain_budget import DrainBudget
 from jobs.app.recorder import Recorder, RungRun, Suspect, Within, by_itself
 from jobs.app.suspects import SuspectLimits, Suspects
 from jobs.app.threads import WorkerThreads
@@ -156,9 +157,10 @@ class Worker:
                 with self._lock:
                     self._claimed -= 1
 
-    def drain(self, budget_seconds: float) -> Drained:
+    def drain(self, budget_seconds: float, stay_seconds: float = 0.0) -> Drained:
         """Run due jobs until there are none and nothing runs, or the budget is spent.
 
+        If a handler runs by then, and ``stay_seconds`` have not passed yet, it goes on: see ``DrainBudget``.
         One drain at a time: a second call returns at once, since the first sees everything that it would.
         Raises ``StoreUnavailable`` when the database is away.
         """
@@ -166,25 +168,25 @@ class Worker:
         if not self._draining.acquire(blocking=False):
             return Drained(0, 0.0, self._in_hand)
         try:
-            executed = self._drain(began, began + budget_seconds)
+            executed = self._drain(began, DrainBudget(began, budget_seconds, stay_seconds))
         finally:
             self._draining.release()
         return Drained(executed, time.monotonic() - began, self._in_hand)
 
-    def _drain(self, began: float, until: float) -> int:
+    def _drain(self, began: float, budget: DrainBudget) -> int:
         done_before = done_when_looked = self._executed
         look_again_at = suspects_at = 0.0
-        while not self.stopping.is_set() and (now := time.monotonic()) < until:
+        while not self.stopping.is_set() and budget.lasts(now := time.monotonic(), self._in_hand):
             self._per_second = (self._executed - done_before) / max(now - began, 0.001)
             self._reaper.tick()
-            if now >= suspects_at:
+            if now >= suspects_at and not budget.holds_back:
                 self.offer_suspects()
                 suspects_at = now + self._reaper.interval
             ahead, in_hand = self._ahead(), self._in_hand
             room = min(ahead - in_hand, self._limits.batch)
             # A free thread is filled at once; what is claimed ahead of the threads, a batch or half of it at a time.
             if (
-                not self._dispatcher.alone.on
+                not (budget.holds_back or self._dispatcher.alone.on)
                 and now >= look_again_at
                 and (in_hand < self._limits.concurrency or room >= max(1, min(self._limits.batch, ahead // 2)))
             ):

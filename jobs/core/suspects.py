@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SUSPECT_AFTER = 2
 """Losses in a row that make a run a suspect."""
 
-SPREAD_MILLISECONDS = 5_000
+SPREAD_MILLISECONDS = 10_000
 """Runs that were lost together start again spread over this long, so that they are less likely to be lost together."""
 
 LONGEST_WAIT_SECONDS = 600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -21,9 +22,16 @@ if TYPE_CHECKING:
     from jobs.app.runtime import Runtime
     from jobs.settings import Settings
 
+_FUNCTION_TIMEOUT = timedelta(minutes=5)  # the shortest that a plan has by default
 
-def build_app(runtime: Callable[[], Runtime], settings: Settings) -> func.FunctionApp:
-    """Register every function. ``runtime`` is called at the first invocation, not now."""
+
+def build_app(
+    runtime: Callable[[], Runtime], settings: Settings, function_timeout: timedelta | None = _FUNCTION_TIMEOUT
+) -> func.FunctionApp:
+    """Register every function. ``runtime`` is called at the first invocation, not now.
+
+    ``function_timeout`` is how long the host lets one run; None is without end.
+    """
     app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
     access = Access(easy_auth=settings.easy_auth)
     tokens = CallbackTokens(
@@ -33,6 +41,7 @@ def build_app(runtime: Callable[[], Runtime], settings: Settings) -> func.Functi
         poll=settings.poll_schedule if settings.scheduler == "timer" else None,
         reconcile=settings.reconcile_schedule,
         poll_budget_seconds=settings.poll_budget_seconds,
+        function_timeout=function_timeout,
     )
     blueprints = [
         api_blueprint(runtime, access),

@@ -128,6 +128,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         views=JobViews(runs, registry, scheduler, clock, identity.default_timeout),
         dispatcher=dispatcher,
         worker=worker,
+        reaper=reaper,
         reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), ReconcileLimits(), reaper),
         housekeeping=housekeeping,
         registry=registry,

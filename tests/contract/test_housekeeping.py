@@ -80,8 +80,8 @@ def test_runs_that_were_lost_together_start_again_one_after_the_other(stores: St
     stores.claim(stores.add("by itself"), worker="another")
     now = stores.pass_time(AFTER_LEASE)
     waits = {name.job_id: (alarm.due_at - now).total_seconds() for name, alarm in reaped(stores)}
-    assert sorted(waits.values()) == [0, 0, 1.25, 2.5, 3.75]
-    assert sorted(waits[job.id] for job in jobs) == [0, 1.25, 2.5, 3.75]
+    assert sorted(waits.values()) == [0, 0, 2.5, 5, 7.5]
+    assert sorted(waits[job.id] for job in jobs) == [0, 2.5, 5, 7.5]
 
 
 def test_a_suspect_is_claimed_alone_and_by_no_other_claim(stores: Stores):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 from azure.functions.timer import TimerRequest
 
 from jobs.adapters.postgres.runs import PostgresRunStore
+from jobs.core.context import JobContext
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.entrypoints.devhost import DevHost
@@ -19,8 +21,10 @@ from jobs.entrypoints.devhost_functions import InvocationContext, TraceContext
 from jobs.entrypoints.functions import build_app
 from jobs.entrypoints.setup_faults import SetupFaults
 from jobs.settings import Settings
+from jobs.settings_checks import function_timeout
+from jobs.startup import read_startup
 from tests.integration.test_http_api import serving
-from tests.support import until
+from tests.support import Anything, job, until
 
 
 def timers(runtime, **settings):
@@ -71,11 +75,73 @@ class TestTriggers:
 
 
 class TestTicks:
-    def test_the_poll_gets_the_budget_of_the_settings(self):
+    @pytest.mark.parametrize(
+        ("function_timeout", "longest"),
+        [
+            (timedelta(minutes=30), 1740),
+            (timedelta(minutes=5), 240),
+            (timedelta(seconds=60), 30),
+            (None, 3600),
+            (timedelta(days=1), 3600),
+        ],
+        ids=str,
+    )
+    def test_the_poll_has_the_budget_of_the_settings_and_stays_open_until_short_of_function_timeout(
+        self, function_timeout, longest
+    ):
         asked = []
-        runtime = SimpleNamespace(worker=fake_worker(asked.append))
-        tick(runtime, "run_due", poll_budget_seconds=7)
-        assert asked == [7]
+        runtime = SimpleNamespace(worker=fake_worker(lambda *seconds: asked.append(seconds)))
+        app = build_app(lambda: runtime, Settings(poll_budget_seconds=7), function_timeout)
+        [run_due] = [found for found in app.get_functions() if found.get_function_name() == "run_due"]
+        run_due.get_user_function()(timer=TimerRequest(), context=invocation("run_due"))
+        assert asked == [(7, longest)]
+
+    def test_what_is_left_open_for_a_poll_is_read_from_host_json(self):
+        assert read_startup().function_timeout == function_timeout({})
+
+    def test_the_poll_stays_open_while_a_handler_of_its_runs_and_runs_what_falls_due_meanwhile(
+        self, make_runtime, registry
+    ):
+        """So the host that goes down waits for it, and what it logs has an invocation; and nothing waits behind it."""
+        may_end, heard = threading.Event(), []
+
+        def slow(args: Anything) -> None:
+            may_end.wait(60)
+
+        def quick(args: Anything) -> None:
+            heard.append(1)
+
+        registry.add_handler("Slow", slow)
+        registry.add_handler("Quick", quick)
+        runtime = make_runtime()
+        runtime.service.enqueue(job("slow", "Slow"))
+        poll = threading.Thread(target=tick, args=[runtime, "run_due"], kwargs={"poll_budget_seconds": 0.2})
+        poll.start()
+        for number in range(3):
+            runtime.service.enqueue(job(f"quick {number}", "Quick", schedule="PT1S"))
+            until(lambda number=number: len(heard) > number)
+        assert poll.is_alive()
+        tick(runtime, "run_due")  # a second one, by hand, does not wait
+        may_end.set()
+        poll.join(60)
+        assert not poll.is_alive()
+        assert runtime.housekeeping.stats()["jobs"] == {"Completed": 4}
+
+    def test_a_poll_that_is_open_ends_when_the_host_goes_down(self, make_runtime, registry):
+        def until_it_is_told(args: Anything, ctx: JobContext) -> None:
+            while True:
+                ctx.raise_if_cancelled()
+                time.sleep(0.02)
+
+        registry.add_handler("Slow", until_it_is_told)
+        runtime = make_runtime()
+        runtime.service.enqueue(job("slow", "Slow"))
+        poll = threading.Thread(target=tick, args=[runtime, "run_due"], kwargs={"poll_budget_seconds": 0.2})
+        poll.start()
+        until(lambda: runtime.housekeeping.stats()["jobs"] == {"Running": 1})
+        runtime.worker.stop(30)
+        poll.join(60)
+        assert not poll.is_alive()
 
     @pytest.mark.parametrize("name", ["run_due", "reconcile"])
     def test_one_that_finds_the_database_away_ends_quietly_with_a_warning(self, make_runtime, caplog, name):
@@ -89,7 +155,7 @@ class TestTicks:
         assert (record.name, record.levelno, record.exc_info) == ("jobs.store", logging.WARNING, None)
 
     def test_a_database_that_goes_away_in_the_middle_of_a_poll_is_no_crash_either(self, caplog):
-        def drain(budget):
+        def drain(*seconds):
             raise StoreUnavailable("the database cannot be reached: ConnectionResetError")
 
         caplog.set_level(logging.DEBUG, "jobs")
@@ -150,7 +216,7 @@ class TestOnAHost:
     def test_both_tick_by_themselves_as_their_schedules_say(self):
         ticks = []
         spy = SimpleNamespace(
-            worker=fake_worker(lambda budget: ticks.append("run_due")),
+            worker=fake_worker(lambda *seconds: ticks.append("run_due")),
             reconciler=SimpleNamespace(run=lambda: ticks.append("reconcile")),
         )
         every_second = Settings(poll_schedule="* * * * * *", reconcile_schedule="* * * * * *")
