@@ -13,7 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ def run_dev(
     Raises ``ConfigurationError`` when the port is taken or a package for local runs is missing.
     """
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    closed_terminal = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # not on Windows
+    for number in (signal.SIGINT, signal.SIGTERM, *closed_terminal):
         signal.signal(number, lambda *_: stop.set())
     _refuse_taken_port(options.port)
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
@@ -62,7 +63,8 @@ def run_dev(
                 Demo(url).start(stop)
             print(_addresses(url), flush=True)
             stop.wait()
-            print("\nstopping …", flush=True)
+            with suppress(OSError):  # of a terminal that is closed
+                print("\nstopping …", flush=True)
     return 0
 
 

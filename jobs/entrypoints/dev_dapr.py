@@ -8,7 +8,6 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Self
 
 from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.dev_processes import Folder, Program
 
 _logger = logging.getLogger("jobs.dev")
 _READY_SECONDS = 30
-_STOP_SECONDS = 10
+_MOST_CALLBACKS = 256
 _INSTALL_FOLDER = Path.home() / ".dapr" / "bin"  # where `dapr init --slim` puts them
 
 
@@ -47,7 +47,8 @@ class LocalDapr:
     def __init__(self, folder: Path, app_port: int) -> None:
         self._binaries = dict(zip(("scheduler", "daprd"), find_dapr(), strict=True))
         self.folder = folder.resolve()
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._folder = Folder(self.folder)
+        self._programs: dict[str, Program] = {}
         names = ("scheduler", "health", "metrics", "etcd", "peer", "http", "grpc", "internal", "sidecar_metrics")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._ports = ports
@@ -87,12 +88,22 @@ class LocalDapr:
                 "--metrics-listen-address=127.0.0.1",
                 f"--scheduler-host-address=127.0.0.1:{ports['scheduler']}",
                 "--dapr-graceful-shutdown-seconds=1",
+                # Callbacks wait while the app is down, and beyond a number that no app on one machine works on at once.
+                "--enable-app-health-check",
+                "--app-health-check-path=/api/health/live",
+                "--app-health-probe-interval=2",
+                "--app-health-probe-timeout=1900",
+                f"--app-max-concurrency={_MOST_CALLBACKS}",
             ],
         }
+        self._marks = {"scheduler": f"--etcd-data-dir={self.folder / 'data'}", "daprd": f"--app-port={app_port}"}
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._folder.take()
         try:
+            for name in self._commands:
+                if (stale := self._folder.end_stale(name)) is not None:
+                    _logger.warning("ended %s (process %d), which an earlier start had left behind", name, stale)
             for name in self._commands:
                 self.start(name)
         except BaseException:
@@ -104,6 +115,7 @@ class LocalDapr:
     def __exit__(self, *_: object) -> None:
         for name in ("daprd", "scheduler"):
             self.stop(name)
+        self._folder.leave()
 
     def start(self, name: str) -> None:
         """Start ``scheduler`` or ``daprd``, and wait until it answers.
@@ -115,20 +127,16 @@ class LocalDapr:
         if name == "daprd":
             environment |= {"APP_API_TOKEN": self._callback_token, "DAPR_API_TOKEN": self._api_token}
         with log.open("ab") as out:
-            self._processes[name] = subprocess.Popen(  # noqa: S603  found on PATH
-                [str(self._binaries[name]), *self._commands[name]],
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,  # Ctrl-C is for the app, which then stops these in order
-            )
+            program = Program([str(self._binaries[name]), *self._commands[name]], environment, out)
+        self._programs[name] = program
+        self._folder.note(name, program.process.pid, self._marks[name])
         url = {
             "scheduler": f"http://127.0.0.1:{self._ports['health']}/healthz",
             "daprd": f"http://127.0.0.1:{self._ports['http']}/v1.0/healthz/outbound",
         }[name]
         until = time.monotonic() + _READY_SECONDS
         while not self._answers(url):
-            if self._processes[name].poll() is not None or time.monotonic() > until:
+            if program.process.poll() is not None or time.monotonic() > until:
                 raise ConfigurationError(f"{self._binaries[name]} did not come up; see {log}")
             time.sleep(0.05)
 
@@ -145,15 +153,10 @@ class LocalDapr:
         shutil.rmtree(self.folder / "data", ignore_errors=True)
 
     def _end(self, name: str, number: signal.Signals) -> None:
-        process = self._processes.pop(name, None)
-        if process is None:
-            return
-        process.send_signal(number)
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        program = self._programs.pop(name, None)
+        if program is not None:
+            program.end(number)
+            self._folder.forget(name)
 
     def _answers(self, url: str) -> bool:
         request = urllib.request.Request(url, headers={"dapr-api-token": self._api_token})  # noqa: S310  loopback

@@ -7,6 +7,7 @@ names, prefix, request and response conversion, what is refused before any funct
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from azure.functions.timer import TimerRequest
 from waitress.server import create_server
 
+from jobs.entrypoints.devhost_dispatch import Dispatcher
 from jobs.entrypoints.devhost_functions import DevHostError, LoadedFunction, TraceContext, load_functions
 from jobs.entrypoints.devhost_http import Site
 from jobs.entrypoints.devhost_timers import Timer
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["DevHost", "DevHostError", "read_route_prefix"]
 
 _MAX_BODY = 100 * 1024 * 1024  # bytes, as in the Functions host
-_MAX_CONNECTIONS = 1000
+_MAX_CONNECTIONS = 10_000  # a scheduler may call back about as many jobs at once
+_OTHER_FILES = 200
 
 
 def read_route_prefix(host_json: Path) -> str:
@@ -56,7 +59,8 @@ def read_route_prefix(host_json: Path) -> str:
 class DevHost:
     """Serves ``app`` from ``start`` to ``stop``, or inside a ``with`` block.
 
-    ``port`` 0 takes a free one; see ``url``. HTTP functions share ``threads`` threads, each timer has its own. Timer
+    ``port`` 0 takes a free one; see ``url``. Sync HTTP functions share ``threads`` threads, async ones are not kept
+    waiting by them nor by one another, and each timer has a thread of its own. Timer
     settings written as ``%NAME%`` come from the environment. Making one raises ``DevHostError`` if the app has a fault
     that the Functions host would refuse, or would stumble over.
     """
@@ -155,6 +159,22 @@ def _listen(host: str, port: int) -> socket.socket:
         raise DevHostError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
 
 
+def _allow_connections(most: int) -> int:
+    """Raise the process's limit of open files where it must be and may be; gives the connections that fit into it."""
+    try:
+        import resource  # noqa: PLC0415  not on Windows, which has no such limit
+    except ImportError:
+        return most
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    now, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if now == resource.RLIM_INFINITY else max(min(most, now - _OTHER_FILES), 100)
+
+
 class _Server:
     """waitress, from the first request to an orderly end, which its own API has no call for."""
 
@@ -162,13 +182,16 @@ class _Server:
         self.port: int = listening.getsockname()[1]
         # A burst of more requests than threads is no fault, and waitress warns of each request that waits.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        dispatcher = Dispatcher(site.async_function)
+        dispatcher.set_thread_count(threads)
         self._waitress = create_server(
             site,
+            _dispatcher=dispatcher,
             sockets=[listening],
             threads=threads,
             ident="devhost",
             max_request_body_size=_MAX_BODY + 1,  # waitress refuses a body of just this size, too
-            connection_limit=_MAX_CONNECTIONS,
+            connection_limit=_allow_connections(_MAX_CONNECTIONS),
             asyncore_use_poll=True,  # select() cannot watch file descriptors above 1023
             clear_untrusted_proxy_headers=False,  # X-Forwarded-… reach a function, as behind the real front end
             log_socket_errors=False,  # a caller who hangs up is no news

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import secrets
@@ -53,6 +54,17 @@ class Site:
         self._timers, self._log = timers, log
         self._rivals_told: set[tuple[str, str]] = set()
         self.closing = False
+
+    def async_function(self, method: str, target: str) -> str | None:
+        """Name the async function that answers such a request; None where that is a sync one, or nobody."""
+        try:
+            path = _target({"REQUEST_URI": target}).partition("?")[0]
+        except ValueError:
+            return None
+        match = self._routes.find(method, decode_path(path))
+        if match is None or not inspect.iscoroutinefunction(self._functions[match.function].call):
+            return None
+        return match.function
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         """Serve one request on this thread, and log it in one line."""

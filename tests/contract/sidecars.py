@@ -45,7 +45,7 @@ class Callbacks:
                 self._answer(told.status)
 
             def do_GET(self) -> None:
-                self._answer(404)
+                self._answer(200 if self.path == "/api/health/live" else 404)
 
             def _answer(self, status: int) -> None:
                 self.send_response(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import logging
@@ -20,6 +21,7 @@ from jobs.entrypoints import devhost
 from jobs.entrypoints.devhost import DevHost, DevHostError, read_route_prefix
 from jobs.entrypoints.devhost_routes import decode_path, parse_template
 from jobs.entrypoints.devhost_schedules import parse_schedule
+from tests.support import until
 
 NEVER = "0 0 0 29 2 1"  # a leap day that is a Monday
 EVERY_SECOND = "* * * * * *"
@@ -310,6 +312,84 @@ class TestRequests:
             for thread in threads:
                 thread.join()
         assert answers == ["met"] * 8
+
+
+class TestWaiting:
+    @pytest.fixture
+    def calls(self):
+        """Calls that wait: ``into`` makes some to a URL, each on a thread; they end at the latest with the test."""
+        go_on, waiting, answers, threads = threading.Event(), [], [], []
+
+        async def wait(req: func.HttpRequest) -> str:
+            waiting.append(req)
+            await asyncio.to_thread(go_on.wait, 120)
+            return "done"
+
+        class Calls:
+            def add_to(self, app: func.FunctionApp) -> None:
+                app.function_name("callback")(app.route(route="job/{alarm}")(wait))
+
+            def into(self, url: str, times: int) -> None:
+                def ask(number: int) -> None:
+                    answers.append(httpx.get(f"{url}/job/{number}", timeout=120).text)
+
+                for number in range(times):
+                    threads.append(threading.Thread(target=ask, args=[number], daemon=True))
+                    threads[-1].start()
+
+            def end(self) -> list[str]:
+                go_on.set()
+                for thread in threads:
+                    thread.join(120)
+                return answers
+
+        calls = Calls()
+        calls.waiting = waiting
+        yield calls
+        calls.end()
+
+    @pytest.mark.parametrize("most_at_once", [512, 5])
+    def test_callbacks_that_wait_hold_up_neither_the_api_nor_the_probes(self, calls, monkeypatch, most_at_once):
+        monkeypatch.setattr("jobs.entrypoints.devhost_dispatch._MOST_AT_ONCE", most_at_once)
+        app = func.FunctionApp()
+        calls.add_to(app)
+        add_answer(app, "enqueue", lambda _: "enqueued")
+
+        @app.function_name("live")
+        @app.route(route="live")
+        async def live(req: func.HttpRequest) -> str:
+            return "live"
+
+        with DevHost(app, port=0, route_prefix="", threads=2) as host:
+            calls.into(host.url, 60)
+            until(lambda: len(calls.waiting) == min(60, most_at_once))
+            for _ in range(5):
+                assert httpx.get(f"{host.url}/enqueue", timeout=60).text == "enqueued"
+                assert httpx.get(f"{host.url}/live", timeout=60).text == "live"
+            assert calls.end() == ["done"] * 60
+        assert len(calls.waiting) == 60
+
+    def test_sync_functions_that_keep_every_thread_do_not_hold_up_the_probes(self):
+        release = threading.Event()
+        app = func.FunctionApp()
+        add_answer(app, "slow", lambda _: str(release.wait(120)))
+
+        @app.function_name("live")
+        @app.route(route="live")
+        async def live(req: func.HttpRequest) -> str:
+            return "live"
+
+        with DevHost(app, port=0, route_prefix="", threads=2) as host:
+            slow = f"{host.url}/slow"
+            callers = [threading.Thread(target=httpx.get, args=[slow], daemon=True) for _ in range(6)]
+            for caller in callers:
+                caller.start()
+            try:
+                assert httpx.get(f"{host.url}/live", timeout=60).text == "live"
+            finally:
+                release.set()
+                for caller in callers:
+                    caller.join(120)
 
 
 class TestAnswers:
