@@ -211,8 +211,9 @@ class JobContext:
     def unit_of_work(self, *, requires_new: bool = False) -> AbstractContextManager[UnitOfWork]:
         """Open a transaction on the framework's database, or join the one around; ``requires_new`` opens its own.
 
-        It is rolled back unless the block says ``commit()``, or ``complete()`` to commit the job's success with it.
-        Keep it short: it holds one of the few connections that an instance has.
+        The block says ``commit()``, ``complete()`` to commit the job's success with it, or ``rollback()``; one that ran
+        statements and says none of these raises. Keep it short: it holds one of the few connections that an instance
+        has for it.
         """
         equipment = self._equipped("unit_of_work")
         return equipment.units.begin(requires_new=requires_new, completion=equipment.completion)

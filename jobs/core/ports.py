@@ -307,6 +307,10 @@ class Transaction(Protocol):
     def session(self) -> Any:
         """An ORM session within it, made when first asked for; ``UnitOfWorkError`` where there is no such thing."""
 
+    @property
+    def executed(self) -> int:
+        """How many statements were run in it so far; more than none, too, where the session has something to flush."""
+
     def commit(self) -> None:
         """Commit; may be called once. Raises ``StoreUnavailable`` when it was not committed, or nobody knows."""
 

@@ -2,10 +2,11 @@
 
 with ctx.unit_of_work() as uow:
     uow.connection.execute(...)
-    uow.complete()                # or uow.commit(); without either, everything is rolled back
+    uow.complete()                # or uow.commit(), or uow.rollback(); one of them, or the block raises
 
 The block's connection is in one transaction from its first statement on. A block within a block joins it; COMMIT is
-sent where the outermost ends, and only if every block voted for it. ``complete()`` writes the job's success into the
+sent where the outermost ends, and only if every block voted for it; a block that ran statements and ends without a vote
+raises, so that nothing is lost in silence. ``complete()`` writes the job's success into the
 same transaction, so that the effects and the completion are one fact.
 """
 
@@ -49,6 +50,7 @@ class UnitOfWork:
         self._shared = shared
         self._completion = completion
         self.voted = False
+        self.declined = False
 
     @property
     def connection(self) -> Any:
@@ -71,6 +73,31 @@ class UnitOfWork:
         """
         self._shared.require_sound()
         self.voted = True
+
+    def rollback(self) -> None:
+        """Vote to roll back: nothing of the whole transaction is kept, whatever other blocks vote. Sent at the end.
+
+        Raises ``UnitOfWorkError`` once the job is complete in it: leave the block by an exception then.
+        """
+        self._shared.open_transaction()
+        if self._shared.completion is not None:
+            raise UnitOfWorkError(
+                "the job is complete in this unit of work, and would not be if it were rolled back; leave its block by "
+                "an exception instead, so that the attempt fails"
+            )
+        self._shared.spoil("rollback() was called in it")
+        self.voted, self.declined = False, True
+
+    def require_vote(self, already_executed: int = 0) -> None:
+        """Raise ``UnitOfWorkError`` for a block that ran statements and ended without a vote."""
+        executed = self._shared.executed - already_executed
+        if executed > 0 and not self.voted and not self.declined:
+            statements = "a statement" if executed == 1 else f"{executed} statements"
+            raise UnitOfWorkError(
+                f"this unit of work ran {statements} and ended without commit(), complete() or rollback(), so nothing "
+                "of it is kept; end its block with commit(), also before each return, or with rollback() where nothing "
+                "is to be kept, as after reading only"
+            )
 
     def complete(self) -> None:
         """Write the job's success into this transaction, and vote to commit it.
@@ -110,6 +137,10 @@ class _Shared:
             raise UnitOfWorkError("this unit of work has ended; use it within its with block only")
         return self._transaction
 
+    @property
+    def executed(self) -> int:
+        return self._transaction.executed
+
     def spoil(self, why: str) -> None:
         self._spoiled = self._spoiled or why
 
@@ -118,14 +149,15 @@ class _Shared:
         if self._spoiled is not None:
             raise UnitOfWorkError(f"this unit of work can only be rolled back, because {self._spoiled}")
 
-    def end(self, *, voted: bool) -> None:
+    def end(self, block: UnitOfWork) -> None:
         """Commit if that was voted for. What is not committed is rolled back by closing."""
-        if not voted:
+        if not block.voted:
             if self.completion is not None:
                 raise UnitOfWorkError(
                     "the job was completed in an inner unit of work, and the outer one ended without commit(), so that "
                     "all is rolled back; let the outer one call commit() too"
                 )
+            block.require_vote()
             return
         self.require_sound()
         if self.completion is None:
@@ -173,13 +205,13 @@ class UnitsOfWork:
         try:
             with _as_ambient(block):
                 yield block
-            shared.end(voted=block.voted)
+            shared.end(block)
         finally:
             shared.close()
 
     @contextmanager
     def _joined(self, shared: _Shared, completion: Completion | None) -> Iterator[UnitOfWork]:
-        block = UnitOfWork(shared, completion)
+        block, executed = UnitOfWork(shared, completion), shared.executed
         try:
             with _as_ambient(block):
                 yield block
@@ -188,6 +220,7 @@ class UnitsOfWork:
             raise
         if not block.voted:
             shared.spoil("an inner one ended without commit()")
+            block.require_vote(executed)
 
 
 @contextmanager

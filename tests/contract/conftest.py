@@ -31,9 +31,21 @@ def impatient_database(stopped_database: Database, server: Server) -> Iterator[D
     database.close()
 
 
+@pytest.fixture(scope="module")
+def lent_database(stopped_database: Database) -> Iterator[Database]:
+    """The same, by the connections that units of work have."""
+    database = Database(stopped_database.options, lent=True)
+    yield database
+    database.close()
+
+
 @pytest.fixture
-def postgres(stopped_database: Database, impatient_database: Database, emptied: Database) -> Stores:
-    return replace(postgres_stores(emptied), impatient=postgres_stores(impatient_database))
+def postgres(
+    stopped_database: Database, impatient_database: Database, lent_database: Database, emptied: Database
+) -> Stores:
+    return replace(
+        postgres_stores(emptied, lent_database), impatient=postgres_stores(impatient_database, lent_database)
+    )
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ class StoppedClock:
         self._now = instant
 
 
-def postgres_stores(database: Database) -> Stores:
+def postgres_stores(database: Database, lent: Database) -> Stores:
     clock = StoppedClock(database)
 
     def audit() -> list[tuple[Any, ...]]:
@@ -180,7 +180,7 @@ def postgres_stores(database: Database) -> Stores:
         PostgresJobStore(database, "jobs"),
         PostgresRunStore(database, "jobs"),
         PostgresHousekeeping(database, "jobs"),
-        PostgresTransactions(database),
+        PostgresTransactions(lent),
         PostgresLockStore(database, "jobs"),
         clock,
         clock.move_to,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -306,9 +306,33 @@ def test_a_unit_of_work_joins_and_votes_the_same_on_every_store(stores: Stores):
             own.commit()
         assert stores.names() == ["c"]
         outer.commit()
-    with units.begin() as unvoted:
-        stores.jobs.insert(draft("d"), connection=unvoted.connection)
+    with units.begin() as declined:
+        stores.jobs.insert(draft("d"), connection=declined.connection)
+        declined.rollback()
     assert stores.names() == ["a", "b", "c"]
+
+
+def test_a_unit_of_work_that_ran_statements_and_ends_without_a_vote_raises_and_keeps_nothing(stores: Stores):
+    units = UnitsOfWork(stores.transactions)
+
+    def work(*, nested: bool) -> None:
+        with units.begin() as outer:
+            if not nested:
+                stores.jobs.insert(draft("a"), connection=outer.connection)
+                return
+            with suppress(JobsError), units.begin() as inner:
+                stores.jobs.insert(draft("b"), connection=inner.connection)
+            outer.commit()
+
+    with pytest.raises(
+        UnitOfWorkError, match=r"ran a statement and ended without commit\(\), complete\(\) or rollback"
+    ):
+        work(nested=False)
+    with pytest.raises(UnitOfWorkError, match=r"an inner one ended without commit\(\)"):
+        work(nested=True)
+    with units.begin() as unused:
+        assert unused.connection is not None
+    assert stores.names() == []
 
 
 def test_an_inner_block_without_a_vote_keeps_the_outer_one_from_committing(stores: Stores):

@@ -57,8 +57,9 @@ def test_the_service_that_joins_the_handlers_unit_of_work(load, make_runtime, sq
 
     def handle(args: Anything, ctx: JobContext, ledger: ledger_type) -> None:
         ledger.note("by itself")
-        with ctx.unit_of_work():
+        with ctx.unit_of_work() as uow:
             ledger.note("rolled back")
+            uow.rollback()
         with ctx.unit_of_work() as uow:
             ledger.note("with the job")
             uow.complete()

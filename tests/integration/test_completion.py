@@ -200,6 +200,7 @@ def test_a_run_is_reread_in_a_unit_of_work_as_it_was_claimed(runtime, let_pass):
     [run] = runtime.dispatcher.claim_due(1)
     with runtime.units.begin() as uow:
         assert runtime.dispatcher._runs.reread(run, connection=uow.connection) == run
+        uow.rollback()
     assert runtime.dispatcher._runs.reread(run) == run
     assert run.options is not None
 
@@ -348,6 +349,7 @@ def test_an_attempt_begun_amid_anothers_unit_of_work_has_its_own(runtime, regist
             note(uow, "outer")
             assert ring(runtime, inner_id).status is JobStatus.COMPLETED
             assert current_unit_of_work() is uow
+            uow.rollback()
 
     registry.add_handler("Inner", inner)
     inner_id = runtime.service.enqueue(job("inner", "Inner")).id
@@ -377,8 +379,9 @@ def test_a_service_joins_the_handlers_unit_of_work_or_has_its_own(runtime, regis
 
     def handle(args: Anything, ctx: JobContext, effects: Effects) -> None:
         effects.add("by itself")
-        with ctx.unit_of_work():
+        with ctx.unit_of_work() as uow:
             effects.add("joined, and rolled back")
+            uow.rollback()
         with ctx.unit_of_work() as uow:
             effects.add("joined")
             uow.complete()

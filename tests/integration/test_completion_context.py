@@ -17,8 +17,9 @@ def test_a_completed_jobs_result_progress_and_follow_ups_are_kept_and_a_rolled_b
     def handle(args: Anything, ctx: JobContext) -> None:
         ctx.result = {"answer": 42}
         if ctx.job_name == "rolled back":
-            with ctx.unit_of_work():
+            with ctx.unit_of_work() as uow:
                 ctx.enqueue(EnqueueJob(handler_name="Noop", job_name="never"))
+                uow.rollback()
         with ctx.unit_of_work() as uow:
             uow.connection.execute(sa.text("insert into effects (note) values ('a')"))
             ids.append(ctx.enqueue(EnqueueJob(handler_name="Noop", job_name="follow-up")))

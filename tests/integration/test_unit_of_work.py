@@ -42,9 +42,62 @@ def in_unit_of_work(runtime: Runtime, work: Callable[[UnitOfWork], Any]) -> None
 # --- what is committed
 
 
-def test_nothing_is_committed_without_a_vote(runtime, notes):
+UNDECIDED = r"ended without commit\(\), complete\(\) or rollback\(\), so nothing of it is kept; end its block with"
+
+
+@pytest.mark.parametrize("statements", [1, 2])
+def test_a_block_that_ran_statements_and_ends_without_a_vote_raises_and_keeps_nothing(runtime, notes, statements):
+    def work(uow: UnitOfWork) -> None:
+        for number in range(statements):
+            note(uow, f"{number}")
+
+    ran = "a statement" if statements == 1 else "2 statements"
+    with pytest.raises(UnitOfWorkError, match=f"this unit of work ran {ran} and {UNDECIDED}"):
+        in_unit_of_work(runtime, work)
+    assert notes() == []
+
+
+def test_what_a_session_has_not_flushed_yet_is_not_lost_in_silence_either(runtime, notes):
+    with pytest.raises(UnitOfWorkError, match=UNDECIDED):
+        in_unit_of_work(runtime, lambda uow: uow.session.add(Effect(note="a")))
+    assert notes() == []
+
+
+def test_a_statement_that_failed_and_was_passed_over_is_not_taken_for_nothing(runtime, notes):
+    def work(uow: UnitOfWork) -> None:
+        with suppress(sa.exc.ProgrammingError):
+            uow.connection.execute(sa.text("select * from no_such_table"))
+
+    with pytest.raises(UnitOfWorkError, match=UNDECIDED):
+        in_unit_of_work(runtime, work)
+
+
+def test_a_block_that_ran_nothing_needs_no_vote(runtime, notes):
+    with runtime.units.begin() as uow, runtime.units.begin():
+        assert uow.connection is not None
+        assert not uow.session.new
+
+
+def test_a_vote_to_roll_back_ends_a_block_in_peace_and_keeps_nothing(runtime, notes):
     with runtime.units.begin() as uow:
         note(uow, "a")
+        uow.commit()
+        uow.rollback()
+    with runtime.units.begin() as uow:
+        uow.session.add(Effect(note="b"))
+        uow.rollback()
+    assert notes() == []
+
+
+def test_a_vote_to_roll_back_cannot_be_outvoted(runtime, notes):
+    def work(outer: UnitOfWork) -> None:
+        with runtime.units.begin() as inner:
+            note(inner, "a")
+            inner.rollback()
+        outer.commit()
+
+    with pytest.raises(UnitOfWorkError, match=r"can only be rolled back, because rollback\(\) was called in it"):
+        in_unit_of_work(runtime, work)
     assert notes() == []
 
 
@@ -81,16 +134,28 @@ def test_an_inner_block_joins_and_is_committed_with_the_outer_one(runtime, notes
 
 
 def test_an_inner_block_that_is_committed_goes_with_an_outer_one_that_is_not(runtime, notes):
-    with runtime.units.begin(), runtime.units.begin() as inner:
+    with runtime.units.begin() as outer, runtime.units.begin() as inner:
         note(inner, "b")
         inner.commit()
+        outer.rollback()
     assert notes() == []
 
 
-def test_an_inner_block_without_a_vote_keeps_the_outer_one_from_committing(runtime, notes):
+def test_an_outer_block_is_not_spared_its_vote_by_an_inner_one(runtime, notes):
+    def work(_: UnitOfWork) -> None:
+        with runtime.units.begin() as inner:
+            note(inner, "b")
+            inner.commit()
+
+    with pytest.raises(UnitOfWorkError, match=UNDECIDED):
+        in_unit_of_work(runtime, work)
+    assert notes() == []
+
+
+def test_an_inner_block_that_ran_statements_and_ends_without_a_vote_raises_and_nothing_can_commit(runtime, notes):
     def work(outer: UnitOfWork) -> None:
         note(outer, "a")
-        with runtime.units.begin() as inner:
+        with pytest.raises(UnitOfWorkError, match=f"ran a statement and {UNDECIDED}"), runtime.units.begin() as inner:
             note(inner, "b")
         outer.commit()
 
@@ -122,6 +187,7 @@ def test_a_block_that_requires_its_own_stands_by_itself(runtime, notes):
         assert current_unit_of_work() is outer
         with runtime.units.begin(requires_new=True) as own:
             note(own, "c")
+            own.rollback()
         outer.commit()
     assert sorted(notes()) == ["a", "b"]
 
@@ -263,6 +329,8 @@ def test_what_is_enqueued_within_commits_or_rolls_back_with_it(make_runtime, sch
             enqueued = runtime.service.enqueue(job(f"{vote}"), connection=uow.connection)
             if vote:
                 uow.commit()
+            else:
+                uow.rollback()
         exists = runtime.service._store.get(enqueued.id) is not None
         assert exists is vote
     until(lambda: scheduler.alarms)

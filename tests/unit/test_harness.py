@@ -596,6 +596,7 @@ def test_what_is_enqueued_in_a_unit_of_work_is_there_once_that_commits():
     def work(ctx):
         with ctx.unit_of_work() as uow:
             ctx.enqueue(EnqueueJob(handler_name="Work", job_name="dropped", schedule="P1D"))
+            uow.rollback()
         with ctx.unit_of_work() as uow:
             ctx.enqueue(EnqueueJob(handler_name="Work", job_name="kept", schedule="P1D"))
             uow.complete()

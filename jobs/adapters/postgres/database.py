@@ -43,12 +43,15 @@ Rows = list[tuple[Any, ...]]
 
 
 class Database:
-    """A pool of connections to one database; lives as long as the process, and connects when first used."""
+    """A pool of connections to one database; lives as long as the process, and connects when first used.
 
-    def __init__(self, options: DatabaseOptions, outage: OutageLog | None = None) -> None:
+    With ``lent`` its connections are for handlers: they come back as they went.
+    """
+
+    def __init__(self, options: DatabaseOptions, outage: OutageLog | None = None, *, lent: bool = False) -> None:
         self.options = options
         self.outage = outage or OutageLog()
-        self.engine: Engine = make_engine(options)
+        self.engine: Engine = make_engine(options, lent=lent)
         self._prepared = not options.pgbouncer
 
     def run(self, statement: Statement, values: Mapping[str, Any], connection: object | None = None) -> Rows:

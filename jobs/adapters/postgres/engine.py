@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -18,7 +19,8 @@ from sqlalchemy.exc import DisconnectionError
 
 from jobs.adapters.postgres.connection import DriverConnection
 from jobs.adapters.postgres.faults import closes_connection
-from jobs.core.errors import ConfigurationError
+from jobs.adapters.postgres.lent import LentConnection, lend
+from jobs.core.errors import ConfigurationError, UnitOfWorkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +49,11 @@ class DatabaseOptions:
     password: Callable[[], str] | None = None
 
 
-def make_engine(options: DatabaseOptions) -> Engine:
+def make_engine(options: DatabaseOptions, *, lent: bool = False) -> Engine:
     """Make an engine whose pool never hands out a connection that is known or suspected to be out of step.
 
-    Nothing is connected yet. ``pool_size`` is a hard limit: instances x pool_size must stay below max_connections.
+    Nothing is connected yet. ``pool_size`` is a hard limit. With ``lent`` its connections are for handlers, and come
+    back as they went.
     """
     engine = sa.create_engine(
         _url(options),
@@ -62,7 +65,9 @@ def make_engine(options: DatabaseOptions) -> Engine:
         pool_recycle=1800,
         hide_parameters=True,  # no value that a statement carries is logged or kept with an error
     )
-    _watch(engine, options)
+    _watch(engine, options, partial(LentConnection, pgbouncer=options.pgbouncer) if lent else DriverConnection)
+    if lent:
+        lend(engine)
     engine.dialect.do_terminate = DriverConnection.hang_up  # type: ignore[method-assign, assignment]
     return engine
 
@@ -109,7 +114,9 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
     return arguments
 
 
-def _watch(engine: Engine, options: DatabaseOptions) -> None:  # noqa: C901  small listeners that share a moment
+def _watch(  # noqa: C901  small listeners that share a moment
+    engine: Engine, options: DatabaseOptions, connect: Callable[..., DriverConnection]
+) -> None:
     """Ask for the password anew, invalidate what is out of step, and ping what was idle or is under suspicion."""
     suspected_at = 0.0
     pool = 0
@@ -118,12 +125,13 @@ def _watch(engine: Engine, options: DatabaseOptions) -> None:  # noqa: C901  sma
     def _connect(_dialect: Any, _record: Any, _args: Any, arguments: dict[str, Any]) -> DriverConnection:
         if options.password is not None:
             arguments["password"] = options.password()
-        return DriverConnection(**arguments)
+        return connect(**arguments)
 
     @event.listens_for(engine, "handle_error")
     def _invalidate(context: ExceptionContext) -> None:
         # A fault in binding or decoding shifts every later reply by one, and a ping does not notice.
-        if closes_connection(context.original_exception):
+        error = context.original_exception
+        if not isinstance(error, UnitOfWorkError) and closes_connection(error):
             context.is_disconnect = True
 
     @event.listens_for(engine, "invalidate")

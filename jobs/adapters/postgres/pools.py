@@ -56,7 +56,7 @@ class Pools(NamedTuple):
         outage = application.outage
         return cls(
             application=application,
-            units=Database(replace(options, pool_size=sizes.units), outage),
+            units=Database(replace(options, pool_size=sizes.units), outage, lent=True),
             outcomes=Database(replace(options, pool_size=sizes.outcomes), outage),
             heartbeats=Database(replace(options, pool_size=sizes.heartbeats), outage),
         )

@@ -1,30 +1,31 @@
-"""Transactions for units of work, on connections that serve nothing else."""
+"""Transactions for units of work, on connections that are lent and come back as they went."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pg8000.core import IN_FAILED_TRANSACTION
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs.adapters.postgres.database import raise_as_ours
 from jobs.adapters.postgres.faults import Fault, fault_of, unreachable
+from jobs.adapters.postgres.lent import LEFT_ITS_TRANSACTION
 from jobs.core.errors import StoreUnavailable, UnitOfWorkError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from jobs.adapters.postgres.database import Database
+    from jobs.adapters.postgres.lent import LentConnection
 
 _logger = logging.getLogger("jobs.store")
 
 
 class PostgresTransactions:
-    """The ``Transactions`` port on PostgreSQL; lives as long as its ``Database``, which should serve nothing else."""
+    """The ``Transactions`` port on PostgreSQL; lives as long as its ``Database``, whose connections are lent ones."""
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine
@@ -56,6 +57,7 @@ class PostgresTransaction:
         self._places = places
         self._transaction = connection.begin()
         self._session: Session | None = None
+        self._driver: LentConnection = connection.connection.driver_connection  # type: ignore[assignment]
 
     @property
     def session(self) -> Session:
@@ -63,6 +65,13 @@ class PostgresTransaction:
         if self._session is None:
             self._session = Session(self.connection, join_transaction_mode="rollback_only")
         return self._session
+
+    @property
+    def executed(self) -> int:
+        """How many statements were run in it; also counts what the session has yet to flush, as one."""
+        session = self._session
+        unflushed = session is not None and bool(session.new or session.dirty or session.deleted)
+        return max(self._driver.executed, self._driver.is_in_transaction) + unflushed  # one that failed counts, too
 
     def commit(self) -> None:
         """Flush the session, if there is one, and commit."""
@@ -83,12 +92,13 @@ class PostgresTransaction:
                 "unit of work, and vote with its commit()"
             )
         # PostgreSQL answers a COMMIT after a failed statement with a quiet ROLLBACK.
-        driver: Any = self.connection.connection.driver_connection
-        if driver._transaction_status == IN_FAILED_TRANSACTION:  # noqa: SLF001  pg8000 tells it nowhere else
+        if self._driver.has_failed:
             raise UnitOfWorkError(
                 "a statement of this unit of work failed and its error was caught, so PostgreSQL commits nothing more; "
                 "run what may fail within uow.connection.begin_nested()"
             )
+        if self._driver.was_ended or (self._driver.executed and not self._driver.is_in_transaction):
+            raise UnitOfWorkError(LEFT_ITS_TRANSACTION)
 
     def close(self) -> None:
         """Roll back what was not committed, and give the connection back whatever state it is in."""

@@ -172,6 +172,7 @@ class MemoryTransaction:
         self.calls: list[Callable[[], object]] = []
         self.ended = False
         self.failed = False
+        self.executed = 0
         self._began_at: datetime | None = None
 
     @property
@@ -187,6 +188,7 @@ class MemoryTransaction:
         self.require_open()
         if self.failed:
             raise UnitOfWorkError("a statement of this transaction has failed, so it can only be rolled back")
+        self.executed += 1
         try:
             yield self
         except BaseException:

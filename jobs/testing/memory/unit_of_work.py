@@ -44,6 +44,11 @@ class OpenTransaction:
             "put the SQL into a service and give the test another one"
         )
 
+    @property
+    def executed(self) -> int:
+        """How many statements were run in it so far."""
+        return self._transaction.executed
+
     def commit(self) -> None:
         """Call what waits for the commit, then make what was written everybody's."""
         transaction = self._transaction
