@@ -61,6 +61,7 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
         "schedule": "0 9 * * *",
         "timezone": "Europe/Berlin",
         "dst": {"gap": "shift", "overlap": "once"},
+        "day_match": "any",
         "misfire": {"policy": "skip", "max": None, "grace": "PT1M"},
         "start_at": None,
         "end_at": None,

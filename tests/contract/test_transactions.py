@@ -177,7 +177,7 @@ def test_a_run_that_a_transaction_is_ending_is_neither_reaped_nor_pruned(stores:
         replayed = {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW}
         stores.jobs.change(ended, Change("replay", replayed, new_generation=True), connection=connection)
         assert stores.housekeeping.reap(10, max_lost=5) == []
-        assert stores.housekeeping.prune(10, DAY) == 0
+        assert stores.housekeeping.prune(10, DAY, keep=20) == 0
     assert stores.read(run.job_id).status is JobStatus.COMPLETED
 
 
