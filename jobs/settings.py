@@ -132,6 +132,10 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("WEBSITE_AUTH_ENABLED"),
         description="Set by App Service with Easy Auth: callers need `Jobs.Read`, `Jobs.Enqueue` or `Jobs.Manage`.",
     )
+    roles: bool = Field(
+        default=False,
+        description="The same where the platform does not say so; only with sign-in before the app.",
+    )
 
     @field_validator("database_url", mode="after")
     @classmethod

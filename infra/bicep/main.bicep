@@ -129,6 +129,9 @@ param pollSchedule string = '* * * * * *'
 @minValue(0)
 param retentionDays int = 30
 
+@description('Client id of the app registration that callers sign in to; they then need its app roles, too. Empty: keys alone.')
+param apiClientId string = ''
+
 @description('Further app settings, such as JOBS_LEASE_SECONDS; they win over the ones made here.')
 param extraSettings object = {}
 
@@ -178,7 +181,11 @@ var daprSettings = {
   FUNCTIONS_WORKER_RUNTIME: 'python'
   AzureFunctionsWebHost__hostid: name
 }
-var appSettings = union(commonSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
+// With sign-in before the app, and only then: without it, the principal's headers could be anybody's.
+var roleSettings = {
+  JOBS_ROLES: empty(apiClientId) ? 'false' : 'true'
+}
+var appSettings = union(commonSettings, roleSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
 
 module identity 'modules/identity.bicep' = {
   name: '${name}-identity'
@@ -275,6 +282,7 @@ module flex 'modules/flex.bicep' = if (shape == 'flex') {
     instanceMemoryMb: instanceMemoryMb
     maxInstances: maxInstances
     alwaysReadyInstances: alwaysReadyInstances
+    apiClientId: apiClientId
     settings: appSettings
   }
 }
@@ -295,6 +303,7 @@ module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
     memory: containerMemory
     minReplicas: minReplicas
     maxReplicas: maxInstances
+    apiClientId: apiClientId
     settings: appSettings
   }
 }

@@ -80,7 +80,8 @@ resource "azapi_resource" "flex" {
   ]
 }
 
-resource "azapi_resource" "publishing_passwords" {
+# An update, since every app has these from its beginning.
+resource "azapi_update_resource" "publishing_passwords" {
   for_each  = local.flex ? toset(["scm", "ftp"]) : toset([])
   type      = "Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01"
   name      = each.key

@@ -35,8 +35,13 @@ locals {
     FUNCTIONS_WORKER_RUNTIME      = "python"
     AzureFunctionsWebHost__hostid = var.name
   }
+  # With sign-in before the app, and only then: without it, the principal's headers could be anybody's.
+  role_settings = {
+    JOBS_ROLES = tostring(local.sign_in)
+  }
   app_settings = merge(
     local.common_settings,
+    local.role_settings,
     { for key, value in local.flex_settings : key => value if local.flex },
     { for key, value in local.dapr_settings : key => value if local.dapr },
     var.extra_settings,

@@ -285,6 +285,12 @@ variable "retention_days" {
   }
 }
 
+variable "api_client_id" {
+  description = "Client id of the app registration that callers sign in to; they then need its app roles, too. Empty: keys alone."
+  type        = string
+  default     = ""
+}
+
 variable "extra_settings" {
   description = "Further app settings, such as JOBS_LEASE_SECONDS; they win over the ones made here."
   type        = map(string)

@@ -33,7 +33,7 @@ def build_app(
     ``function_timeout`` is how long the host lets one run; None is without end.
     """
     app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
-    access = Access(easy_auth=settings.easy_auth)
+    access = Access(easy_auth=settings.easy_auth or settings.roles)
     tokens = CallbackTokens(
         [token.get_secret_value().encode() for token in settings.callback_tokens], open_without_token=settings.local
     )

@@ -240,7 +240,10 @@ def _fail(message: str) -> Any:
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "resourceGroup": lambda: {"id": GROUP, "location": "westeurope"},
     "tenant": lambda: {"tenantId": "tenant"},
-    "environment": lambda: {"suffixes": {"storage": "core.windows.net"}},
+    "environment": lambda: {
+        "suffixes": {"storage": "core.windows.net"},
+        "authentication": {"loginEndpoint": "https://login.microsoftonline.com/"},
+    },
     "subscriptionResourceId": lambda kind, name: f"{_SUBSCRIPTION}/providers/{kind}/{name}",
     "uniqueString": lambda *_: "suffix-of-thirteen",
     "guid": lambda *parts: str(uuid5(NAMESPACE_URL, " ".join(parts))),

@@ -50,6 +50,7 @@ RESOURCES = [
 ]
 DATA_SOURCES = ["client_config", "resource_group"]
 ARM_TYPES = [
+    "Microsoft.App/containerApps/authConfigs@2026-01-01",
     "Microsoft.App/containerApps@2026-01-01",
     "Microsoft.App/managedEnvironments@2026-01-01",
     "Microsoft.Authorization/roleAssignments@2022-04-01",
@@ -78,6 +79,7 @@ ARM_TYPES = [
     "Microsoft.Storage/storageAccounts@2025-06-01",
     "Microsoft.Web/serverfarms@2025-03-01",
     "Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01",
+    "Microsoft.Web/sites/config@2025-03-01",
     "Microsoft.Web/sites@2025-03-01",
 ]
 
@@ -162,24 +164,28 @@ def azurerm_facts(package: Path) -> dict[str, Any]:
 
 
 def azapi_facts(repository: Path) -> dict[str, Any]:
-    """Read the documentation of azapi_resource, which is generated from its schema."""
-    page = (repository / "docs/resources/resource.md").read_text()
+    """Read the documentation of its resources, which is generated from their schemas."""
     [version] = re.findall(r"^## v(\S+)$", (repository / "CHANGELOG.md").read_text(), re.MULTILINE)[:1]
-    own, *nested = re.split(r"^### Nested Schema for ", page[page.index("### Required") :], flags=re.MULTILINE)
-    block = _documented(own)
-    block["blocks"] = {}
-    for section in nested:
-        name = re.findall(r"`(\w+)`", section)[0]
-        block["blocks"][name] = {"nesting": "list", "required": False, "single": True} | _documented(section)
-        block["attributes"].pop(name, None)
     return {
         "provider": "azure/azapi",
         "version": version,
         "source": "the repository Azure/terraform-provider-azapi, docs/",
         "configuration": {"attributes": {}},
-        "resources": {"azapi_resource": block},
+        "resources": {f"azapi_{name}": _azapi_block(repository, name) for name in ("resource", "update_resource")},
         "data_sources": {},
     }
+
+
+def _azapi_block(repository: Path, name: str) -> dict[str, Any]:
+    page = (repository / f"docs/resources/{name}.md").read_text()
+    own, *nested = re.split(r"^### Nested Schema for ", page[page.index("### Required") :], flags=re.MULTILINE)
+    block = _documented(own)
+    block["blocks"] = {}
+    for section in nested:
+        inner = re.findall(r"`(\w+)`", section)[0]
+        block["blocks"][inner] = {"nesting": "list", "required": False, "single": True} | _documented(section)
+        block["attributes"].pop(inner, None)
+    return block
 
 
 def _documented(section: str) -> dict[str, Any]:

@@ -35,6 +35,12 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "flex_by_default": {},
     "dapr_before_there_is_an_image": {"shape": "dapr"},
     "dapr": {"shape": "dapr", "containerImage": "example.azurecr.io/jobs:1"},
+    "flex_with_sign_in": {"apiClientId": "44444444-4444-4444-4444-444444444444"},
+    "dapr_with_sign_in": {
+        "shape": "dapr",
+        "containerImage": "example.azurecr.io/jobs:1",
+        "apiClientId": "44444444-4444-4444-4444-444444444444",
+    },
     "without_a_private_network": {"privateNetwork": False},
     "an_operator_is_let_in": {"operatorIpAddresses": ["192.0.2.7"]},
     "through_pgbouncer": {
@@ -109,7 +115,7 @@ class Sides:
         return [self.plain(after) for name, after in self.terraform if name == kind]
 
     def azapi(self, kind: str) -> list[dict[str, Any]]:
-        resources = self.azurerm("azapi_resource")
+        resources = self.azurerm("azapi_resource") + self.azurerm("azapi_update_resource")
         return [one for one in resources if one["type"].split("@")[0] == kind]
 
 

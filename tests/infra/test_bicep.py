@@ -24,6 +24,12 @@ SCENARIOS = {
     "flex without a network": {"privateNetwork": False},
     "dapr before there is an image": {"shape": "dapr"},
     "dapr": {"shape": "dapr", "containerImage": "example.azurecr.io/jobs:1"},
+    "flex with sign-in": {"apiClientId": "44444444-4444-4444-4444-444444444444"},
+    "dapr with sign-in": {
+        "shape": "dapr",
+        "containerImage": "jobs:1",
+        "apiClientId": "44444444-4444-4444-4444-444444444444",
+    },
     "dapr without a network": {"shape": "dapr", "containerImage": "jobs:1", "privateNetwork": False},
 }
 

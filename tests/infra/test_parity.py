@@ -27,7 +27,7 @@ def test_both_make_the_same_resources_by_the_same_names(sides) -> None:
     bicep = {(one.kind, one.name.split("/")[-1]) for one in sides.bicep if one.kind not in WITHIN_ARM}
     terraform = set()
     for kind, after in sides.terraform:
-        if kind == "azapi_resource":
+        if kind in {"azapi_resource", "azapi_update_resource"}:
             terraform.add((after["type"].split("@")[0], sides.plain(after["name"])))
         elif kind not in WITHIN:
             terraform.add((TYPES[kind], sides.plain(after.get("name") or after["object_id"])))
@@ -105,6 +105,23 @@ def test_the_app_takes_every_setting_that_it_is_given(sides, monkeypatch) -> Non
     assert [token.get_secret_value() for token in settings.callback_tokens] == (
         ["given by the platform"] if settings.scheduler == "dapr" else []
     )
+
+
+SIGN_IN = ("Microsoft.Web/sites/config", "Microsoft.App/containerApps/authConfigs")
+
+
+def test_roles_are_asked_for_where_callers_sign_in_and_nowhere_else(sides) -> None:
+    """To the last property, in both languages and shapes: the app trusts headers that only a sign-in makes true."""
+    bicep = [one for kind in SIGN_IN for one in sides.arm(kind)]
+    terraform = [one for kind in SIGN_IN for one in sides.azapi(kind)]
+    assert [one["properties"] for one in bicep] == [one["body"]["properties"] for one in terraform]
+    given = settings_of(sides)
+    if given:
+        assert given["JOBS_ROLES"] == ("true" if bicep else "false")
+    for one in bicep:
+        checked = one["properties"]["globalValidation"]
+        assert checked["unauthenticatedClientAction"] == "Return401"
+        assert checked["excludedPaths"] == ["/api/health/live", "/api/health/ready"]
 
 
 def test_the_root_is_left_to_the_app_and_no_home_page_of_the_hosts(sides) -> None:

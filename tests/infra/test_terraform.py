@@ -31,17 +31,31 @@ def test_the_shipped_tests_pass(plans) -> None:
     assert set(plans) == set(runs)
 
 
-@pytest.mark.parametrize("run", ["flex_by_default", "dapr", "without_a_private_network"])
+@pytest.mark.parametrize(
+    "run", ["flex_by_default", "dapr", "without_a_private_network", "flex_with_sign_in", "dapr_with_sign_in"]
+)
 def test_the_apps_are_what_azures_own_types_allow(plans, run) -> None:
     bodies = 0
     for change in plans[run]["resource_changes"]:
-        if change["type"] == "azapi_resource":
+        if change["type"] in {"azapi_resource", "azapi_update_resource"}:
             after = change["change"]["after"]
             kind, version = after["type"].split("@")
-            body = after["body"] | {key: after[key] for key in ("name", "location", "tags") if after[key]}
+            body = after["body"] | {key: after[key] for key in ("name", "location", "tags") if after.get(key)}
             assert not faults_of(kind, version, body)
             bodies += 1
     assert bodies > 0
+
+
+def test_what_every_app_has_from_its_beginning_is_updated_and_not_made() -> None:
+    """The provider refuses to make what is there already, such as an app's authentication settings."""
+    singletons = ("/config@", "/basicPublishingCredentialsPolicies@")
+    made = [
+        name
+        for block in everything()["resource"]
+        for name, body in block.get("azapi_resource", {}).items()
+        if any(kind in body["type"] for kind in singletons)
+    ]
+    assert made == []
 
 
 @pytest.mark.parametrize("provider", ["azurerm", "azapi"])

@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -17,6 +18,7 @@ from jobs.core.context import JobContext
 from jobs.core.errors import InvalidInput
 from jobs.core.registry import HandlerRegistry
 from jobs.entrypoints.access import ROUTES, Role
+from jobs.entrypoints.devhost import DevHost
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
 from jobs.testing import JobsHarness
@@ -99,6 +101,13 @@ def test_a_caller_with_less_than_the_table_asks_for_is_refused_and_nothing_chang
 
 def _rank(role):
     return list(HELD).index(role)
+
+
+@pytest.mark.parametrize("setting", ["easy_auth", "roles"])
+def test_either_setting_switches_roles_on(setting):
+    app = build_app(lambda: pytest.fail("nobody is admitted"), Settings(scheduler="timer", **{setting: True}))
+    with DevHost(app, port=0, route_prefix="") as host:
+        assert httpx.get(f"{host.url}/api/jobs").status_code == 401
 
 
 # --- replace

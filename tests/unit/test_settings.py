@@ -216,6 +216,11 @@ def test_app_service_tells_that_easy_auth_is_on(environment):
     assert read(environment, WEBSITE_AUTH_ENABLED="True").easy_auth
 
 
+def test_an_infrastructure_whose_platform_does_not_tell_says_that_callers_have_roles(environment):
+    assert read(environment, JOBS_ROLES="true").roles
+    assert not read(environment, JOBS_ROLES="false").roles
+
+
 def test_other_programs_words_for_the_same_are_not_ours(environment):
     """Many a deployment has an ENVIRONMENT, and here a development machine's callback is open."""
     settings = read(environment, ENVIRONMENT="Development", EASY_AUTH="true", CALLBACK_TOKENS="x")

@@ -14,6 +14,8 @@ param cpu string
 param memory string
 param minReplicas int
 param maxReplicas int
+@description('Empty asks nobody to sign in.')
+param apiClientId string
 param settings object
 
 var acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d'
@@ -166,6 +168,33 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
     }
   }
   dependsOn: [puller]
+}
+
+// The probes answer whoever asks; everything else that comes from outside needs a token of the app registration, and an app role by its route.
+resource signIn 'Microsoft.App/containerApps/authConfigs@2026-01-01' = if (!empty(image) && !empty(apiClientId)) {
+  parent: app
+  name: 'current'
+  properties: {
+    platform: {
+      enabled: true
+    }
+    globalValidation: {
+      unauthenticatedClientAction: 'Return401'
+      excludedPaths: ['/api/health/live', '/api/health/ready']
+    }
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        registration: {
+          clientId: apiClientId
+          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: {
+          allowedAudiences: [apiClientId, 'api://${apiClientId}']
+        }
+      }
+    }
+  }
 }
 
 output name string = 'ca-${name}'

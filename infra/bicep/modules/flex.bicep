@@ -10,6 +10,8 @@ param subnetId string
 param instanceMemoryMb int
 param maxInstances int
 param alwaysReadyInstances int
+@description('Empty asks nobody to sign in.')
+param apiClientId string
 param settings object
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
@@ -99,6 +101,34 @@ resource ftpPasswords 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@20
   name: 'ftp'
   properties: {
     allow: false
+  }
+}
+
+// The probes answer whoever asks; everything else needs a token of the app registration, and an app role by its route.
+resource signIn 'Microsoft.Web/sites/config@2025-03-01' = if (!empty(apiClientId)) {
+  parent: app
+  name: 'authsettingsV2'
+  properties: {
+    platform: {
+      enabled: true
+    }
+    globalValidation: {
+      requireAuthentication: true
+      unauthenticatedClientAction: 'Return401'
+      excludedPaths: ['/api/health/live', '/api/health/ready']
+    }
+    identityProviders: {
+      azureActiveDirectory: {
+        enabled: true
+        registration: {
+          clientId: apiClientId
+          openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: {
+          allowedAudiences: [apiClientId, 'api://${apiClientId}']
+        }
+      }
+    }
   }
 }
 

@@ -10,6 +10,11 @@ mock_provider "azurerm" {
       location = "westeurope"
     }
   }
+  mock_data "azurerm_client_config" {
+    defaults = {
+      tenant_id = "tenant"
+    }
+  }
   mock_resource "azurerm_user_assigned_identity" {
     defaults = {
       id           = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-jobs"
@@ -130,6 +135,10 @@ run "flex_by_default" {
     error_message = "A name with blanks and an at sign fits into a URL."
   }
   assert {
+    condition     = local.app_settings["JOBS_ROLES"] == "false" && length(azapi_update_resource.flex_sign_in) == 0
+    error_message = "No roles are asked for where nobody signs in."
+  }
+  assert {
     condition     = length(azapi_resource.flex[0].body.properties.functionAppConfig.scaleAndConcurrency.alwaysReady) == 0
     error_message = "No instance is paid for that is not asked for."
   }
@@ -163,7 +172,7 @@ run "dapr" {
     error_message = "The app is on Container Apps."
   }
   assert {
-    condition     = length(azapi_resource.flex) + length(azurerm_service_plan.flex) + length(azapi_resource.publishing_passwords) == 0
+    condition     = length(azapi_resource.flex) + length(azurerm_service_plan.flex) + length(azapi_update_resource.publishing_passwords) == 0
     error_message = "Nothing is made for the other shape."
   }
   assert {
@@ -181,6 +190,36 @@ run "dapr" {
   assert {
     condition     = azapi_resource.dapr[0].body.properties.template.scale.minReplicas == 1
     error_message = "A replica is always there for timers and callbacks."
+  }
+}
+
+run "flex_with_sign_in" {
+  command = plan
+
+  variables {
+    api_client_id = "44444444-4444-4444-4444-444444444444"
+  }
+  assert {
+    condition     = local.app_settings["JOBS_ROLES"] == "true" && azapi_update_resource.flex_sign_in[0].body.properties.globalValidation.requireAuthentication
+    error_message = "Who calls signs in, and the app asks for roles."
+  }
+  assert {
+    condition     = length(azapi_resource.dapr_sign_in) == 0
+    error_message = "Nothing is made for the other shape."
+  }
+}
+
+run "dapr_with_sign_in" {
+  command = plan
+
+  variables {
+    shape           = "dapr"
+    container_image = "example.azurecr.io/jobs:1"
+    api_client_id   = "44444444-4444-4444-4444-444444444444"
+  }
+  assert {
+    condition     = local.app_settings["JOBS_ROLES"] == "true" && azapi_resource.dapr_sign_in[0].body.properties.globalValidation.unauthenticatedClientAction == "Return401"
+    error_message = "Who calls signs in, and the app asks for roles."
   }
 }
 
