@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from jobs.core.error_text import describe_error, printable, traceback_of
+from jobs.core.error_text import describe_error, log_lines, printable, traceback_of
 from jobs.core.status import AttemptOutcome
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def log_end(run: ClaimedRun, result: RunResult) -> None:
             "job %s (%s, %s) run %d attempt %d: %s%s%s",
             *_named(run), result.outcome,
             f", {printable(result.error)}" if result.error else "",
-            _indented(result.traceback),
+            log_lines(result.traceback),
             extra={**_bound(run), "outcome": str(result.outcome)},
         )  # fmt: skip
 
@@ -33,7 +33,7 @@ def log_too_late(run: ClaimedRun, error: BaseException) -> None:
     """Tell of what a handler raised after it had completed its job: it changes nothing."""
     _logger.warning(
         "job %s (%s, %s) run %d attempt %d was completed by its handler, which then raised %s; the success stands%s",
-        *_named(run), printable(describe_error(error)), _indented(traceback_of(error)), extra=_bound(run),
+        *_named(run), printable(describe_error(error)), log_lines(traceback_of(error)), extra=_bound(run),
     )  # fmt: skip
 
 
@@ -49,10 +49,3 @@ def _bound(run: ClaimedRun) -> dict[str, object]:
         "run": run.run,
         "attempt": run.attempt,
     }
-
-
-def _indented(traceback: str | None) -> str:
-    """Return a traceback for the log, each line marked as its part, so that none can be taken for a line of its own."""
-    if traceback is None:
-        return ""
-    return "".join(f"\n  | {printable(line)}" for line in traceback.split("\n"))

@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as NoAnswer
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.error_text import printable, stack_of
+from jobs.core.error_text import log_lines, stack_of
 from jobs.core.signals import ShutdownRequested
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ class EventLoop:
     def stack(self) -> str:
         """Give where the loop's thread is in the user's code, as lines to append to a log's message."""
         frame = None if self._thread is None else sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001
-        text = None if frame is None else stack_of(frame)
-        return "" if text is None else "".join(f"\n  | {printable(line)}" for line in text.splitlines())
+        return "" if frame is None else log_lines(stack_of(frame))
 
     def close(self) -> None:
         """Cancel what still runs, and end the thread; one that is blocked is left to itself."""

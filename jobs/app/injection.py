@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.app.async_services import AsyncService
 from jobs.app.event_loop import EventLoops
 from jobs.core.decorators import Scope
+from jobs.core.error_text import log_lines, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,8 +139,10 @@ class Injector:
                     answer = provider.ping(ServiceScope(self, clean_ups).get(service))
                     if inspect.isawaitable(answer):
                         self.loops.pick().run(asyncio.wait_for(answer, _PING_SECONDS))
-            except Exception as error:
-                _logger.warning("the service %s does not answer", service.__qualname__, exc_info=True)
+            except Exception as error:  # noqa: BLE001  whatever a ping raises
+                _logger.warning(
+                    "the service %s does not answer%s", service.__qualname__, log_lines(traceback_of(error))
+                )
                 found[service.__qualname__] = type(error).__name__
         return found
 
@@ -181,5 +184,5 @@ def _close(service: AbstractContextManager[Any], origin: str) -> None:
     """Clean up a service of the app: whatever it raises is nobody's failure, and keeps no other from its clean-up."""
     try:
         service.__exit__(None, None, None)
-    except Exception:
-        _logger.exception("a service of the app could not be cleaned up: %s", origin)
+    except Exception as error:  # noqa: BLE001  the others are cleaned up too
+        _logger.error("a service of the app could not be cleaned up: %s%s", origin, log_lines(traceback_of(error)))  # noqa: TRY400  the traceback is told without data

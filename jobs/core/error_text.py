@@ -183,3 +183,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def log_lines(text: str | None) -> str:
+    """Return ``text`` to append to a log's message: each line marked as its part, so that none passes for another."""
+    return "" if text is None else "".join(f"\n  | {printable(line)}" for line in text.split("\n"))

@@ -23,10 +23,12 @@ from jobs.core.job import Job
 from jobs.core.retry import RetryPolicy
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.entrypoints import operations
+from jobs.entrypoints.callback_tokens import CallbackTokens
 from tests.support import Anything, job, until
 
 NEVER_AGAIN = RetryPolicy(max_retries=0)
 SHORT = timedelta(seconds=0.2)
+TOKENS = CallbackTokens((), open_without_token=True)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def handlers(registry, release, at_work) -> Any:
 
 
 def ready(runtime: Runtime) -> tuple[int, dict[str, Any]]:
-    answer = operations.ready(lambda: runtime)
+    answer = operations.ready(lambda: runtime, TOKENS)
     return answer.status_code, json.loads(answer.get_body())
 
 
@@ -76,13 +78,12 @@ def enqueue(runtime: Runtime, handler_name: str, count: int) -> list[Job]:
     return [runtime.service.enqueue(job(f"{handler_name} {n}", handler_name)).job for n in range(count)]
 
 
-def worker_threads() -> int:
-    return sum(thread.name.startswith("jobs-worker-") for thread in threading.enumerate())
+def worker_threads(runtime: Runtime) -> int:
+    return runtime.worker._threads.live
 
 
 @pytest.mark.usefixtures("handlers")
 def test_handlers_that_ignore_their_timeout_give_their_slots_back(make_runtime, release, at_work, caplog):
-    before = worker_threads()
     runtime = make_runtime(concurrency=2)
     stuck = enqueue(runtime, "Stuck", 2)
     runtime.worker.drain(10)
@@ -91,7 +92,7 @@ def test_handlers_that_ignore_their_timeout_give_their_slots_back(make_runtime, 
 
     good = enqueue(runtime, "Good", 20)
     until(lambda: runtime.worker.drain(10) and read(runtime, good) == {JobStatus.COMPLETED})
-    assert worker_threads() - before == 4, "two in place of two"
+    assert worker_threads(runtime) == 4, "two in place of two"
 
     warnings = [each.getMessage() for each in caplog.records if "goes on after its time-out" in each.getMessage()]
     assert len(warnings) == 2
@@ -100,7 +101,7 @@ def test_handlers_that_ignore_their_timeout_give_their_slots_back(make_runtime, 
 
     release.set()
     until(lambda: not runtime.worker.abandoned)
-    until(lambda: worker_threads() - before == 2)
+    until(lambda: worker_threads(runtime) == 2)
     at_work.clear()
     more = enqueue(runtime, "Good", 40)
     until(lambda: runtime.worker.drain(10) and read(runtime, more) == {JobStatus.COMPLETED})
@@ -109,18 +110,17 @@ def test_handlers_that_ignore_their_timeout_give_their_slots_back(make_runtime, 
 
 @pytest.mark.usefixtures("handlers")
 def test_at_the_bound_no_more_threads_are_made_and_the_instance_is_not_ready_until_they_end(make_runtime, release):
-    before = worker_threads()
     runtime = make_runtime(concurrency=2, max_abandoned_threads=1)
     assert ready(runtime)[0] == 200
     enqueue(runtime, "Stuck", 2)
     runtime.worker.drain(10)
     until(lambda: len(runtime.worker.abandoned) == 2)
-    assert worker_threads() - before == 3, "one in place of two"
+    assert worker_threads(runtime) == 3, "one in place of two"
     status, body = ready(runtime)
     assert status == 503
     assert "Stuck (2)" in body["reason"]
     assert "restart this instance" in body["reason"]
-    assert operations.stats(runtime)["abandoned_threads"] == 2
+    assert operations.stats(runtime, TOKENS)["abandoned_threads"] == 2
 
     good = enqueue(runtime, "Good", 5)
     until(lambda: runtime.worker.drain(10) and read(runtime, good) == {JobStatus.COMPLETED})
@@ -128,8 +128,8 @@ def test_at_the_bound_no_more_threads_are_made_and_the_instance_is_not_ready_unt
     release.set()
     until(lambda: not runtime.worker.abandoned)
     assert ready(runtime)[0] == 200
-    assert operations.stats(runtime)["abandoned_threads"] == 0
-    until(lambda: worker_threads() - before == 2)
+    assert operations.stats(runtime, TOKENS)["abandoned_threads"] == 0
+    until(lambda: worker_threads(runtime) == 2)
 
 
 @pytest.mark.usefixtures("handlers", "release")

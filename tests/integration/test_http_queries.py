@@ -238,6 +238,8 @@ class TestAttempts:
         assert (first["run"], first["attempt"], first["outcome"]) == (1, 1, "Failed")
         assert (last["run"], last["attempt"], last["outcome"]) == (1, 2, "Failed")
         assert "LookupError: the address is unknown" in last["error"]
+        assert last["traceback"].startswith("Traceback (most recent call last):")
+        assert last["traceback"].endswith("LookupError: the address is unknown")
         assert first["started_at"] <= first["finished_at"] <= last["started_at"]
         assert first["worker"]
 
