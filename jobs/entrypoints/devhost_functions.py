@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from jobs.core.errors import ConfigurationError
-from jobs.entrypoints.devhost_routes import Route, RouteTable, parse_template
 from jobs.entrypoints.devhost_schedules import parse_schedule
+from jobs.entrypoints.routes import Route, RouteTable, parse_template
 
 if TYPE_CHECKING:
     import logging

@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import azure.functions as func
 
 from jobs.entrypoints.devhost_functions import LoadedFunction, TraceContext, route_table
-from jobs.entrypoints.devhost_routes import decode_path
 from jobs.entrypoints.devhost_wire import is_bad, is_chunked
 from jobs.entrypoints.exchange import TRACE_PARENT
+from jobs.entrypoints.routes import decode_path
 
 if TYPE_CHECKING:
     import logging

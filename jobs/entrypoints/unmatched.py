@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import azure.functions as func
 
 from jobs.entrypoints.access import Access, role_for
-from jobs.entrypoints.devhost_routes import Template, parse_template
 from jobs.entrypoints.exchange import Call, answering
 from jobs.entrypoints.problems import METHOD_NOT_ALLOWED, NO_ROUTE, NOT_FOUND, Refusal
+from jobs.entrypoints.routes import Template, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -19,8 +19,8 @@ import pytest
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints import devhost
 from jobs.entrypoints.devhost import DevHost, DevHostError, read_route_prefix
-from jobs.entrypoints.devhost_routes import decode_path, parse_template
 from jobs.entrypoints.devhost_schedules import parse_schedule
+from jobs.entrypoints.routes import decode_path, parse_template
 from tests.support import until
 
 NEVER = "0 0 0 29 2 1"  # a leap day that is a Monday

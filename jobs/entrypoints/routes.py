@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from jobs.entrypoints.devhost_constraints import constraint
+from jobs.entrypoints.route_constraints import constraint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
