@@ -5,6 +5,9 @@ With SOAK=1 in the environment, what is a matter of time goes on for as long as 
 """
 
 import os
+import signal
+import subprocess
+import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +17,9 @@ from itertools import pairwise
 import pytest
 
 from jobs.core.errors import ConfigurationError
-from jobs.entrypoints.dev_dapr import find_dapr
+from jobs.entrypoints.dev_dapr import find_dapr, free_ports
 from tests.e2e.dapr_app import Work
-from tests.e2e.dapr_system import LEASE_SECONDS, System
+from tests.e2e.dapr_system import LEASE_SECONDS, ROOT, System
 from tests.support import job, most_at_once, until
 
 try:
@@ -223,9 +226,10 @@ def test_forged_callbacks_run_nothing_and_reveal_nothing(system):
     due, later = system.enqueue("due", seconds=1), system.enqueue("later", schedule="PT1H")
     name = f"{uuid.UUID(later).hex}-1"
     right = system.callback_headers
-    for headers in ({}, {"dapr-api-token": "wrong"}, {"dapr-api-token": "ü".encode()}):
-        answer = system.client.post(f"/job/{name}", headers=headers)
-        assert answer.status_code == 401
+    for headers in ({}, {"dapr-api-token": "wrong"}, {"dapr-api-token": "ü"}):
+        sent = {key: value.encode() for key, value in headers.items()}
+        answer = system.client.post(f"/job/{name}", headers=sent)
+        assert answer.status_code == (401 if all(map(str.isascii, headers.values())) else 400)
         assert later not in answer.text
         assert right["dapr-api-token"] not in answer.text
     stale, unknown = f"{uuid.UUID(later).hex}-7", f"{uuid.uuid4().hex}-1"
@@ -258,3 +262,66 @@ def test_the_app_answers_while_more_handlers_are_due_than_it_runs_at_once(system
     assert not everything_completed(system, 60), "it answered before the handlers had ended"
     until(lambda: everything_completed(system, 60))
     assert_each_completed_once(system)
+
+
+def test_the_api_answers_while_two_hundred_callbacks_wait_for_their_handlers(system):
+    system.enqueue_many([f"job {number}" for number in range(200)], seconds=1.0)
+    until(lambda: system.statuses().get("Completed", 0) > 5)
+    took = []
+    for number in range(10):
+        began = time.monotonic()
+        system.enqueue(f"between {number}", schedule="PT1H")
+        assert system.client.get("/api/health/live").status_code == 200
+        took.append(time.monotonic() - began)
+    assert system.statuses().get("Completed", 0) < 150, "it did not wait until the callbacks had been answered"
+    print(f"\n10 enqueues and probes beside 200 jobs of a second: at most {max(took) * 1000:.0f} ms")
+    system.sql("delete from jobs.jobs where schedule = 'PT1H'")
+    until(lambda: everything_completed(system, 200))
+
+
+@pytest.mark.parametrize("count", [10_000 if SOAK else 1_200])
+def test_after_the_scheduler_has_lost_its_data_every_overdue_job_runs_soon_however_many_they_are(system, count):
+    """With one page a sweep, those beyond the first 500 had to wait for another reconciliation, and so on."""
+    system.dapr.kill("daprd")
+    for first in range(0, count, 400):
+        system.enqueue_many([f"job {number}" for number in range(first, min(first + 400, count))], schedule="PT30S")
+    system.sql("update jobs.jobs set armed_at = now()")  # as if the scheduler had taken them, and lost them since
+    system.dapr.start("daprd")
+    until(lambda: "answers again" in system.log)
+    system.sql("update jobs.jobs set next_run_at = now() - interval '1 minute', armed_at = now()")
+    began = time.monotonic()
+    while (before := system.statuses().get("Completed", 0)) < count:
+        until(lambda before=before: system.statuses().get("Completed", 0) > before)
+    print(f"\n{count} overdue jobs ran within {time.monotonic() - began:.1f} s")
+    assert_each_completed_once(system)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=["kill -9", "a closed terminal"])
+def test_make_run_with_dapr_starts_again_after(number, database_url, tmp_path):
+    def started() -> subprocess.Popen[bytes]:
+        [port] = free_ports(1)
+        command = [sys.executable, "-m", "jobs", "dev", "--scheduler", "dapr", "--host", "builtin"]
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, "--port", str(port), "--data", str(tmp_path / "data")],
+                cwd=ROOT, env=os.environ | {"JOBS_DATABASE_URL": database_url, "JOBS_DATABASE_TLS": "false"},
+                stdout=log, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        until(lambda: process.poll() is not None or "Jobs are served at" in (tmp_path / "log").read_text())
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        return process
+
+    def beside() -> list[str]:
+        listed = subprocess.run(["ps", "-ww", "-eo", "command="], capture_output=True, text=True, check=True)
+        return [line for line in listed.stdout.splitlines() if str(tmp_path / "data" / "dapr") in line]
+
+    first = started()
+    try:
+        assert beside()
+    finally:
+        first.send_signal(number)
+        first.wait(120)
+    again = started()
+    again.terminate()
+    again.wait(120)
+    until(lambda: beside() == [])
