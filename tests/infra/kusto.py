@@ -23,11 +23,14 @@ def ask(query: str, messages: list[str]) -> dict[str, Any]:
 
 def _where(condition: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for part in condition.split(" and "):
-        written = re.fullmatch(r"Message (startswith|contains) '([^']*)'", part)
+        written = re.fullmatch(r"Message (startswith|contains|matches regex) '([^']*)'", part)
         assert written, part
-        wanted = written[2].lower()
+        kind, wanted = written.groups()
+        if kind == "matches regex":  # which minds the case, where the others do not
+            rows = [row for row in rows if re.search(wanted, row["Message"])]
+            continue
         tests = {"startswith": str.startswith, "contains": str.__contains__}
-        rows = [row for row in rows if tests[written[1]](row["Message"].lower(), wanted)]
+        rows = [row for row in rows if tests[kind](row["Message"].lower(), wanted.lower())]
     return rows
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 
@@ -264,3 +265,10 @@ def test_the_command_line_stops_with_the_message_and_no_traceback(tmp_path, comm
     assert done.returncode == 1, done.stdout
     assert "error: the app cannot start with these settings: JOBS_LEASE_SECONDS: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_module_that_is_left_behind_is_one_that_nothing_deployed_may_import():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [contract] = [each for each in contracts if "left behind" in each["name"]]
+    left_behind = {f"jobs.entrypoints.{file.stem}" for file in (ROOT / "jobs/entrypoints").glob("dev*.py")}
+    assert left_behind == set(contract["forbidden_modules"]) - {"jobs.testing"}
