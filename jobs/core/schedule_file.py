@@ -6,6 +6,7 @@ enqueue but ``id`` and ``on_conflict``, which would make no sense in it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,12 +104,13 @@ class Reading:
             if isinstance(entry, dict):
                 self._faulty[place] = {part for fault in error.errors() for part in fault["loc"][:1]}
                 sound = {name: entry[name] for name in entry if name not in self._faulty[place]}
-                self.entries[place] = RecurringJob.model_validate(_STAND_INS | sound)
+                with suppress(ValidationError):  # what pydantic finds only now is told once the rest is mended
+                    self.entries[place] = RecurringJob.model_validate(_STAND_INS | sound)
 
     def note(self, place: int, error: InvalidInput) -> None:
         """Add the faults of an entry, but those of a stand-in."""
         for each in error.problems:
-            if each.pointer.split("/")[1] not in self._faulty.get(place, ()):
+            if each.pointer.removeprefix("/").partition("/")[0] not in self._faulty.get(place, ()):
                 self.problems.append(Problem(f"/jobs/{place}{each.pointer}", each.detail))
 
     def note_repeated_names(self) -> None:

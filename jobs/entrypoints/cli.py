@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable
@@ -42,6 +43,9 @@ class Parts:
 
 def main(arguments: Sequence[str], parts: Parts) -> int:
     """Run one command; gives the exit status: 0, 1 for an error that was told in one sentence, 2 for wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped, and ends no command
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     chosen = parser.parse_args(arguments)
     logging.basicConfig(

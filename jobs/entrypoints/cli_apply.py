@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.app.schedule_changes import DEFAULT_PATIENCE, ScheduleChanges
 from jobs.app.schedule_check import check_file
@@ -146,8 +146,10 @@ class Source:
         return f"{at}{self._name(int(match[1]))}: {match[2]}: " if match[2] else f"{at}{self._name(int(match[1]))}: "
 
     def _name(self, place: int) -> str:
-        entry: Any = self.document.value["jobs"][place]
-        name = entry.get("job_name") if isinstance(entry, dict) else None
+        try:
+            name = self.document.value["jobs"][place]["job_name"]
+        except (TypeError, LookupError):  # of a file that could not be parsed, too
+            name = None
         return name if isinstance(name, str) and name else f"entry {place + 1}"
 
 

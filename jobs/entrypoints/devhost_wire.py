@@ -40,6 +40,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             self.headers[_BAD] = ""
         if self.chunked:
             self.headers[_CHUNKED] = ""
+        elif not self.content_length:
+            self.expect_continue = False  # with nothing to come waitress would wait for it for ever
 
 
 Channel.parser_class = _Parser

@@ -110,6 +110,9 @@ class TestRows:
         status, _, body = send(get("/api/jobs", header))
         assert (status, body) == (400, b"")
 
+    def test_who_asks_whether_to_go_on_and_has_nothing_to_send_is_answered(self, send):
+        assert send(get("/api/jobs", b"Expect: 100-continue"))[0] == 200
+
     @pytest.mark.parametrize("headers", [{}, {"x-functions-key": "wrong"}])
     def test_no_key_is_asked_for_as_core_tools_ask_for_none_locally(self, api, headers):
         """Where it is deployed the host answers 401 without a body; there are no keys on a developer's machine."""
