@@ -222,8 +222,8 @@ class Dispatcher:
         except StoreUnavailable:
             self._leases.let_go(run)  # it runs out, and the run is taken up again
             raise
-        except Exception as error:
-            _logger.exception("job %s cannot be executed", run.job_id)
+        except Exception as error:  # noqa: BLE001  whatever it is, the job ends and the others go on
+            log_failure(_logger, error, "job %s cannot be executed", run.job_id)
             if not self._leases.let_go(run):
                 return None
             return spoiled(run, error, self._now(run))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from jobs.core.error_text import printable
 from jobs.core.errors import InvalidInput
 from jobs.core.limits import Label
 
@@ -46,6 +47,8 @@ class Labels:
         try:
             key = spec.key_of(spec.read_arguments(job.payload, job.payload_version))
         except InvalidInput as error:  # its attempt will say so; it must get a turn for that
-            _logger.info("job %s has no concurrency key, since its payload cannot be read: %s", job.id, error)
+            _logger.info(
+                "job %s has no concurrency key, since its payload cannot be read: %s", job.id, printable(str(error))
+            )
             key = None
         return Label(job.id, limited=True, concurrency_key=key)

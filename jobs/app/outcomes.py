@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from jobs.core.error_text import printable
+from jobs.core.error_text import printable, redact
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import RecordedOutcome, RunResult, Tally
+from jobs.core.outage import log_failure
 from jobs.core.ports import Alarm
 from jobs.core.retry import RetryPolicy, policy_for
 from jobs.core.status import AttemptOutcome, JobStatus
@@ -117,9 +118,11 @@ class Outcomes:
 
     def _failed_instead(self, outcome: RecordedOutcome, error: Exception) -> _Written:
         """Fail a run whose outcome cannot be written: taken up again, it would come to the same, over and over."""
-        run, reason = outcome.run, f"{type(error).__name__}: {error}"[:_MAX_REASON]
+        run, reason = outcome.run, f"{type(error).__name__}: {redact(str(error))}"[:_MAX_REASON]
         why = f"its attempt ended ({outcome.result.outcome}), but that cannot be recorded: {reason}"
-        _logger.error("job %s (%s) run %d is failed: %s", run.job_id, run.handler_name, run.run, why)
+        _logger.error(
+            "job %s (%s) run %d is failed: %s", run.job_id, printable(run.handler_name), run.run, printable(why)
+        )
         failed = RunResult(AttemptOutcome.FAILED, why)
         plain = RecordedOutcome(
             run, failed, JobStatus.FAILED, run.claimed_at, run.claimed_at,
@@ -130,8 +133,8 @@ class Outcomes:
                 return _Written(self.patiently(lambda make=make: self._runs.record([make()])))  # type: ignore[misc]
             except (StoreUnavailable, ConfigurationError):
                 raise
-            except Exception:
-                _logger.exception("job %s cannot even be failed as its schedule wants", run.job_id)
+            except Exception as fault:  # noqa: BLE001  there is another way to try, or the next line
+                log_failure(_logger, fault, "job %s cannot even be failed as its schedule wants", run.job_id)
         _logger.error("job %s is taken up again when its lease expires: nothing can be recorded of it", run.job_id)
         return _Written([], frozenset([run.token]))
 
@@ -172,7 +175,9 @@ class Outcomes:
 
 def spoiled(run: ClaimedRun, error: Exception, now: datetime) -> RecordedOutcome:
     """End a job whose row cannot be understood: no attempt would fare better. It can be mended and replayed."""
-    result = RunResult(AttemptOutcome.FAILED, f"the job's row cannot be used: {type(error).__name__}: {error}")
+    result = RunResult(
+        AttemptOutcome.FAILED, f"the job's row cannot be used: {type(error).__name__}: {redact(str(error))}"
+    )
     return RecordedOutcome(
         run, result, JobStatus.FAILED, now, now, attempt=run.attempt, tally=Tally.INCREMENT, last_error=result.error
     )

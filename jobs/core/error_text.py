@@ -61,16 +61,18 @@ def _place_of(traceback: TracebackType | None) -> str:
     return f" (in {code.co_name}, {code.co_filename.rsplit('/', 1)[-1]}:{line})"
 
 
-def traceback_of(error: BaseException) -> str | None:
+def traceback_of(error: BaseException, *, whole: bool = False) -> str | None:
     """Return the traceback of an error and its causes: from the user's first frame on, without the framework's.
 
-    No variables are shown. At most ``MAX_TRACEBACK`` characters: what is longer is cut in the middle.
+    ``whole`` leaves out no frames, for what may be a fault of the framework's. No variables are shown. At most
+    ``MAX_TRACEBACK`` characters: what is longer is cut in the middle.
     """
     hide_parameters(error)
     try:
-        whole = TracebackException(type(error), error, error.__traceback__, lookup_lines=False, compact=True)
-        _leave_out_frames(whole, set())
-        text = redact(_bounded("".join(whole.format()), _MAX_REDACTED))
+        told = TracebackException(type(error), error, error.__traceback__, lookup_lines=False, compact=True)
+        if not whole:
+            _leave_out_frames(told, set())
+        text = redact(_bounded("".join(told.format()), _MAX_REDACTED))
     except Exception:  # noqa: BLE001  a traceback that cannot be told must not hide that the handler failed
         return None
     return _bounded(text.rstrip("\n"))

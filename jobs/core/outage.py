@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from jobs.core.error_text import log_lines, traceback_of
 from jobs.core.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -68,4 +69,4 @@ def log_failure(logger: logging.Logger, error: BaseException, message: str, *val
     if isinstance(error, StoreUnavailable):
         logger.debug(f"{message}: %s", *values, error)  # noqa: G004  the message is a template itself
     else:
-        logger.error(message, *values, exc_info=error)
+        logger.error(f"{message}%s", *values, log_lines(traceback_of(error, whole=True)))  # noqa: G004

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import azure.functions as func
 from pydantic import BaseModel
 
+from jobs.core.error_text import log_lines, traceback_of
 from jobs.core.errors import (
     ConfigurationError,
     Conflict,
@@ -96,7 +97,7 @@ def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
     kind = error.kind if isinstance(error, Refusal) else next((k for t, k in _KINDS if isinstance(error, t)), INTERNAL)
     detail = str(error)
     if kind is INTERNAL:
-        _logger.error("an API call failed (trace %s)", trace_id, exc_info=error)
+        _logger.error("an API call failed (trace %s)%s", trace_id, log_lines(traceback_of(error, whole=True)))
         detail = "the details are in the app's log under this trace id"
     elif kind is UNAVAILABLE:
         _logger.warning("an API call found a dependency away (trace %s): %s", trace_id, error)

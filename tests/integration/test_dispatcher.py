@@ -165,7 +165,7 @@ def test_an_alarm_that_rings_too_early_runs_nothing(runtime):
 def test_an_alarm_of_a_past_generation_runs_nothing(runtime):
     job_id = runtime.service.enqueue(job()).id
     stale = alarm_of(runtime, job_id)
-    runtime.service.update(job_id, UpdateJob(schedule="@once"))
+    runtime.service.update(job_id, UpdateJob(schedule="2020-01-01T00:00:00Z"))
     assert runtime.dispatcher.ring(stale) is Ring.STALE
     assert ring(runtime, job_id).status is JobStatus.COMPLETED
 
@@ -1088,7 +1088,7 @@ def test_an_answer_lost_on_the_way_is_neither_taken_for_a_failure_nor_written_tw
     job_id = runtime.service.enqueue(job("job", "Work", schedule="@every 1h")).id
     let_pass(HOUR)
     store = runtime.dispatcher._runs
-    run, lost = store._run, []
+    run, lost = store._run_outcome, []
 
     def lose_one_answer(statement, values):
         if statement is store._statements.record and not lost:
@@ -1096,7 +1096,7 @@ def test_an_answer_lost_on_the_way_is_neither_taken_for_a_failure_nor_written_tw
             raise OutcomeUnknown("the connection broke")
         return run(statement, values)
 
-    store._run = lose_one_answer
+    store._run_outcome = lose_one_answer
     after = ring(runtime, job_id)
     assert len(lost) == 1
     assert (after.status, after.run_count) == (JobStatus.SCHEDULED, 1)

@@ -74,5 +74,5 @@ def test_what_an_outage_kept_from_being_done_is_for_debugging_and_a_bug_is_not(c
     log_failure(logging.getLogger("jobs"), ZeroDivisionError("a bug"), "%d outcomes were not recorded", 3)
     away, bug = caplog.records
     assert (away.levelno, away.getMessage()) == (logging.DEBUG, "3 outcomes were not recorded: no route")
-    assert (bug.levelno, bug.getMessage()) == (logging.ERROR, "3 outcomes were not recorded")
-    assert bug.exc_info is not None
+    assert bug.levelno == logging.ERROR
+    assert bug.getMessage() == "3 outcomes were not recorded\n  | ZeroDivisionError: a bug"
