@@ -17,11 +17,13 @@ from jobs.adapters.postgres.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.lock import PostgresLockStore
 from jobs.adapters.postgres.pools import Pools
 from jobs.adapters.postgres.runs import PostgresRunStore
+from jobs.adapters.postgres.setbacks import PostgresSetbacks
 from jobs.adapters.postgres.store import PostgresJobStore
 from jobs.adapters.postgres.unit_of_work import PostgresTransactions
 from jobs.adapters.scheduler_timer import TimerScheduler
 from jobs.app.alarms import Alarms
 from jobs.app.answers import going_down
+from jobs.app.clock_setback import ClockSetback
 from jobs.app.dispatcher import Dispatcher, WorkerIdentity
 from jobs.app.injection import Injector
 from jobs.app.labels import Labels
@@ -171,6 +173,7 @@ def build_runtime(
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
     )
     reaper = Reaper(housekeeping, runs, dispatcher.outcomes, alarms, clock, identity.lease, settings.max_lost_runs)
+    setback = ClockSetback(PostgresSetbacks(database, schema, clock), alarms, random, identity.lease)
     worker = Worker(
         dispatcher,
         WorkerLimits(settings.concurrency, settings.batch_size, abandoned=settings.max_abandoned_threads),
@@ -184,7 +187,7 @@ def build_runtime(
         keep_attempts=settings.keep_attempts,
     )
 
-    reconciler = Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), limits, reaper)
+    reconciler = Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), limits, reaper, setback)
     alarms.when_it_returns(reconciler.arm_missed)
 
     def close() -> None:

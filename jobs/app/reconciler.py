@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobs.app.alarms import Alarms
+    from jobs.app.clock_setback import ClockSetback
     from jobs.app.labels import Labels
     from jobs.app.reaper import Reaper
     from jobs.app.worker import Worker
@@ -56,6 +57,7 @@ class ReconcileLimits:
 class Report:
     """What one reconciliation did, and which steps failed."""
 
+    set_back: int = 0
     reaped: int = 0
     armed: int = 0
     swept: int = 0
@@ -84,9 +86,11 @@ class Reconciler:
         labels: Labels,
         limits: ReconcileLimits,
         reaper: Reaper,
+        setback: ClockSetback,
     ) -> None:
         self._housekeeping = housekeeping
         self._reaper = reaper
+        self._setback = setback
         self._labels = labels
         self._alarms = alarms
         self._worker = worker
@@ -100,6 +104,7 @@ class Reconciler:
         report = Report()
         until = time.monotonic() + self._limits.budget_seconds
         self._step("measure", report, self._measure)  # first, so that it tells what the other steps have yet to mend
+        self._step("clock", report, lambda: self._set_back(report, until))
         self._step("reap", report, lambda: self._reap(report, until))
         self._step("label", report, lambda: self._label(report, until))
         self._step("turns", report, self._worker.offer_turns)
@@ -133,6 +138,9 @@ class Reconciler:
         log_measurement(
             self._housekeeping, count_to=limits.count_to, grace=limits.overdue_grace, window=limits.failure_window
         )
+
+    def _set_back(self, report: Report, until: float) -> None:
+        report.set_back = self._setback.run(until)
 
     def _reap(self, report: Report, until: float) -> None:
         report.reaped = self._reaper.reap(until)

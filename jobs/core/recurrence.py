@@ -18,7 +18,7 @@ dozens of times, ``catch_up`` a small multiple of ``misfire_max`` times.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -96,6 +96,17 @@ class Recurrence:
         if upcoming is None or upcoming >= self._late_before(now):
             return self._with_jitter(upcoming, random)
         return self._make_up(scheduled_for, upcoming, now, random)
+
+    def counted_by(self, now: datetime) -> Recurrence:
+        """Give the same schedule with an anchor that has come: one ahead of ``now`` is from a clock that was ahead."""
+        if not isinstance(self.schedule, Every) or self.start_at or self.anchor <= now:
+            return self
+        intervals = -((now - self.anchor) // self.schedule.interval)
+        return replace(self, anchor=self.anchor - intervals * self.schedule.interval)
+
+    def occurrence_after(self, moment: datetime, random: Random) -> Occurrence | None:
+        """Give the schedule's own next run strictly after ``moment``, whatever ran before; None if there is none."""
+        return self._with_jitter(self._next(moment.astimezone(UTC)), random)
 
     def settle(self, scheduled_for: datetime, now: datetime, random: Random) -> Occurrence | None:
         """Give the run that takes the place of the pending one for ``scheduled_for``, found at ``now``.

@@ -39,6 +39,7 @@ class OneTime(Schedule):
 
     __slots__ = ()
     recurring = False
+    counts_from_now: ClassVar[bool] = True
 
     @abstractmethod
     def first(self, now: datetime) -> datetime | None:
@@ -75,6 +76,8 @@ class Once(OneTime):
 @dataclass(frozen=True, slots=True)
 class At(OneTime):
     """At ``instant``; now, if that is past. ``moved`` is the note on a local time that is skipped or comes twice."""
+
+    counts_from_now: ClassVar[bool] = False
 
     instant: datetime
     moved: Note | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.adapters.scheduler_timer import TimerScheduler
 from jobs.app.alarms import Alarms
+from jobs.app.clock_setback import ClockSetback
 from jobs.app.dispatcher import Dispatcher, WorkerIdentity
 from jobs.app.injection import Injector
 from jobs.app.labels import Labels
@@ -27,6 +28,7 @@ from jobs.core.unit_of_work import UnitsOfWork
 from jobs.testing.memory.housekeeping import MemoryHousekeeping
 from jobs.testing.memory.lock import MemoryLockStore
 from jobs.testing.memory.runs import MemoryRunStore
+from jobs.testing.memory.setbacks import MemorySetbacks
 from jobs.testing.memory.store import MemoryJobStore
 from jobs.testing.memory.unit_of_work import MemoryTransactions
 
@@ -115,6 +117,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
     )
     reaper = Reaper(housekeeping, runs, dispatcher.outcomes, alarms, clock, LEASE, max_lost=3)
+    setback = ClockSetback(MemorySetbacks(database), alarms, random, LEASE)
     worker = Worker(dispatcher, WorkerLimits(concurrency=1), reaper)
     dispatcher.turns.offer = lambda _: None  # turns are taken by the test's own thread, as it drains
 
@@ -129,7 +132,9 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         dispatcher=dispatcher,
         worker=worker,
         reaper=reaper,
-        reconciler=Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), ReconcileLimits(), reaper),
+        reconciler=Reconciler(
+            housekeeping, alarms, worker, Labels(housekeeping, registry), ReconcileLimits(), reaper, setback
+        ),
         housekeeping=housekeeping,
         registry=registry,
         injector=injector,

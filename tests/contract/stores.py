@@ -17,18 +17,20 @@ from jobs.adapters.postgres.database import Database
 from jobs.adapters.postgres.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.lock import PostgresLockStore
 from jobs.adapters.postgres.runs import PostgresRunStore
+from jobs.adapters.postgres.setbacks import PostgresSetbacks
 from jobs.adapters.postgres.store import PostgresJobStore
 from jobs.adapters.postgres.unit_of_work import PostgresTransactions
 from jobs.core.commands import JobQuery
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import ClaimedRun, Job, Lease, Recorded, RecordedOutcome, RunResult, Tally
-from jobs.core.ports import Clock, Housekeeping, JobStore, LockStore, RunStore, Transactions
+from jobs.core.ports import Clock, Housekeeping, JobStore, LockStore, RunStore, Setbacks, Transactions
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.testing import FrozenClock
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.housekeeping import MemoryHousekeeping
 from jobs.testing.memory.lock import MemoryLockStore
 from jobs.testing.memory.runs import MemoryRunStore
+from jobs.testing.memory.setbacks import MemorySetbacks
 from jobs.testing.memory.store import MemoryJobStore
 from jobs.testing.memory.unit_of_work import MemoryTransactions
 from tests.support import draft
@@ -49,6 +51,7 @@ class Stores:
     housekeeping: Housekeeping
     transactions: Transactions
     locks: LockStore
+    setbacks: Setbacks
     clock: Clock
     move: Callable[[datetime], object]
     audit: Callable[[], list[tuple[Any, ...]]]
@@ -115,6 +118,7 @@ def memory_stores() -> Stores:
         MemoryHousekeeping(database),
         MemoryTransactions(database),
         MemoryLockStore(database),
+        MemorySetbacks(database),
         clock,
         clock.move_to,
         lambda: [tuple(row) for row in database.audit.rows.values()],
@@ -182,6 +186,7 @@ def postgres_stores(database: Database, lent: Database) -> Stores:
         PostgresHousekeeping(database, "jobs"),
         PostgresTransactions(lent),
         PostgresLockStore(database, "jobs"),
+        PostgresSetbacks(database, "jobs"),
         clock,
         clock.move_to,
         audit,

@@ -18,6 +18,7 @@ from jobs.adapters.postgres.limit_statements import limit_statements
 from jobs.adapters.postgres.listing import find_jobs
 from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.run_statements import run_statements
+from jobs.adapters.postgres.setback_statements import setback_statements
 from jobs.adapters.postgres.statements import job_statements
 from jobs.core.commands import JobQuery
 from jobs.core.identifiers import new_id
@@ -27,6 +28,7 @@ ROWS = 20_000
 NOW = datetime.now(UTC)
 RUNS, HOUSE = run_statements("jobs"), housekeeping_statements("jobs")
 JOBS, LIMITS = job_statements("jobs"), limit_statements("jobs")
+SETBACKS = setback_statements("jobs")
 
 # What the table holds: in ordinary times most jobs have ended; after an outage most are due.
 SHARES = {
@@ -118,6 +120,10 @@ OUTCOME = {
     "tally": "reset", "run_ended": True, "attempt": 1, "started_at": NOW.isoformat(), "finished_at": NOW.isoformat(),
     "outcome": "Succeeded",
 }  # fmt: skip
+MOVE = {
+    "id": new_id().hex, "generation": 1, "due_at": NOW.isoformat(), "scheduled_for": NOW.isoformat(),
+    "anchor": NOW.isoformat(), "attempt": 0,
+}  # fmt: skip
 LEASE = {"worker": "w", "lease": timedelta(minutes=1)}
 LIMITED = {
     "handler_name": "Limited", "limit": 1, "concurrency": 3, "per_key": 2, "rate": 10, "period": timedelta(seconds=1),
@@ -155,6 +161,19 @@ STATEMENTS = {
     "overdue": (HOUSE.overdue, {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
     "prune": (HOUSE.prune, {"limit": 500, "retention": timedelta(days=30), "keep": 20}, {"jobs_newest"}),
     "longest_wait": (HOUSE.longest_wait, {"limit": 10_000}, {"jobs_due"}),
+    "not due yet": (
+        SETBACKS.waiting,
+        {"limit": 500, "after_at": None, "after_id": None},
+        {"jobs_due", "jobs_due_limited"},
+    ),
+    "not due yet, later page": (
+        SETBACKS.waiting,
+        {"limit": 500, "after_at": NOW + timedelta(minutes=9), "after_id": new_id()},
+        {"jobs_due"},
+    ),
+    "set_back": (SETBACKS.set_back, {"moves": json.dumps([MOVE] * 20)}, {"jobs_pkey"}),
+    "shorten_leases": (SETBACKS.shorten_leases, {"lease": timedelta(seconds=15)}, {"jobs_running"}),
+    "latest_record": (SETBACKS.latest_record, {}, {"jobs_newest", "job_audit_pkey"}),
     "get": (JOBS.get, {"id": new_id()}, {"jobs_pkey"}),
     "active_holder": (JOBS.active_holder, {"job_name": "job-77"}, {"jobs_active_name"}),
     "just_inserted": (JOBS.just_inserted, {"ids": SOME_IDS}, {"jobs_pkey|jobs_newest"}),

@@ -1,0 +1,94 @@
+"""What there is to mend once the clock of the store in memory, having been ahead, was set back."""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from typing import TYPE_CHECKING
+
+from jobs.core.setback import LatestRecord, SetBack, WaitingJob, WaitingPage
+from jobs.core.status import JobStatus
+from jobs.testing.memory.rows import alarm_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from jobs.core.ports import Alarm
+    from jobs.testing.memory.database import MemoryDatabase
+    from jobs.testing.memory.rows import JobRow
+
+
+class MemorySetbacks:
+    """The ``Setbacks`` port in memory."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    def latest_record(self) -> LatestRecord:
+        """Give the present time, and the latest instant at which anything is noted."""
+        database = self._database
+        with database.statement() as transaction:
+            noted = [row.created_at for row in transaction.all(database.jobs)]
+            noted += [line.finished_at for line in transaction.all(database.attempts)]
+            noted += [line.at for line in transaction.all(database.audit)]
+            return LatestRecord(transaction.now, max(noted, default=None))
+
+    def waiting(self, limit: int, after: WaitingJob | None) -> WaitingPage:
+        """List jobs that are not due yet, from behind ``after`` on."""
+        with self._database.statement() as transaction:
+            now = transaction.now
+            behind = (now, None) if after is None else (after.due_at, after.id)
+            found = [row for row in transaction.all(self._database.jobs) if row.waiting and row.due_at > now]
+            found = [row for row in found if behind[1] is None or (row.due_at, row.id) > behind]
+            return WaitingPage(now, [_waiting_job(row) for row in nsmallest(limit, found, key=_place)])
+
+    def set_back(self, moves: Sequence[SetBack]) -> list[Alarm]:
+        """Give waiting jobs other times."""
+        alarms = []
+        with self._database.statement() as transaction:
+            for move in moves:
+                row = transaction.job(move.id)
+                if row is None or row.generation != move.generation or not row.waiting:
+                    continue
+                if not self._database.is_free(transaction, row.id):
+                    continue
+                moved = row._replace(
+                    next_run_at=move.due_at,
+                    scheduled_for=move.scheduled_for,
+                    anchor=move.anchor,
+                    attempt=move.attempt,
+                    generation=row.generation + 1,
+                    armed_at=None,
+                    revision=row.revision + 1,
+                    updated_at=transaction.now,
+                )
+                alarms.append(alarm_of(transaction.put_job(moved)))
+        return alarms
+
+    def shorten_leases(self, lease: timedelta) -> int:
+        """Have leases that last too long expire sooner."""
+        with self._database.statement() as transaction:
+            now = transaction.now
+            found = [
+                row
+                for row in transaction.all(self._database.jobs)
+                if row.status is JobStatus.RUNNING
+                and row.lease_expires_at is not None
+                and row.lease_expires_at > now + 2 * lease
+                and self._database.is_free(transaction, row.id)
+            ]
+            for row in found:
+                transaction.put_job(row._replace(lease_expires_at=now + lease))
+        return len(found)
+
+
+def _place(row: JobRow) -> tuple[object, object]:
+    return row.due_at, row.id
+
+
+def _waiting_job(row: JobRow) -> WaitingJob:
+    assert row.scheduled_for is not None  # noqa: S101  of a job that is active
+    return WaitingJob(
+        row.id, row.generation, row.schedule, row.timezone, row.options, row.recurring, row.anchor,
+        row.scheduled_for, row.due_at, row.attempt, row.updated_at,
+    )  # fmt: skip
