@@ -3,7 +3,7 @@
 A clock that was set back is noticed by its going back between two reconciliations, or by rows that say they were
 written in what is the future now. Then all waiting jobs are looked through, within the budget, and from where that ends
 on with the next reconciliation. At any other time it is one page a reconciliation, so that what nothing gave away is
-found as well.
+found as well; some more until the time has come that the clock had shown, since runs that began then may end late.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from jobs.core.setback import set_back
-from jobs.core.verdict import CLOCK_TOLERANCE
+from jobs.core.setback import CLOCK_TOLERANCE, set_back
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from jobs.core.setback import WaitingJob
 
 _logger = logging.getLogger("jobs.clock")
+_PAGES_UNTIL_THEN = 20
 
 
 class ClockSetback:
@@ -35,6 +35,7 @@ class ClockSetback:
         self._random = random
         self._lease = lease
         self.page = page
+        self._pages = 1
         self._last: datetime | None = None
         self._mended: datetime | None = None
         self._evidence: datetime | None = None
@@ -46,8 +47,9 @@ class ClockSetback:
         Raises ``StoreUnavailable``.
         """
         self._look_for_evidence()
-        moved = 0
+        moved = pages = 0
         while True:
+            pages += 1
             page = self._setbacks.waiting(self.page, self._after)
             moves = [move for job in page.jobs if (move := set_back(job, page.now, self._random)) is not None]
             if moves:
@@ -57,7 +59,8 @@ class ClockSetback:
             self._after = page.jobs[-1] if len(page.jobs) == self.page else None
             if self._after is None:
                 self._mended, self._evidence = self._evidence or self._mended, None
-            if self._evidence is None or time.monotonic() > until:
+            enough = self._after is None or (self._evidence is None and pages >= self._pages)
+            if enough or time.monotonic() > until:
                 break
         if moved:
             _logger.warning(
@@ -71,7 +74,9 @@ class ClockSetback:
         went_back = self._last is not None and self._last - now > CLOCK_TOLERANCE
         furthest = max(filter(None, (self._last if went_back else None, written_at)), default=now)
         self._last = now
-        ahead = furthest - now > CLOCK_TOLERANCE and (self._mended is None or furthest > self._mended)
+        self._pages = _PAGES_UNTIL_THEN if furthest - now > CLOCK_TOLERANCE else 1
+        known = self._evidence or self._mended
+        ahead = furthest - now > CLOCK_TOLERANCE and (known is None or furthest > known)
         if went_back or ahead:
             _logger.warning(
                 "the database's clock was set back by %s or so; looking through all waiting jobs", furthest - now

@@ -14,12 +14,15 @@ from pydantic import ValidationError
 
 from jobs.core.errors import InvalidSchedule, ScheduleFault
 from jobs.core.schedule import OneTime
-from jobs.core.verdict import CLOCK_TOLERANCE, timing_of
+from jobs.core.verdict import timing_of
 
 if TYPE_CHECKING:
     from random import Random
 
     from jobs.core.timing import Timing
+
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""How much a clock may be set back without a second thought: nothing that took place within it is done once more."""
 
 
 class WaitingJob(NamedTuple):

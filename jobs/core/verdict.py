@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 UNKNOWN_HANDLER_DELAY = timedelta(seconds=30)
 """How long a job waits whose handler this app does not have: during a deployment the next version may."""
 
-CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How much a clock may be set back without a second thought: nothing that took place within it is done once more."""
-
 _UNCOUNTED = frozenset({AttemptOutcome.SNOOZED, AttemptOutcome.RELEASED, AttemptOutcome.UNKNOWN_HANDLER})
 _TRIED_AGAIN = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
 
@@ -150,9 +147,6 @@ def decide(
 
 def _following(run: ClaimedRun, now: datetime, random: Random, *, rescheduled: bool) -> Occurrence | None:
     recurrence = recurrence_of(run)
-    if run.scheduled_for - now > CLOCK_TOLERANCE:
-        # It was claimed by a clock that was ahead: going on from its instant would stand still until that has come.
-        recurrence, rescheduled = recurrence.counted_by(now), True
     if not rescheduled:
         return recurrence.following(run.scheduled_for, now, run.run, random)
     if recurrence.max_runs is not None and run.run >= recurrence.max_runs:

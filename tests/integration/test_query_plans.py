@@ -173,7 +173,7 @@ STATEMENTS = {
     ),
     "set_back": (SETBACKS.set_back, {"moves": json.dumps([MOVE] * 20)}, {"jobs_pkey"}),
     "shorten_leases": (SETBACKS.shorten_leases, {"lease": timedelta(seconds=15)}, {"jobs_running"}),
-    "latest_record": (SETBACKS.latest_record, {}, {"jobs_newest", "job_audit_pkey"}),
+    "latest_record": (SETBACKS.latest_record, {}, {"jobs_newest"}),
     "get": (JOBS.get, {"id": new_id()}, {"jobs_pkey"}),
     "active_holder": (JOBS.active_holder, {"job_name": "job-77"}, {"jobs_active_name"}),
     "just_inserted": (JOBS.just_inserted, {"ids": SOME_IDS}, {"jobs_pkey|jobs_newest"}),
