@@ -83,7 +83,8 @@ class AttemptCompletion:
             fresh = runs.reread(self._run, connection=connection)
             if fresh is None:
                 break
-            run, rescheduled = fresh, rescheduled or is_rescheduled(run, fresh, finished_at)
+            rescheduled = rescheduled or is_rescheduled(run, fresh, finished_at)
+            run = fresh._replace(scheduled_for=run.scheduled_for)  # which may stand for later ones too
         raise LeaseLost(self._run.job_id, self._run.run)
 
     def committing(self) -> AbstractContextManager[None]:

@@ -168,6 +168,7 @@ class Outcomes:
             )
             return
         rescheduled = outcome.rescheduled or is_rescheduled(outcome.run, fresh, outcome.finished_at)
+        fresh = fresh._replace(scheduled_for=outcome.run.scheduled_for)  # the run may stand for later ones too
         self.record(
             [self.decided(fresh, outcome.result, outcome.started_at, outcome.finished_at, rescheduled=rescheduled)]
         )

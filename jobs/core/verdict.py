@@ -121,7 +121,11 @@ def decide(
         due_at = finished_at + timedelta(seconds=result.after_seconds or 0)
         error = None if result.outcome is AttemptOutcome.SNOOZED else result.error  # a snooze is no error
         return written(
-            JobStatus.SCHEDULED, due_at=due_at, attempt=max(run.attempt - 1, 0), run_ended=False, last_error=error
+            JobStatus.SCHEDULED,
+            Occurrence(run.scheduled_for, due_at),
+            attempt=max(run.attempt - 1, 0),
+            run_ended=False,
+            last_error=error,
         )
     if result.outcome is AttemptOutcome.CANCELLED:
         return written(JobStatus.CANCELLED)
@@ -139,7 +143,8 @@ def decide(
     if result.outcome in _TRIED_AGAIN and result.retry and run.attempt <= run.max_retries:
         due_at = finished_at + _wait(run, result, policy, random)
         if following is None or due_at < following.due_at:
-            return written(JobStatus.SCHEDULED, due_at=due_at, attempt=run.attempt, run_ended=False)
+            again = Occurrence(run.scheduled_for, due_at)  # not what the row has: the run may stand for later ones too
+            return written(JobStatus.SCHEDULED, again, attempt=run.attempt, run_ended=False)
     tally = Tally.RESET if succeeded else Tally.INCREMENT
     status = JobStatus.SCHEDULED if following else JobStatus.COMPLETED if succeeded else JobStatus.FAILED
     return written(status, following, attempt=0 if following else run.attempt, tally=tally)

@@ -19,6 +19,7 @@ from jobs.core.errors import InvalidInput
 from jobs.core.job import Job
 from jobs.core.registry import HandlerRegistry
 from jobs.core.schedule_file import RecurringJob, ScheduleFile
+from jobs.core.signals import Snooze
 from jobs.core.status import JobStatus
 from jobs.testing import JobsHarness
 from tests.support import Anything, job
@@ -31,13 +32,17 @@ PENDING = ("anchor", "scheduled_for", "next_run_at", "attempt", "generation", "a
 class Outcome:
     """What the handler's next attempts come to."""
 
-    fails = False
+    fails: bool | Exception = False
+    meanwhile: Callable[[], object] | None = None
 
 
 @handler("Record", retry=RetryPolicy(max_retries=3, base=10 * MINUTE, jitter=False))
 def record(args: Anything) -> None:
+    if Outcome.meanwhile is not None:
+        meanwhile, Outcome.meanwhile = Outcome.meanwhile, None
+        meanwhile()
     if Outcome.fails:
-        raise ValueError("not yet")
+        raise Outcome.fails if isinstance(Outcome.fails, Exception) else ValueError("not yet")
 
 
 @pytest.fixture
@@ -124,6 +129,28 @@ def test_a_run_that_waits_between_its_instant_and_its_jitter_is_not_dropped_by_a
     harness.advance(HOUR)
     assert ran_at(harness) == [before.next_run_at]
     assert harness.job("a").next_run_at - NOON - 27 * HOUR <= MINUTE, "the next one draws by the new jitter"
+
+
+@pytest.mark.parametrize("ends", [ValueError("not yet"), Snooze(10 * MINUTE)], ids=["a retry", "a snooze"])
+def test_a_run_that_stands_for_all_that_were_missed_still_does_when_it_is_tried_again(harness, ends):
+    harness.enqueue("Record", job_name="a", schedule="@hourly", misfire="run_once")
+    harness.clock.advance(5 * HOUR + 30 * MINUTE)
+    Outcome.fails = ends
+    harness.drain()
+    Outcome.fails = False
+    harness.advance(15 * MINUTE)
+    attempts = harness.runtime.service.attempts(harness.job("a").id)
+    assert {(each.run, each.scheduled_for) for each in attempts} == {(1, NOON + 5 * HOUR)}
+    assert harness.job("a").next_run_at == NOON + 6 * HOUR
+
+
+def test_a_run_that_stands_for_all_that_were_missed_is_followed_by_the_next_though_it_was_changed_meanwhile(harness):
+    first = harness.enqueue("Record", job_name="a", schedule="@hourly", misfire="run_once")
+    harness.clock.advance(5 * HOUR + 30 * MINUTE)
+    Outcome.meanwhile = lambda: harness.runtime.service.update(first.id, UpdateJob(jitter="PT1S", schedule="0 * * * *"))
+    assert len(harness.drain()) == 1
+    after = harness.job("a")
+    assert (after.run_count, after.scheduled_for) == (1, NOON + 6 * HOUR)
 
 
 # --- what is one meaning, and what is another
@@ -286,7 +313,7 @@ def test_an_update_of_anything_but_the_meaning_commutes_with_the_pending_run(his
             after = harness.job(first)
             seen = harness.runtime.service.attempts(first.id)
             told = [(each.run, each.attempt, each.scheduled_for, each.started_at, each.outcome) for each in seen]
-            return [told, after.next_run_at, after.scheduled_for, after.anchor, after.run_count, after.status]
+            return [sorted(told), after.next_run_at, after.scheduled_for, after.anchor, after.run_count, after.status]
 
     untouched = live(-1)
     assert [live(step) for step in (0, 1, 2)] == [untouched] * 3

@@ -78,7 +78,7 @@ def failing(outcome: AttemptOutcome = Outcome.FAILED, **fields: Any) -> RunResul
     return RunResult(outcome, "why", **({"retry": True} | fields))
 
 
-# What becomes of the job: status, due_at, scheduled_for (None: as it was), attempt, tally, whether the run has ended.
+# What becomes of the job: status, due_at, scheduled_for, attempt, tally, whether the run has ended.
 
 
 def ends(status: JobStatus, attempt: int, tally: Tally = Tally.INCREMENT) -> tuple[Any, ...]:
@@ -86,7 +86,7 @@ def ends(status: JobStatus, attempt: int, tally: Tally = Tally.INCREMENT) -> tup
 
 
 def again(wait: timedelta, attempt: int) -> tuple[Any, ...]:
-    return (SCHEDULED, ENDED + wait, None, attempt, Tally.KEEP, False)
+    return (SCHEDULED, ENDED + wait, DUE, attempt, Tally.KEEP, False)
 
 
 def next_run(tally: Tally = Tally.INCREMENT) -> tuple[Any, ...]:
@@ -258,10 +258,13 @@ def test_whatever_happens_the_job_goes_on_later_or_ends(schedule, result, attemp
     assert written.status in TRANSITIONS[Status.RUNNING]
     if written.due_at is not None:
         assert written.due_at >= finished or written.run_ended
-    if written.scheduled_for is not None:
-        assert run.recurring
-        assert written.scheduled_for > run.scheduled_for
+    if written.status is SCHEDULED:
         assert written.due_at >= written.scheduled_for
+        if written.run_ended:
+            assert run.recurring
+            assert written.scheduled_for > run.scheduled_for
+        else:
+            assert written.scheduled_for == run.scheduled_for
     if written.status is SCHEDULED and run.recurring and written.run_ended:
         assert written.attempt == 0
     assert 0 <= written.attempt <= attempt
