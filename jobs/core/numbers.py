@@ -8,13 +8,13 @@ from math import isinf
 from typing import Any
 
 MAX_DIGITS = 4_000
-MAX_WRITTEN_OUT = 256 * 1024
-"""How many bytes PostgreSQL may add to a value by writing out the digits of numbers that were sent with exponents."""
 
 _SURELY_EXACT = 16  # characters, so 15 digits at most beside the point, which every float keeps
-_LONG_FRACTION = re.compile(r"(?=[\d.]{17})\d+\.\d", re.ASCII)
+# Of more than 15 digits, eight stand on one side of the point. It begins with that, which is found at once.
+_LONG_FRACTION = re.compile(r"\.(?<=\d\.)(?:\d{8}|(?<=\d{8}\.)\d)", re.ASCII)
 _EXPONENT = re.compile(r"\de[-+](\d{2,3})(?!\d)", re.ASCII)
-_SURELY_SMALL = 4_096  # characters: six may become 326, so a text that is shorter stays within the bound
+_ADDED_TO_ANY, _ADDED_PER_BYTE, _ADDED_TO_ONE = 8 * 1024, 4, 256 * 1024
+_SURELY_SMALL = 128  # characters: six may become 326, so a text that is shorter stays below what any may have added
 _SHOWN = 40
 _MARK = "\0"
 _MARKED = re.compile(r'"\\u0000(-?[0-9.]+)\\u0000"', re.ASCII)
@@ -39,7 +39,8 @@ def read_fraction(text: str) -> float | Decimal:
 
 def read_integer(text: str) -> int:
     """Read an integer; raises ``BadNumber`` for one that cannot be kept."""
-    _check_length(text.removeprefix("-"), "an integer")
+    if len(text) > _SURELY_EXACT:
+        _check_length(text.removeprefix("-"), "an integer")
     return int(text) or int(_zero(text))
 
 
@@ -76,26 +77,39 @@ def unmarked(text: str) -> str:
     return _MARKED.sub(r"\1", text) if "\\u0000" in text else text
 
 
-def written_out(value: Any, text: str) -> int:
-    """Count the digits that PostgreSQL adds to ``value``, whose JSON is ``text``: 1e+308 has 309 there.
+def refuse_inflated(value: Any, text: str, *, decimals: bool) -> None:
+    """Raise ``BadNumber`` where PostgreSQL would keep ``value``, whose JSON is ``text``, at many times its size.
 
-    Small amounts are not counted, and given as 0.
+    It writes numbers out: 1e308, five bytes, are 309 there, at every read. ``decimals`` says whether there may be a
+    ``Decimal`` in the value.
     """
-    at_most = 0 if len(text) < _SURELY_SMALL else sum(map(int, _EXPONENT.findall(text)))
-    if at_most <= MAX_WRITTEN_OUT and len(text) <= MAX_WRITTEN_OUT:
-        return 0
-    added, waiting = 0, [value]
+    if len(text) < _SURELY_SMALL or not (decimals or "e+" in text or "e-" in text):
+        return
+    if not decimals and _digits_named(text) <= _ADDED_TO_ANY:
+        return
+    floats = exact = 0
+    waiting = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, float):
-            added += sum(map(int, _EXPONENT.findall(repr(item))))
+            floats += _digits_named(repr(item))
         elif isinstance(item, Decimal):
-            added += max(item.adjusted() + 1 - len(item.as_tuple().digits), -item.adjusted(), 0)
+            exact += max(item.adjusted() + 1 - len(item.as_tuple().digits), -item.adjusted(), 0)
         elif isinstance(item, dict):
             waiting += item.values()
         elif isinstance(item, list | tuple):
             waiting += item
-    return added
+    most = min(_ADDED_TO_ANY + _ADDED_PER_BYTE * (len(text) - exact), _ADDED_TO_ONE)
+    if floats + exact > most:
+        raise BadNumber(
+            f"its numbers take {floats + exact} bytes more without exponents, as the database keeps them, and {most} "
+            "are the most for its size; send such numbers as texts"
+        )
+
+
+def _digits_named(text: str) -> int:
+    """Add up the exponents in JSON text, which is how many digits they stand for; what looks like one counts, too."""
+    return sum(map(int, _EXPONENT.findall(text)))
 
 
 def _written(number: Decimal) -> str:

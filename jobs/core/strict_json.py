@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.numbers import (
     MAX_DIGITS,
-    MAX_WRITTEN_OUT,
     BadNumber,
     marked,
     read_fraction,
     read_integer,
     read_stored,
+    refuse_inflated,
     unmarked,
-    written_out,
 )
 
 if TYPE_CHECKING:
@@ -88,17 +87,14 @@ def write_json(value: Any, pointer: str = "") -> str:
         raise InvalidInput.at(pointer, f"not a JSON value: {error}") from None
     if (not text.isascii() or "\\u0000" in text) and _SUSPECT.search(text):
         refuse_unstorable(value, pointer)
-    text = unmarked(text)
+    decimals = "\\u0000" in text
+    if decimals:
+        text = unmarked(text)
     try:
         check_depth(text, value)
-    except MalformedJson as error:
+        refuse_inflated(value, text, decimals=decimals)
+    except (MalformedJson, BadNumber) as error:
         raise InvalidInput.at(pointer, str(error)) from None
-    if (added := written_out(value, text)) > MAX_WRITTEN_OUT:
-        raise InvalidInput.at(
-            pointer,
-            f"its numbers take {added} bytes more without exponents, as the database keeps them; {MAX_WRITTEN_OUT} are "
-            "the most; send such numbers as texts",
-        )
     return text
 
 

@@ -136,8 +136,8 @@ def test_no_text_passes_for_a_number(text):
 
 @pytest.mark.parametrize("number", [1e308, -5e-324, Decimal("1.2345678901234567890123e300")])
 def test_numbers_that_the_database_would_write_out_at_a_hundred_times_their_size_are_refused(number):
-    assert write_json([number] * 100)
-    for count in (2_000, 40_000):
+    assert write_json([number] * 25)
+    for count in (100, 2_000, 40_000):
         with pytest.raises(InvalidInput, match="without exponents") as caught:
             write_json({"a": [number] * count}, "/metadata")
         assert pointers(caught.value) == ["/metadata"]
@@ -145,7 +145,8 @@ def test_numbers_that_the_database_would_write_out_at_a_hundred_times_their_size
 
 def test_texts_that_look_like_such_numbers_and_plain_numbers_are_not_refused():
     write_json(["1e+308 " * 30_000])
-    write_json([0.5, 1.25e-5, 3] * 30_000)
+    write_json([0.5, 1.25e-5, 3] * 10_000)
+    write_json([6.02214076e23, 1.380649e-23] * 5_000)
     write_json([Decimal("1234567890123456.78")] * 20_000)
 
 
