@@ -176,6 +176,10 @@ class StoreUnavailable(Unavailable):
     """The database cannot be reached, or refused for lack of room. A write may or may not have happened."""
 
 
+class StoreTakesNoWrites(StoreUnavailable):
+    """The database answers, and refuses what would write: its disk is full, or it is read-only. Nothing was written."""
+
+
 class SchedulerUnavailable(Unavailable):
     """The scheduler did not accept the alarm. The row stands, and the reconciler arms it later."""
 

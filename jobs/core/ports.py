@@ -440,7 +440,7 @@ class Housekeeping(Protocol):
         """Count jobs by status and handler, with lateness and recent rates."""
 
     def ping(self) -> None:
-        """Check that the database answers and is migrated."""
+        """Check that the database answers, is migrated and takes writes; raises what says which of these it is not."""
 
 
 class Setbacks(Protocol):

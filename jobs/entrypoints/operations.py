@@ -15,6 +15,7 @@ from jobs.core.errors import (
     HandlerRegistrationError,
     InvalidSettings,
     NotMigrated,
+    StoreTakesNoWrites,
     StoreUnavailable,
     Unavailable,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from jobs.core.specs import HandlerSpec
     from jobs.entrypoints.callback_tokens import CallbackTokens
 
+_TAKES_NO_WRITES = "the database takes no writes: its disk is full, or it is read-only; give it room"
 _logger = logging.getLogger("jobs.api")
 _AWAY = "the scheduler takes no alarms, so the reconciler runs what is due; /api/stats and the log say why"
 
@@ -150,6 +152,6 @@ def _reason_of(error: Exception) -> str:
         case ConfigurationError():
             return "the app is not configured; its log names the setting"
         case Unavailable():
-            return "the database cannot be reached"
+            return _TAKES_NO_WRITES if isinstance(error, StoreTakesNoWrites) else "the database cannot be reached"
         case _:
             return "the database does not answer as it should; see the app's log"

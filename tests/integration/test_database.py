@@ -11,6 +11,7 @@ import ssl
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -245,22 +246,19 @@ def test_too_many_connections_are_told_as_the_database_being_away(table, databas
         ("select * from no_such_schema.numbers", "42P01"),
     ],
 )
-def test_tables_that_are_missing_are_told_with_the_mend_and_leave_the_connection_usable(
-    table, open_database, text, code
-):
+def test_tables_that_are_missing_are_told_with_the_mend_and_cost_the_connection(table, open_database, text, code):
     one = open_database(pool_size=1)
-    before = backend(one)
     for _ in range(2):
+        before = backend(one)
         with pytest.raises(NotMigrated, match=rf"{code}.*python -m jobs db upgrade"):
             run(one, text)
-    assert in_step(one)
-    assert backend(one) == before
+        assert in_step(one)
+        assert backend(one) != before, "a search path may be the cause, so the connection is not used again"
 
 
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("selec 1", "42601"),
         ("select 1 / 0", "22012"),
         ("select cast(:v as integer)", "22P02"),
         ("insert into numbers values (99, null)", "23502"),
@@ -292,6 +290,50 @@ def test_a_unique_violation_does_not_show_the_value(table):
     with pytest.raises(UniqueViolation) as caught:
         run(table, "insert into secrets values (:v)", v="hunter2")
     assert "hunter2" not in repr(caught.value) + repr(caught.value.__cause__)
+
+
+# --- a session that somebody else has left in another state
+
+
+SPOILT = [
+    ("set role {role}", "42501"),
+    ("set session authorization {role}", "42501"),
+    ("set default_transaction_read_only = on", "25006"),
+    ("set search_path = nowhere", "42P01"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "code"), SPOILT)
+def test_a_statement_of_ours_that_fails_as_none_should_costs_its_connection_and_the_next_one_works(
+    table, database, open_database, spoil, code
+):
+    """However the session came to be so. It made 35 of 40 requests fail for half an hour."""
+    role = f"nobody_{new_id().hex[-8:]}"
+    run(table, f"create role {role}")
+    try:
+        one = open_database(pool_size=1)
+        run(one, spoil.format(role=role))
+        with pytest.raises((StoreUnavailable, NotMigrated), match=code):
+            one.run(BUMP, {"id": 1})
+        assert one.run(BUMP, {"id": 1}) == [(1,)]
+    finally:
+        run(table, f"drop role {role}")
+
+
+@pytest.mark.parametrize(("spoil", "code"), SPOILT[:3])
+def test_a_request_under_a_key_that_fails_so_costs_its_connection_too(table, database, open_database, spoil, code):
+    role = f"nobody_{new_id().hex[-8:]}"
+    run(table, f"create role {role}")
+    try:
+        one = open_database(pool_size=1)
+        store = PostgresJobStore(one, "jobs")
+        run(one, spoil.format(role=role))
+        with pytest.raises(StoreUnavailable, match=code), store.once("key", "body"):
+            pass
+        with store.once("key", "body") as entry:
+            entry.keep("answer")
+    finally:
+        run(table, f"drop role {role}")
 
 
 # --- the same on a caller's own connection
@@ -1045,9 +1087,7 @@ def test_the_forms_of_an_address_are_understood(url, expected):
     assert rendered.replace("%2F", "/") == expected
 
 
-@pytest.mark.parametrize(
-    "url", ["mysql://u:hunter2@h/app", "sqlite:///x", "https://h/app", "postgres://u:hunter2@h/app"]
-)
+@pytest.mark.parametrize("url", ["mysql://u:hunter2@h/app", "sqlite:///x", "https://h/app"])
 def test_an_address_of_another_kind_is_refused(url):
     with pytest.raises(
         ConfigurationError, match=r"JOBS_DATABASE_URL names .*; only postgresql:// is supported"
@@ -1063,6 +1103,37 @@ def test_an_address_that_cannot_be_read_is_refused_without_being_shown(url):
     ) as caught:
         make_engine(DatabaseOptions(url))
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hun@ter2@h/app",
+        "postgresql://u:@hunter2@h:5432/app",
+        "postgresql://u:hun@ter2@h/app?connect_timeout=3",
+        "postgresql://u:hun@te/r2@h/app",
+        "postgresql://u:hun@te?r2@h/app",
+        "postgresql://u:hun@/ter2@/app?host=/run/pg",
+        "postgresql://u:hun@ter2@[::1]:5432/app",
+        "postgresql://u:hun@ter2:5432@h/app",
+    ],
+)
+def test_a_password_with_a_raw_at_is_refused_and_never_shown(url, caplog, capfd):
+    with pytest.raises(ConfigurationError, match="JOBS_DATABASE_URL") as caught:
+        Database(DatabaseOptions(url))
+    told = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(capfd.readouterr())
+    assert not any(part in told.replace(url, "") for part in ("hun", "ter2", "te/", "r2"))
+
+
+def test_an_at_that_is_escaped_or_is_in_the_users_name_is_understood():
+    for url, host in (
+        ("postgresql://u:p%40ss@h/app", "h"),
+        ("postgresql://user@server:pw@h.example.com:5432/app", "h.example.com"),
+        ("postgresql://u:p@[::1]/app", "::1"),
+        ("postgresql://u@/app?host=/run/pg", None),
+        ("postgresql:///app?host=/run/pg", None),
+    ):
+        assert make_engine(DatabaseOptions(url)).url.host == host
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from jobs.core.status import JobStatus
 from jobs.core.unit_of_work import UnitOfWork
 from tests.support import Anything, job, note
 
+pytestmark = pytest.mark.direct  # to PgBouncer, too, but to one of its own
+
 # What one session may have that another must not find, each in one line of text.
 STATE = """
 select unnest(array[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -98,6 +99,7 @@ def test_progress_is_not_waited_for_while_a_transaction_writes_the_jobs_row(
             ctx.progress(0.5)
             noted.set()
 
+    caplog.set_level(logging.DEBUG, "jobs")
     registry.add_handler("Work", handle)
     runtime = make_runtime()
     runtime.service.enqueue(job("job", "Work"))

@@ -19,13 +19,14 @@ from jobs.adapters.postgres.faults import (
     OutcomeUnknown,
     RolledBack,
     UniqueViolation,
-    closes_connection,
+    blames_session,
     fault_of,
     in_words,
+    refuses_writes,
     unreachable,
 )
 from jobs.adapters.postgres.wire import exchange
-from jobs.core.errors import InvalidInput, NotMigrated, StoreUnavailable
+from jobs.core.errors import InvalidInput, NotMigrated, StoreTakesNoWrites, StoreUnavailable
 from jobs.core.outage import OutageLog
 from jobs.core.strict_json import refuse_unstorable_text
 
@@ -127,7 +128,7 @@ class Database:
         try:
             rows = exchange(pooled.driver_connection, statement, messages, prepared=self._prepared, first=first)
         except DriverError as error:
-            if closes_connection(error):
+            if blames_session(error):
                 pooled.invalidate(error)
             self._note(error)
             raise
@@ -182,6 +183,8 @@ def raise_as_ours(error: Exception) -> NoReturn:
             raise UniqueViolation(in_words(error)) from error
         case Fault.BROKEN:
             raise OutcomeUnknown(f"the connection to the database broke: {in_words(error)}") from error
+        case Fault.AWAY if refuses_writes(error):
+            raise StoreTakesNoWrites(f"the database takes no writes: {in_words(error)}") from error
         case Fault.AWAY | Fault.RETRY:
             raise StoreUnavailable(f"the database cannot do this now: {in_words(error)}") from error
         case Fault.UNMIGRATED:

@@ -81,12 +81,23 @@ def _url(options: DatabaseOptions) -> sa.URL:
         ) from None
     if url.get_backend_name() not in {"postgresql", "postgres"}:
         raise ConfigurationError(f"JOBS_DATABASE_URL names {url.get_backend_name()!r}; only postgresql:// is supported")
+    _require_one_at(options.url, url)
     socket_directory = url.query.get("host")
     if isinstance(socket_directory, str) and socket_directory.startswith("/"):  # libpq's form for a Unix socket
         path = f"{socket_directory}/.s.PGSQL.{url.port or 5432}"
         url = url.difference_update_query(["host"]).update_query_dict({"unix_sock": path})
     dropped = [name for name in ("sslmode", "sslrootcert", "channel_binding") if name in url.query]
     return url.difference_update_query(dropped).set(drivername="postgresql+pg8000")
+
+
+def _require_one_at(text: str, url: sa.URL) -> None:
+    """Refuse a password with a raw ``@``: what follows it would be taken for the host, and be logged as such."""
+    after_last = text.rpartition("@")[2].removeprefix("[")
+    if "@" in (url.database or "") or ("@" in text and not after_last.startswith(url.host or ("/", ":"))):
+        raise ConfigurationError(
+            "JOBS_DATABASE_URL has an @ besides the one before the host; in user and password write @ as %40, / as %2F "
+            "and % as %25"
+        )
 
 
 def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:

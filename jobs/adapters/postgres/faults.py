@@ -51,6 +51,11 @@ _RETRY = frozenset({"40001", "40P01", "55P03"}) | _OUTDATED
 _UNMIGRATED = frozenset({"42P01", "42703", "3F000"})  # undefined table, column, schema
 _AWAY = frozenset({"57014", "25006", "25P02", "25P03", "57P01", "57P02", "57P03", "57P05", "42501", "28P01", "3D000"})
 _AWAY_CLASSES = frozenset({"08", "53", "58"})
+_WRITES_REFUSED = frozenset({"25006", "53100"})
+# What the data, a trigger, others at work or a lack of room bring about. All else may be the session's fault: of its
+# role, its search path, its settings.
+_BLAMELESS_CLASSES = frozenset({"22", "23", "40", "44", "53", "54", "55", "P0"})
+_BLAMELESS = frozenset({"57014"})
 _CLOSING = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006"}) | _OUTDATED
 
 
@@ -84,6 +89,20 @@ def closes_connection(error: BaseException) -> bool:
     """Whether the connection must be thrown away: no answer came, or the answer was that the server closes it."""
     code = sqlstate(error)
     return code is None or code in _CLOSING
+
+
+def blames_session(error: BaseException) -> bool:
+    """Whether a statement of our own failed in a way that it never should, so that its connection is under suspicion.
+
+    A handler's own statements fail as they may: for these ``closes_connection`` alone decides.
+    """
+    code = sqlstate(error)
+    return closes_connection(error) or not (code and (code[:2] in _BLAMELESS_CLASSES or code in _BLAMELESS))
+
+
+def refuses_writes(error: BaseException) -> bool:
+    """Whether the server answered that it takes no writes: its disk is full, or it is read-only."""
+    return sqlstate(error) in _WRITES_REFUSED
 
 
 def refusal_of(error: BaseException) -> BaseException:

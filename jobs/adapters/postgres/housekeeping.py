@@ -131,7 +131,7 @@ class PostgresHousekeeping:
         }
 
     def ping(self) -> None:
-        """Read from the table, so that a database that is away or not migrated is noticed."""
+        """Read from the table and write a file, so that a database that is away, not migrated or full is noticed."""
         self._run(self._statements.ping, {})
 
 

@@ -193,7 +193,15 @@ select count(*) filter (where outcome in ({", ".join(f"'{outcome}'" for outcome 
 from {{schema}}.job_attempts where finished_at > now() - cast(:window as interval)
 """
 
-_PING = "select count(*) from (select 1 from {schema}.jobs limit 1) as one"
+# Is the table there; is writing allowed, which FOR UPDATE needs as an update does, here of no row; and has the disk
+# room, for a file of some 200 KB that is gone with the statement.
+_PING = """
+select
+  (select count(*) from (select 1 from {schema}.jobs limit 1) as one),
+  (select count(*) from (select 1 from {schema}.jobs where false for update) as none),
+  (select count(*) from (select set_config('work_mem', '64kB', true) as v offset 0) as small
+   cross join lateral generate_series(1, 5000 + 0 * length(small.v)))
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,14 @@ from jobs.adapters.postgres.history import find_attempts, latest_attempts
 from jobs.adapters.postgres.listing import find_jobs
 from jobs.adapters.postgres.rows import alarm_of, job_of
 from jobs.adapters.postgres.statements import change_statement, job_statements
-from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken
+from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken, NotMigrated, StoreUnavailable
 from jobs.core.ports import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
+
+    from sqlalchemy.engine import Connection
 
     from jobs.adapters.postgres.database import Database
     from jobs.core.commands import HistoryQuery, JobQuery
@@ -203,7 +205,7 @@ class PostgresJobStore:
         """Hold ``key`` in a transaction; a concurrent request under it waits on the unique index for this one's end."""
         run, statements = self._database.run, self._statements
         try:
-            with self._database.engine.begin() as connection:
+            with self._database.engine.begin() as connection, _unless_at_fault(connection):
                 held = run(statements.hold_key, {"key": key, "fingerprint": fingerprint}, connection)
                 answer = None
                 if not held:
@@ -216,6 +218,16 @@ class PostgresJobStore:
                     run(statements.keep_answer, {"key": key, "answer": entry.kept}, connection)
         except (OSError, SQLAlchemyError) as error:
             raise_as_ours(error)
+
+
+@contextmanager
+def _unless_at_fault(connection: Connection) -> Iterator[None]:
+    """Close a connection on which a statement of ours failed as none should: its session may be the cause."""
+    try:
+        yield
+    except (StoreUnavailable, NotMigrated, SQLAlchemyError):
+        connection.invalidate()
+        raise
 
 
 def _each_id_once(jobs: Iterable[NewJob], repeated: list[int]) -> Iterator[NewJob]:
