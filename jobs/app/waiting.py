@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jobs.core.durations import format_duration
@@ -58,14 +59,11 @@ class JobViews:
     def _shown(self, job: Job, now: datetime, usage: LimitUsage) -> Job:
         spec = self._registry.get(job.handler_name)
         waiting = self._waiting(job, spec, now, usage)
-        policy = (job.retry or RetryOptions()).over(spec.retry if spec is not None else _DEFAULT_POLICY)
         changes = {
             "waiting_for": waiting and waiting.what,
             "waiting_for_detail": waiting and waiting.detail,
             "timeout": job.timeout or self._default_timeout,
-            "retry": RetryOptions.model_construct(
-                base=policy.base, factor=policy.factor, cap=policy.cap, jitter=policy.jitter
-            ),
+            "retry": _effective(job.retry, spec.retry if spec is not None else _DEFAULT_POLICY),
         }
         return job.model_copy(update=changes)
 
@@ -103,6 +101,12 @@ class JobViews:
         if job.armed_at is None:
             return f"{since}, and its alarm is still to be set, within a minute by the reconcile timer"
         return f"{since}; its alarm is set at {self._scheduler.name}, or has rung and waits for a free slot"
+
+
+@lru_cache(maxsize=1024)
+def _effective(retry: RetryOptions | None, policy: RetryPolicy) -> RetryOptions:
+    holds = policy if retry is None else retry.over(policy)
+    return RetryOptions.model_construct(base=holds.base, factor=holds.factor, cap=holds.cap, jitter=holds.jitter)
 
 
 def _is_due(job: Job, now: datetime) -> bool:

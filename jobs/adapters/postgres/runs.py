@@ -187,7 +187,7 @@ class PostgresRunStore:
 
     def look(self, leases: Collection[Lease]) -> Heartbeat:
         """Read which leases are held and whose jobs are to be cancelled."""
-        return _heartbeat(self._run(self._statements.held, _keys(leases)))
+        return _heartbeat(self._run_heartbeat(self._statements.held, _keys(leases)))
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
         """Note how far an attempt has come, if its lease is still held; heartbeats do this, so it waits for nobody."""
