@@ -44,7 +44,7 @@ def _with_place(error: BaseException, longest: int) -> str:
 
 def _message_of(error: BaseException) -> str:
     try:
-        return redact(str(error)[:_MAX_REDACTED])
+        return " ".join(redact(str(error)[:_MAX_REDACTED]).splitlines())  # the traceback has its lines
     except BaseException:  # noqa: BLE001  an exception whose own text fails must not hide that the handler failed
         return "(its message could not be read)"
 

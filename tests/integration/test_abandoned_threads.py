@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -265,3 +266,28 @@ def test_a_handler_that_ends_at_its_time_out_keeps_no_thread(make_runtime, regis
     until(lambda: not runtime.worker.abandoned)
     assert ready(runtime)[0] == 200
     assert not [each for each in caplog.records if each.levelno > logging.WARNING]
+
+
+def test_however_many_handlers_run_over_their_time_every_slot_comes_back_and_every_attempt_is_recorded_once(
+    make_runtime, registry, sql
+):
+    random = Random(1)
+
+    def handle(args: Anything) -> None:
+        threading.Event().wait(random.random() * 0.12)
+
+    async def handle_async(args: Anything) -> None:
+        try:
+            await asyncio.sleep(random.random() * 0.12)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)
+
+    registry.add_handler("Plain", handle, timeout=timedelta(seconds=0.06), retry=NEVER_AGAIN)
+    registry.add_handler("Async", handle_async, timeout=timedelta(seconds=0.06), retry=NEVER_AGAIN)
+    runtime = make_runtime(concurrency=4)
+    runtime.service.enqueue_many([job(f"{n}", "Plain" if n % 2 else "Async") for n in range(200)])
+    until(lambda: runtime.worker.drain(20) and not sql("select from jobs.jobs where handled_at is null"))
+    until(lambda: not runtime.worker.abandoned)
+    until(lambda: worker_threads(runtime) <= 4)
+    assert sql("select count(*), count(distinct job_id) from jobs.job_attempts") == [(200, 200)]
+    assert runtime.worker.drain(20).left_running == 0

@@ -80,6 +80,10 @@ def test_a_traceback_is_bounded_and_keeps_its_end():
     assert "characters are left out" in text
 
 
+def test_an_error_of_many_lines_is_told_in_one():
+    assert describe_error(ValueError("no\n such\r\norder")) == "ValueError: no  such order"
+
+
 class Unprintable(Exception):
     def __str__(self) -> str:
         raise SystemExit
