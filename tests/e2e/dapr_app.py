@@ -29,6 +29,9 @@ BEGAN = sa.text(
 ENDED = sa.text("update seen set ended_at = clock_timestamp() where id = :id")
 
 
+DEATH = 86
+
+
 class Work(BaseModel):
     seconds: float = 0.0
 
@@ -45,7 +48,12 @@ def main(port: int) -> None:
         with database.engine.begin() as connection:
             connection.execute(ENDED, {"id": row})
 
+    def poison(args: Work) -> None:
+        time.sleep(args.seconds)
+        os._exit(DEATH)
+
     registry = HandlerRegistry()
+    registry.add_handler("Poison", poison)
     registry.add_handler("Work", handle)
     registry.add_handler("TwoAtOnce", handle, limits=Limits(concurrency=2))
     runtime = build_runtime(settings, registry)

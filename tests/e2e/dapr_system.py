@@ -105,6 +105,13 @@ class System:
             self._app.wait()
             self._app = None
 
+    def revive_app(self) -> int | None:
+        """Start the app anew if it has ended by itself; returns the status it ended with, None if it runs."""
+        status = self._app.poll() if self._app is not None else None
+        if status is not None:
+            self.start_app()
+        return status
+
     def restart(self, part: str) -> None:
         """Kill a part and start it again."""
         if part == "app":

@@ -18,7 +18,7 @@ import pytest
 
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.dev_dapr import find_dapr, free_ports
-from tests.e2e.dapr_app import Work
+from tests.e2e.dapr_app import DEATH, Work
 from tests.e2e.dapr_system import LEASE_SECONDS, ROOT, System
 from tests.support import job, most_at_once, until
 
@@ -325,3 +325,23 @@ def test_make_run_with_dapr_starts_again_after(number, database_url, tmp_path):
     again.terminate()
     again.wait(120)
     until(lambda: beside() == [])
+
+
+def test_a_poison_job_is_failed_at_its_third_loss_and_its_neighbours_complete(system):
+    """Its alarm rings for a run alone; each death counts, since the Functions host gives up after three."""
+    deaths: list[int] = []
+
+    def failed() -> bool:
+        status = system.revive_app()
+        if status is not None:
+            deaths.append(status)
+        return system.statuses().get("Failed") == 1
+
+    innocent = system.enqueue_many([f"innocent {n}" for n in range(20)], 0.3)
+    poison = system.enqueue("poison", 1.0, handler_name="Poison", max_retries=0)
+    until(failed)
+    assert deaths == [DEATH] * 3
+    until(lambda: system.statuses() == {"Completed": len(innocent), "Failed": 1})
+    after = system.get(poison)
+    assert (after["status"], after["lost_count"], after["run_count"]) == ("Failed", 3, 1)
+    assert "at last while nothing else started beside it" in after["last_error"]

@@ -108,9 +108,10 @@ def enqueue(runtime: Runtime, times: int, *, seconds: float, **fields) -> set[st
     return {str(enqueued.id) for enqueued in runtime.service.enqueue_many(commands)}
 
 
-def reconcile_until_reaped(runtime: Runtime) -> None:
-    """Reconcile until no run is in anybody's hands."""
+def reconcile_until_reaped(runtime: Runtime, sql) -> None:
+    """Reconcile until no run is in anybody's hands, and have what was taken back due at once, not one after the other."""
     until(lambda: runtime.reconciler.run() and not runtime.housekeeping.stats()["jobs"].get("Running"))
+    sql("update jobs.jobs set next_run_at = now() where status = 'Scheduled'")
 
 
 def test_every_run_of_a_worker_that_is_killed_is_taken_up_again_once(runtime, start, history, sql):
@@ -119,7 +120,7 @@ def test_every_run_of_a_worker_that_is_killed_is_taken_up_again_once(runtime, st
     until(lambda: process.began == ids)
     process.kill()
     expiries = dict(sql("select cast(id as text), lease_expires_at from jobs.jobs"))
-    reconcile_until_reaped(runtime)
+    reconcile_until_reaped(runtime, sql)
     taken_back = dict(sql("select cast(job_id as text), finished_at from jobs.job_attempts"))
     assert taken_back.keys() == expiries.keys()
     assert all(at >= expiries[job_id] for job_id, at in taken_back.items()), "not before its lease had run out"
@@ -131,13 +132,13 @@ def test_every_run_of_a_worker_that_is_killed_is_taken_up_again_once(runtime, st
         assert (after.status, after.attempt) == (JobStatus.COMPLETED, 1)
 
 
-def test_what_a_killed_worker_leaves_is_run_by_the_process_after_it(runtime, start, history):
+def test_what_a_killed_worker_leaves_is_run_by_the_process_after_it(runtime, start, history, sql):
     ids = enqueue(runtime, 3 * CONCURRENCY, seconds=0.3)
     first = start()
     until(lambda: len(first.began) > CONCURRENCY)
     first.kill()
     recorded = history()
-    reconcile_until_reaped(runtime)
+    reconcile_until_reaped(runtime, sql)
     second = start()
     assert second.wait() == 0
     ends = history()
@@ -149,12 +150,12 @@ def test_what_a_killed_worker_leaves_is_run_by_the_process_after_it(runtime, sta
     assert second.began == second.ended == ids - recorded.keys()
 
 
-def test_a_worker_that_wakes_after_its_lease_was_taken_over_changes_nothing(runtime, start, history):
+def test_a_worker_that_wakes_after_its_lease_was_taken_over_changes_nothing(runtime, start, history, sql):
     ids = enqueue(runtime, 3, seconds=1.5)
     process = start()
     until(lambda: process.began == ids)
     process.send(signal.SIGSTOP)
-    reconcile_until_reaped(runtime)
+    reconcile_until_reaped(runtime, sql)
     assert runtime.worker.drain(60).executed == 3
     done = {job_id: runtime.service.get(job_id) for job_id in ids}
     assert {stood.status for stood in done.values()} == {JobStatus.COMPLETED}

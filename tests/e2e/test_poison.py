@@ -186,7 +186,8 @@ def test_only_poison_is_failed_however_many_workers_are_killed(runtime, work, sq
     waits = sql(
         "select extract(epoch from min(n.started_at) - min(a.started_at))::float8 from jobs.job_attempts a "
         "join jobs.job_attempts n on n.job_id = a.job_id and n.started_at > a.started_at "
-        "where a.outcome = 'Lost' group by a.job_id, a.started_at order by 1"
+        "join jobs.jobs j on j.id = a.job_id where a.outcome = 'Lost' and not j.recurring "
+        "group by a.job_id, a.started_at order by 1"
     )
     print(
         f"\n{workers.killed} killed, {workers.died} died of poison in {time.monotonic() - began:.0f} s; "
@@ -198,4 +199,5 @@ def test_only_poison_is_failed_however_many_workers_are_killed(runtime, work, sq
     assert workers.killed > kills // 2
     assert max(losses(sql, "Poison")) <= MAX_LOST
     after = runtime.service.get(again)
-    assert (after.status, after.consecutive_failures) == (JobStatus.SCHEDULED, after.run_count)
+    assert after.status.active
+    assert after.consecutive_failures == after.run_count
