@@ -109,7 +109,7 @@ def enqueue(runtime: Runtime, times: int, *, seconds: float, **fields) -> set[st
 
 
 def reconcile_until_reaped(runtime: Runtime, sql) -> None:
-    """Reconcile until no run is in anybody's hands, and have what was taken back due at once, not one after the other."""
+    """Reconcile until no run is in anybody's hands, and have what was taken back due at once, not one by one."""
     until(lambda: runtime.reconciler.run() and not runtime.housekeeping.stats()["jobs"].get("Running"))
     sql("update jobs.jobs set next_run_at = now() where status = 'Scheduled'")
 
@@ -145,7 +145,7 @@ def test_what_a_killed_worker_leaves_is_run_by_the_process_after_it(runtime, sta
     assert ends.items() >= recorded.items(), "what was recorded before stands"
     assert set(recorded.values()) <= {"Succeeded"}
     again = [job_id for job_id, outcomes in ends.items() if outcomes == "Lost Succeeded"]
-    assert len(again) >= CONCURRENCY
+    assert len(again) >= CONCURRENCY // 2, "what was in its hands, but for what no thread had taken yet"
     assert ends == dict.fromkeys(ids, "Succeeded") | dict.fromkeys(again, "Lost Succeeded")
     assert second.began == second.ended == ids - recorded.keys()
 
