@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import pytest
 
+from jobs.app.event_loop import EventLoops
+from jobs.core.context import JobContext
 from jobs.core.decorators import ProviderOptions, Scope
+from jobs.core.identifiers import AlarmName
 from jobs.core.status import JobStatus
 from tests.support import Anything, job, until
 
@@ -84,3 +88,62 @@ def test_handlers_that_await_run_side_by_side_on_the_one_loop(make_runtime, regi
     ids = [runtime.service.enqueue(job(f"{n}", "Meet")).id for n in range(4)]
     runtime.worker.drain(60)
     until(lambda: all(runtime.service.get(each).status is JobStatus.COMPLETED for each in ids))
+
+
+def test_an_async_handler_that_blocks_the_loop_does_not_keep_later_attempts_from_running(make_runtime, registry):
+    end = threading.Event()
+    began = threading.Event()
+
+    async def block(args: Anything) -> None:
+        began.set()
+        end.wait(300)
+
+    async def handle(args: Anything) -> None:
+        await asyncio.sleep(0)
+
+    registry.add_handler("Block", block)
+    registry.add_handler("Work", handle)
+    runtime = make_runtime(concurrency=2)
+    runtime.injector.loops = EventLoops(blocked_after_seconds=0.2)
+    try:
+        blocking = runtime.service.enqueue(job("block", "Block")).id
+        answer = runtime.worker.ring(AlarmName(blocking, 1))
+        began.wait(60)
+        ids = [runtime.service.enqueue(job(f"{n}", "Work")).id for n in range(5)]
+        until(
+            lambda: (
+                runtime.worker.drain(0.5)
+                and all(runtime.service.get(each).status is JobStatus.COMPLETED for each in ids)
+            )
+        )
+        assert not answer.done()
+    finally:
+        end.set()
+    answer.result(60)
+    assert runtime.service.get(blocking).status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_context_variable_that_an_attempt_sets_is_not_there_in_the_next_on_its_thread(make_runtime, registry, kind):
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nothing")
+    seen = []
+
+    def around(ctx: JobContext, call_next: Callable[[], None]) -> None:
+        seen.append(variable.get())
+        variable.set("of the middleware")
+        call_next()
+
+    def handle(args: Anything) -> None:
+        seen.append(variable.get())
+        variable.set("of the handler")
+
+    async def handle_async(args: Anything) -> None:
+        handle(args)
+
+    registry.add_middleware(around)
+    registry.add_handler("Work", handle if kind == "sync" else handle_async)
+    runtime = make_runtime(concurrency=1)
+    ids = [runtime.service.enqueue(job(f"{n}", "Work")).id for n in range(3)]
+    runtime.worker.drain(60)
+    until(lambda: all(runtime.service.get(each).status is JobStatus.COMPLETED for each in ids))
+    assert seen == ["nothing", "of the middleware"] * 3
