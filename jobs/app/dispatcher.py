@@ -201,7 +201,8 @@ class Dispatcher:
         runs = self._runs.claim_due(limit, worker=worker, lease=lease, apart=self.turns.handlers)
         if runs:
             self._leases.hold(runs)
-            self._alarms.withdraw_soon([AlarmName(run.job_id, run.generation) for run in runs])
+            if self._alarms.needed:
+                self._alarms.withdraw_soon([AlarmName(run.job_id, run.generation) for run in runs])
         return runs
 
     def running(self) -> int:

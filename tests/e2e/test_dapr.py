@@ -264,6 +264,28 @@ def test_the_app_answers_while_more_handlers_are_due_than_it_runs_at_once(system
     assert_each_completed_once(system)
 
 
+def test_with_a_wrong_callback_token_jobs_run_late_the_app_says_why_and_no_alarm_rings_for_ever(system):
+    system.stop_app()
+    system.start_app(JOBS_CALLBACK_TOKENS="another")
+    ids = system.enqueue_many([f"job {number}" for number in range(20)])
+    until(lambda: everything_completed(system, len(ids)))
+    ready = system.client.get("/api/health/ready")
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert "APP_API_TOKEN" in str(ready.json()["reasons"])
+
+    def refused() -> int:
+        return int(system.client.get("/api/stats").json()["alarms"]["callbacks_refused"])
+
+    def none_rings_any_more() -> bool:
+        before = refused()
+        time.sleep(11)  # two of the pauses after which Dapr repeats a callback
+        return refused() == before
+
+    assert refused() >= len(ids)
+    until(none_rings_any_more)
+    assert system.log.count("callbacks refused") <= 3, "not each of them is told"
+
+
 def test_the_api_answers_while_two_hundred_callbacks_wait_for_their_handlers(system):
     system.enqueue_many([f"job {number}" for number in range(200)], seconds=1.0)
     until(lambda: system.statuses().get("Completed", 0) > 5)

@@ -124,6 +124,8 @@ MOVE = {
     "id": new_id().hex, "generation": 1, "due_at": NOW.isoformat(), "scheduled_for": NOW.isoformat(),
     "anchor": NOW.isoformat(), "attempt": 0,
 }  # fmt: skip
+FIRST: dict[str, Any] = {"after_due": None, "after_id": None}
+LATER = {"after_due": NOW - timedelta(minutes=20), "after_id": new_id()}
 LEASE = {"worker": "w", "lease": timedelta(minutes=1)}
 LIMITED = {
     "handler_name": "Limited", "limit": 1, "concurrency": 3, "per_key": 2, "rate": 10, "period": timedelta(seconds=1),
@@ -154,11 +156,13 @@ STATEMENTS = {
     "recorded_before": (
         RUNS.recorded_before,
         {"ids": SOME_IDS, "tokens": SOME_IDS, "since": [NOW] * 20},
-        {"jobs_pkey", "job_attempts_pkey"},
+        {"jobs_pkey"},
     ),
     "reap": (HOUSE.reap, {"limit": 500, "max_lost": 5}, {"jobs_running", "jobs_pkey"}),
-    "unarmed": (HOUSE.unarmed, {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
-    "overdue": (HOUSE.overdue, {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
+    "unarmed": (HOUSE.unarmed, FIRST | {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
+    "unarmed, a later page": (HOUSE.unarmed, LATER | {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
+    "overdue": (HOUSE.overdue, FIRST | {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
+    "overdue, a later page": (HOUSE.overdue, LATER | {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
     "prune": (HOUSE.prune, {"limit": 500, "retention": timedelta(days=30), "keep": 20}, {"jobs_newest"}),
     "longest_wait": (HOUSE.longest_wait, {"limit": 10_000}, {"jobs_due"}),
     "not due yet": (
