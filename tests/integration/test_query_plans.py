@@ -235,6 +235,10 @@ def a_cursor(database: Database) -> str:
         ({"handler_name": "Rare"}, "jobs_newest_by_handler"),
         ({"handler_name": "Rare", "status": [JobStatus.COMPLETED]}, "jobs_newest_by_handler"),
         ({"metadata": {"OrderId": [7_000]}}, "jobs_metadata"),
+        ({"parent_id": [SOME_IDS[0]]}, "jobs_by_parent"),
+        ({"created_before": NOW - timedelta(hours=5)}, "jobs_newest"),
+        ({"created_after": NOW - timedelta(hours=5), "created_before": NOW}, "jobs_newest"),
+        ({"paused": False, "recurring": False}, "jobs_newest"),
         ({"metadata": {"OrderId": ["7000", 7_000]}}, "jobs_metadata"),
         ({"metadata": {"OrderId": ["7000", 7_000], "Domain": ["d0"]}}, "jobs_metadata"),
     ],
@@ -252,6 +256,14 @@ def test_a_later_page_costs_what_the_first_does(filled, query):
     assert not plan.scanned, plan
     assert not plan.sorted, plan
     assert not any("created_at" in (condition or "") for condition in plan.filtered), "the index begins at the cursor"
+
+
+@pytest.mark.parametrize("filled", ["mostly ended"], indirect=True)
+@pytest.mark.parametrize("more", [{}, {"handler_name": "Rare"}], ids=str)
+def test_overdue_jobs_are_found_among_those_that_wait(filled, more):
+    plan = plan_of(filled, overdue=True, **more)
+    assert not plan.scanned, plan
+    assert plan.indexes & {"jobs_due", "jobs_newest", "jobs_newest_by_handler"}, plan
 
 
 @pytest.mark.parametrize("filled", ["mostly ended"], indirect=True)

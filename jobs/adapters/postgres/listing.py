@@ -81,8 +81,14 @@ def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
 _YES_OR_NO = {
     "paused": "j.paused",
     "recurring": "j.recurring",
-    "overdue": "(j.status = 'Scheduled' and not j.paused and j.next_run_at < now())",
+    "overdue": "("
+    + " or ".join(
+        f"(j.status = 'Scheduled' and not j.paused and {limited} and j.next_run_at < (select now()))"
+        for limited in ("not j.limited", "j.limited")
+    )
+    + ")",
 }
+"""Overdue in two parts, of which each is what one of the partial indexes covers."""
 
 
 def _any_of(column: str, kind: str, wanted: tuple[Any, ...], values: dict[str, Any]) -> str:
