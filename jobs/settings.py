@@ -102,7 +102,9 @@ class Settings(BaseSettings):
     poll_schedule: TimerSchedule = Field(
         default="* * * * * *", description="NCRONTAB of `run_due`, the timer backend's poll."
     )
-    poll_budget_seconds: Seconds = Field(default=50, description="How long one poll goes on while there is work.")
+    poll_budget_seconds: Seconds = Field(
+        default=50, description="How long one poll goes on while there is work; then on, while a handler runs."
+    )
     reconcile_schedule: TimerSchedule = Field(default="0 * * * * *", description="NCRONTAB of `reconcile`.")
     overdue_grace_seconds: Seconds = Field(
         default=60, description="How late a job may be before its alarm counts as lost."

@@ -13,6 +13,7 @@ from jobs.core.ports import NOW, Change
 from jobs.core.reserved import refuse_reserved, reserved_of
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import write_json
+from jobs.core.suspects import SUSPECT_AFTER
 
 if TYPE_CHECKING:
     from random import Random
@@ -196,7 +197,8 @@ def replay(job: Job, clock: Clock, random: Random) -> Change | None:
         "handled_at": None,
         "cancel_requested_at": None,
         "attempt": 0,
-        "lost_count": 0,
+        # One that was failed as what ends its workers runs alone at once: if it still does, that costs one, not three.
+        "lost_count": min(job.lost_count, SUSPECT_AFTER),
         "paused": False,
         "next_run_at": NOW,
         "scheduled_for": NOW,

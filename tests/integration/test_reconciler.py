@@ -162,8 +162,12 @@ def test_a_one_time_job_that_loses_its_worker_too_often_is_failed_as_the_cause(m
     assert (third.next_run_at, "was lost" in third.last_error) == (None, True)
     assert outcomes(runtime, job_id) == ["Lost"] * 3
     runtime.service.replay(job_id)
+    [replayed] = lose_repeatedly(runtime, sql, job_id, 1)
+    assert (replayed.status, replayed.lost_count) == ("Failed", 3), "it is not given three workers more"
+    runtime.service.replay(job_id)
     assert runtime.worker.drain(60).executed == 1
-    assert runtime.service.get(job_id).status is JobStatus.COMPLETED
+    after = runtime.service.get(job_id)
+    assert (after.status, after.lost_count) == (JobStatus.COMPLETED, 0)
 
 
 def test_a_recurring_job_that_ends_its_workers_fails_its_run_and_waits_for_its_next_occurrence(runtime, sql, let_pass):
