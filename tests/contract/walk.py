@@ -6,6 +6,7 @@ order of claims before answers are compared.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
@@ -19,6 +20,7 @@ from jobs.core.identifiers import AlarmName, new_id
 from jobs.core.job import ClaimedRun, Job, Lease, RecordedOutcome, RunResult, Tally
 from jobs.core.limits import Label, Limits, Rate
 from jobs.core.ports import Change, HistoryLimit, NewJob, PrunedHistory
+from jobs.core.setback import SetBack, WaitingJob
 from jobs.core.status import AttemptOutcome, JobStatus
 from tests.contract.stores import LEASE, Stores
 from tests.support import draft
@@ -330,6 +332,27 @@ class Walk:
                 f"end alone {run}",
                 lambda stores, tokens, run=run: stores.runs.end_alone(Lease(run.job_id, _own(run, tokens).token)),
             )
+
+    def do_set_back(self) -> None:
+        limit, last = self.random.randrange(1, 4), None
+        seen: list[WaitingJob] = []
+
+        def ask(stores: Stores, _: Tokens) -> list[WaitingJob]:
+            page = stores.setbacks.waiting(limit, last).jobs
+            return [job._replace(options=job.options and json.dumps(json.loads(job.options))) for job in page]
+
+        while page := self.both(f"waiting {limit} {last}", ask):
+            seen += page
+            last = page[-1]
+        moves = [
+            SetBack(job.id, job.generation + self.random.choice([0, 0, 1]), self.now, self.now, job.anchor, 0)
+            for job in self.random.sample(seen, min(len(seen), 2))
+        ]
+        if moves:
+            self.both(f"set back {moves}", lambda stores, _: sorted(stores.setbacks.set_back(moves), key=str))
+        self.both("latest record", lambda stores, _: stores.setbacks.latest_record())
+        lease = timedelta(seconds=self.random.choice(STEPS))
+        self.both(f"shorten leases {lease}", lambda stores, _: stores.setbacks.shorten_leases(lease))
 
     def do_list_alarms(self) -> None:
         limit, within = self.random.randrange(1, 5), timedelta(seconds=self.random.choice(STEPS))

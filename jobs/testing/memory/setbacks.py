@@ -29,7 +29,8 @@ class MemorySetbacks:
         database = self._database
         with database.statement() as transaction:
             noted = [row.created_at for row in transaction.all(database.jobs)]
-            noted += [line.finished_at for line in transaction.all(database.attempts)]
+            finished = (line.finished_at for line in transaction.all(database.attempts))
+            noted += [at for at in finished if at > transaction.now]
             noted += [line.at for line in transaction.all(database.audit)]
             return LatestRecord(transaction.now, max(noted, default=None))
 
