@@ -14,6 +14,7 @@ from jobs.core.errors import InvalidSchedule
 from jobs.core.expression import MAX_EXPRESSION, parse_schedule
 from jobs.core.local_time import Dst
 from jobs.core.schedule import OneTime, Recurring
+from jobs.core.schedule_warnings import warnings_of
 from tests.schedules.expressions import CHOSEN, drawn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,6 +23,18 @@ DESCRIBED = 20
 """Of every so many that are accepted one is put into words as well, which takes longer than all else."""
 
 ZONES = ("UTC", "UTC", "Europe/Berlin", "Pacific/Apia", "America/New_York")
+WRAPPED = (
+    *(("cron(", ")"), ("cron(", " *)"), ("", " 2030"), ("", " *"), ("CRON_TZ=UTC ", ""), ("", " Europe/Berlin")),
+    *(
+        ("'", "'"),
+        ("- cron: '", "'"),
+        ("", " # why"),
+        ("rate(", ")"),
+        ("every ", " minutes"),
+        ("R/", ""),
+        ("Cron.", ""),
+    ),
+)
 ODD = "\x00\n\t\u00a0\u0663\u2028\ud800\U0001f600éRrHhLlWw#?"
 FIELD_PARTS = (
     *("*", "0", "1", "2", "5", "7", "12", "23", "29", "30", "31", "59", "60", "99", "00", "L", "W", "#", "?", "R", "H"),
@@ -90,12 +103,19 @@ def rare(random: Random) -> str:
     days = ",".join(random.sample(["29", "30", "31"], random.randint(1, 3)))
     months = ",".join(random.sample(["2", "4", "6", "9", "11"], random.randint(1, 3)))
     weekday = random.choice(["*", "*", "*", f"{random.randrange(7)}#5", f"L{random.randrange(7)}", "0"])
-    day = random.choice([days, "*", "31W", "30W", "L"])
+    day = random.choice([days, days, "*", "31W", "30W", "L"])
     return f"{random.choice(['0', '*', '59'])} {random.choice(['0', '*', '2', '*/2'])} {day} {months} {weekday}"
 
 
 def other_form(random: Random) -> str:
     return random.choice(STARTS) + "".join(random.choices("0123456789.:-+TZPDHMSWhmsun ", k=random.randrange(60)))
+
+
+def pasted(random: Random) -> str:
+    """Put what other systems write around or behind an expression."""
+    text = random.choice(CHOSEN) if random.random() < 0.5 else fields(random)
+    before, behind = random.choice(WRAPPED)
+    return before + text + behind
 
 
 def long_one(random: Random) -> str:
@@ -104,7 +124,9 @@ def long_one(random: Random) -> str:
     return f"{values[: MAX_EXPRESSION - 8].rstrip(',')} * * * *"[:MAX_EXPRESSION]
 
 
-KINDS: tuple[Callable[[Random], str], ...] = (any_text, fields, fields, changed, changed, rare, other_form, long_one)
+KINDS: tuple[Callable[[Random], str], ...] = (
+    *(any_text, fields, fields, changed, changed, rare, rare, other_form, pasted, long_one),
+)
 
 
 def fuzz(count: int, seed: int) -> Outcome:
@@ -112,10 +134,12 @@ def fuzz(count: int, seed: int) -> Outcome:
     random, outcome = Random(seed), Outcome()
     for _ in range(count):
         text = random.choice(KINDS)(random)[:MAX_EXPRESSION]
+        day_match = random.choice(("any", "all"))
         zone, dst = random.choice(ZONES), Dst(random.choice(("shift", "skip")), random.choice(("once", "twice")))
         before = time.thread_time()
         try:
-            schedule = parse_schedule(text, zone, dst)
+            schedule = parse_schedule(text, zone, dst, day_match)
+            warnings_of(schedule)
             first = schedule.first(NOW) if isinstance(schedule, OneTime) else None
             if isinstance(schedule, Recurring):
                 first = schedule.next_after(NOW, NOW)
