@@ -88,7 +88,7 @@ class TestPatch:
         assert patch(api, job, {"if-match": 'W/"2"'}, max_retries=3).status_code == 200
         assert patch(api, job, {"if-match": "*"}, max_retries=4).status_code == 200
 
-    @pytest.mark.parametrize("tag", ['"abc"', '"1", "2"', "-1", '"' + "9" * 40 + '"', '"\u0661"'.encode()])
+    @pytest.mark.parametrize("tag", ['"abc"', '"1", "2"', "-1", '"' + "9" * 40 + '"'])
     def test_an_if_match_that_this_api_never_gave_is_refused(self, api, tag):
         job = api.later()
         answer = patch(api, job, {"if-match": tag}, max_retries=1)
