@@ -10,6 +10,8 @@ import random
 import signal
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -18,6 +20,7 @@ from pydantic import BaseModel
 from jobs.adapters.postgres.database import Database
 from jobs.bootstrap import build_runtime, database_options
 from jobs.core.context import JobContext
+from jobs.core.errors import StoreUnavailable
 from jobs.core.limits import Limits, Rate
 from jobs.core.registry import HandlerRegistry
 from jobs.settings import Settings
@@ -65,17 +68,21 @@ def registry_on(database: Database | None) -> HandlerRegistry:
 def work(database_url: str) -> None:
     settings = Settings(
         database_url=database_url,
-        database_pool_size=8,
+        database_pool_size=4,  # 80 in all; the server has a hundred
         concurrency=6,
         lease_seconds=LEASE_SECONDS,
         environment="Development",
     )
-    database = Database(database_options(settings))
+    database = Database(replace(database_options(settings), pool_timeout_seconds=60))
     runtime = build_runtime(settings, registry_on(database), database)
     try:
-        while any(runtime.housekeeping.stats()["jobs"].get(status) for status in ("Scheduled", "Running")):
-            runtime.worker.drain(0.5)
-            runtime.reconciler.run()
+        going_on = True
+        while going_on:
+            with suppress(StoreUnavailable):  # as a timer's tick ends where the database is away: the next one goes on
+                runtime.worker.drain(0.5)
+                runtime.reconciler.run()
+                stands = runtime.housekeeping.stats()["jobs"]
+                going_on = bool(stands.get("Scheduled") or stands.get("Running"))
             time.sleep(0.05)
     finally:
         runtime.close()
