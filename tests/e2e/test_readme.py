@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -41,10 +42,16 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def folder() -> Iterator[Path]:
+    """A folder for a Postgres: not among pytest's, which every run of it closes to the user that Postgres becomes."""
+    with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def app(folder: Path) -> Iterator[tuple[str, Path]]:
     """The app as `make run` starts it once its environment stands, on a free port and fresh data."""
-    port, folder = free_port(), tmp_path_factory.mktemp("run")
-    log = folder / "log"
+    port, log = free_port(), folder / "log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
     environment |= {"SAMPLE_OUTBOX": str(folder / "outbox.jsonl"), "PYTHONUNBUFFERED": "1"}
     command = [
