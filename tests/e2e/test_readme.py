@@ -107,7 +107,8 @@ def test_make_run_and_make_test_are_the_commands_that_the_readme_names() -> None
 def test_the_sample_jobs_run_and_are_told_about(app: tuple[str, Path]) -> None:
     _, log = app
     wait_for(lambda: re.search(r"welcome +Completed", log.read_text()), log=log)
-    assert re.search(r"demo-every-15-seconds +Scheduled next at \d\d:\d\d:\d\d", log.read_text())
+    recurring = r"demo-every-15-seconds +Scheduled next at \d\d:\d\d:\d\d"
+    wait_for(lambda: re.search(recurring, log.read_text()), log=log)
 
 
 def test_the_curl_call_enqueues_a_job_that_completes(app: tuple[str, Path]) -> None:
