@@ -346,9 +346,8 @@ def test_what_is_about_the_session_is_said_once_and_without_its_values(runtime: 
 
 def test_a_session_that_cannot_be_reset_costs_its_connection_and_not_what_was_committed(runtime, notes, monkeypatch):
     pid = backend(runtime)
-    monkeypatch.setattr(
-        lent.LentConnection, "_reset", property(lambda _: "select 1 / 0", lambda *_: None), raising=False
-    )
+    monkeypatch.setattr(lent, "_RESET", ("select 1 / 0", "select 1"))
+    monkeypatch.setattr(lent, "_RESET_IN_ONE", "select 1 / 0")
     with runtime.units.begin() as uow:
         note(uow, "a")
         uow.commit()
@@ -356,6 +355,18 @@ def test_a_session_that_cannot_be_reset_costs_its_connection_and_not_what_was_co
     assert notes() == ["a"]
     if not runtime.service._store._database.options.pgbouncer:
         assert backend(runtime) != pid
+
+
+def test_a_commit_of_a_failed_transaction_leaves_the_connection_in_step(runtime: Runtime):
+    """Somebody may send it on the connection itself; PostgreSQL answers with ROLLBACK."""
+    with suppress(JobsError, sa.exc.SQLAlchemyError), runtime.units.begin() as uow:
+        with suppress(sa.exc.SQLAlchemyError):
+            uow.connection.exec_driver_sql("select 1 / 0")
+        uow.connection.commit()
+    for number in range(5):
+        with runtime.units.begin() as uow:
+            assert uow.connection.exec_driver_sql(f"select {number}").scalar() == number
+            uow.rollback()
 
 
 def test_a_commit_that_fails_leaves_a_session_as_new(runtime: Runtime, sql, notes):
@@ -389,6 +400,14 @@ def test_a_unit_of_work_that_runs_nothing_sends_nothing(runtime: Runtime, monkey
     with runtime.units.begin() as uow:
         uow.connection.exec_driver_sql("select 1")
         uow.commit()
-    assert [text.split()[0].strip(";") for text in sent] == ["begin", "select", "commit"], (
-        "the reset goes with the commit"
-    )
+    assert [text.split()[0].strip(";") for text in sent[:3]] == ["begin", "select", "commit"]
+
+
+def test_a_session_is_reset_in_the_round_trip_of_the_commit(runtime: Runtime, monkeypatch):
+    flushed: list[int] = []
+    flush = lent._flush
+    with runtime.units.begin() as uow:
+        uow.connection.exec_driver_sql("set work_mem = '64kB'")
+        monkeypatch.setattr(lent, "_flush", lambda channel: (flushed.append(1), flush(channel)))
+        uow.commit()
+    assert flushed == [1]

@@ -2,8 +2,8 @@
 
 Whatever a handler does to its session (role, settings, temporary tables, cursors, advisory locks, prepared
 statements, LISTEN) and to the driver's connection object, the next one to have the connection finds none of it. The
-session is reset in the message that ends the transaction: one round trip for both, where pg8000's own COMMIT takes
-three, and through PgBouncer in transaction mode on the very connection to the server that the transaction had. Last,
+session is reset in the round trip that ends the transaction, where pg8000's own COMMIT takes three, and through
+PgBouncer in transaction mode on the very connection to the server that the transaction had. Last,
 the socket moves to a new connection object: what a handler has set on the old one is gone with it, and one that it has
 kept is dead.
 """
@@ -15,7 +15,7 @@ import re
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from pg8000.core import IN_FAILED_TRANSACTION, IN_TRANSACTION, Context
+from pg8000.core import IN_FAILED_TRANSACTION, IN_TRANSACTION, Context, _flush
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.legacy import Cursor
 from sqlalchemy import event
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.store")
 
-# DISCARD ALL does the same, but may not stand in one message with COMMIT.
-_RESET = (
+# What DISCARD ALL leaves undone is a role that the server has been told to begin every session with.
+_RESET = ("discard all", "reset role")
+# PgBouncer may pass each message on to another connection of the server's, so it must be one message for all of it, in
+# which DISCARD ALL may not stand; and it takes what a connection is reset to for what its client wants.
+_RESET_IN_ONE = (
     "close all; set session authorization default; reset role; reset all; deallocate all; unlisten *; "
-    "select pg_catalog.pg_advisory_unlock_all(); discard plans; discard temp; discard sequences"
+    "select pg_catalog.pg_advisory_unlock_all(); discard plans; discard temp; discard sequences; "
+    "set datestyle to 'ISO'; set application_name to 'jobs'"
 )
-# PgBouncer takes what a connection to the server is reset to for what its client wants.
-_STARTUP_AGAIN = "; set datestyle to 'ISO'; set application_name to 'jobs'"
 
 _BEGIN, _COMMIT = b"BEGIN", b"COMMIT"
 _TRANSACTION_CONTROL = re.compile(
@@ -67,7 +69,7 @@ class LentConnection(DriverConnection):
     """
 
     def __init__(self, *, pgbouncer: bool = False, **arguments: Any) -> None:
-        self._reset = _RESET + _STARTUP_AGAIN if pgbouncer else _RESET
+        self._pgbouncer = pgbouncer
         self._renew()
         super().__init__(**arguments)
 
@@ -117,16 +119,34 @@ class LentConnection(DriverConnection):
     def _end(self, word: str) -> None:
         if self._is_clean and not self.is_in_transaction:
             return
+        messages = self._messages(word)
         self._ending, self._has_ended = word.upper().encode(), False
         try:
-            self.execute_simple(f"{word}; {self._reset}")
-            self._is_clean = True
-        except DatabaseError as error:
-            if not self._has_ended:
-                raise
-            _logger.info("the session of a unit of work could not be reset (%s); its connection is closed", error)
+            for text in messages:
+                self.send_QUERY(text)
+            _flush(self._sock)
+            errors = [error for text in messages if (error := self._answer(text)) is not None]
         finally:
             self._ending = None
+        self._is_clean = not errors or (len(messages) > 1 and not self._has_ended and len(errors) == 1)
+        if errors and not self._has_ended:
+            raise errors[0]
+        if errors:
+            _logger.info("the session of a unit of work could not be reset (%s); its connection is closed", errors[0])
+
+    def _messages(self, word: str) -> list[str]:
+        return [f"{word}; {_RESET_IN_ONE}"] if self._pgbouncer else [word, *_RESET]
+
+    def _answer(self, text: str) -> Exception | None:
+        """Read the answer to one message, and return the error that it tells of. Raises where no answer comes."""
+        context = Context(text)
+        try:
+            self.handle_messages(context)
+        except (DatabaseError, InterfaceError):
+            if context.error is None:
+                raise
+        answered: Exception | None = context.error
+        return answered
 
     def remember(self) -> None:
         """Take the present state of this object for how it is to be lent, from now on."""
