@@ -20,6 +20,7 @@ from jobs.adapters.postgres.migrate import upgrade
 from jobs.adapters.postgres.run_statements import run_statements
 from jobs.adapters.postgres.setback_statements import setback_statements
 from jobs.adapters.postgres.statements import job_statements
+from jobs.adapters.postgres.suspect_statements import suspect_statements
 from jobs.core.commands import JobQuery
 from jobs.core.identifiers import new_id
 from jobs.core.status import JobStatus
@@ -27,7 +28,7 @@ from jobs.core.status import JobStatus
 ROWS = 20_000
 NOW = datetime.now(UTC)
 RUNS, HOUSE = run_statements("jobs"), housekeeping_statements("jobs")
-JOBS, LIMITS = job_statements("jobs"), limit_statements("jobs")
+JOBS, LIMITS, SUSPECTS = job_statements("jobs"), limit_statements("jobs"), suspect_statements("jobs")
 SETBACKS = setback_statements("jobs")
 
 # What the table holds: in ordinary times most jobs have ended; after an outage most are due.
@@ -158,7 +159,15 @@ STATEMENTS = {
         {"ids": SOME_IDS, "tokens": SOME_IDS, "since": [NOW] * 20},
         {"jobs_pkey"},
     ),
-    "reap": (HOUSE.reap, {"limit": 500, "max_lost": 5}, {"jobs_running", "jobs_pkey"}),
+    "reap": (HOUSE.reap, {"limit": 500, "max_lost": 3}, {"jobs_running", "jobs_pkey"}),
+    "claim_alone": (RUNS.claim_alone, LEASE | {"id": new_id(), "generation": 1}, {"jobs_pkey|jobs_due"}),
+    "claim_convicted": (
+        SUSPECTS.claim_convicted,
+        {"limit": 500, "max_lost": 3, "lease": timedelta(1)},
+        {"jobs_running", "jobs_pkey"},
+    ),
+    "due suspects": (SUSPECTS.due, {"limit": 10}, {"jobs_suspects"}),
+    "end_alone": (SUSPECTS.end_alone, {"id": new_id(), "token": new_id()}, {"jobs_pkey|jobs_running"}),
     "unarmed": (HOUSE.unarmed, FIRST | {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
     "unarmed, a later page": (HOUSE.unarmed, LATER | {"limit": 500, "within": timedelta(days=30)}, {"jobs_due"}),
     "overdue": (HOUSE.overdue, FIRST | {"limit": 500, "grace": timedelta(seconds=60)}, {"jobs_due"}),
