@@ -122,11 +122,12 @@ def test_an_idempotency_key_and_a_conflict_are_settled_as_ever(make_bounced):
     first = service.enqueue(job("name", schedule="PT1H"))
     again = service.enqueue(job("name", schedule="PT1H", on_conflict=OnConflict.RETURN_EXISTING))
     assert again.id == first.id
-    answers = {
+    answers = [
         service.enqueue_once(job("once", schedule="PT1H"), key="k", fingerprint="f", render=lambda one: str(one.id))
         for _ in range(3)
-    }
-    assert len(answers) == 1
+    ]
+    assert len({answer.text for answer in answers}) == 1
+    assert [answer.replayed for answer in answers] == [False, True, True]
 
 
 def test_a_url_that_leads_to_pgbouncer_unknown_to_the_settings_is_told_with_the_mend(
