@@ -21,6 +21,7 @@ from typing import Any
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.dev_dapr import LocalDapr
 from jobs.entrypoints.dev_demo import Demo
+from jobs.entrypoints.dev_processes import command_of
 
 _logger = logging.getLogger("jobs.dev")
 _STORAGE_EMULATOR = ("127.0.0.1", 10000)
@@ -121,8 +122,16 @@ def _database(data: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        _forget_killed(server.global_process_id_list)
         server.cleanup()
         del os.environ["JOBS_DATABASE_URL"]
+
+
+def _forget_killed(users: Any) -> None:
+    """Take processes that were killed off the list of those that use Postgres, or it would never be stopped."""
+    for process_id in users.get_and_add(os.getpid()):
+        if not command_of(process_id):
+            users.get_and_remove(process_id)
 
 
 def _embedded_postgres(folder: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.dev import _database
 from jobs.entrypoints.dev_dapr import LocalDapr
 from jobs.entrypoints.dev_processes import Folder, Program, command_of
 from tests.support import until
@@ -131,3 +133,17 @@ def test_a_second_dapr_on_the_same_data_is_refused_by_name(tmp_path, monkeypatch
     with pytest.raises(ConfigurationError, match=f"id {os.getpid()}"), LocalDapr(tmp_path / "dapr", 1):
         pass
     first.leave()
+
+
+def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was_killed(tmp_path, monkeypatch):
+    monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
+    with sleeper("--of-an-earlier-start") as killed:
+        killed.kill()
+    folder = tmp_path / "postgres"
+    folder.mkdir()
+    with _database(tmp_path):
+        handles = folder / ".handle_pids.json"
+        handles.write_text(json.dumps([killed.pid, *json.loads(handles.read_text())]))
+        postmaster = int((folder / "postmaster.pid").read_text().split()[0])
+        assert runs(postmaster)
+    until(lambda: not runs(postmaster))
