@@ -84,10 +84,19 @@ class AbandonedThreads:
     @property
     def replaced(self) -> int:
         """How many of the worker's threads have others in their place."""
+        return min(self._pooled, self.most)
+
+    @property
+    def unreplaced(self) -> int:
+        """How many of the worker's threads are kept, and have no other in their place."""
+        return max(self._pooled - self.most, 0)
+
+    @property
+    def _pooled(self) -> int:
         if not self._abandoned:
             return 0
         with self._lock:
-            return min(sum(pooled for _, pooled in self._abandoned.values()), self.most)
+            return sum(pooled for _, pooled in self._abandoned.values())
 
     def fault(self) -> str | None:
         """Say why this process should get no more work, None while it may."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.app.abandoned import AbandonedThreads
@@ -23,6 +24,7 @@ from jobs.app.recorder import Recorder, RungRun, Suspect, Within, by_itself
 from jobs.app.suspects import SuspectLimits, Suspects
 from jobs.app.threads import WorkerThreads
 from jobs.app.turns import Turn
+from jobs.core.errors import Unavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.outage import log_failure
 
@@ -110,6 +112,11 @@ class Worker:
     def _pressed(self) -> bool:
         return self._in_hand > self._limits.concurrency
 
+    @property
+    def _slots(self) -> int:
+        """How many handlers may run at once: fewer than were asked for once more threads are kept than are replaced."""
+        return max(self._limits.concurrency - self.abandoned.unreplaced, 0)
+
     def work_within(self, within: Within) -> None:
         """Have threads run what no alarm waits for within this, the latest caller's, from now on."""
         self._within = self._recorder.within = within
@@ -128,13 +135,14 @@ class Worker:
             return answer
         self._waiting.put(_Alarmed(name, within))
         self._start_threads()
+        self._hold_nothing_back()
         return answer
 
     def offer_turn(self, handler_name: str) -> None:
         """Have a thread look whether a waiting job of a handler with limits may start; returns at once."""
         turn = Turn(handler_name)
         with self._lock:
-            if turn in self._offered or self.stopping.is_set():
+            if turn in self._offered or self.stopping.is_set() or not self._slots:
                 return
             self._offered.add(turn)
             self._claimed += 1
@@ -188,6 +196,7 @@ class Worker:
             if (
                 not (budget.holds_back or self._dispatcher.alone.on)
                 and now >= look_again_at
+                and room > 0
                 and (in_hand < self._limits.concurrency or room >= max(1, min(self._limits.batch, ahead // 2)))
             ):
                 done_when_looked = self._executed
@@ -196,8 +205,9 @@ class Worker:
                     look_again_at = 0.0
                     continue
                 look_again_at = now + _POLL_SECONDS
-            if self._claimed == self._recorder.done and look_again_at:
-                if self._executed == done_when_looked:
+            slots = self._slots
+            if self._claimed == self._recorder.done and (look_again_at or not slots):
+                if self._executed == done_when_looked or not slots:
                     break
                 look_again_at = 0.0  # what has ended since may have made its job due again: a missed run, a retry
                 continue
@@ -211,9 +221,10 @@ class Worker:
         So slow handlers leave due jobs to other instances, and fast ones are never short of work. Where runs were lost
         before, which may end this process and with it all that it holds, nothing is held that has not begun.
         """
-        if time.monotonic() < self._careful_until:
-            return self._limits.concurrency
-        return self._limits.concurrency + min(int(self._per_second * _AHEAD_SECONDS), 3 * self._limits.batch)
+        slots = self._slots
+        if not slots or time.monotonic() < self._careful_until:
+            return slots
+        return slots + min(int(self._per_second * _AHEAD_SECONDS), 3 * self._limits.batch)
 
     def _claim(self, limit: int) -> int:
         runs = self._dispatcher.claim_due(limit)
@@ -226,6 +237,7 @@ class Worker:
             self._waiting.put(run)
         if runs:
             self._start_threads()
+            self._hold_nothing_back()
         return len(runs)
 
     def _start_threads(self) -> None:
@@ -240,6 +252,32 @@ class Worker:
     def _replace_threads(self) -> None:
         if not self.stopping.is_set():
             self._threads.start(min(self._in_hand, self._limits.concurrency))
+            self._hold_nothing_back()
+
+    def _hold_nothing_back(self) -> None:
+        """Once abandoned attempts keep every thread, leave what waits for one to other instances, or to later."""
+        if self._slots or self.stopping.is_set():
+            return
+        unbegun = []
+        with suppress(Empty):
+            while True:
+                work = self._waiting.get_nowait()
+                if isinstance(work, _Alarmed):
+                    self._answers.give(work.name, error=Unavailable(self.abandoned.fault() or "no thread is free"))
+                elif isinstance(work, Turn):
+                    with self._lock:
+                        self._offered.discard(work)
+                    self._recorder.put(work)
+                elif work is not None:
+                    unbegun.append(work)
+        if not unbegun:
+            return
+        try:
+            self._dispatcher.give_back(unbegun, "handlers that ignore their timeout keep every thread of the instance")
+        except Exception as error:  # noqa: BLE001  their leases run out instead
+            log_failure(_logger, error, "%d runs that had not begun could not be given back", len(unbegun))
+        for run in unbegun:
+            self._recorder.put(run)
 
     def _work(self) -> None:
         waiting = self._waiting

@@ -19,6 +19,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from jobs.app.dispatcher import Ring
 from jobs.app.runtime import Runtime
 from jobs.core.context import JobContext
+from jobs.core.errors import Unavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import Job
 from jobs.core.retry import RetryPolicy
@@ -131,6 +132,33 @@ def test_at_the_bound_no_more_threads_are_made_and_the_instance_is_not_ready_unt
     assert ready(runtime)[0] == 200
     assert operations.stats(runtime, TOKENS)["abandoned_threads"] == 0
     until(lambda: worker_threads(runtime) == 2)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_an_instance_whose_every_thread_is_kept_leaves_due_jobs_to_others_and_goes_on_once_one_is_free(
+    make_runtime, release
+):
+    full = make_runtime(concurrency=2, max_abandoned_threads=1)
+    # The last of them is still waiting for a thread as the others are abandoned, and so are the good ones behind it.
+    enqueue(full, "Stuck", 3)
+    good = enqueue(full, "Good", 5)
+    full.worker.drain(10)
+    until(lambda: full.worker.drain(1) and len(full.worker.abandoned) == 3)
+    good += [full.service.enqueue(job(f"later {n}", "Good")).job for n in range(5)]
+    assert full.worker.drain(60).left_running == 0, "nothing is claimed that could not begin"
+    last = full.service.enqueue(job("last", "Good")).job
+    with pytest.raises(Unavailable, match=r"Stuck \(3\); restart this instance"):
+        full.worker.ring(AlarmName(last.id, last.generation)).result(60)
+    full.worker.offer_turn("Good")
+
+    other = make_runtime(concurrency=2)
+    until(lambda: other.worker.drain(10) and read(full, [*good, last]) == {JobStatus.COMPLETED})
+
+    release.set()
+    until(lambda: not full.worker.abandoned)
+    more = enqueue(full, "Good", 5)
+    until(lambda: full.worker.drain(10) and read(full, more) == {JobStatus.COMPLETED})
+    assert full.worker.drain(10).left_running == 0
 
 
 @pytest.mark.usefixtures("handlers", "release")
