@@ -159,6 +159,11 @@ class Dispatcher:
                 run = self.turns.claim(job.handler_name, name, alone=alone)
         return self._held(run)
 
+    def limited_handler(self, name: AlarmName) -> str | None:
+        """Give the handler of an alarm's job if that has limits, None if not. Raises ``StoreUnavailable``."""
+        job = self._store.get(name.job_id) if self.turns.handlers else None
+        return job.handler_name if job is not None and job.handler_name in self.turns.handlers else None
+
     def due_suspects(self, limit: int) -> list[AlarmName]:
         """List suspects that are due; each is to be claimed alone."""
         return self._runs.due_suspects(limit)

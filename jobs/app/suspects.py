@@ -3,6 +3,9 @@
 What runs already is waited for, but not for ever, and a suspect that runs long does not keep the others waiting for
 ever: after a while they start beside it, and if the worker dies then, that convicts nobody. Meanwhile other instances
 go on as ever, with a suspect of their own if there are several.
+
+A suspect that has waited for the others in vain, since its handler's limits allow no other attempt, rests, and with it
+the other suspects of that handler: the process is not held up for them over and over.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from jobs.app.answers import going_down
 from jobs.app.recorder import RungRun, Suspect, Within
+from jobs.app.rests import Rests
 from jobs.core.error_text import printable
 from jobs.core.errors import StoreUnavailable
 from jobs.core.outage import log_failure
@@ -39,10 +43,15 @@ _LONGEST_ALONE_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class SuspectLimits:
-    """How long to wait for handlers that run already, and to keep others from starting: twice as long each time."""
+    """How long to wait for handlers that run already, and to keep others from starting: twice as long each time.
+
+    The last two are how long to rest after a try in vain: twice as long each time, too.
+    """
 
     others_seconds: float = 5.0
     alone_seconds: float = 60.0
+    rest_seconds: float = 10.0
+    longest_rest_seconds: float = 120.0
 
 
 class Suspects:
@@ -67,19 +76,28 @@ class Suspects:
         self._alone_seconds = limits.alone_seconds
         self._waiting: deque[tuple[Suspect, Callable[[], Within]]] = deque()
         self._names: set[AlarmName] = set()
+        self._rests = Rests(limits.rest_seconds, limits.longest_rest_seconds)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._names)
 
+    @property
+    def resting(self) -> int:
+        """How many of the suspects that a poll finds may rest, and would only be in the way of others there."""
+        return len(self._rests)
+
     def add(self, suspect: Suspect, within: Callable[[], Within]) -> bool:
-        """Have a suspect run, once its turn comes, within what ``within`` gives then; False if it is in hand already.
+        """Have a suspect run, once its turn comes, within what ``within`` gives then.
+
+        False if it is in hand already, or was found by a poll and rests.
 
         Its end is put into the recorder: that of a polled one as any outcome, the other as the alarm's answer.
         """
         with self._lock:
-            if suspect.name in self._names or self._stopping.is_set():
+            rests = suspect.polled and self._rests.on(suspect.name.job_id)
+            if rests or suspect.name in self._names or self._stopping.is_set():
                 return False
             self._names.add(suspect.name)
             self._waiting.append((suspect, within))
@@ -95,6 +113,11 @@ class Suspects:
                     self._thread = None
                     return
                 suspect, within = self._waiting.popleft()
+            if self._must_rest(suspect):
+                with self._lock:
+                    self._names.discard(suspect.name)
+                self._recorder.put(suspect)
+                continue
             began = time.monotonic()
             phase = self._alone.begin()
             work = partial(self._run, suspect, phase)
@@ -105,6 +128,19 @@ class Suspects:
                 self._names.discard(suspect.name)
             # The others have at least as long for themselves as this one had.
             self._stopping.wait(min(time.monotonic() - began, self._alone_seconds))
+
+    def _must_rest(self, suspect: Suspect) -> bool:
+        """Say whether a suspect that a poll has found is to rest, as another one of its handler does."""
+        if not suspect.polled or not self._rests:
+            return False
+        try:
+            limited = self._dispatcher.limited_handler(suspect.name)
+        except StoreUnavailable:
+            return False  # whatever comes next finds out and tells
+        if limited is None or not self._rests.on(limited):
+            return False
+        self._rests.begin(suspect.name.job_id)
+        return True
 
     def _run(self, suspect: Suspect, phase: AlonePhase) -> None:
         name = suspect.name
@@ -126,9 +162,14 @@ class Suspects:
 
     def _run_alone(self, suspect: Suspect, phase: AlonePhase) -> bool:
         self._wait_for_others()
-        run = None if self._stopping.is_set() else self._dispatcher.claim(suspect.name, alone=True)
-        if run is None:
+        if self._stopping.is_set():
             return False
+        run = self._dispatcher.claim(suspect.name, alone=True)
+        if run is None:
+            self._rest(suspect.name)
+            return False
+        self._rests.end(run.job_id)
+        self._rests.end(run.handler_name)
         _logger.warning(
             "job %s (%s, %s) lost its worker %d times in a row: nothing else starts beside it here, and if it is lost "
             "again it is taken to be the cause",
@@ -138,6 +179,12 @@ class Suspects:
         threading.Thread(target=self._let_others_start, args=[run, phase], daemon=True).start()
         self._abandoned.execute(run, partial(self._finish, suspect, phase), pooled=False)
         return True
+
+    def _rest(self, name: AlarmName) -> None:
+        limited = self._dispatcher.limited_handler(name)
+        if limited is not None:
+            self._rests.begin(name.job_id)
+            self._rests.begin(limited)
 
     def _finish(
         self,

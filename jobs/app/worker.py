@@ -156,7 +156,7 @@ class Worker:
 
     def offer_suspects(self) -> None:
         """Have suspects run that are due, one after the other; returns at once. Raises ``StoreUnavailable``."""
-        for name in self._dispatcher.due_suspects(_SUSPECTS_AT_ONCE):
+        for name in self._dispatcher.due_suspects(_SUSPECTS_AT_ONCE + self._suspects.resting):
             with self._lock:
                 self._claimed += 1
             if self._suspects.add(Suspect(name, polled=True), lambda: self._within):

@@ -236,3 +236,30 @@ def test_a_lost_run_is_taken_back_by_the_poll_itself(make_runtime, play, sql):
     assert runtime.dispatcher._runs.claim_due(1, worker="dead/1", lease=timedelta())
     until(lambda: runtime.worker.drain(60).executed)
     assert [str(attempt.outcome) for attempt in runtime.service.attempts(job_id)] == ["Succeeded", "Lost"]
+
+
+def test_suspects_whose_limit_is_used_up_rest_and_neither_hide_others_nor_hold_the_instance_up(
+    make_runtime, play, suspect, monkeypatch
+):
+    runtime = make_runtime()
+    alone_for(runtime, others=0.1)
+    [holder] = enqueue(runtime, "slow holder", handler_name="Limited")
+    drain_aside(runtime)
+    until(lambda: play.began("slow holder"))
+    phases = []
+    begin = runtime.dispatcher.alone.begin
+    monkeypatch.setattr(runtime.dispatcher.alone, "begin", lambda: phases.append(None) or begin())
+    waiting = [suspect(runtime, f"waiting {number}", "Limited") for number in range(20)]
+    other = suspect(runtime, "behind them")
+    until(lambda: runtime.service.get(other).status is JobStatus.COMPLETED)
+    assert len(phases) <= 6, "one was tried in vain for all of its handler, now and then"
+
+    play.let_go.set()
+    runtime.worker._suspects._rests._until.clear()
+    all_have_run = {JobStatus.COMPLETED}
+    until(
+        lambda: (
+            runtime.worker.drain(1)
+            and {runtime.service.get(each).status for each in [holder, *waiting]} == all_have_run
+        )
+    )
