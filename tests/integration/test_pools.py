@@ -72,6 +72,51 @@ def test_with_every_application_connection_held_for_two_leases_no_lease_is_lost_
     assert sql("select outcome, attempt, count(*) from jobs.job_attempts group by 1, 2") == [("Succeeded", 1, 4)]
 
 
+def test_handlers_wait_for_their_turn_at_a_unit_of_work_rather_than_fail_their_attempts(
+    make_runtime: MakeRuntime, registry: HandlerRegistry, sql, monkeypatch
+):
+    waiting, ended = threading.Semaphore(0), threading.Event()
+
+    def handle(args: Anything, ctx: JobContext) -> None:
+        waiting.release()
+        with ctx.unit_of_work() as uow:
+            uow.connection.exec_driver_sql("select 1")
+            ended.wait(PATIENCE)
+            uow.complete()
+
+    registry.add_handler("Work", handle)
+    runtime = make_runtime(database_pool_size=4, concurrency=4)
+    transactions: Any = runtime.units._transactions
+    assert transactions._most == 1
+    transactions._wait_seconds = 0.1  # the first is held for longer
+    monkeypatch.setattr("jobs.adapters.postgres.unit_of_work._TURNS_WAIT", 600, raising=False)
+    ids = [one.id for one in runtime.service.enqueue_many([job(f"{n}", "Work", max_retries=0) for n in range(4)])]
+    draining = threading.Thread(target=drain, args=[runtime])
+    draining.start()
+    for _ in range(4):
+        assert waiting.acquire(timeout=PATIENCE)
+    with runtime.service._store._database.engine.connect() as connection:
+        connection.exec_driver_sql("select pg_sleep(0.5)")
+    ended.set()
+    draining.join(PATIENCE)
+    assert {runtime.service.get(each).status for each in ids} == {JobStatus.COMPLETED}
+    assert sql("select count(*) from jobs.job_attempts") == [(4,)]
+
+
+def test_a_unit_of_work_within_another_says_that_it_may_be_waiting_for_itself(make_runtime: MakeRuntime):
+    runtime = make_runtime(database_pool_size=4)
+    transactions: Any = runtime.units._transactions
+    transactions._wait_seconds = 0.05
+    with runtime.units.begin() as outer:
+        with (
+            pytest.raises(StoreUnavailable, match=r"may have 1 units.*within another"),
+            runtime.units.begin(requires_new=True),
+        ):
+            pass
+        outer.connection.exec_driver_sql("select 1")
+        outer.commit()
+
+
 @pytest.mark.parametrize(
     ("total", "application", "units"), [(4, 1, 1), (5, 2, 1), (6, 2, 2), (8, 3, 3), (9, 4, 3), (100, 49, 49)]
 )

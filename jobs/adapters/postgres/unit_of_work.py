@@ -14,6 +14,7 @@ from jobs.adapters.postgres.database import raise_as_ours
 from jobs.adapters.postgres.faults import Fault, fault_of, unreachable
 from jobs.adapters.postgres.lent import LEFT_ITS_TRANSACTION
 from jobs.core.errors import StoreUnavailable, UnitOfWorkError
+from jobs.core.unit_of_work import current_unit_of_work
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from jobs.adapters.postgres.lent import LentConnection
 
 _logger = logging.getLogger("jobs.store")
+_TURNS_WAIT = 6
+"""How often the pool's patience a unit of work waits for its turn while its thread holds none of the connections."""
 
 
 class PostgresTransactions:
@@ -35,10 +38,15 @@ class PostgresTransactions:
 
     def begin(self) -> PostgresTransaction:
         """Take a connection and begin a transaction, which the server hears of with its first statement."""
-        if not self._places.acquire(timeout=self._wait_seconds):
+        # There are more handlers than connections for them. One that waits holds nothing up but itself, where a failed
+        # attempt would be counted; but within another unit of work it may be that one, or its like, that it waits for.
+        within = current_unit_of_work() is not None
+        wait_seconds = self._wait_seconds if within else self._wait_seconds * _TURNS_WAIT
+        if not self._places.acquire(timeout=wait_seconds):
             raise StoreUnavailable(
-                f"{self._most} units of work are open in this process, as many as JOBS_DATABASE_POOL_SIZE allows (half "
-                f"of it without 2), and none ended within {self._wait_seconds:g} s; keep them short, or raise it"
+                f"this process may have {self._most} units of work open at once (half of JOBS_DATABASE_POOL_SIZE "
+                f"without 2), and none ended within {wait_seconds:g} s; keep them short, or raise the setting"
+                + ("; this one is within another, which keeps a connection of its own meanwhile" if within else "")
             )
         try:
             return PostgresTransaction(self._engine.connect(), self._places)
