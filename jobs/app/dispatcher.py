@@ -13,23 +13,26 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import ValidationError
+
 from jobs.app.alone import Alone
 from jobs.app.attempt_log import log_end
 from jobs.app.cancellations import CancellationWatch
 from jobs.app.completion import Completions
-from jobs.app.executor import Executor
+from jobs.app.executor import Executor, too_early
 from jobs.app.follow_ups import FollowUps
 from jobs.app.leases import LeaseKeeper
 from jobs.app.outcomes import Outcomes, spoiled
 from jobs.app.turns import Turns
 from jobs.app.workbench import AttemptBench
+from jobs.core.error_text import printable
 from jobs.core.errors import StoreUnavailable
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import ClaimedRun, Lease, RunResult
 from jobs.core.outage import log_failure
 from jobs.core.status import AttemptOutcome, JobStatus
 from jobs.core.suspects import SUSPECT_AFTER
-from jobs.core.verdict import settle, skip
+from jobs.core.verdict import settle, skip, unknown_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -236,7 +239,12 @@ class Dispatcher:
 
     def _execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         if run.recurring:
-            settled = settle(run, self._random)
+            try:
+                settled = settle(run, self._random)
+            except ValidationError as error:
+                if (unknown := unknown_options(error)) is None:
+                    raise
+                return self._put_off(run, f"this version of the app does not know the job's options: {unknown}")
             if settled is None or settled.due_at > run.claimed_at:
                 return self._skipped(run, settled)
             run = run._replace(scheduled_for=settled.scheduled_for)
@@ -256,6 +264,14 @@ class Dispatcher:
         if not self._leases.let_go(run):
             return None
         return skip(run, instead)
+
+    def _put_off(self, run: ClaimedRun, why: str) -> RecordedOutcome | None:
+        """Leave a run to a newer release, a while later."""
+        if not self._leases.let_go(run):
+            return None
+        result, now = too_early(printable(why)), self._now(run)
+        log_end(run, result)
+        return self.outcomes.decided(run, result, now, now)
 
     def _record_timeout(self, run: ClaimedRun, thread: int) -> None:
         now = self._now(run)

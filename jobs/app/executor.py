@@ -74,11 +74,11 @@ class Executor:
         """Execute ``run`` once. Whatever the handler raises becomes a result; nothing is raised."""
         spec = self._registry.get(run.handler_name)
         if spec is None:
-            return _too_early(f"this version of the app has no handler {run.handler_name!r}")
+            return too_early(f"this version of the app has no handler {run.handler_name!r}")
         try:
             arguments = spec.read_arguments(run.payload, run.payload_version)
         except NewerPayload as error:
-            return _too_early(f"{spec.name} is of an older version here: {error}")
+            return too_early(f"{spec.name} is of an older version here: {error}")
         except InvalidInput as error:
             return RunResult(AttemptOutcome.INVALID_PAYLOAD, f"the payload does not fit {spec.name}: {error}")
         timeout = self.timeout_of(run)
@@ -153,7 +153,8 @@ async def _within(work: Any, seconds: float | None) -> Any:
         raise  # of something that the handler called, and so its own failure
 
 
-def _too_early(why: str) -> RunResult:
+def too_early(why: str) -> RunResult:
+    """Say that this release cannot run a job which a newer one can, so that it waits for that."""
     seconds = UNKNOWN_HANDLER_DELAY.total_seconds()
     then = f"the job is tried again every {seconds:.0f} s until a release that can is deployed, or the job is deleted"
     return RunResult(AttemptOutcome.UNKNOWN_HANDLER, f"{why}; {then}", after_seconds=seconds)

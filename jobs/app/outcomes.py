@@ -100,7 +100,13 @@ class Outcomes:
         self._alarms.arm(alarms)
         self._turns.ended(outcome.run.handler_name for outcome in outcomes)
         for outcome in fenced:
-            self._record_fenced(outcome)
+            try:
+                self._record_fenced(outcome)
+            except (StoreUnavailable, ConfigurationError):
+                raise  # it would be the same with the others
+            except Exception as error:  # noqa: BLE001  what its row says by now cannot be used; the others go on
+                what = "what comes next for job %s cannot be worked out; it is taken up again when its lease expires"
+                log_failure(_logger, error, what, outcome.run.job_id)
 
     def _written(self, outcomes: Sequence[RecordedOutcome]) -> _Written:
         """Write outcomes, all in one statement where it can be: one that cannot be written is isolated by halving."""

@@ -36,6 +36,16 @@ def timing_of(schedule: str, timezone: str, options: str | None) -> Timing:
     return Timing.model_validate({**json.loads(options or "{}"), "schedule": schedule, "timezone": timezone})
 
 
+def unknown_options(error: Exception) -> str | None:
+    """Name the options that only a newer release knows, if nothing else keeps a job's timing from being read."""
+    if not isinstance(error, ValidationError):
+        return None
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    if any(fault["type"] != "extra_forbidden" for fault in faults):
+        return None
+    return ", ".join(".".join(str(part) for part in fault["loc"]) for fault in faults)
+
+
 def recurrence_of(run: ClaimedRun) -> Recurrence:
     """Give the recurrence that a claimed run belongs to."""
     return timing_of(run.schedule, run.timezone, run.options).recurrence(run.anchor)

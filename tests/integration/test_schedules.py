@@ -13,9 +13,10 @@ from jobs.app.runtime import Runtime
 from jobs.core.commands import UpdateJob
 from jobs.core.context import JobContext
 from jobs.core.identifiers import AlarmName
+from jobs.core.job import RunResult
 from jobs.core.registry import HandlerRegistry
 from jobs.core.retry import RetryPolicy
-from jobs.core.status import JobStatus
+from jobs.core.status import AttemptOutcome, JobStatus
 from tests.support import Anything, job, until
 
 HALF_AN_HOUR, HOUR, DAY = timedelta(minutes=30), timedelta(hours=1), timedelta(days=1)
@@ -283,6 +284,47 @@ def test_a_job_whose_schedule_cannot_be_read_any_more_fails_without_running(
     )
     assert (status, recorder.stood_for) == ("Failed", [])
     assert "the job's row cannot be used: InvalidSchedule" in error
+
+
+def test_a_job_with_an_option_that_only_a_newer_release_knows_waits_for_it_and_keeps_its_run(
+    runtime, recorder, advance, sql
+):
+    enqueued = runtime.service.enqueue(job("a", "Record", schedule=hourly(runtime)))
+    advance(timedelta(minutes=31))
+    sql("""update jobs.jobs set options = '{"moon": "full"}'""")
+    run_all_that_is_due(runtime)
+    [(status, error, attempt, runs, waits)] = until(
+        lambda: sql(
+            "select status, last_error, attempt, run_count, next_run_at > now() + interval '20 seconds' "
+            "from jobs.jobs where id = :id and status <> 'Running' and last_error is not null",
+            id=enqueued.id,
+        )
+    )
+    assert (status, attempt, runs, waits, recorder.stood_for) == ("Scheduled", 0, 0, True, [])
+    assert "does not know the job's options: moon" in error
+    assert "until a release that can is deployed" in error
+
+    sql("update jobs.jobs set options = null")
+    advance(timedelta(minutes=1))
+    run_all_that_is_due(runtime)
+    assert recorder.attempts == [(1, 1)]
+
+
+def test_an_outcome_whose_jobs_row_was_spoiled_meanwhile_takes_no_other_along(runtime, recorder, sql):
+    for name in ("spoiled", "changed"):
+        runtime.service.enqueue(job(name, "Record", schedule=hourly(runtime)))
+    sql("update jobs.jobs set next_run_at = now()")
+    runs = sorted(runtime.dispatcher.claim_due(2), key=lambda run: run.job_name, reverse=True)
+    assert [run.job_name for run in runs] == ["spoiled", "changed"]
+    sql("update jobs.jobs set generation = generation + 1")
+    sql("""update jobs.jobs set options = '{"moon": "full"}' where job_name = 'spoiled'""")
+    outcomes = runtime.dispatcher.outcomes
+    succeeded = RunResult(AttemptOutcome.SUCCEEDED)
+    outcomes.record([outcomes.decided(run, succeeded, run.claimed_at, run.claimed_at) for run in runs])
+    assert sql("select job_name, status, run_count from jobs.jobs order by job_name") == [
+        ("changed", "Scheduled", 1),
+        ("spoiled", "Running", 0),
+    ]
 
 
 def test_a_library_that_gives_no_later_run_ends_the_job_after_one(runtime, recorder, advance, monkeypatch):
