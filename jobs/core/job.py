@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from jobs.core.retry import RetryOptions
 from jobs.core.status import AttemptOutcome, JobStatus
@@ -16,6 +16,10 @@ from jobs.core.waiting import WaitingFor
 
 Json = Any
 """Any JSON value, as ``json.loads`` gives it, but for a number that no float is exactly: that is a ``Decimal``."""
+
+
+_OPTIONS = frozenset({"retry", *Timing.model_fields} - {"schedule", "timezone"})
+"""What may be left out of a job, and is shown as if it were where it cannot be read."""
 
 
 class JobHead(BaseModel):
@@ -69,6 +73,18 @@ class Job(Timing, JobHead):
     trace_parent: str | None
     created_at: Instant
     updated_at: Instant
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_far_as_it_can_be_read(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Pass over options that a newer release or a hand has written: one row must not take a whole page along."""
+        try:
+            return read(values)
+        except ValidationError as error:
+            unreadable = {str(fault["loc"][0]) if fault["loc"] else "" for fault in error.errors(include_url=False)}
+            if not isinstance(values, dict) or not unreadable <= _OPTIONS:
+                raise
+            return read({name: value for name, value in values.items() if name not in unreadable})
 
 
 class Attempt(BaseModel):

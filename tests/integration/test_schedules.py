@@ -10,7 +10,7 @@ import pytest
 
 from jobs.app.dispatcher import Ring
 from jobs.app.runtime import Runtime
-from jobs.core.commands import UpdateJob
+from jobs.core.commands import JobQuery, UpdateJob
 from jobs.core.context import JobContext
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import RunResult
@@ -308,6 +308,21 @@ def test_a_job_with_an_option_that_only_a_newer_release_knows_waits_for_it_and_k
     advance(timedelta(minutes=1))
     run_all_that_is_due(runtime)
     assert recorder.attempts == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["retry = '{\"moon\": 1}'", 'options = \'{"misfire": {"policy": "moon"}}\'', "options = '{\"jitter\": 1}'"],
+)
+def test_a_row_with_options_that_cannot_be_read_is_listed_changed_and_deleted_as_any_other(
+    runtime, recorder, sql, column
+):
+    jobs = [runtime.service.enqueue(job(name, "Record", schedule=hourly(runtime))).job for name in ("good", "odd")]
+    sql(f"update jobs.jobs set {column.replace(':', chr(92) + ':')} where job_name = 'odd'")
+    assert [each.job_name for each in runtime.service.find(JobQuery()).jobs] == ["odd", "good"]
+    assert runtime.service.get(jobs[1].id).next_run_at == jobs[1].next_run_at
+    assert runtime.service.pause(jobs[1].id).paused
+    assert runtime.service.delete(jobs[1].id).status is JobStatus.CANCELLED
 
 
 def test_an_outcome_whose_jobs_row_was_spoiled_meanwhile_takes_no_other_along(runtime, recorder, sql):
