@@ -312,7 +312,7 @@ def test_a_job_with_an_option_that_only_a_newer_release_knows_waits_for_it_and_k
 
 @pytest.mark.parametrize(
     "column",
-    ["retry = '{\"moon\": 1}'", 'options = \'{"misfire": {"policy": "moon"}}\'', "options = '{\"jitter\": 1}'"],
+    ["retry = '{\"moon\": 1}'", 'options = \'{"misfire": {"policy": "moon"}}\'', 'options = \'{"jitter": "moon"}\''],
 )
 def test_a_row_with_options_that_cannot_be_read_is_listed_changed_and_deleted_as_any_other(
     runtime, recorder, sql, column
