@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING
 
 from jobs.core.error_text import describe_error, traceback_of
+from jobs.core.errors import MiddlewareFault
 from jobs.core.job import RunResult
 from jobs.core.signals import (
     AttemptTimedOut,
@@ -83,8 +84,9 @@ def _result_of(error: BaseException, spec: HandlerSpec) -> RunResult:
             return RunResult(outcome_of(deciding), _reason(deciding, error))
         case AttemptTimedOut():
             return RunResult(AttemptOutcome.TIMED_OUT, "timed out", retry=True)
-        case ReturnedValue():
-            return RunResult(AttemptOutcome.FAILED, f"{type(error).__name__}: {deciding}")
+        case ReturnedValue() | MiddlewareFault():  # they name who is at fault; the innermost frame is of one around it
+            retry = isinstance(deciding, MiddlewareFault) and spec.retry.retries(error)
+            return RunResult(AttemptOutcome.FAILED, f"{type(error).__name__}: {deciding}", retry=retry)
     return RunResult(AttemptOutcome.FAILED, describe_error(error), retry=spec.retry.retries(error))
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from jobs.app.around import through
 from jobs.app.attempt_log import log_too_late
 from jobs.app.attempt_result import SUCCEEDED, refuse_returned, result_of
 from jobs.core.context import Equipment, JobContext
@@ -111,12 +112,9 @@ class Executor:
     def _result(
         self, spec: HandlerSpec, run: ClaimedRun, arguments: BaseModel, context: JobContext, timeout: float | None
     ) -> RunResult:
-        def call() -> None:
-            self._call(spec, arguments, context, timeout)
-
         try:
-            for around in reversed(self._registry.middleware):
-                call = partial(around, context, call)
+            handler = partial(self._call, spec, arguments, context, timeout)
+            call = through(self._registry.middleware, context, handler)
             copy_context().run(outside_units_of_work, call)  # what it sets is not there in the thread's next attempt
         except BaseException as error:  # noqa: BLE001  whatever a handler raises must end in an outcome
             if not context.completed:

@@ -29,7 +29,8 @@ Middleware = Callable[["JobContext", Callable[[], None]], None]
 """Called around every attempt: ``call_next()`` calls the next one in, in the end the handler.
 
 What the handler raises comes out of ``call_next()``, ``Retry`` and its like included, and must be let through; what a
-middleware raises of its own counts as if the handler had raised it.
+middleware raises of its own counts as if the handler had raised it. One that returns without having called it, or that
+calls it twice, fails the attempt.
 """
 
 
@@ -177,7 +178,7 @@ def middleware(function: Target | None = None, *, order: int = 0) -> Target | Ca
     """Mark a function ``(ctx: JobContext, call_next)`` as one to be called around every attempt of every handler.
 
     The lowest ``order`` is outermost; of equals, the one whose name comes first. It is called outside the services'
-    scope, so it also sees what their clean-up raises.
+    scope, so it also sees what their clean-up raises. It calls ``call_next()`` once, or raises how the attempt ends.
     """
 
     def mark(target: Target) -> Target:

@@ -14,6 +14,7 @@
     ├── NotRecordable           the store cannot keep an attempt's outcome as it is
     ├── LeaseLost               the run is another worker's by now, so that this attempt must not complete it
     ├── UnitOfWorkError         a unit of work was used in a way that nothing can be committed by
+    ├── MiddlewareFault         a middleware did not call the handler, or not as it should
     ├── LockNotAcquired         others held the lock for as long as the caller would wait
     ├── LockLost                the lock had expired before it was released
     ├── Unavailable             a dependency cannot be reached now; trying later is right
@@ -147,6 +148,10 @@ class LeaseLost(JobsError):
 
 class UnitOfWorkError(JobsError):
     """A unit of work was used in a way that nothing can be committed by. It is rolled back."""
+
+
+class MiddlewareFault(JobsError):
+    """A middleware did not call the handler, or not as it should; the message names it and the mend."""
 
 
 class LockNotAcquired(JobsError):

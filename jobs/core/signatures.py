@@ -54,6 +54,8 @@ def check_middleware(function: Callable[..., Any], origin: str) -> None:
     """Raise ``HandlerRegistrationError`` unless ``function`` can be called with a context and the next call."""
     if inspect.iscoroutinefunction(function):
         refuse(origin, "a middleware is a plain function, also around an async handler; make it without async")
+    if inspect.isgeneratorfunction(function):
+        refuse(origin, "a middleware that yields is never run; have it call call_next() where the yield stands")
     try:
         inspect.signature(function).bind(None, None)
     except TypeError:
