@@ -1,6 +1,7 @@
 """``python -m jobs``: hands the command line what it may call."""
 
 import sys
+from pathlib import Path
 
 from jobs.bootstrap import build_offline_runtime, create_closable_app, grant_rights, load_registry, upgrade_database
 from jobs.entrypoints.cli import Parts, main
@@ -12,4 +13,4 @@ parts = Parts(
     make_runtime=build_offline_runtime,
     grant_rights=grant_rights,
 )
-sys.exit(main(sys.argv[1:], parts))
+sys.exit(main(sys.argv[1:], parts, Path("local.settings.json")))

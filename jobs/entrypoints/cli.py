@@ -15,9 +15,11 @@ from jobs.entrypoints.cli_apply import add_apply
 from jobs.entrypoints.cli_check import add_check
 from jobs.entrypoints.cli_database import add_database
 from jobs.entrypoints.cli_preview import add_preview
+from jobs.entrypoints.local_settings import take_over_local_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from jobs.app.runtime import Runtime
     from jobs.core.registry import HandlerRegistry
@@ -41,8 +43,11 @@ class Parts:
     grant_rights: GrantRights
 
 
-def main(arguments: Sequence[str], parts: Parts) -> int:
-    """Run one command; gives the exit status: 0, 1 for an error that was told in one sentence, 2 for wrong usage."""
+def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = None) -> int:
+    """Run one command; gives the exit status: 0, 1 for an error that was told in one sentence, 2 for wrong usage.
+
+    Settings that the environment lacks are taken from ``local_settings``, a file that need not be there.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped, and ends no command
             stream.reconfigure(errors="backslashreplace")
@@ -53,6 +58,8 @@ def main(arguments: Sequence[str], parts: Parts) -> int:
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
+        if local_settings is not None:
+            take_over_local_settings(local_settings)
         return int(chosen.run(chosen, parts))
     except JobsError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -55,7 +54,6 @@ def run_dev(
         signal.signal(number, lambda *_: stop.set())
     _refuse_taken_port(options.port)
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
-    _take_over_local_settings(Path("local.settings.json"))
     with _database(Path(options.data)):
         before, after = upgrade_database()
         _logger.info("database ready, schema %s", after if before == after else f"migrated to {after}")
@@ -91,20 +89,6 @@ def _refuse_taken_port(port: int) -> None:
             raise ConfigurationError(
                 f"port {port} on 127.0.0.1 cannot be used ({error}); choose another: --port 7072, or make run PORT=7072"
             ) from None
-
-
-def _take_over_local_settings(file: Path) -> None:
-    """Put the values of local.settings.json into the environment, as Core Tools do; what is set already stays."""
-    if not file.exists():
-        return
-    try:
-        values = json.loads(file.read_text())["Values"]
-        for name, value in values.items():
-            os.environ.setdefault(name, str(value))
-    except (ValueError, KeyError, AttributeError):
-        raise ConfigurationError(
-            f'{file} cannot be read; it holds {{"Values": {{…}}}}, see local.settings.sample.json'
-        ) from None
 
 
 @contextmanager

@@ -728,10 +728,11 @@ def test_the_module_runs_as_a_deployment_step_does(database_url, tmp_path):
     file.write_text(EXAMPLE)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_SCHED")}
     environment |= {"JOBS_DATABASE_URL": database_url, "JOBS_SCHEDULER": "dapr"}  # without a sidecar beside it
+    environment |= {"PYTHONPATH": str(ROOT)}
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "jobs", "apply", str(file), *options]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     planned, first, again = run("--plan"), run(), run("--plan", "--detailed-exitcode")
     assert (planned.returncode, first.returncode, again.returncode) == (0, 0, 0), first.stderr

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -213,15 +214,17 @@ def test_an_app_without_a_handler_is_warned_of(environment, write, caplog):
 
 def run(*arguments, **settings):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=environment | {"JOBS_SCHEDULER": "timer"} | settings,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment |= {"JOBS_SCHEDULER": "timer", "PYTHONPATH": str(ROOT)}
+    with TemporaryDirectory() as folder:  # whose developer's settings are nobody's
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=environment | settings,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
 
 def test_a_pipeline_may_ask_whether_the_app_would_start():

@@ -1,0 +1,63 @@
+"""``local.settings.json``, where a developer keeps settings: read by each command as Core Tools read it for the app."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+from jobs.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from pathlib import Path
+
+
+def take_over_local_settings(file: Path, environment: MutableMapping[str, str] = os.environ) -> frozenset[str]:
+    """Put the file's ``Values`` into the environment, where what is set already stays; gives the names of those taken.
+
+    A machine with such a file is a developer's, which is said to the app as Core Tools do. No file is no fault; raises
+    ``ConfigurationError`` with file and line for one that cannot be used.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse(file, 1, error.strerror or "cannot be read" if isinstance(error, OSError) else "it is not UTF-8")
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        _refuse(file, error.lineno, f"{error.msg} (column {error.colno})")
+    except RecursionError:
+        _refuse(file, 1, "it is nested too deeply")
+    if not isinstance(content, dict) or not isinstance(content.get("Values"), dict):
+        _refuse(file, _line_of("Values", text), 'there is no object "Values"')
+    if content.get("IsEncrypted") is True:
+        _refuse(file, _line_of("IsEncrypted", text), "its values are encrypted; run `func settings decrypt`")
+    values = {name: _text_of(name, value, file, text) for name, value in content["Values"].items()}
+    taken = frozenset(values) - environment.keys()
+    environment.update({name: values[name] for name in taken})
+    environment.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    return taken
+
+
+def _text_of(name: str, value: object, file: Path, text: str) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float) or "\0" in f"{name}{value}" or not name or "=" in name:
+        _refuse(
+            file, _line_of(name, text), f"{name!r} cannot be a setting; give it a text, as in a process environment"
+        )
+    return str(value)
+
+
+def _line_of(name: str, text: str) -> int:
+    """Find the line where a key stands; the first if it is not there."""
+    return text.count("\n", 0, max(text.find(json.dumps(name)), 0)) + 1
+
+
+def _refuse(file: Path, line: int, why: str) -> NoReturn:
+    raise ConfigurationError(
+        f'{file}:{line}: {why}; the file holds {{"Values": {{"NAME": "value", …}}}}, see local.settings.sample.json'
+    ) from None
