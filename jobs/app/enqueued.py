@@ -61,7 +61,10 @@ class Enqueued:
     @property
     def warnings(self) -> list[str]:
         """What the schedule of the request may mean to whoever copied it; nothing where an existing job was given."""
-        return self._origin[0].schedule_warnings if self._origin is not None and self._origin[1].recurring else []
+        if self._origin is None:
+            return []
+        command, _, row = self._origin
+        return [] if command.schedule == "@once" else command.warnings_at(row.created_at)
 
     @property
     def job(self) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.core.cron import CronFields
 from jobs.core.durations import format_duration, parse_duration
 from jobs.core.errors import InvalidSchedule
+from jobs.core.hangfire import from_hangfire, is_hangfire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +34,10 @@ _IN_WORDS = re.compile(
 _REPEATING = re.compile(r"R\d*/(?:[^/]+/)?(?P<inner>P[\w.,]+)", re.ASCII)
 _TIME_SPAN = re.compile(r"(?:(?P<days>\d{1,5})\.)?(?P<hours>\d\d?):(?P<minutes>\d\d):(?P<seconds>\d\d)", re.ASCII)
 _TIME_OF_DAY = re.compile(r"(?P<hours>[01]?\d|2[0-3]):(?P<minutes>[0-5]\d)", re.ASCII)
-_HANGFIRE = re.compile(r"Cron\.(?P<word>Minutely|Hourly|Daily|Weekly|Monthly|Yearly)\b.*", re.IGNORECASE)
+_COMPACT = re.compile(r"@?every (?P<parts>(?:\d{1,6}[wWdDhHms])+)", re.IGNORECASE | re.ASCII)
+_LAST_WEEKDAY = re.compile(r"(?:[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)L", re.IGNORECASE | re.ASCII)
 _UNIT = {"second": "S", "minute": "M", "min": "M", "hour": "H", "day": "D", "week": "W"}
+_SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 def what_to_write(text: str) -> str | None:
@@ -111,6 +115,26 @@ def _quartz(text: str) -> str | None:
     )
 
 
+def _last_weekday(text: str) -> str | None:
+    fields = text.split()
+    if len(fields) not in {_CRON, _WITH_SECONDS} or not _LAST_WEEKDAY.fullmatch(fields[-1]):
+        return None
+    from_quartz = "?" in fields
+    first = 1 if from_quartz else 0
+    last = weekday_in_names(fields[-1], first)
+    if last == fields[-1]:
+        return None
+    day = calendar.day_name[(int(last[1]) - 1) % len(_WEEKDAYS)]
+    why = ""
+    if fields[-1][0].isdigit():
+        why = f", counted from {first} = SUN {'as in Quartz' if from_quartz else 'as here'},"
+    others = ["*" if field == "?" else field for field in fields[:-1]]
+    return (
+        f"the weekday field {fields[-1]!r}{why} is the last {day} of a month, which is {last} here; "
+        f"{_write(' '.join([*others, last]))}"
+    )
+
+
 def _years(year: str) -> str:
     return "" if year == "*" else ", and bound the runs to the year with start_at and end_at"
 
@@ -147,6 +171,10 @@ def _intervals(text: str) -> str | None:
         return f"a time of day alone is no schedule; for every day, {_write(daily)}"
     if found := _IN_WORDS.fullmatch(text):
         return _every(_counted(found))
+    if found := _COMPACT.fullmatch(text):
+        parts = re.findall(r"(\d+)(\w)", found["parts"].lower())
+        seconds = sum(int(count) * _SECONDS[unit] for count, unit in parts)
+        return _every(f"PT{seconds}S")
     if found := _REPEATING.fullmatch(text):
         return f"an ISO 8601 repetition is written '@every {found['inner']}' here, with start_at and max_runs beside it"
     return None
@@ -171,10 +199,9 @@ def _words(text: str) -> str | None:
         return "there is no such moment in a service of many instances; enqueue an '@once' job where your app starts"
     if text.lower() in {"@minutely", "@every_minute"}:
         return "write '* * * * *' for every minute"
-    if found := _HANGFIRE.fullmatch(text):
-        word = found["word"].lower()
-        known = "* * * * *" if word == "minutely" else f"@{word}"
-        return f"this is Hangfire's C#; write {known!r}, or the expression that it makes"
+    if is_hangfire(text):
+        known = from_hangfire(text)
+        return f"this is Hangfire's C#; {_write(known) if known else 'write the expression that it makes'}"
     if "~" in text and len(text.split()) in {_CRON, _WITH_SECONDS}:
         return "~ draws a random value, as in OpenBSD; give fixed values and spread the runs with jitter, such as PT59M"
     return None
@@ -189,4 +216,13 @@ def _command(text: str) -> str | None:
     return None
 
 
-_RULES: tuple[Callable[[str], str | None], ...] = (_packaging, _zone, _aws, _quartz, _intervals, _words, _command)
+_RULES: tuple[Callable[[str], str | None], ...] = (
+    _packaging,
+    _zone,
+    _aws,
+    _quartz,
+    _last_weekday,
+    _intervals,
+    _words,
+    _command,
+)

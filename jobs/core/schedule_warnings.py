@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import calendar
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.core.dialects import weekday_in_names
-from jobs.core.schedule import Cron
+from jobs.core.schedule import At, Cron
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
     from jobs.core.cron import CronFields
     from jobs.core.schedule import Schedule
 
 _FULL_MONTH = 31
 _ALL_WEEK = 7
 _NOT_A_LEAP_YEAR = 2026
+_CLOCKS_DIFFER = timedelta(minutes=1)
+"""An instant that is past by less is what a caller whose clock is a little behind takes for now."""
+
+_STEP = re.compile(r"(?P<start>\*|\?|\d+)/(?P<step>\d+)", re.ASCII)
+# Of each field: its name, what it counts within, how many values it has, the first of them, and how an interval of n
+# of them is written, where that is one.
+_COUNTED = (
+    ("second", "minute", 60, 0, "{}s"),
+    ("minute", "hour", 60, 0, "{}m"),
+    ("hour", "day", 24, 0, "{}h"),
+    ("day of month", "month", 31, 1, "P{}D"),
+    ("month", "year", 12, 1, None),
+    ("weekday", "week", 7, 0, "P{}D"),
+)
 
 
 def warnings_of(schedule: Schedule) -> list[str]:
@@ -23,8 +41,35 @@ def warnings_of(schedule: Schedule) -> list[str]:
     if not isinstance(schedule, Cron):
         return []
     fields = schedule.fields
-    found = [_either_day(fields), _quartz_weekday(fields), _short_months(fields)]
+    found = [_either_day(fields), _quartz_weekday(fields), _short_months(fields), *_long_steps(fields)]
     return [warning for warning in found if warning is not None]
+
+
+def past_instant(schedule: Schedule, start_at: datetime | None, now: datetime) -> list[str]:
+    """Warn of a run at an instant that lies behind ``now``, and so is due at once."""
+    if not isinstance(schedule, At) or max(schedule.instant, start_at or schedule.instant) > now - _CLOCKS_DIFFER:
+        return []
+    return [f"the instant {schedule.expression!r} is past, so that the job is due at once; check the date and offset"]
+
+
+def _long_steps(fields: CronFields) -> Iterator[str]:
+    for text, (name, within, size, first, interval) in zip(reversed(fields.texts), reversed(_COUNTED), strict=False):
+        for part in text.split(","):
+            found = _STEP.fullmatch(part)
+            if found is None or int(found["step"]) <= size:
+                continue
+            start = first if found["start"] in "*?" else int(found["start"])
+            step = int(found["step"])
+            wanted = f"for one run every {step} {name.removesuffix(' of month').replace('weekday', 'day')}s, write "
+            mend = (
+                "list the values, or let a handler decide"
+                if interval is None
+                else (f"{wanted}'@every {interval.format(step)}'")
+            )
+            yield (
+                f"{name} {part!r}: a step is counted anew within each {within}, so that this one means the {name} "
+                f"{start} alone; {mend}"
+            )
 
 
 def _either_day(fields: CronFields) -> str | None:

@@ -26,7 +26,7 @@ from jobs.core.expression import parse_schedule
 from jobs.core.local_time import Dst
 from jobs.core.recurrence import Recurrence
 from jobs.core.schedule import Cron, Schedule
-from jobs.core.schedule_warnings import warnings_of
+from jobs.core.schedule_warnings import past_instant, warnings_of
 
 MAX_DURATION = timedelta(days=366)
 
@@ -134,6 +134,10 @@ class Timing(BaseModel):
     def schedule_warnings(self) -> list[str]:
         """What the expression means where people copy such from, as far as it is something else than here."""
         return warnings_of(self.parsed)
+
+    def warnings_at(self, now: datetime) -> list[str]:
+        """Give the ``schedule_warnings``, and one of an instant that is past already."""
+        return [*self.schedule_warnings, *past_instant(self.parsed, self.start_at, now)]
 
     def recurrence(self, anchor: datetime) -> Recurrence:
         """Join the schedule and its policies; ``@every`` counts from ``anchor`` unless there is a ``start_at``.

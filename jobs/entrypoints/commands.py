@@ -47,8 +47,8 @@ def update(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Change schedule, payload, metadata or retry settings."""
     command = call.command(UpdateJob)
     job = runtime.service.update(call.job_id, command, revision=call.revision(), caller=call.caller)
-    warned = command.model_fields_set & {"schedule", "day_match"} and job.recurring
-    return job_answer(runtime.views.show_one(job), warnings=job.schedule_warnings if warned else ())
+    warned = command.model_fields_set & {"schedule", "day_match"}
+    return job_answer(runtime.views.show_one(job), warnings=job.warnings_at(runtime.clock.now()) if warned else ())
 
 
 def delete(runtime: Runtime, call: Call) -> func.HttpResponse:

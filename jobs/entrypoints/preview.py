@@ -31,7 +31,7 @@ def preview(command: PreviewSchedule, now: Callable[[], datetime]) -> dict[str, 
     return {
         "kind": "recurring" if recurrence.schedule.recurring else "one-time",
         "description": describe(recurrence.schedule, command.start_at),
-        "warnings": timing.schedule_warnings,
+        "warnings": timing.warnings_at(after),
         "runs": [{"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note} for fire in fires],
     }
 

@@ -49,6 +49,8 @@ class TestOneJob:
         assert "warnings" not in api.post_job(job_name="chosen", day_match="all", **both_days).json()
         assert api.call("PATCH", place, json=both_days).json()["warnings"] == [warning]
         assert "warnings" not in api.call("PATCH", place, json={"payload": {}}).json()
+        [past] = api.post_job(job_name="past", schedule="2020-01-01T00:00:00Z").json()["warnings"]
+        assert "is past, so that the job is due at once" in past
         chosen = api.call("PATCH", place, json={"day_match": "all"}).json()
         assert (chosen["day_match"], "warnings" in chosen) == ("all", False)
         jobs = [{"handler_name": "Noop", "job_name": f"in a batch {n}", **both_days} for n in range(2)]

@@ -116,6 +116,13 @@ def test_day_match_is_one_of_two_words_everywhere():
         ({"schedule": "0 0 12 ? * 1-7"}, ["Mon 01", "Tue 02"], []),
         ({"schedule": "0 0 12 1 * ?"}, ["Mon 01"], []),
         ({"schedule": "0 9 * * 2-6"}, ["Tue 02"], []),
+        ({"schedule": "*/90 * * * *"}, ["Mon 01"], [r"minute '\*/90'.*each hour.*minute 0 alone.*'@every 90m'"]),
+        ({"schedule": "0 */25 * * *"}, ["Mon 01"], [r"hour '\*/25'.*each day.*'@every 25h'"]),
+        ({"schedule": "*/90 * * * * *"}, ["Mon 01"], [r"second '\*/90'.*'@every 90s'"]),
+        ({"schedule": "0 0 */45 * *"}, ["Mon 01"], [r"day of month '\*/45'.*every 45 days.*'@every P45D'"]),
+        ({"schedule": "5/90 0 * * *"}, ["Mon 01"], ["minute 5 alone"]),
+        ({"schedule": "0 0 1 */13 *"}, ["Fri 01"], ["month 1 alone"]),
+        ({"schedule": "*/60 */24 * * *"}, ["Mon 01"], []),
         ({"schedule": "@daily"}, ["Mon 01"], []),
         ({"schedule": "@every 1h"}, ["Mon 01"], []),
     ],
@@ -132,6 +139,14 @@ def test_what_means_something_else_elsewhere_is_accepted_with_a_warning(timing, 
 def test_one_time_schedules_have_no_warnings():
     for text in ("@once", "PT5M", "2026-12-01T09:00:00Z"):
         assert Timing(schedule=text).schedule_warnings == []
+
+
+def test_an_instant_that_is_past_is_warned_of_as_due_at_once():
+    past = Timing(schedule="2020-01-01T00:00:00Z")
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    assert re.search("'2020-01-01T00:00:00Z' is past.*due at once", past.warnings_at(now)[0])
+    assert Timing(schedule="2026-06-01T00:00:00Z").warnings_at(now) == []
+    assert Timing(schedule="2020-01-01T00:00:00Z", start_at=now + timedelta(hours=1)).warnings_at(now) == []
 
 
 # --- refused, with what to write instead
@@ -177,7 +192,28 @@ REFUSED = {
     "@every 999999 weeks": ["1 second to 100 years"],
     "R/PT5M": ["'@every PT5M'"],
     "R5/2026-12-01T09:00:00Z/PT1H": ["'@every PT1H'", "start_at", "max_runs"],
-    "Cron.Daily": ["'@daily'"],
+    "Cron.Daily": ["'0 0 * * *'"],
+    "Cron.Daily(9, 30)": ["'30 9 * * *'"],
+    "Cron.Hourly(15)": ["'15 * * * *'"],
+    "Cron.Weekly": ["'0 0 * * 1'"],
+    "Cron.Weekly()": ["'0 0 * * 1'"],
+    "Cron.Weekly(DayOfWeek.Monday, 9)": ["'0 9 * * 1'"],
+    "Cron.Weekly(DayOfWeek.Sunday, 9, 5)": ["'5 9 * * 0'"],
+    "Cron.Monthly": ["'0 0 1 * *'"],
+    "Cron.Monthly(15, hour: 8)": ["'0 8 15 * *'"],
+    "Cron.Yearly(12, 24)": ["'0 0 24 12 *'"],
+    "Cron.MinuteInterval(5)": ["'*/5 * * * *'"],
+    "Cron.HourInterval(6)": ["'0 */6 * * *'"],
+    "Cron.DayInterval(2)": ["'0 0 */2 * *'"],
+    "Cron.Weekly(day)": ["Hangfire", "the expression that it makes"],
+    "@every 1d": ["'@every P1D'"],
+    "@every 1w": ["'@every P7D'"],
+    "@every 1d12h": ["'@every P1DT12H'"],
+    "every 1h": ["'@every 1h'"],
+    "every 1h30m": ["'@every 1h30m'"],
+    "0 15 10 ? * 6L": ["Quartz", "last Friday", "'0 15 10 * * L5'"],
+    "0 15 10 ? * 1L": ["last Sunday", "'0 15 10 * * L0'"],
+    "0 15 10 ? * FRIL": ["last Friday", "'0 15 10 * * L5'"],
     "Cron.Minutely()": ["'* * * * *'"],
     "*/5 * * * * /usr/bin/backup --all": ["command", "'*/5 * * * *'"],
     "H * * * *": ["hashed (H)", "jitter"],
