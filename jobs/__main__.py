@@ -3,8 +3,11 @@
 import sys
 from pathlib import Path
 
-from jobs.bootstrap import build_offline_runtime, create_closable_app, grant_rights, load_registry, upgrade_database
-from jobs.entrypoints.cli import Parts, main
+from jobs.packages import packages_needed
+
+with packages_needed(at_the_command_line=True):
+    from jobs.bootstrap import build_offline_runtime, create_closable_app, grant_rights, load_registry, upgrade_database
+    from jobs.entrypoints.cli import Parts, main
 
 parts = Parts(
     create_app=create_closable_app,
