@@ -144,7 +144,9 @@ class JobContext:
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Say how far this attempt has come, from 0 to 1, and on what it is; the job shows it while it runs.
 
-        Costs little: it is written at most once a second. Raises ``ValueError`` for a fraction outside 0 to 1.
+        Costs little: it is written at most once a second. Where the job is to be cancelled, or this attempt no longer
+        counts, it then raises as ``raise_if_cancelled`` does, so that a handler which only shows its progress can be
+        stopped as well. Raises ``ValueError`` for a fraction outside 0 to 1.
         """
         if not 0 <= fraction <= 1:
             raise ValueError(
@@ -155,6 +157,8 @@ class JobContext:
         self.message = None if message is None else str(message)[:_MAX_MESSAGE]
         if self.workbench is not None:
             self.workbench.show_progress(self)
+        if (self._cancelled or self._fenced) and not self._completed:
+            self.raise_if_cancelled()
 
     @property
     def result(self) -> Any:
@@ -229,7 +233,7 @@ class JobContext:
     def raise_if_cancelled(self) -> None:
         """Stop here if the result is not wanted any more: cancelled, timed out, or the host is going down.
 
-        A long handler calls this between its steps. Let what it raises pass through.
+        A long handler calls this, or ``progress``, between its steps. Let what it raises pass through.
         """
         if self.lease_lost:
             raise ShutdownRequested("this attempt's lease is gone; whatever it does no longer counts")

@@ -28,8 +28,6 @@ def asking(args: Anything, ctx: JobContext) -> None:
 def showing_progress(args: Anything, ctx: JobContext) -> None:
     while not threading.Event().wait(0.01):
         ctx.progress(0.5)
-        if ctx.cancel_signalled:
-            ctx.raise_if_cancelled()
 
 
 async def asking_async(args: Anything, ctx: JobContext) -> None:

@@ -161,6 +161,31 @@ def test_progress_is_shown_and_kept():
     assert bench.asked == [(0.25, None), (1.0, "done" + "!" * 496)]
 
 
+def test_progress_is_noted_and_then_stops_a_job_that_is_to_be_cancelled():
+    bench = Bench()
+    ctx = make_context(workbench=bench)
+    ctx.signal_cancelled()
+    with pytest.raises(Cancel):
+        ctx.progress(0.75)
+    assert (ctx.fraction, bench.asked) == (0.75, [(0.75, None)])
+
+
+def test_progress_stops_an_attempt_that_no_longer_counts_and_not_one_that_may_still_end():
+    ctx = make_context()
+    ctx.signal_shutdown()
+    ctx.progress(0.5)
+    ctx.signal_lease_lost()
+    with pytest.raises(ShutdownRequested, match="no longer counts"):
+        ctx.progress(0.75)
+
+
+def test_progress_of_a_completed_attempt_raises_nothing_since_nothing_can_be_stopped_any_more():
+    ctx = make_context()
+    ctx.signal_completed()
+    ctx.signal_cancelled()
+    ctx.progress(1)
+
+
 @pytest.mark.parametrize("fraction", [-0.1, 1.01, float("nan"), 50])
 def test_progress_outside_zero_to_one_is_refused(fraction):
     with pytest.raises(ValueError, match="a fraction from 0 to 1"):
