@@ -19,7 +19,7 @@ def refuse_to_replace(holder: Job, caller: Caller) -> None:
     would not allow to delete it either: who may enqueue may take back what is their own, and no more.
     """
     if holder.status is JobStatus.RUNNING:
-        raise JobNameTaken(holder.job_name, holder.id)
+        raise JobNameTaken(holder.job_name, holder.id, running=True)
     if not caller.may_manage and (caller.actor is None or holder.created_by != caller.actor):
         raise NotAllowed(
             f"on_conflict replace would cancel job {holder.id}, which was not enqueued by you; that needs the role "

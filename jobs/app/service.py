@@ -23,6 +23,7 @@ from jobs.core.follow_ups import refuse_follow_up_id
 from jobs.core.identifiers import AlarmName
 from jobs.core.ports import Alarm
 from jobs.core.reserved import refuse_reserved
+from jobs.core.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -243,7 +244,7 @@ class JobService:
             if holder is not None and command.on_conflict is OnConflict.REPLACE:
                 inserted = self._replace(holder, draft, connection, caller)
             elif holder is not None:
-                raise JobNameTaken(draft.job_name, holder.id)
+                raise JobNameTaken(draft.job_name, holder.id, running=holder.status is JobStatus.RUNNING)
             else:
                 inserted = self._store.insert(draft, connection=connection)
             if inserted is not None:

@@ -96,13 +96,16 @@ class Conflict(JobsError):
 class JobNameTaken(Conflict):
     """A job that is Scheduled or Running already holds the name; the name is free again once that one has ended."""
 
-    def __init__(self, job_name: str, holder: UUID) -> None:
+    def __init__(self, job_name: str, holder: UUID, *, running: bool = False) -> None:
         self.job_name = job_name
         self.holder = holder
-        super().__init__(
-            f"job_name {job_name!r} is held by the active job {holder}; wait until it has ended, delete it, "
-            "use another name, or send on_conflict return_existing or replace"
+        mend = (
+            "it is running, and only a waiting job can be replaced; cancel it, wait for its end, use another name, or "
+            "send on_conflict return_existing"
+            if running
+            else "wait until it has ended, delete it, use another name, or send on_conflict return_existing or replace"
         )
+        super().__init__(f"job_name {job_name!r} is held by the active job {holder}; {mend}")
 
 
 class JobIdTaken(Conflict):

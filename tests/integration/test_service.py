@@ -359,9 +359,15 @@ def test_replace_cancels_the_holder_and_takes_its_name(enqueue, service, databas
 
 def test_a_running_holder_is_not_replaced(enqueue, service, database):
     holder = service.enqueue(job("name"))
+    with pytest.raises(JobNameTaken, match=r"or send on_conflict return_existing or replace$"):
+        enqueue(job("name"))
     _pretend_running(database, holder.id)
-    with pytest.raises(JobNameTaken):
-        enqueue(job("name", on_conflict="replace"))
+    for on_conflict in ("replace", "reject"):
+        with pytest.raises(
+            JobNameTaken, match="it is running, and only a waiting job can be replaced; cancel it"
+        ) as it:
+            enqueue(job("name", on_conflict=on_conflict))
+        assert str(it.value).endswith("or send on_conflict return_existing")
     assert service.get(holder.id).status == "Running"
     assert enqueue(job("name", on_conflict="return_existing")).id == holder.id
 
