@@ -45,7 +45,7 @@ def update(
     if not changes:
         return None
     if job.status.ended:
-        raise Conflict(f"job {job.id} has ended as {job.status}; replay it, or enqueue a new one")
+        raise Conflict(f"job {job.id} has ended as {job.status}; retry it, or enqueue a new one")
     if job.status is JobStatus.RUNNING and not job.recurring:
         raise Conflict(f"job {job.id} is running and has no later run for a change to apply to; wait for its end")
     try:
@@ -181,7 +181,7 @@ def run_now(job: Job) -> Change | None:
     """Make a waiting job due now. The schedule does not move: the run after this one is the schedule's next."""
     if job.status is not JobStatus.SCHEDULED:
         raise Conflict(
-            f"job {job.id} is {job.status}; only a Scheduled job can be run now, an ended one can be replayed"
+            f"job {job.id} is {job.status}; only a Scheduled job can be run now, an ended one can be retried"
         )
     if job.paused:
         raise Conflict(f"job {job.id} is paused; resume it first")
@@ -191,7 +191,7 @@ def run_now(job: Job) -> Change | None:
 def replay(job: Job, clock: Clock, random: Random) -> Change | None:
     """Start an ended job again: a one-time one now, a recurring one at its next occurrence."""
     if not job.status.ended:
-        raise Conflict(f"job {job.id} is {job.status}; only a job that has ended can be replayed")
+        raise Conflict(f"job {job.id} is {job.status}; only a job that has ended can be retried")
     columns: dict[str, Any] = {
         "status": JobStatus.SCHEDULED,
         "handled_at": None,

@@ -147,7 +147,7 @@ def decide(
         )
     except ScheduleFault as fault:
         # Without an outcome the run would be taken up again, over and over. So the job ends, visibly.
-        why = f"no next run can be computed: {fault}; replay the job once that is mended, or enqueue it anew"
+        why = f"no next run can be computed: {fault}; retry the job once that is mended, or enqueue it anew"
         tally = Tally.RESET if succeeded else Tally.INCREMENT  # a replay must not take a run that succeeded once more
         return written(JobStatus.FAILED, attempt=run.attempt, last_error=why, tally=tally)
     if result.outcome in _TRIED_AGAIN and result.retry and run.attempt <= run.max_retries:

@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args
 
 import azure.functions as func
@@ -148,17 +149,24 @@ def _in_plain_words(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Pr
         detail = f"the field {name!r} is missing; it is required"
     elif detail == "Extra inputs are not permitted":
         known = f"; known here are {', '.join(fields[parent])}" if fields.get(parent) else "; leave it out"
-        detail = f"there is no field {name!r}{known}"
+        close = get_close_matches(name.lower(), fields.get(parent, ()), n=1)
+        detail = f"there is no field {name!r}{known}{f'; is {close[0]!r} meant?' if close else ''}"
     else:
         detail = next((ours for theirs, ours in _OUR_WORDS.items() if detail.startswith(theirs)), detail)
     return Problem(problem.pointer, detail)
 
 
+_SHAPES = {
+    "DstOptions": 'give such as {"gap": "shift", "overlap": "once"}; gap is shift or skip, overlap is once or twice',
+    "MisfireOptions": 'give "run_once", "skip", or {"policy": "catch_up", "max": 10, "grace": "PT1M"}',
+    "RetryOptions": 'give such as {"base": "PT10S", "factor": 2, "cap": "PT1H", "jitter": true}',
+}
 _OBJECT = 'send a JSON object here: {"…": …}'
 _INSTANT = (
     "not an instant; write date, time and offset from UTC, as in 2026-12-01T09:00:00Z or 2026-12-01T12:00:00+03:00"
 )
 _OUR_WORDS = {
+    **{f"Input should be a valid dictionary or instance of {name}": shape for name, shape in _SHAPES.items()},
     "Input should be a valid dictionary": _OBJECT,
     "Input should be an object": _OBJECT,
     "Input should have timezone info": _INSTANT,

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 NAME = "zz_unmatched"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _ID = ":guid"
+_NO_CALL = (
+    "no call of this API has that path; jobs are at /api/jobs and /api/jobs/{id}, and GET /api/handlers lists what "
+    "can run"
+)
 
 
 class Served(NamedTuple):
@@ -72,4 +76,4 @@ def _answer(served: Sequence[Served], call: Call) -> func.HttpResponse:
         values = each.any_id.match(path)
         if values is not None and _ID in each.template.text:
             raise Refusal(NOT_FOUND, f"{values['id']!r} is no job id; write it as the answer to the enqueue had it")
-    raise Refusal(NO_ROUTE, "no call of this API has that path; the README lists them all")
+    raise Refusal(NO_ROUTE, _NO_CALL)

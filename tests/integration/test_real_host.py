@@ -168,7 +168,9 @@ class TestUnmatched:
         "path", ["/nothing", "/api", "/api/job", "/api/jobs/x/y/z", "/admin/x", "/runtime/x", "/job"]
     )
     def test_an_unknown_path_is_a_problem(self, api, path):
-        assert problem(api.call("GET", path), 404, "not-found")["trace_id"]
+        told = problem(api.call("GET", path), 404, "not-found")
+        assert told["trace_id"]
+        assert "GET /api/handlers" in told["detail"]
 
     @pytest.mark.parametrize(
         "path", ["/api/jobs/7", "/api/jobs/not-an-id/attempts", f"/api/jobs/{ID}0/run", f"/api/jobs/{ID[:-1]}"]

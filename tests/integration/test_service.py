@@ -655,7 +655,7 @@ def test_a_wrong_update_is_refused_at_its_place_and_changes_nothing(service, dat
 def test_a_job_that_has_ended_is_not_updated(service, change):
     enqueued = service.enqueue(job())
     ended = service.delete(enqueued.id)
-    with pytest.raises(Conflict, match="has ended as Cancelled; replay it, or enqueue a new one"):
+    with pytest.raises(Conflict, match="has ended as Cancelled; retry it, or enqueue a new one"):
         service.update(enqueued.id, change)
     assert service.get(enqueued.id) == ended
 
@@ -895,10 +895,10 @@ def test_a_job_whose_name_is_in_use_again_is_not_replayed(service):
 
 def test_a_job_that_has_not_ended_is_not_replayed(service, database):
     enqueued = service.enqueue(job())
-    with pytest.raises(Conflict, match="is Scheduled; only a job that has ended can be replayed"):
+    with pytest.raises(Conflict, match="is Scheduled; only a job that has ended can be retried"):
         service.replay(enqueued.id)
     _pretend_running(database, enqueued.id)
-    with pytest.raises(Conflict, match="is Running; only a job that has ended can be replayed"):
+    with pytest.raises(Conflict, match="is Running; only a job that has ended can be retried"):
         service.replay(enqueued.id)
 
 
