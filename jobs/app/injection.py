@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.app.async_services import AsyncService
 from jobs.app.event_loop import EventLoops
+from jobs.app.repeats import Repeats
 from jobs.core.decorators import Scope
-from jobs.core.error_text import log_lines, traceback_of
+from jobs.core.error_text import describe_error, log_lines, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,6 +44,7 @@ class Injector:
         self._app_by_loop: dict[EventLoop, ServiceScope] = {}
         self._of_a_loop: dict[type, bool] = {}
         self._lock = threading.RLock()
+        self._silent = Repeats()
 
     def override(self, service: type, value: Any) -> None:
         """Give ``value`` wherever ``service`` is wanted from now on."""
@@ -140,11 +142,19 @@ class Injector:
                     if inspect.isawaitable(answer):
                         self.loops.pick().run(asyncio.wait_for(answer, _PING_SECONDS))
             except Exception as error:  # noqa: BLE001  whatever a ping raises
-                _logger.warning(
-                    "the service %s does not answer%s", service.__qualname__, log_lines(traceback_of(error))
-                )
                 found[service.__qualname__] = type(error).__name__
+                self._tell_silent(service.__qualname__, error)
+            else:
+                if self._silent.is_over(service.__qualname__):
+                    _logger.info("the service %s answers again", service.__qualname__)
         return found
+
+    def _tell_silent(self, service: str, error: Exception) -> None:
+        """Log a service that does not answer; whoever probes the app would else fill the log with its tracebacks."""
+        if self._silent.is_news(service, type(error).__name__):
+            first = self._silent.is_first(service, type(error).__name__)
+            details = log_lines(traceback_of(error)) if first or _logger.isEnabledFor(logging.DEBUG) else ""
+            _logger.warning("the service %s does not answer: %s%s", service, describe_error(error), details)
 
     def close(self) -> None:
         """Clean up the app's own services, the last made first. What that raises is logged."""

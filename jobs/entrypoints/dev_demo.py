@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 import urllib.error
 import urllib.request
 from datetime import datetime
 from typing import Any
 
+from jobs.app.repeats import Repeats
+
 _POLL_SECONDS = 0.3
-_START_SECONDS = 60
+_READY = "/api/health/ready"
+_UNAVAILABLE = 503
 
 WELCOME = {
     "handler_name": "SendEmail",
@@ -38,6 +40,7 @@ class Demo:
     def __init__(self, url: str) -> None:
         self._url = url
         self._seen: dict[str, tuple[Any, ...]] = {}
+        self._told = Repeats()
 
     def start(self, stop: threading.Event) -> None:
         """Watch on a thread of its own. Its reads of the API are kept out of the access log."""
@@ -46,31 +49,39 @@ class Demo:
 
     def _is_not_ours(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        return not (text.startswith("GET ") and any(job_id in text for job_id in self._seen))
+        waits = not self._seen and _READY in text
+        return not (text.startswith("GET ") and (waits or any(job_id in text for job_id in self._seen)))
 
     def _run(self, stop: threading.Event) -> None:
         try:
-            self._wait_until_ready(stop)
-            ids = [self._call("POST", "/api/jobs", job)["id"] for job in (WELCOME, RECURRING)]
-            self._seen = dict.fromkeys(ids, ())
-            while not stop.wait(_POLL_SECONDS):
-                for job_id in ids:
-                    self._tell(self._call("GET", f"/api/jobs/{job_id}"))
+            while not stop.is_set():
+                try:
+                    self._watch(stop)
+                except _Away as error:
+                    if self._told.is_news("away", str(error)) and not stop.is_set():
+                        _say(f"the demo waits: {error}")
+                    stop.wait(_POLL_SECONDS)
         except (OSError, ValueError, KeyError) as error:
             if not stop.is_set():
                 _say(f"the demo cannot go on: {error}")
 
-    def _wait_until_ready(self, stop: threading.Event) -> None:
-        until = time.monotonic() + _START_SECONDS
-        while not stop.is_set():
-            try:
-                self._call("GET", "/api/health/ready")
-            except OSError:
-                if time.monotonic() > until:
-                    raise
-                stop.wait(_POLL_SECONDS)
-            else:
-                return
+    def _watch(self, stop: threading.Event) -> None:
+        """Enqueue the jobs and watch them; raises ``_Away`` while the app or its database does not answer."""
+        if not self._seen:
+            self._see_that_it_is_ready()
+            self._seen = {self._call("POST", "/api/jobs", job)["id"]: () for job in (WELCOME, RECURRING)}
+        while not stop.wait(_POLL_SECONDS):
+            for job_id in self._seen:
+                self._tell(self._call("GET", f"/api/jobs/{job_id}"))
+
+    def _see_that_it_is_ready(self) -> None:
+        """Raise ``_Away`` unless the app is ready; services of handlers that do not answer hold up no sample job."""
+        try:
+            self._call("GET", _READY)
+        except _Away as error:
+            if not error.services:
+                raise
+            _say(f"these services do not answer: {', '.join(error.services)}; the log says why, and the demo goes on")
 
     def _tell(self, job: dict[str, Any]) -> None:
         state = (job["status"], job["run_count"], job["attempt"], job["next_run_at"])
@@ -97,7 +108,28 @@ class Demo:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own loopback address
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise OSError(f"{method} {path} answered {error.code}: {error.read().decode()[:300]}") from None
+            text = error.read().decode(errors="replace")
+            said = f"{method} {path} answered {error.code}: {text[:300]}"
+            if error.code == _UNAVAILABLE:
+                raise _Away(said, _services_in(text)) from None
+            raise OSError(said) from None
+        except OSError as error:  # of an app that is not up yet, or that is too busy to answer
+            raise _Away(f"{method} {path} is not answered: {error}") from None
+
+
+class _Away(OSError):
+    """The app does not answer, or cannot do its work now; it says which ``services`` are all that it lacks."""
+
+    def __init__(self, why: str, services: tuple[str, ...] = ()) -> None:
+        super().__init__(why)
+        self.services = services
+
+
+def _services_in(answer: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(answer)["services"])
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _local(moment: str) -> str:

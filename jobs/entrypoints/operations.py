@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 from pydantic.errors import PydanticUserError
 
+from jobs.app.repeats import Repeats
 from jobs.core.commands import PreviewSchedule
 from jobs.core.durations import format_duration
 from jobs.core.errors import (
@@ -39,6 +40,7 @@ _AWAY = "the scheduler takes no alarms, so the reconciler runs what is due; /api
 def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens: CallbackTokens) -> func.Blueprint:
     """Make the functions that read the app's state. The two health probes are open and tell nothing but health."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+    told = Repeats()
 
     def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
         methods = READING if method == "GET" else [method]
@@ -58,7 +60,7 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens:
     @blueprint.function_name("health_ready")
     @blueprint.route("api/health/ready", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
     def health_ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the trigger's parameter
-        return ready(runtime, tokens)
+        return ready(runtime, tokens, told)
 
     return blueprint
 
@@ -115,29 +117,34 @@ def preview_answer(runtime: Runtime, call: Call) -> func.HttpResponse:
     return json_answer(preview(call.command(PreviewSchedule), runtime.clock.now))
 
 
-def ready(runtime: Callable[[], Runtime], tokens: CallbackTokens) -> func.HttpResponse:
+def ready(runtime: Callable[[], Runtime], tokens: CallbackTokens, told: Repeats | None = None) -> func.HttpResponse:
     """Say whether the app can take work: configured, the database answering and migrated, the services answering.
 
-    It can without the scheduler, and without its callbacks: then jobs run late, and the app is degraded.
+    It can without the scheduler, and without its callbacks: then jobs run late, and the app is degraded. What is wrong
+    is logged when it changes and once a minute, which ``told`` keeps track of: probes come every few seconds.
     """
+    told = told or Repeats()
     try:
         runtime().housekeeping.ping()
         faults = runtime().injector.faults()
     except Exception as error:  # noqa: BLE001  whatever it is, the app is not ready
-        level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
-        _logger.log(level, "not ready: %s: %s", type(error).__name__, error)
+        if told.is_news("ready", type(error).__name__):
+            level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
+            _logger.log(level, "not ready: %s: %s", type(error).__name__, error)
         return json_answer(
             {"status": "unavailable", "reason": _reason_of(error)}, 503, Retry_After=str(RETRY_AFTER_SECONDS)
         )
+    told.is_over("ready")
     if faults:
         reason = f"of the app's services these do not answer: {', '.join(sorted(faults))}; see its log"
-        return json_answer({"status": "unavailable", "reason": reason}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+        found = {"status": "unavailable", "reason": reason, "services": sorted(faults)}
+        return json_answer(found, 503, Retry_After=str(RETRY_AFTER_SECONDS))
     if (stuck := runtime().worker.abandoned.fault()) is not None:
         return json_answer({"status": "unavailable", "reason": stuck}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
     reasons = [_AWAY] if runtime().alarms.why_away is not None else []
     reasons += [tokens.trouble] if tokens.trouble is not None else []
-    found = {"status": "degraded", "reasons": reasons} if reasons else {"status": "ready"}
-    return json_answer({**found, "scheduler": runtime().scheduler.name})
+    state = {"status": "degraded", "reasons": reasons} if reasons else {"status": "ready"}
+    return json_answer({**state, "scheduler": runtime().scheduler.name})
 
 
 def _reason_of(error: Exception) -> str:

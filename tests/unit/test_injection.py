@@ -9,6 +9,7 @@ import pytest
 
 from jobs import provider
 from jobs.app.injection import Injector
+from jobs.app.repeats import Repeats
 from jobs.core.errors import HandlerRegistrationError
 from jobs.core.lock import DistributedLock
 from jobs.core.registry import HandlerRegistry
@@ -417,6 +418,40 @@ def test_a_service_that_does_not_answer_its_ping_is_named():
     registry.add_provider(provider(ping=broken)(_pool))
     registry.add_provider(provider(ping=mended)(config))
     assert Injector(registry).faults() == {"Pool": "ConnectionError"}
+
+
+def test_a_silent_service_is_told_when_the_reason_changes_and_each_minute_with_its_traceback_once(caplog):
+    trouble: list[Exception | None] = []
+
+    def ping(_: Pool) -> None:
+        if (error := trouble[0]) is not None:
+            raise error
+
+    registry = HandlerRegistry()
+    registry.add_provider(provider(ping=ping)(_pool))
+    injector, seconds = Injector(registry), [0.0]
+    injector._silent = Repeats(lambda: seconds[0])
+
+    def told(error: Exception | None, times: int = 20) -> list[tuple[str, bool]]:
+        trouble[:] = [error]
+        caplog.clear()
+        for _ in range(times):
+            injector.faults()
+        return [(line.partition(" (")[0], bool(rest)) for line, _, rest in map(_parted, caplog.messages)]
+
+    caplog.set_level("INFO")
+    refused = "the service Pool does not answer: ConnectionError: refused"
+    assert told(ConnectionError("refused")) == [(refused, True)]
+    assert told(ConnectionError("refused by 2")) == []
+    assert told(TimeoutError("late")) == [("the service Pool does not answer: TimeoutError: late", True)]
+    seconds[0] += 60
+    assert told(TimeoutError("late")) == [("the service Pool does not answer: TimeoutError: late", False)]
+    assert told(None) == [("the service Pool answers again", False)]
+    assert told(ConnectionError("refused")) == [(refused, False)]
+
+
+def _parted(message: str) -> tuple[str, str, str]:
+    return message.partition("\n")
 
 
 def _pool() -> Pool:

@@ -1,0 +1,45 @@
+"""Tell what lasts once, and again each minute, however often it is found."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_AGAIN_SECONDS = 55.0  # below a minute, so that a probe that comes each minute says it each time
+
+
+class Repeats:
+    """Remembers what was told, and why. Threads may share it."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._told: dict[str, tuple[str, float]] = {}
+        self._ever: set[tuple[str, str]] = set()
+
+    def is_news(self, what: str, why: str) -> bool:
+        """Whether to tell it now: it was not told yet, or for another reason, or a minute ago; notes that it is."""
+        now = self._monotonic()
+        with self._lock:
+            before, told_at = self._told.get(what, (None, now))
+            if why == before and now - told_at < _AGAIN_SECONDS:
+                return False
+            self._told[what] = why, now
+            return True
+
+    def is_first(self, what: str, why: str) -> bool:
+        """Whether this is asked for the first time, so that details are worth their room."""
+        with self._lock:
+            if (what, why) in self._ever:
+                return False
+            self._ever.add((what, why))
+            return True
+
+    def is_over(self, what: str) -> bool:
+        """Note that it has ended; whether it was told before, so that its end is worth telling."""
+        with self._lock:
+            return self._told.pop(what, None) is not None
