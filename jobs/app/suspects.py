@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.suspects")
 _LOOK_SECONDS = 0.02
-_LONGEST_ALONE_SECONDS = 3600.0
+_LONGEST_ALONE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class SuspectLimits:
     The last two are how long to rest after a try in vain: twice as long each time, too.
     """
 
-    others_seconds: float = 5.0
+    others_seconds: float = 30.0
     alone_seconds: float = 60.0
     rest_seconds: float = 10.0
     longest_rest_seconds: float = 120.0
@@ -176,6 +176,8 @@ class Suspects:
             run.job_id, printable(run.handler_name), printable(run.job_name), run.lost_count,
         )  # fmt: skip
         phase.token = run.token
+        if self._dispatcher.running():  # what began before it and goes on may be the cause as well
+            self._end_alone(run, self._stopping)
         threading.Thread(target=self._let_others_start, args=[run, phase], daemon=True).start()
         self._abandoned.execute(run, partial(self._finish, suspect, phase), pooled=False)
         return True
@@ -211,13 +213,17 @@ class Suspects:
     def _let_others_start(self, run: ClaimedRun, phase: AlonePhase) -> None:
         """Let others start beside a suspect that has been alone for long; its row must say so first."""
         seconds = min(self._alone_seconds * 2 ** min(run.lost_count - SUSPECT_AFTER, 10), _LONGEST_ALONE_SECONDS)
-        if phase.ended.wait(seconds):
-            return
-        while not phase.ended.is_set():
+        if not phase.ended.wait(seconds) and self._end_alone(run, phase.ended):
+            _logger.warning("job %s has run alone for %.0f s; others start again beside it", run.job_id, seconds)
+            self._alone.end(phase)
+
+    def _end_alone(self, run: ClaimedRun, given_up: threading.Event) -> bool:
+        """Note in its row that a suspect is not alone, so that its loss convicts it no more; False if given up."""
+        while not given_up.is_set():
             try:
                 self._dispatcher.end_alone(run)
             except StoreUnavailable:
-                phase.ended.wait(1.0)
+                given_up.wait(1.0)
             else:
-                _logger.warning("job %s has run alone for %.0f s; others start again beside it", run.job_id, seconds)
-                self._alone.end(phase)
+                return True
+        return False

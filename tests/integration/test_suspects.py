@@ -121,6 +121,21 @@ def test_a_neighbour_that_runs_long_is_not_waited_for_for_ever(make_runtime, pla
     assert ("ended", "slow neighbour") not in play.events
 
 
+def test_a_suspect_that_began_beside_a_neighbour_is_not_convicted_by_its_loss(make_runtime, play, suspect, sql):
+    """The neighbour may have been the cause as well."""
+    runtime = make_runtime()
+    alone_for(runtime, others=0.1)
+    enqueue(runtime, "slow neighbour")
+    drain_aside(runtime)
+    until(lambda: play.began("slow neighbour"))
+    job_id = suspect(runtime, "slow suspect")
+    until(lambda: play.began("slow suspect"))
+    sql("update jobs.jobs set lease_expires_at = now() - interval '1 hour' where id = :id", id=job_id)
+    runtime.reconciler.run()
+    after = runtime.service.get(job_id)
+    assert (after.status, after.lost_count) == (JobStatus.SCHEDULED, 3)
+
+
 def test_a_suspect_that_runs_long_lets_others_start_and_its_loss_convicts_it_no_more(make_runtime, play, suspect, sql):
     runtime = make_runtime()
     alone_for(runtime, alone=0.1)
