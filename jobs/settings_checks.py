@@ -15,7 +15,7 @@ from jobs.core.ncrontab import read_time_span
 from jobs.settings import Settings, setting_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from jobs.core.registry import HandlerRegistry
 
@@ -32,23 +32,34 @@ _NEEDS = {
 """The packages that are imported for a setting alone, when it is first of use."""
 
 
-def check_settings(settings: Settings, limit: timedelta | None) -> list[tuple[str, str]]:
-    """Return each setting that contradicts another one, or ``limit``, the host's functionTimeout; with the mend."""
+def check_settings(
+    settings: Settings, limit: timedelta | None, unusable: Collection[str] = ()
+) -> list[tuple[str, str]]:
+    """Return each setting that contradicts another one, or ``limit``, the host's functionTimeout; with the mend.
+
+    Of the ``unusable`` settings nothing is said, nor of what contradicts the default that stands in for one: that would
+    be a second fault that follows from the first.
+    """
+
+    def sound(*fields: str) -> bool:
+        return not any(setting_name(field) in unusable for field in fields)
+
     faults = []
     statement, answer = settings.database_statement_timeout_seconds, settings.database_socket_timeout_seconds
-    if answer <= statement:
+    if answer <= statement and sound("database_statement_timeout_seconds", "database_socket_timeout_seconds"):
         why = (
             f"{answer:g} is not above JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, {statement:g}, so a statement that may "
             "still take its time would break its connection; raise the one or lower the other"
         )
         faults.append(("JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS", why))
-    if settings.database_auth == "entra" and not settings.database_tls:
+    if settings.database_auth == "entra" and not settings.database_tls and sound("database_auth", "database_tls"):
         why = "false would send the Entra token in clear text; remove it, or JOBS_DATABASE_AUTH"
         faults.append(("JOBS_DATABASE_TLS", why))
     if settings.database_ca_file is not None and not Path(settings.database_ca_file).is_file():
         why = f"{settings.database_ca_file} is not there; name a file of certificates in PEM form"
         faults.append(("JOBS_DATABASE_CA_FILE", why))
-    if settings.scheduler == "dapr" and not settings.callback_tokens and not settings.local:
+    open_to_all = settings.scheduler == "dapr" and not settings.callback_tokens and not settings.local
+    if open_to_all and sound("scheduler", "callback_tokens"):
         why = (
             "JOBS_SCHEDULER is dapr and there is no token for its callback, which anybody could then call; set "
             "JOBS_CALLBACK_TOKENS to the sidecar's APP_API_TOKEN, or JOBS_SCHEDULER to timer"
@@ -56,12 +67,12 @@ def check_settings(settings: Settings, limit: timedelta | None) -> list[tuple[st
         faults.append(("JOBS_CALLBACK_TOKENS", why))
     for name, needed in _NEEDS.items():
         value = str(getattr(settings, name))
-        if value in needed and not _installed(needed[value]):
+        if value in needed and sound(name) and not _installed(needed[value]):
             why = f"{value} needs the package {needed[value]}, which is not installed; keep it in requirements.txt"
             faults.append((setting_name(name), why))
     for name in ("default_timeout_seconds", "poll_budget_seconds"):
         seconds = getattr(settings, name)
-        if limit is not None and seconds >= limit.total_seconds():
+        if limit is not None and seconds >= limit.total_seconds() and sound(name):
             faults.append((setting_name(name), f"{seconds:g} is {_beyond(limit)}"))
     return faults
 
@@ -80,15 +91,16 @@ def _beyond(limit: timedelta) -> str:
     )
 
 
-def doubts_about(settings: Settings, environment: Iterable[str]) -> list[str]:
-    """Say what may be meant but looks like a mistake."""
+def doubts_about(settings: Settings, environment: Iterable[str], unusable: Collection[str] = ()) -> list[str]:
+    """Say what may be meant but looks like a mistake; nothing of a default that stands in for an unusable setting."""
     doubts = []
-    if settings.lease_seconds < settings.database_statement_timeout_seconds:
+    compared = {"JOBS_LEASE_SECONDS", "JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS"}
+    if settings.lease_seconds < settings.database_statement_timeout_seconds and compared.isdisjoint(unusable):
         doubts.append(
             f"JOBS_LEASE_SECONDS, {settings.lease_seconds:g}, is below JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, "
             f"{settings.database_statement_timeout_seconds:g}: one slow statement can cost a worker its runs"
         )
-    if settings.database_ca_file is not None and not settings.database_tls:
+    if settings.database_ca_file is not None and not settings.database_tls and "JOBS_DATABASE_TLS" not in unusable:
         doubts.append("JOBS_DATABASE_CA_FILE is not used, since JOBS_DATABASE_TLS is false; remove one of them")
     if settings.shutdown_grace_seconds > _HOSTS_GRACE_SECONDS:
         doubts.append(

@@ -44,15 +44,16 @@ class Startup:
 def read_startup() -> Startup:
     """Read the settings and load the handlers; raises nothing, for what is wrong is part of what it returns."""
     settings, invalid = Settings.read_or_default()
-    warnings = doubts_about(settings, os.environ)
+    unusable = invalid.names if invalid is not None else ()
+    warnings = doubts_about(settings, os.environ, unusable)
     faults = list(invalid.faults) if invalid is not None else []
     limit = None
     try:
         limit = function_timeout()
     except ConfigurationError as error:
         faults.append(("host.json", str(error)))
-    faults += check_settings(settings, limit) + _schema_faults(settings)
-    registry, fault = _load(settings, limit)
+    faults += check_settings(settings, limit, unusable) + _schema_faults(settings)
+    registry, fault = (HandlerRegistry(), None) if "JOBS_HANDLERS" in unusable else _load(settings, limit)
     warnings += registry.warnings
     if faults:
         fault = InvalidSettings([*faults, *([("JOBS_HANDLERS", str(fault))] if fault else [])])

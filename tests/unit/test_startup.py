@@ -209,6 +209,28 @@ def test_an_app_without_a_handler_is_warned_of(environment, write, caplog):
     assert record.getMessage().startswith(f"{package} has no handler, so no job can be run; mark a function")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"JOBS_SCHEDULER": "timr"},
+        {"JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS": "abc", "JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS": "12"},
+        {
+            "JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS": "abc",
+            "JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS": "40",
+            "JOBS_LEASE_SECONDS": "60",
+        },
+        {"JOBS_DATABASE_AUTH": "entr", "JOBS_DATABASE_TLS": "false"},
+        {"JOBS_DEFAULT_TIMEOUT_SECONDS": "abc", "AzureFunctionsJobHost__functionTimeout": "00:05:00"},
+        {"JOBS_HANDLERS": "my-handlers"},
+        {"JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS": "abc", "JOBS_LEASE_SECONDS": "5"},
+    ],
+)
+def test_a_fault_that_follows_from_another_fault_is_not_told(environment, settings):
+    startup = started(environment, **settings)
+    assert startup.fault.names == (next(iter(settings)),)
+    assert startup.warnings == []
+
+
 # --- on the console of the Functions host, and at the command line
 
 
