@@ -220,7 +220,7 @@ def test_an_app_without_a_handler_is_warned_of(environment, write, caplog):
             "JOBS_LEASE_SECONDS": "60",
         },
         {"JOBS_DATABASE_AUTH": "entr", "JOBS_DATABASE_TLS": "false"},
-        {"JOBS_DEFAULT_TIMEOUT_SECONDS": "abc", "AzureFunctionsJobHost__functionTimeout": "00:05:00"},
+        {"JOBS_DEFAULT_TIMEOUT_SECONDS": "abc", "AzureFunctionsJobHost__functionTimeout": "00:20:00"},
         {"JOBS_HANDLERS": "my-handlers"},
         {"JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS": "abc", "JOBS_LEASE_SECONDS": "5"},
     ],
