@@ -15,6 +15,7 @@ from jobs.app.event_loop import EventLoops
 from jobs.app.repeats import Repeats
 from jobs.core.decorators import Scope
 from jobs.core.error_text import describe_error, log_lines, traceback_of
+from jobs.core.errors import ProviderFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,7 +89,13 @@ class Injector:
                 with self._lock:  # so that it is made once, however many threads want it first
                     return app.get(service)
             return app.get(service)
-        return self._called(provider, scope)
+        made = self._called(provider, scope)
+        if made is None:
+            raise ProviderFault(
+                f"the provider {provider.function.__module__}.{provider.function.__qualname__} gave None in place of "
+                f"{service.__qualname__}; have it return or yield one in every case, or raise what is wrong"
+            )
+        return made
 
     def _app_scope(self, service: type, scope: ServiceScope) -> ServiceScope:
         """Give the app's services; of those that belong to an event loop, the ones of the attempt's."""
@@ -126,7 +133,9 @@ class Injector:
             return provider.function(**arguments)
         if provider.scope is Scope.ATTEMPT:
             return scope.clean_ups.enter_context(service)
-        made = service.__enter__()
+        if (made := service.__enter__()) is None:
+            _close(service, provider.origin)
+            return None
         scope.clean_ups.callback(_close, service, provider.origin)
         return made
 

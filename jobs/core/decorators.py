@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from jobs.core.marks import mark as keep_mark
 from jobs.core.marks import place_of_caller
+from jobs.core.options import explains_unknown_options
 from jobs.core.retry import RetryPolicy
 from jobs.core.signatures import origin_of, refuse
 
@@ -46,6 +47,7 @@ class HandlerOptions:
     limits: Limits | None = None
 
 
+@explains_unknown_options
 def handler(
     name: str,
     *,
@@ -71,7 +73,8 @@ def handler(
     if not isinstance(name, str):
         bare = inspect.isfunction(name) or inspect.isclass(name)
         suggested = "".join(part.title() for part in name.__name__.split("_")) if bare else "SendEmail"
-        stands = "@handler stands without a name" if bare else f"@handler({name!r}) has no text for a name"
+        named = not bare and name is not None
+        stands = f"@handler({name!r}) has no text for a name" if named else "@handler stands without a name"
         refuse(
             origin_of(name) if bare else place_of_caller(),
             f'{stands}; write @handler("{suggested}"): the name is stored with every job, and outlives the function\'s',

@@ -15,6 +15,7 @@
     ├── LeaseLost               the run is another worker's by now, so that this attempt must not complete it
     ├── UnitOfWorkError         a unit of work was used in a way that nothing can be committed by
     ├── MiddlewareFault         a middleware did not call the handler, or not as it should
+    ├── ProviderFault           a provider made nothing
     ├── LockNotAcquired         others held the lock for as long as the caller would wait
     ├── LockLost                the lock had expired before it was released
     ├── Unavailable             a dependency cannot be reached now; trying later is right
@@ -155,6 +156,10 @@ class UnitOfWorkError(JobsError):
 
 class MiddlewareFault(JobsError):
     """A middleware did not call the handler, or not as it should; the message names it and the mend."""
+
+
+class ProviderFault(JobsError):
+    """A provider gave None in place of its service; the message names it and the mend."""
 
 
 class LockNotAcquired(JobsError):

@@ -43,6 +43,9 @@ class Mark:
 _marks: dict[tuple[str, str, str], Mark] = {}
 
 
+_OURS = {__name__, "jobs.core.decorators", "jobs.core.options", "jobs.core.registry"}
+
+
 def mark(target: Callable[..., Any], attribute: str, options: object, text: str) -> None:
     """Keep ``options`` as ``attribute`` of ``target``, and note that ``text``, the decorator, was put on it, and where.
 
@@ -63,7 +66,7 @@ def mark(target: Callable[..., Any], attribute: str, options: object, text: str)
 
 def _place(frame: FrameType | None) -> str:
     """Say where the decorator stands: the first frame below ours."""
-    while frame is not None and frame.f_globals.get("__name__") in {__name__, "jobs.core.decorators"}:
+    while frame is not None and frame.f_globals.get("__name__") in _OURS:
         frame = frame.f_back
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

@@ -20,6 +20,7 @@ from jobs.core.errors import HandlerRegistrationError, UnknownHandler
 from jobs.core.limits import Limits
 from jobs.core.lock import DistributedLock
 from jobs.core.marks import Mark, marks_of
+from jobs.core.options import explains_unknown_options
 from jobs.core.retry import RetryPolicy
 from jobs.core.signatures import check_middleware, made_by, origin_of, parameters_of, refuse
 from jobs.core.specs import HandlerSpec, ProviderSpec, handler_spec
@@ -50,6 +51,7 @@ class HandlerRegistry:
         self.warnings: list[str] = []
         """What was found when the handlers were loaded that may be meant, and should be said at the start."""
 
+    @explains_unknown_options
     def add_handler(
         self,
         name: str,

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
-from typing import Any, NoReturn, Protocol, get_args, get_origin, get_type_hints
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
+from typing import Any, Never, NoReturn, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from jobs.core.context import JobContext
 from jobs.core.errors import HandlerRegistrationError
+
+_PLAIN = (dict, list, tuple, set, str, int, float, bool, bytes, Mapping, MutableMapping, Sequence, Any)
+"""What is no service of anybody's, and so was probably meant as a handler's arguments."""
 
 
 def origin_of(target: Callable[..., Any]) -> str:
@@ -64,16 +78,61 @@ def check_middleware(function: Callable[..., Any], origin: str) -> None:
 
 def split_parameters(parameters: dict[str, type], origin: str) -> tuple[str, str | None, dict[str, type]]:
     """Tell a handler's arguments, context and services apart; raises ``HandlerRegistrationError`` if it cannot be."""
-    models = [n for n, t in parameters.items() if inspect.isclass(t) and issubclass(t, BaseModel)]
+    models = [n for n, t in parameters.items() if _is_model(t)]
     contexts = [n for n, t in parameters.items() if t is JobContext]
     if len(models) != 1 or len(contexts) > 1:
-        refuse(
-            origin,
-            "a handler takes exactly one parameter annotated with a pydantic model, its arguments, and at most one "
-            f"annotated JobContext; found {len(models)} and {len(contexts)}",
-        )
+        refuse(origin, _no_arguments(parameters) if not models else _too_many(models, contexts))
     rest = {name: kind for name, kind in parameters.items() if name not in (*models, *contexts)}
     return models[0], contexts[0] if contexts else None, rest
+
+
+def _is_model(annotation: object) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+
+
+def _no_arguments(parameters: dict[str, Any]) -> str:
+    """Say what is missing where no parameter is a pydantic model, and which one was perhaps meant."""
+    meant = next((n for n, t in parameters.items() if (get_origin(t) or t) in _PLAIN), None)
+    if meant is None:
+        meant = next((n for n, t in parameters.items() if any(map(_is_model, get_args(t)))), None)
+    found = "" if meant is None else f" ({meant!r} is {_named(parameters[meant])})"
+    return (
+        f"it has no parameter annotated with a pydantic model{found}; a handler's arguments are one: write "
+        f"class Args(BaseModel) with a field for each, and the parameter {meant or 'args'}: Args. A handler without "
+        "arguments takes an empty model: class Args(BaseModel): pass"
+    )
+
+
+def _too_many(models: list[str], contexts: list[str]) -> str:
+    if len(models) > 1:
+        return f"{' and '.join(models)} are pydantic models, and a handler's arguments are one; make one model of them"
+    return f"{' and '.join(contexts)} are annotated JobContext, and there is one; keep one of them"
+
+
+def check_returns(function: Callable[..., Any], origin: str) -> None:
+    """Raise ``HandlerRegistrationError`` for a handler that says it returns something, for then it would always fail.
+
+    What may be None is let pass, and so is what never returns.
+    """
+    if hasattr(function, "__wrapped__"):
+        return  # its decorator may keep what it returns to itself
+    returned = hints_of(function, origin).get("return", Any)
+    if returned in (Any, object, types.NoneType, NoReturn, Never) or isinstance(returned, TypeVar):
+        return
+    kind = get_origin(returned)
+    if kind in (Union, types.UnionType) and types.NoneType in get_args(returned):
+        return
+    if kind in (Awaitable, Coroutine):
+        refuse(origin, f"it returns {_named(returned)}, which nobody awaits; declare the handler with async def")
+    refuse(
+        origin,
+        f"a handler returns nothing, and this one says that it returns {_named(returned)}, which would fail every "
+        "attempt; keep data with ctx.result = ..., and annotate it -> None",
+    )
+
+
+def _named(annotation: Any) -> str:
+    return annotation.__qualname__ if type(annotation) is type else str(annotation)
 
 
 def check_model(model: type[BaseModel], origin: str) -> None:

@@ -15,12 +15,22 @@ from jobs.core.errors import InvalidInput
 from jobs.core.exact_models import read_model
 from jobs.core.limits import Limits, check_limits
 from jobs.core.retry import RetryPolicy
-from jobs.core.signatures import check_model, constructor_of, origin_of, parameters_of, refuse, split_parameters
+from jobs.core.signatures import (
+    check_model,
+    check_returns,
+    constructor_of,
+    origin_of,
+    parameters_of,
+    refuse,
+    split_parameters,
+)
 from jobs.core.strict_json import read_json
 from jobs.core.versions import Upcaster, check_upcasters, upcast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+_PLAUSIBLE_SECONDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,11 @@ def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handler
         mend = f"RetryPolicy(max_retries={given})" if type(given) is int and given >= 0 else "RetryPolicy(...)"
         refuse(origin, f"a handler's retry is a RetryPolicy, not {given!r}; write retry={mend}")
     if options.timeout is not None and not (isinstance(options.timeout, timedelta) and options.timeout > timedelta()):
-        refuse(origin, f"a handler's timeout is a timedelta above zero, not {options.timeout!r}")
+        seconds: Any = options.timeout
+        mend = "timedelta(seconds=30)"
+        if type(seconds) in {int, float} and 0 < seconds < _PLAUSIBLE_SECONDS:
+            mend = f"timedelta(seconds={seconds})"
+        refuse(origin, f"a handler's timeout is a timedelta above zero, not {seconds!r}; write timeout={mend}")
     check_upcasters(options.version, options.upcasters, origin)
     check_limits(options.limits, origin)
     constructor_services = None
@@ -110,6 +124,7 @@ def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handler
         constructor_services = constructor_of(target, origin)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         refuse(origin, "a handler that yields would never be run to its end; let it return")
+    check_returns(function, origin)
     parameters = parameters_of(function, origin, skip_first=function is not target)
     arguments, context, services = split_parameters(parameters, origin)
     check_model(parameters[arguments], origin)

@@ -177,7 +177,7 @@ def test_a_transaction_of_a_provider_is_rolled_back_where_the_handler_returned_s
             seen.append("rolled back")
             raise
 
-    def handle(args: Nothing, session: Session) -> int:
+    def handle(args: Nothing, session: Session):
         return 1
 
     session.__annotations__["return"] = Iterator[Session]

@@ -153,21 +153,19 @@ def two_contexts(args: Args, a: JobContext, b: JobContext) -> None: ...
 @pytest.mark.parametrize(
     ("target", "found"),
     [
-        (no_arguments, "found 0 and 1"),
-        (no_parameters, "found 0 and 0"),
-        (untyped_dict, "found 0 and 0"),
-        (optional_model, "found 0 and 0"),
-        (two_models, "found 2 and 0"),
-        (two_contexts, "found 1 and 2"),
+        (no_arguments, "it has no parameter annotated with a pydantic model;"),
+        (no_parameters, "takes an empty model: class Args(BaseModel): pass"),
+        (untyped_dict, "('args' is dict); a handler's arguments are one: write class Args(BaseModel) with a field"),
+        (optional_model, "('args' is tests.unit.test_registry.Args | None); "),
+        (two_models, "args and more are pydantic models, and a handler's arguments are one; make one model of them"),
+        (two_contexts, "a and b are annotated JobContext, and there is one; keep one of them"),
     ],
 )
 def test_exactly_one_model_and_at_most_one_context_are_needed(target, found):
     with pytest.raises(HandlerRegistrationError) as caught:
         registered(target)
-    assert str(caught.value) == (
-        f"{origin_of(target)}: a handler takes exactly one parameter annotated with a pydantic model, its arguments, "
-        f"and at most one annotated JobContext; {found}"
-    )
+    assert str(caught.value).startswith(f"{origin_of(target)}: ")
+    assert found in str(caught.value)
 
 
 def unannotated(args: Args, mailer) -> None: ...
