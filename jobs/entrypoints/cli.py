@@ -58,8 +58,7 @@ def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = N
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        if local_settings is not None:
-            take_over_local_settings(local_settings)
+        chosen.taken_over = take_over_local_settings(local_settings) if local_settings is not None else frozenset()
         return int(chosen.run(chosen, parts))
     except JobsError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -99,6 +98,11 @@ def _dev(chosen: argparse.Namespace, parts: Parts) -> int:
     from jobs.entrypoints.dev import DevOptions, run_dev  # noqa: PLC0415  needs packages that only a developer has
 
     options = DevOptions(
-        port=chosen.port, data=chosen.data, host=chosen.host, demo=chosen.demo, scheduler=chosen.scheduler
+        port=chosen.port,
+        data=chosen.data,
+        host=chosen.host,
+        demo=chosen.demo,
+        scheduler=chosen.scheduler,
+        database_from="local.settings.json" if "JOBS_DATABASE_URL" in chosen.taken_over else "the environment",
     )
     return run_dev(options, create_app=parts.create_app, upgrade_database=parts.upgrade_database)

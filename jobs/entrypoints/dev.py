@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -16,8 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from jobs.core.errors import ConfigurationError
+from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.entrypoints.dev_dapr import LocalDapr
 from jobs.entrypoints.dev_demo import Demo
 from jobs.entrypoints.dev_processes import command_of
@@ -36,6 +38,8 @@ class DevOptions:
     host: str = "auto"
     demo: bool = False
     scheduler: str | None = None
+    database_from: str = "the environment"
+    """Where JOBS_DATABASE_URL was set, if it was."""
 
 
 def run_dev(
@@ -54,13 +58,16 @@ def run_dev(
         signal.signal(number, lambda *_: stop.set())
     _refuse_taken_port(options.port)
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
-    with _database(Path(options.data)):
-        before, after = upgrade_database()
+    with _database(Path(options.data), options.database_from) as database:
+        try:
+            before, after = upgrade_database()
+        except StoreUnavailable as error:
+            raise ConfigurationError(f"{error}\n  This uses {database.described}; {database.mend}") from error
         _logger.info("database ready, schema %s", after if before == after else f"migrated to {after}")
         with _scheduler(options), _hosted(options, create_app, stop) as url:
             if options.demo:
                 Demo(url).start(stop)
-            print(_addresses(url), flush=True)
+            print(_addresses(url) + database.shared, flush=True)
             stop.wait()
             with suppress(OSError):  # of a terminal that is closed
                 print("\nstopping …", flush=True)
@@ -91,24 +98,53 @@ def _refuse_taken_port(port: int) -> None:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The database that is used: in words, what to do where it does not answer, and how other commands come to it."""
+
+    described: str
+    mend: str
+    shared: str = ""
+
+
 @contextmanager
-def _database(data: Path) -> Iterator[None]:
+def _database(data: Path, named_by: str = "the environment") -> Iterator[_Chosen]:
     """Use the database that JOBS_DATABASE_URL names, or bring up one of our own and stop it in the end."""
-    if os.environ.get("JOBS_DATABASE_URL"):
-        _logger.info("using the database that JOBS_DATABASE_URL names")
-        yield
+    if url := os.environ.get("JOBS_DATABASE_URL"):
+        chosen = _Chosen(
+            f"the database at {_place_of(url)}, which JOBS_DATABASE_URL of {named_by} names",
+            "start that one, name another, or take JOBS_DATABASE_URL out of there for a Postgres of this app's own",
+        )
+        _logger.info("using %s", chosen.described)
+        yield chosen
         return
     folder = (data / "postgres").resolve()
+    _logger.info("using a Postgres of this app's own, since no JOBS_DATABASE_URL is set; its data is in %s", folder)
     folder.mkdir(parents=True, exist_ok=True)
     server = _embedded_postgres(folder)
-    os.environ["JOBS_DATABASE_URL"] = server.get_uri()
-    _logger.info("Postgres runs on the data in %s", folder)
+    uri = server.get_uri()
+    os.environ["JOBS_DATABASE_URL"] = uri
     try:
-        yield
+        yield _Chosen(
+            f"a Postgres of this app's own on the data in {folder}",
+            "stop what else uses that folder, or choose another: --data",
+            "  Other commands, as python -m jobs apply, work on its database in a terminal with\n"
+            f"    export JOBS_DATABASE_URL={shlex.quote(uri)} JOBS_DATABASE_TLS=false\n",
+        )
     finally:
         _forget_killed(server.global_process_id_list)
         server.cleanup()
         del os.environ["JOBS_DATABASE_URL"]
+
+
+def _place_of(url: str) -> str:
+    """Give host, port and database of an address, and nothing that may be secret."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or "a socket of this machine"
+        return f"{host}:{parts.port or 5432}/{parts.path.strip('/')}"
+    except ValueError:
+        return "an address that cannot be read"
 
 
 def _forget_killed(users: Any) -> None:

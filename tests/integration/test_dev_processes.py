@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -147,3 +148,36 @@ def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was
         postmaster = int((folder / "postmaster.pid").read_text().split()[0])
         assert runs(postmaster)
     until(lambda: not runs(postmaster))
+
+
+def command_line(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "jobs", *arguments], cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)} | settings,
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["the environment", "local.settings.json"])
+def test_a_start_says_which_database_it_uses_and_which_setting_named_it(tmp_path, place):
+    settings = {"JOBS_DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/shop", "JOBS_DATABASE_TLS": "false"}
+    if place == "local.settings.json":
+        (tmp_path / place).write_text(json.dumps({"Values": settings}))
+        settings = {}
+    done = command_line(tmp_path, "dev", "--host", "builtin", "--port", "0", **settings)
+    assert done.returncode == 1
+    named = f"the database at 127.0.0.1:1/shop, which JOBS_DATABASE_URL of {place} names"
+    assert f"using {named}" in done.stderr.splitlines()[0]
+    assert f"This uses {named}; start that one" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_other_commands_work_on_the_own_postgres_with_the_line_that_a_start_shows(tmp_path, monkeypatch):
+    monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
+    with _database(tmp_path) as database:
+        [line] = [line for line in database.shared.splitlines() if "export " in line]
+        settings = dict(each.split("=", 1) for each in shlex.split(line)[1:])
+        done = command_line(tmp_path, "db", "upgrade", **settings)
+    assert done.returncode == 0, done.stderr
+    assert "migrated from nothing" in done.stdout
