@@ -161,12 +161,18 @@ _SHAPES = {
     "MisfireOptions": 'give "run_once", "skip", or {"policy": "catch_up", "max": 10, "grace": "PT1M"}',
     "RetryOptions": 'give such as {"base": "PT10S", "factor": 2, "cap": "PT1H", "jitter": true}',
 }
+_FILE = (
+    "a file of recurring jobs says at its top whose they are, as in owner: billing, and has them as a list under jobs:"
+)
+_ENTRY = "an entry has such as {job_name: nightly, handler_name: CleanupData, schedule: '@daily'}"
 _OBJECT = 'send a JSON object here: {"…": …}'
 _INSTANT = (
     "not an instant; write date, time and offset from UTC, as in 2026-12-01T09:00:00Z or 2026-12-01T12:00:00+03:00"
 )
 _OUR_WORDS = {
     **{f"Input should be a valid dictionary or instance of {name}": shape for name, shape in _SHAPES.items()},
+    "Input should be a valid dictionary or instance of _Whole": _FILE,
+    "Input should be a valid dictionary or instance of RecurringJob": _ENTRY,
     "Input should be a valid dictionary": _OBJECT,
     "Input should be an object": _OBJECT,
     "Input should have timezone info": _INSTANT,

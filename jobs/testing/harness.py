@@ -15,7 +15,7 @@ from jobs.core.errors import ConfigurationError, InvalidInput
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import Job
 from jobs.core.ports import Change
-from jobs.testing.clock import FrozenClock, in_utc
+from jobs.testing.clock import FrozenClock, a_span, in_utc
 from jobs.testing.execution import Execution
 from jobs.testing.expectations import ExpectsJobs
 from jobs.testing.memory.database import MemoryDatabase
@@ -147,7 +147,7 @@ class JobsHarness(ExpectsJobs):
 
     def advance(self, by: timedelta) -> list[RanAttempt]:
         """Let time pass, and run whatever falls due meanwhile, each at its time; gives what ran."""
-        return self.drain(until=self.clock.now() + by)
+        return self.drain(until=self.clock.now() + a_span(by))
 
     def _claim_turn(self) -> list[ClaimedRun]:
         """Claim a job of a handler with limits; where its rate forbids it, note from when on it does not."""

@@ -205,6 +205,16 @@ def test_an_instant_without_a_zone_is_refused():
                 call()
 
 
+def test_a_span_that_is_no_timedelta_and_an_instant_that_is_no_datetime_are_refused_with_what_to_write():
+    with handling(lambda ctx: None) as jobs:
+        for call in (lambda: jobs.advance(60), lambda: jobs.clock.advance(60)):
+            with pytest.raises(TypeError, match=r"60 is no timedelta; write such as timedelta\(seconds=60\)"):
+                call()
+        for until in ("2026-01-01", MINUTE):
+            with pytest.raises(TypeError, match=r"is no datetime; write such as datetime\(2026, 1, 1, tzinfo=UTC\)"):
+                jobs.drain(until=until)
+
+
 def test_a_cancelled_handler_is_stopped_where_it_asks():
     reached = []
 
