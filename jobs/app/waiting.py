@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jobs.core.specs import HandlerSpec
 
 _DEFAULT_POLICY = RetryPolicy()
+_ARMED_WITHIN = timedelta(seconds=5)
+"""After a change of a job its alarm is set at once; only one that is missing for longer is left to the timer."""
 
 
 class JobViews:
@@ -87,7 +89,17 @@ class JobViews:
             return Waiting(WaitingFor.DUE, _due(job))
         if spec.limits is not None and (used_up := _used_up(job, spec.limits, usage)) is not None:
             return used_up
+        return self._startable(job, now)
+
+    def _startable(self, job: Job, now: datetime) -> Waiting:
+        if self._is_being_armed(job, now):
+            return Waiting(WaitingFor.DUE, f"it is due since {_text(job.next_run_at)}, and starts in a moment")
         return Waiting(WaitingFor.SCHEDULER, self._since(job))
+
+    def _is_being_armed(self, job: Job, now: datetime) -> bool:
+        """Whether the job was written so recently that its alarm, which is set after that, is not late."""
+        waits_for_alarm = self._scheduler.holds_alarms and self._scheduler.available and job.armed_at is None
+        return waits_for_alarm and job.lost_count < SUSPECT_AFTER and now - job.updated_at < _ARMED_WITHIN
 
     def _since(self, job: Job) -> str:
         """Say of a job that is due, and could start, what is to start it."""

@@ -135,7 +135,11 @@ def test_a_due_job_that_could_start_says_what_is_to_start_it(runtime, shown):
 def test_a_due_job_says_how_its_alarm_stands(runtime, monkeypatch):
     scheduler = MemoryScheduler()
     monkeypatch.setattr(runtime.views, "_scheduler", scheduler)
-    found = runtime.service.get(runtime.service.enqueue(job("job")).id)
+    fresh = runtime.service.get(runtime.service.enqueue(job("job")).id)
+    shown = runtime.views.show_one(fresh.model_copy(update={"updated_at": runtime.clock.now()}))
+    assert (shown.waiting_for, "alarm" in shown.waiting_for_detail) == ("due", False)
+    assert "starts in a moment" in shown.waiting_for_detail
+    found = fresh.model_copy(update={"updated_at": fresh.updated_at - timedelta(seconds=30)})
     assert "its alarm is still to be set" in runtime.views.show_one(found).waiting_for_detail
     armed = found.model_copy(update={"armed_at": found.created_at})
     assert "its alarm is set" in runtime.views.show_one(armed).waiting_for_detail
