@@ -498,6 +498,17 @@ def test_a_job_enqueued_with_the_callers_data_commits_with_it_and_is_armed_after
     assert list(scheduler.alarms) == [enqueued.alarm.name]
 
 
+def test_what_has_no_transaction_that_a_job_could_join_is_refused_with_what_to_give(enqueue, app_engine):
+    with pytest.raises(TypeError, match=r"is a sqlalchemy\.engine\.base\.Engine.*with engine\.begin\(\) as connection"):
+        enqueue(job(), connection=app_engine)
+    other = sa.create_engine("sqlite://")
+    with other.connect() as connection, Session(other) as session:
+        for each in (connection, session):
+            with pytest.raises(TypeError, match="connection is to sqlite, and jobs are kept in PostgreSQL"):
+                enqueue(job(), connection=each)
+    other.dispose()
+
+
 @pytest.mark.parametrize("on_conflict", ["reject", "return_existing", "replace"])
 def test_whatever_was_done_about_a_conflict_is_undone_with_the_callers_transaction(
     enqueue, service, app_engine, database, on_conflict

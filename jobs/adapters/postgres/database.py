@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
 from pg8000.exceptions import DatabaseError as DriverError
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
 
 from jobs.adapters.postgres.encoding import Statement, UnsendableText, to_text
 from jobs.adapters.postgres.engine import make_engine
@@ -165,7 +167,7 @@ class Database:
 
 def _run_within(connection: object, statement: Statement, values: Mapping[str, Any]) -> Rows:
     """Run on a caller's SQLAlchemy connection or session, whatever driver it has, as text and with text values."""
-    execute: Callable[..., Any] = getattr(connection, "execute")  # noqa: B009  Connection and Session both have it
+    execute: Callable[..., Any] = _joinable(connection).execute
     sent = {name: to_text(values[name]) for name in statement.parameters if name in values}
     for text in sent.values():
         refuse_unstorable_text(text or "", "")  # a driver would find out half-way, and be out of step
@@ -174,6 +176,23 @@ def _run_within(connection: object, statement: Statement, values: Mapping[str, A
         return [tuple(row) for row in result] if result.returns_rows else []
     except (OSError, sa.exc.DBAPIError) as error:
         raise_as_ours(error)
+
+
+def _joinable(connection: object) -> Connection | Session:
+    """Give ``connection``; raises ``TypeError`` for what has no transaction that a job could join."""
+    if not isinstance(connection, Connection | Session):
+        kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
+        raise TypeError(
+            f"connection is a {kind}, which has no transaction to join; give a SQLAlchemy Connection or Session, such "
+            "as that of: with engine.begin() as connection"
+        )
+    dialect = (connection.connection() if isinstance(connection, Session) else connection).dialect.name
+    if dialect != "postgresql":
+        raise TypeError(
+            f"connection is to {dialect}, and jobs are kept in PostgreSQL; give one to the database with the jobs, or "
+            "leave it out and enqueue once your own transaction has committed"
+        )
+    return connection
 
 
 def raise_as_ours(error: Exception) -> NoReturn:
