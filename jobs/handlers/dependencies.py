@@ -7,7 +7,8 @@ settings at a folder under /tmp. Keep the protocols, or change them: only the ha
 How a handler comes by a service: it annotates a parameter with a type, and the ``@provider`` whose return annotation
 is that type is called, once per attempt. A provider may take other services as parameters (``report_store``), and one
 that yields is resumed after the attempt, to clean up (``payment_gateway``). What should live as long as the process,
-such as a connection pool, belongs at module level or behind ``functools.cache``; many threads will use it at once.
+such as a connection pool, has ``@provider(scope="app")``: it is made once, when first wanted, many threads use it at
+once, and one that yields is cleaned up when the app ends.
 """
 
 import json
