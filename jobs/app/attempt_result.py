@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING
 
 from jobs.core.error_text import describe_error, traceback_of
-from jobs.core.errors import MiddlewareFault
+from jobs.core.errors import HandlerMistake, MiddlewareFault, UnknownHandler
 from jobs.core.job import RunResult
 from jobs.core.signals import (
     AttemptTimedOut,
@@ -27,10 +27,12 @@ from jobs.core.status import FAULTS, AttemptOutcome
 if TYPE_CHECKING:
     from jobs.core.specs import HandlerSpec
 
+_MISTAKES = (HandlerMistake, UnknownHandler)
+"""What no other attempt can mend, since the same code would do the same."""
 SUCCEEDED = RunResult(AttemptOutcome.SUCCEEDED)
 
 
-class ReturnedValue(TypeError):
+class ReturnedValue(HandlerMistake, TypeError):
     """A handler returned something, which nobody would see; the message says what was meant."""
 
 
@@ -67,7 +69,7 @@ def result_of(error: BaseException, spec: HandlerSpec) -> RunResult:
 
 
 def _result_of(error: BaseException, spec: HandlerSpec) -> RunResult:
-    deciding = deciding_error(error, spec.retry.never)
+    deciding = deciding_error(error, (*spec.retry.never, *_MISTAKES))
     match deciding:
         case Retry():
             reason, wait = _reason(deciding, error), wait_of(deciding)
@@ -87,7 +89,8 @@ def _result_of(error: BaseException, spec: HandlerSpec) -> RunResult:
         case ReturnedValue() | MiddlewareFault():  # they name who is at fault; the innermost frame is of one around it
             retry = isinstance(deciding, MiddlewareFault) and spec.retry.retries(error)
             return RunResult(AttemptOutcome.FAILED, f"{type(error).__name__}: {deciding}", retry=retry)
-    return RunResult(AttemptOutcome.FAILED, describe_error(error), retry=spec.retry.retries(error))
+    retry = spec.retry.retries(error) and not isinstance(deciding, _MISTAKES)
+    return RunResult(AttemptOutcome.FAILED, describe_error(error), retry=retry)
 
 
 def _reason(signal: HandlerSignal, error: BaseException) -> str:

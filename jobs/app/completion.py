@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.app.attempt_log import log_end
-from jobs.core.errors import LeaseLost, UnitOfWorkError
+from jobs.core.errors import LeaseLost, MisusedUnitOfWork
 from jobs.core.identifiers import AlarmName
 from jobs.core.job import RunResult
 from jobs.core.ports import Alarm
@@ -66,7 +66,7 @@ class AttemptCompletion:
     def write(self, connection: object) -> None:
         """Write the success as the dispatcher would have: fenced by the token, against the schedule as it stands."""
         if self._context.completed:
-            raise UnitOfWorkError("the job was completed by an earlier unit of work; call complete() once an attempt")
+            raise MisusedUnitOfWork("the job was completed by an earlier unit of work; call complete() once an attempt")
         if self._context.lease_lost:
             raise LeaseLost(self._run.job_id, self._run.run)
         runs, finished_at = self._desk.runs, max(self._desk.clock.now(), self._started_at)

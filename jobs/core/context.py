@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from jobs.core.error_text import printable
-from jobs.core.errors import ConfigurationError, InvalidInput
+from jobs.core.errors import ConfigurationError, InvalidInput, InvalidProgress, InvalidResult
 from jobs.core.lock import DEFAULT_WAIT
 from jobs.core.signals import Cancel, ShutdownRequested
 from jobs.core.strict_json import read_json, write_json
@@ -149,7 +149,7 @@ class JobContext:
         stopped as well. Raises ``ValueError`` for a fraction outside 0 to 1.
         """
         if not 0 <= fraction <= 1:
-            raise ValueError(
+            raise InvalidProgress(
                 f"progress is a fraction from 0 to 1, not {fraction!r}; divide what is done by all there is"
             )
         self._watch()
@@ -174,9 +174,9 @@ class JobContext:
         try:
             text = write_json(value, "/result")
         except InvalidInput as error:
-            raise ValueError(f"a result is a JSON value: {error}") from None
+            raise InvalidResult(f"a result is a JSON value: {error}") from None
         if len(text.encode()) > MAX_RESULT:
-            raise ValueError(
+            raise InvalidResult(
                 f"a result has at most {MAX_RESULT} bytes of JSON, this has {len(text.encode())}; keep it elsewhere, "
                 "and give here where it is"
             )

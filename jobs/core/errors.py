@@ -14,6 +14,10 @@
     ├── NotRecordable           the store cannot keep an attempt's outcome as it is
     ├── LeaseLost               the run is another worker's by now, so that this attempt must not complete it
     ├── UnitOfWorkError         a unit of work was used in a way that nothing can be committed by
+    ├── HandlerMistake          what no other attempt can mend: the run fails at once
+    │   ├── InvalidProgress     a progress outside 0 to 1; a ValueError too
+    │   ├── InvalidResult       a result that is no JSON, or too long; a ValueError too
+    │   └── MisusedUnitOfWork   one that ended without a vote, or was completed wrongly; a UnitOfWorkError too
     ├── MiddlewareFault         a middleware did not call the handler, or not as it should
     ├── ProviderFault           a provider made nothing
     ├── LockNotAcquired         others held the lock for as long as the caller would wait
@@ -152,6 +156,25 @@ class LeaseLost(JobsError):
 
 class UnitOfWorkError(JobsError):
     """A unit of work was used in a way that nothing can be committed by. It is rolled back."""
+
+
+class HandlerMistake(JobsError):
+    """A mistake in a handler's code that no other attempt can mend: the run fails at once, whatever retries are left.
+
+    ``UnknownHandler`` counts as one where a handler lets it out, as that of a follow-up.
+    """
+
+
+class InvalidProgress(HandlerMistake, ValueError):
+    """A progress that is no fraction from 0 to 1."""
+
+
+class InvalidResult(HandlerMistake, ValueError):
+    """A result that is no JSON, or too long."""
+
+
+class MisusedUnitOfWork(HandlerMistake, UnitOfWorkError):
+    """A unit of work that ended without a vote, or whose ``complete()`` stands where there is nothing to complete."""
 
 
 class MiddlewareFault(JobsError):

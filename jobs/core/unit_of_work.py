@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from jobs.core.errors import Unavailable, UnitOfWorkError
+from jobs.core.errors import MisusedUnitOfWork, Unavailable, UnitOfWorkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ class UnitOfWork:
         executed = self._shared.executed - already_executed
         if executed > 0 and not self.voted and not self.declined:
             statements = "a statement" if executed == 1 else f"{executed} statements"
-            raise UnitOfWorkError(
+            raise MisusedUnitOfWork(
                 f"this unit of work ran {statements} and ended without commit(), complete() or rollback(), so nothing "
                 "of it is kept; end its block with commit(), also before each return, or with rollback() where nothing "
                 "is to be kept, as after reading only"
@@ -108,11 +108,13 @@ class UnitOfWork:
         """
         self._shared.require_sound()
         if self._completion is None:
-            raise UnitOfWorkError(
+            raise MisusedUnitOfWork(
                 "this unit of work belongs to no attempt; open it with ctx.unit_of_work() to complete the job in it"
             )
         if self._shared.completion is not None:
-            raise UnitOfWorkError("the job is complete in this unit of work already; call complete() once, at its end")
+            raise MisusedUnitOfWork(
+                "the job is complete in this unit of work already; call complete() once, at its end"
+            )
         try:
             self._completion.write(self.connection)
         except BaseException as error:
@@ -153,7 +155,7 @@ class _Shared:
         """Commit if that was voted for. What is not committed is rolled back by closing."""
         if not block.voted:
             if self.completion is not None:
-                raise UnitOfWorkError(
+                raise MisusedUnitOfWork(
                     "the job was completed in an inner unit of work, and the outer one ended without commit(), so that "
                     "all is rolled back; let the outer one call commit() too"
                 )

@@ -305,22 +305,34 @@ def test_completing_twice_is_an_error(runtime, enqueue, notes):
     assert errors == ["both refused"]
 
 
-def test_an_inner_block_may_complete_and_the_outer_one_must_agree(runtime, enqueue, make_due, notes):
+@pytest.mark.parametrize("agrees", [True, False])
+def test_an_inner_block_may_complete_and_the_outer_one_must_agree(runtime, enqueue, notes, agrees):
     def handle(args: Anything, ctx: JobContext) -> None:
         with ctx.unit_of_work() as outer:
             with ctx.unit_of_work() as inner:
                 note(inner, "done")
                 inner.complete()
-            if ctx.attempt > 1:
+            if agrees:
                 outer.commit()
 
     job_id = enqueue(handle)
     after = ring(runtime, job_id)
-    assert (after.status, notes()) == (JobStatus.SCHEDULED, [])
-    assert "the outer one ended without commit()" in after.last_error
-    make_due(job_id)
-    assert ring(runtime, job_id).status is JobStatus.COMPLETED
-    assert (notes(), outcomes(runtime, job_id)) == (["done"], ["Failed", "Succeeded"])
+    if agrees:
+        assert (after.status, notes()) == (JobStatus.COMPLETED, ["done"])
+    else:
+        assert (after.status, notes()) == (JobStatus.FAILED, [])
+        assert "the outer one ended without commit()" in after.last_error
+
+
+def test_a_forgotten_commit_fails_the_run_at_once_since_every_attempt_would_forget_it(runtime, enqueue, notes):
+    def handle(args: Anything, ctx: JobContext) -> None:
+        with ctx.unit_of_work() as uow:
+            note(uow, "lost")
+
+    job_id = enqueue(handle)
+    after = ring(runtime, job_id)
+    assert (after.status, notes(), outcomes(runtime, job_id)) == (JobStatus.FAILED, [], ["Failed"])
+    assert "end its block with commit()" in after.last_error
 
 
 @pytest.fixture
