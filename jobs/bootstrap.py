@@ -39,6 +39,7 @@ from jobs.core.lock import DistributedLock
 from jobs.core.unit_of_work import UnitsOfWork
 from jobs.entrypoints.termination import on_termination
 from jobs.settings import Settings
+from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, print_startup, read_startup
 
 if TYPE_CHECKING:
@@ -89,15 +90,22 @@ def create_closable_app() -> tuple[func.FunctionApp, Callable[[], None]]:
 def _join(startup: Startup) -> tuple[func.FunctionApp, Callable[[], None]]:
     from jobs.entrypoints.functions import build_app  # noqa: PLC0415  only a host needs azure.functions
 
-    runtime = LazyRuntime(startup.settings, startup.registry, startup.fault)
+    runtime = LazyRuntime(startup.settings, startup.registry, startup.fault, startup.function_timeout)
     return build_app(runtime, startup.settings, startup.function_timeout), runtime.close
 
 
 class LazyRuntime:
     """Makes the runtime at the first call and gives the same one ever after; with a ``fault`` it makes none."""
 
-    def __init__(self, settings: Settings, registry: HandlerRegistry, fault: ConfigurationError | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: HandlerRegistry,
+        fault: ConfigurationError | None = None,
+        longest_run: timedelta | None = None,
+    ) -> None:
         self._settings = settings
+        self._longest_run = longest_run
         self._registry = registry
         self._fault = fault
         self._lock = threading.Lock()
@@ -122,7 +130,7 @@ class LazyRuntime:
 
     def _build(self) -> Runtime:
         try:
-            return build_runtime(self._settings, self._registry)
+            return build_runtime(self._settings, self._registry, longest_run=self._longest_run)
         except ImportError as error:  # of what is imported for a setting alone: of Dapr, Entra or OpenTelemetry
             raise ConfigurationError(
                 f"a package that the settings ask for cannot be imported: {error}; install what requirements.txt lists"
@@ -142,8 +150,12 @@ def build_runtime(
     registry: HandlerRegistry,
     database: Database | None = None,
     scheduler: Scheduler | None = None,
+    longest_run: timedelta | None = None,
 ) -> Runtime:
-    """Join the parts for ``settings``, or with a database or scheduler given. Nothing is connected until it is used."""
+    """Join the parts for ``settings``, or with a database or scheduler given. Nothing is connected until it is used.
+
+    ``longest_run`` is how long the host lets an attempt run; None is without end.
+    """
     pools = Pools.of(database.options if database else database_options(settings), database)
     database = pools.application
     schema = settings.database_schema
@@ -168,7 +180,7 @@ def build_runtime(
         default_timeout=timedelta(seconds=settings.default_timeout_seconds),
     )
     runs = PostgresRunStore(database, schema, clock, outcomes=pools.outcomes, heartbeats=pools.heartbeats)
-    service = JobService(store, alarms, registry, clock, random)
+    service = JobService(store, alarms, registry, clock, random, longest_run)
     dispatcher = Dispatcher(
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
     )
@@ -269,7 +281,7 @@ def build_offline_runtime(registry: HandlerRegistry) -> Runtime:
 
     It sets no alarms: the app's next reconciliation, within a minute, sets those of what was changed.
     """
-    return build_runtime(Settings.read(), registry, scheduler=TimerScheduler())
+    return build_runtime(Settings.read(), registry, scheduler=TimerScheduler(), longest_run=function_timeout())
 
 
 def upgrade_database() -> tuple[str | None, str | None]:

@@ -8,6 +8,7 @@ from jobs.app.drafting import draft_job
 from jobs.app.enqueued import NOBODY, Caller, Enqueued, OnceAnswer
 from jobs.app.replacing import refuse_to_replace
 from jobs.app.revising import cancel, pause, replay, resume, run_now, update
+from jobs.app.timeout_limit import refuse_timeout
 from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, OnConflict, UpdateJob
 from jobs.core.errors import (
     Conflict,
@@ -27,6 +28,7 @@ from jobs.core.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import timedelta
     from random import Random
     from uuid import UUID
 
@@ -44,13 +46,21 @@ class JobService:
     """Every command about jobs; lives as long as the process and is safe to share between threads."""
 
     def __init__(
-        self, store: JobStore, alarms: Alarms, registry: HandlerRegistry, clock: Clock, random: Random
+        self,
+        store: JobStore,
+        alarms: Alarms,
+        registry: HandlerRegistry,
+        clock: Clock,
+        random: Random,
+        longest_run: timedelta | None = None,
     ) -> None:
+        """Join the parts; ``longest_run`` is how long the host lets an attempt run, None without end."""
         self._store = store
         self._alarms = alarms
         self._registry = registry
         self._clock = clock
         self._random = random
+        self._longest_run = longest_run
 
     def enqueue(self, command: EnqueueJob, *, connection: object | None = None, caller: Caller = NOBODY) -> Enqueued:
         """Insert a job. With ``connection``, a SQLAlchemy connection or session, it joins the caller's transaction.
@@ -164,6 +174,7 @@ class JobService:
         """
 
         def decide(job: Job) -> Change | None:
+            refuse_timeout(command.timeout, self._longest_run)
             return update(job, command, self._registry, self._clock, self._random, may_mark=caller.may_mark)
 
         return self._revise(job_id, decide, caller, revision, connection)
@@ -221,6 +232,7 @@ class JobService:
             refuse_reserved(command.metadata)
         if command.id is not None and caller.parent_id is None:
             refuse_follow_up_id(command.id)
+        refuse_timeout(command.timeout, self._longest_run)
         return draft_job(
             command,
             spec,

@@ -372,6 +372,18 @@ def test_a_running_holder_is_not_replaced(enqueue, service, database):
     assert enqueue(job("name", on_conflict="return_existing")).id == holder.id
 
 
+def test_a_timeout_that_the_host_would_cut_short_is_refused_wherever_it_is_given(runtime, monkeypatch):
+    monkeypatch.setattr(runtime.service, "_longest_run", timedelta(minutes=30))
+    made = runtime.service.enqueue(job("short", schedule="PT1H", timeout="PT29M"))
+    [refused] = runtime.service.enqueue_many([job("long", timeout="PT30M")])
+    assert "PT30M is not below functionTimeout, PT30M" in str(refused)
+    with pytest.raises(InvalidInput, match=r"PT2H is not below functionTimeout.*raise functionTimeout in host\.json"):
+        runtime.service.enqueue(job("long", timeout="PT2H"))
+    with pytest.raises(InvalidInput, match="PT2H is not below functionTimeout"):
+        runtime.service.update(made.id, UpdateJob(timeout="PT2H"))
+    assert runtime.service.get(made.id).timeout == timedelta(minutes=29)
+
+
 @pytest.mark.parametrize("on_conflict", ["reject", "return_existing", "replace"])
 def test_an_id_is_never_used_again(enqueue, service, database, on_conflict):
     own = new_id()

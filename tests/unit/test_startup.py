@@ -11,10 +11,12 @@ import tomllib
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import MagicMock
 
 import pytest
 
-from jobs.bootstrap import LazyRuntime, create_closable_app
+from jobs import HandlerRegistry
+from jobs.bootstrap import LazyRuntime, build_offline_runtime, create_closable_app
 from jobs.core.errors import ConfigurationError
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, read_startup
@@ -130,6 +132,20 @@ def test_the_hosts_limit_is_read_from_its_file(tmp_path, content, sku, limit):
     assert function_timeout(overruled) == timedelta(minutes=7)
 
 
+def test_the_hosts_limit_is_what_the_timeout_of_a_job_is_held_to(environment, monkeypatch):
+    held_to = []
+    monkeypatch.setattr(
+        "jobs.bootstrap.build_runtime", lambda *_, longest_run, **__: held_to.append(longest_run) or MagicMock()
+    )
+    made = []
+    monkeypatch.setattr("jobs.bootstrap.LazyRuntime", lambda *given: made.append(LazyRuntime(*given)) or made[0])
+    environment.setenv("AzureFunctionsJobHost__functionTimeout", "00:50:00")
+    create_closable_app()[1]()
+    LazyRuntime._build(made[0])
+    build_offline_runtime(HandlerRegistry())
+    assert held_to == [timedelta(minutes=50)] * 2
+
+
 # --- warnings, and the list of handlers
 
 
@@ -175,7 +191,7 @@ def test_a_fault_is_said_every_minute_whatever_the_timers_schedules_are(environm
 
 
 def test_a_package_that_cannot_be_imported_once_it_is_needed_is_a_fault_of_the_setup(environment, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ImportError("cannot import name 'runtime_version' from 'google.protobuf'")
 
     monkeypatch.setattr("jobs.bootstrap.build_runtime", broken)
