@@ -243,7 +243,7 @@ def test_an_app_without_a_handler_is_warned_of(environment, write, caplog):
 )
 def test_a_fault_that_follows_from_another_fault_is_not_told(environment, settings):
     startup = started(environment, **settings)
-    assert startup.fault.names == (next(iter(settings)),)
+    assert [name for name, _ in startup.fault.faults] == [next(iter(settings))]
     assert startup.warnings == []
 
 
