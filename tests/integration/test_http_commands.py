@@ -129,7 +129,7 @@ class TestPatch:
         assert api.get(job) == job
 
     def test_a_job_that_has_ended_is_not_changed(self, api):
-        assert "replay" in problem(patch(api, ended(api), schedule="P1D"), 409, "conflict")["detail"]
+        assert "retry it" in problem(patch(api, ended(api), schedule="P1D"), 409, "conflict")["detail"]
 
     def test_a_one_time_job_is_not_changed_while_it_runs(self, api):
         with api.running() as job:
