@@ -20,7 +20,7 @@ run: $(VENV)/installed  ## set up, start Postgres and the app, run two sample jo
 	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 test: $(VENV)/installed  ## set up and run every test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --cov --cov-report=term
+	$(BIN)/python -m pytest --cov --cov-report=term
 
 lint: $(VENV)/installed  ## style, types, import contracts
 	$(BIN)/ruff format --check .

@@ -122,7 +122,7 @@ def _last_weekday(text: str) -> str | None:
     from_quartz = "?" in fields
     first = 1 if from_quartz else 0
     last = weekday_in_names(fields[-1], first)
-    if last == fields[-1]:
+    if last == fields[-1] or not (last[0] == "L" and last[1:].isdigit()):
         return None
     day = calendar.day_name[(int(last[1]) - 1) % len(_WEEKDAYS)]
     why = ""
