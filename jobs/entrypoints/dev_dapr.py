@@ -11,6 +11,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -37,20 +38,33 @@ def find_dapr() -> tuple[Path, Path]:
     return Path(str(found[0])), Path(str(found[1]))
 
 
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on; all are held until all are found, so that no two are the same."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
 class LocalDapr:
     """A scheduler and a sidecar for the app on ``app_port``, on free ports, with tokens of their own.
 
     Their logs and the scheduler's data are kept under ``folder``. ``environment`` holds what the app needs. Each of the
-    two can be stopped or killed and started again on its ports and data.
+    two can be stopped or killed and started again on its ports and data. ``find_ports`` returns as many ports as it is
+    asked for; ``free_ports`` does unless another is given.
     """
 
-    def __init__(self, folder: Path, app_port: int) -> None:
+    def __init__(self, folder: Path, app_port: int, find_ports: Callable[[int], list[int]] = free_ports) -> None:
         self._binaries = dict(zip(("scheduler", "daprd"), find_dapr(), strict=True))
         self.folder = folder.resolve()
         self._folder = Folder(self.folder)
         self._programs: dict[str, Program] = {}
         names = ("scheduler", "health", "metrics", "etcd", "peer", "http", "grpc", "internal", "sidecar_metrics")
-        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        ports = dict(zip(names, find_ports(len(names)), strict=True))
         self._ports = ports
         self._callback_token, self._api_token = secrets.token_hex(16), secrets.token_hex(16)
         self.environment = {
@@ -165,15 +179,3 @@ class LocalDapr:
                 return bool(answer.status < 300)  # noqa: PLR2004  success
         except (OSError, urllib.error.HTTPError):
             return False
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on; all are held until all are found, so that no two are the same."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

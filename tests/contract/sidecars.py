@@ -24,6 +24,7 @@ from dapr.proto import api_service_v1
 from google.protobuf.empty_pb2 import Empty  # the answer's type matters to nobody, and it is as empty as theirs
 
 from jobs.entrypoints.dev_dapr import LocalDapr, free_ports
+from tests.ports import HeldPorts
 
 TOKEN = "token-of-the-sidecar"
 
@@ -73,7 +74,7 @@ def real_sidecar(folder: Path) -> Iterator[Callbacks]:
     """Run scheduler and daprd with a recording app, and point the SDK at them."""
     callbacks = Callbacks()
     try:
-        with LocalDapr(folder, callbacks.port) as dapr, pointed_at(dapr.environment):
+        with HeldPorts() as ports, LocalDapr(folder, callbacks.port, ports.take) as dapr, pointed_at(dapr.environment):
             yield callbacks
     finally:
         callbacks.close()

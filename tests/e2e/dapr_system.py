@@ -13,7 +13,8 @@ from typing import Any, Self
 import httpx
 import sqlalchemy as sa
 
-from jobs.entrypoints.dev_dapr import LocalDapr, free_ports
+from jobs.entrypoints.dev_dapr import LocalDapr
+from tests.ports import HeldPorts
 from tests.support import PATIENCE_SECONDS
 
 SCRIPT = Path(__file__).with_name("dapr_app.py")
@@ -33,24 +34,30 @@ class System:
     """Everything, up from ``start`` to ``stop``."""
 
     def __init__(self, database_url: str, engine: sa.Engine, folder: Path) -> None:
-        [self._port] = free_ports(1)
+        self._ports = HeldPorts()
+        [self._port] = self._ports.take(1)
         self._engine = engine
         self._url = database_url
         self._folder = folder
         self._app: subprocess.Popen[bytes] | None = None
-        self.dapr = LocalDapr(folder / "dapr", self._port)
+        self.dapr = LocalDapr(folder / "dapr", self._port, self._ports.take)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
         self.sql(SEEN)
 
     def __enter__(self) -> Self:
-        self.dapr.__enter__()
-        self.start_app()
+        try:
+            self.dapr.__enter__()
+            self.start_app()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.client.close()
         self.stop_app()
         self.dapr.__exit__()
-        self.client.close()
+        self._ports.close()
 
     def sql(self, text: str, **values: Any) -> list[Any]:
         with self._engine.begin() as connection:
