@@ -4,6 +4,8 @@ PORT ?= 7071
 VENV := .venv
 BIN := $(VENV)/bin
 ROUNDS ?= 5
+# More than two cores have, since most tests wait for something most of the time.
+PROCESSES ?= 4
 INFRA := .venv-infra
 CHECKOV := 3.3.30
 
@@ -20,7 +22,7 @@ run: $(VENV)/installed  ## set up, start Postgres and the app, run two sample jo
 	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 test: $(VENV)/installed  ## set up and run every test
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --cov --cov-report=term
 
 lint: $(VENV)/installed  ## style, types, import contracts
 	$(BIN)/ruff format --check .
