@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jobs.app.armed_notes import ArmedNotes
 from jobs.app.withdrawals import Withdrawals
 from jobs.core.errors import Unavailable
+from jobs.core.outage import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,6 +69,31 @@ class Alarms:
         if self.needed and names:
             self._store.on_commit(connection, lambda: self._committed.submit(self._set_once_visible, names))
 
+    def withdraw_after_commit(self, names: Sequence[AlarmName], connection: object) -> None:
+        """Withdraw the alarms of jobs that a caller's transaction changes or ends, once it has committed.
+
+        Until then they are the right ones, and stay so if it is rolled back.
+        """
+        if self.needed and names:
+            self._store.on_commit(connection, lambda: self._committed.submit(self._withdraw_once_replaced, names))
+
+    def _withdraw_once_replaced(self, names: Sequence[AlarmName]) -> None:
+        """Look until the jobs wait for no such alarm any more; called just before the commit, which may fail."""
+        waiting = list(names)
+        try:
+            for pause in _LOOKS_AFTER_COMMIT:
+                if not waiting or self._closing.wait(pause):
+                    return
+                of_no_use = [name for name in waiting if not self._waits_for(name)]
+                waiting = [name for name in waiting if name not in of_no_use]
+                self.withdraw_soon(of_no_use)
+        except Exception as error:  # noqa: BLE001  it is logged, and the work goes on
+            log_failure(_logger, error, "%d alarms not withdrawn, they will ring for nothing", len(waiting))
+
+    def _waits_for(self, name: AlarmName) -> bool:
+        job = self._store.get(name.job_id)
+        return job is not None and job.generation == name.generation and not (job.paused or job.status.ended)
+
     def _set_once_visible(self, names: Sequence[AlarmName]) -> None:
         """Look until the rows are there: this is called just before the commit, which may take its time, or fail.
 
@@ -93,6 +119,7 @@ class Alarms:
     def _accepted(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
         if not alarms or not self.needed:
             return set()
+        self._withdrawals.set_anew([alarm.name for alarm in alarms])
         try:
             return self._scheduler.arm_many(alarms)
         except Unavailable as error:
@@ -122,10 +149,16 @@ class Alarms:
     def withdraw_soon(self, names: Sequence[AlarmName]) -> None:
         """Withdraw wake-ups behind the caller's back: those of jobs that were run without them.
 
-        Left alone they ring for nothing; and where callbacks are refused, by a wrong token, they ring for ever.
+        Left alone they ring for nothing; and where callbacks are refused, by a wrong token, they ring for ever. Those
+        that have rung here are passed over.
         """
         if names and self.needed:
             self._withdrawals.soon(names)
+
+    def rang(self, name: AlarmName) -> None:
+        """Note that an alarm has rung and found nothing to run: it is used up, so nobody need withdraw it."""
+        if self.needed:
+            self._withdrawals.rang(name)
 
     def withdraw_missed(self) -> None:
         """Try again to withdraw what could not be withdrawn before."""

@@ -12,6 +12,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from jobs.core.identifiers import AlarmName
 from jobs.core.setback import CLOCK_TOLERANCE, set_back
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class ClockSetback:
             moves = [move for job in page.jobs if (move := set_back(job, page.now, self._random)) is not None]
             if moves:
                 alarms = self._setbacks.set_back(moves)
+                old = [AlarmName(alarm.name.job_id, alarm.name.generation - 1) for alarm in alarms]
+                self._alarms.withdraw_soon(old)
                 self._alarms.arm_and_note(alarms)
                 moved += len(alarms)
             self._after = page.jobs[-1] if len(page.jobs) == self.page else None

@@ -172,8 +172,19 @@ class Dispatcher:
         return self._runs.due_suspects(limit)
 
     def claim_turn(self, handler_name: str) -> ClaimedRun | None:
-        """Claim a waiting job of a handler with limits, if these allow; it must be given to ``execute``."""
-        return self._held(self.turns.claim(handler_name))
+        """Claim a waiting job of a handler with limits, if these allow; it must be given to ``execute``.
+
+        Its alarm, if that has not rung here, is of no use any more and is withdrawn.
+        """
+        run = self._held(self.turns.claim(handler_name))
+        if run is not None:
+            self.withdraw_alarms([run])
+        return run
+
+    def withdraw_alarms(self, runs: Sequence[ClaimedRun]) -> None:
+        """Withdraw the alarms of runs that were claimed without them."""
+        if self._alarms.needed:
+            self._alarms.withdraw_soon([AlarmName(run.job_id, run.generation) for run in runs])
 
     def _held(self, run: ClaimedRun | None) -> ClaimedRun | None:
         if run is not None:
@@ -182,6 +193,12 @@ class Dispatcher:
 
     def why_not(self, name: AlarmName) -> Rung:
         """Say why an alarm found nothing to claim. One that rang long before its time is set anew by the reconciler."""
+        rung = self._why_not(name)
+        if rung.outcome is not Ring.NOT_DUE:
+            self._alarms.rang(name)
+        return rung
+
+    def _why_not(self, name: AlarmName) -> Rung:
         job = self._store.get(name.job_id)
         if job is None:
             return Rung(Ring.UNKNOWN)
@@ -209,8 +226,7 @@ class Dispatcher:
         runs = self._runs.claim_due(limit, worker=worker, lease=lease, apart=self.turns.handlers)
         if runs:
             self._leases.hold(runs)
-            if self._alarms.needed:
-                self._alarms.withdraw_soon([AlarmName(run.job_id, run.generation) for run in runs])
+            self.withdraw_alarms(runs)
         return runs
 
     def running(self) -> int:

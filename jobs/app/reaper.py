@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.app.outcomes import spoiled
 from jobs.core.errors import StoreUnavailable
+from jobs.core.identifiers import AlarmName
 from jobs.core.job import RunResult
 from jobs.core.status import AttemptOutcome
 
@@ -106,6 +107,7 @@ class Reaper:
         reaped = 0
         while True:
             taken = self._housekeeping.reap(self.page, max_lost=self._max_lost)
+            self._alarms.withdraw_soon([AlarmName(name.job_id, name.generation - 1) for name, _ in taken])
             self._alarms.arm_and_note([alarm for _, alarm in taken if alarm is not None])
             convicted = self._runs.claim_convicted(self.page, max_lost=self._max_lost, lease=self._lease)
             if convicted:
@@ -117,6 +119,7 @@ class Reaper:
     def _record(self, convicted: list[Conviction]) -> None:
         """End runs of recurring jobs that end their workers as failed; the jobs wait for their next occurrences."""
         outcomes = []
+        self._alarms.withdraw_soon([AlarmName(run.job_id, run.generation) for run, _ in convicted])
         for run, error in convicted:
             result = RunResult(AttemptOutcome.LOST, error)
             now = max(self._clock.now(), run.claimed_at)

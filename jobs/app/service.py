@@ -267,8 +267,8 @@ class JobService:
         """Put ``draft`` in the place of a waiting holder; None where that one has changed meanwhile."""
         refuse_to_replace(holder, caller)
         inserted = self._store.replace(holder, draft, actor=caller.actor, connection=connection)
-        if inserted is not None and connection is None:
-            self._alarms.withdraw([AlarmName(holder.id, holder.generation)])
+        if inserted is not None:
+            self._withdraw_alarm_of(holder, connection)
         return inserted
 
     def _revise(
@@ -293,16 +293,26 @@ class JobService:
             if changed is not None:
                 if changed.generation != job.generation:
                     self._rearm(job, changed, connection)
+                elif changed.paused and not job.paused:
+                    self._withdraw_alarm_of(job, connection)
                 return changed
         raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
 
     def _rearm(self, before: Job, after: Job, connection: object | None) -> None:
         alarms = _alarms_of(after)
+        self._withdraw_alarm_of(before, connection)
         if connection is None:
-            self._alarms.withdraw([AlarmName(before.id, before.generation)])
             self._alarms.arm(alarms)
-        else:  # the old alarm stays: until the commit it is the right one, and after that it rings for nothing
+        else:
             self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
+
+    def _withdraw_alarm_of(self, job: Job, connection: object | None) -> None:
+        """Withdraw the alarm that a job waited for; within a caller's transaction, only once that has committed."""
+        names = [AlarmName(job.id, job.generation)]
+        if connection is None:
+            self._alarms.withdraw(names)
+        else:
+            self._alarms.withdraw_after_commit(names, connection)
 
 
 def _alarms_of(job: Job) -> list[Alarm]:

@@ -168,6 +168,8 @@ class Suspects:
         if run is None:
             self._rest(suspect.name)
             return False
+        if suspect.polled:
+            self._dispatcher.withdraw_alarms([run])
         self._rests.end(run.job_id)
         self._rests.end(run.handler_name)
         _logger.warning(
