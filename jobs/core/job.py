@@ -18,7 +18,10 @@ Json = Any
 """Any JSON value, as ``json.loads`` gives it, but for a number that no float is exactly: that is a ``Decimal``."""
 
 
-_OPTIONS = frozenset({"retry", *Timing.model_fields} - {"schedule", "timezone"})
+TIMING_OPTIONS = frozenset(Timing.model_fields) - {"schedule", "timezone"}
+"""What the timing says beside schedule and timezone; the only part of a job's options that says anything."""
+
+_OPTIONS = TIMING_OPTIONS | {"retry"}
 """What may be left out of a job, and is shown as if it were where it cannot be read."""
 
 

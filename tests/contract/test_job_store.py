@@ -412,6 +412,14 @@ def test_no_change_leaves_a_job_between_two_states(stores: Stores):
     assert stores.read(job.id) == job
 
 
+@pytest.mark.parametrize("timeout", [-SECOND, timedelta(), timedelta(days=367)])
+def test_no_change_writes_a_timeout_that_could_not_be_read(stores: Stores, timeout: timedelta):
+    job = stores.add()
+    with pytest.raises(Exception, match="jobs_values_can_be_read"):
+        stores.jobs.change(job, Change("test", {"timeout": timeout}))
+    assert stores.read(job.id) == job
+
+
 # --- alarms
 
 

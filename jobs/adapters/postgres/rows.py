@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from jobs.core.identifiers import AlarmName
-from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
+from jobs.core.job import TIMING_OPTIONS, Attempt, ClaimedRun, Job, Recorded
 from jobs.core.ports import Alarm
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import check_depth, read_json
@@ -26,7 +26,8 @@ def job_of(row: Sequence[Any]) -> Job:
     """Read a job from its three texts (see ``JOB_COLUMNS``); the payload is None where it was not asked for."""
     fields, payload, metadata = row
     values: dict[str, Any] = read_json(fields)
-    values |= values.pop("options") or {}
+    if options := values.pop("options"):
+        values |= {name: options[name] for name in TIMING_OPTIONS.intersection(options)}
     readable = _json_or_text(metadata)
     values["metadata"] = readable if isinstance(readable, dict) else {"unreadable": metadata}
     values["payload"] = None if payload is None else _json_or_text(payload)

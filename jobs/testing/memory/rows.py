@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from jobs.core.identifiers import AlarmName
-from jobs.core.job import Attempt, ClaimedRun, Job, Recorded
+from jobs.core.job import TIMING_OPTIONS, Attempt, ClaimedRun, Job, Recorded
 from jobs.core.ports import Alarm
 from jobs.core.status import JobStatus
 from jobs.core.strict_json import read_json
 from jobs.core.suspects import SUSPECT_AFTER
+from jobs.core.timing import MAX_DURATION
 
 
 class JobRow(NamedTuple):
@@ -149,6 +150,10 @@ def require_whole(row: JobRow) -> JobRow:
         raise ValueError(f"job {row.id} would be between two states, which the check jobs_state_is_whole forbids")
     if row.attempt < 0 or row.max_retries < 0 or row.generation <= 0:
         raise ValueError(f"job {row.id} would have a count that the check jobs_counts_are_sane forbids")
+    timeout_fits = row.timeout is None or timedelta() < row.timeout <= MAX_DURATION
+    progress_fits = row.progress is None or 0 <= row.progress <= 1
+    if not timeout_fits or not progress_fits or not (row.options or "{").startswith("{"):
+        raise ValueError(f"job {row.id} would have a value that the check jobs_values_can_be_read forbids")
     return row
 
 
@@ -160,7 +165,8 @@ def job_of(row: JobRow) -> Job:
     values: dict[str, Any] = {name: value for name, value in row._asdict().items() if name not in _KEPT_TO_ITSELF}
     for name in ("payload", "metadata", "retry", "result"):
         values[name] = None if values[name] is None else read_json(values[name])
-    return Job.model_validate(values | read_json(row.options or "{}"))
+    options = read_json(row.options or "{}")
+    return Job.model_validate(values | {name: options[name] for name in TIMING_OPTIONS.intersection(options)})
 
 
 def alarm_of(row: JobRow) -> Alarm:
