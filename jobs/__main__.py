@@ -8,6 +8,7 @@ from jobs.packages import packages_needed
 with packages_needed(at_the_command_line=True):
     from jobs.bootstrap import build_offline_runtime, create_closable_app, grant_rights, load_registry, upgrade_database
     from jobs.entrypoints.cli import Parts, main
+    from jobs.settings_checks import function_timeout
 
 parts = Parts(
     create_app=create_closable_app,
@@ -15,5 +16,6 @@ parts = Parts(
     load_registry=load_registry,
     make_runtime=build_offline_runtime,
     grant_rights=grant_rights,
+    longest_run=function_timeout,
 )
 sys.exit(main(sys.argv[1:], parts, Path("local.settings.json")))

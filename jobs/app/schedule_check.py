@@ -5,26 +5,36 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from jobs.app.timeout_limit import refuse_timeout
 from jobs.core.errors import InvalidInput, InvalidSchedule
 from jobs.core.schedule_file import ScheduleFile, read_entries
 from jobs.core.strict_json import refuse_unstorable_text, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from jobs.core.registry import HandlerRegistry
     from jobs.core.schedule_file import RecurringJob
 
 
-def check_file(value: object, owner: str | None, registry: HandlerRegistry, now: datetime) -> ScheduleFile:
+def check_file(
+    value: object,
+    owner: str | None,
+    registry: HandlerRegistry,
+    now: datetime,
+    *,
+    longest_run: timedelta | None = None,
+) -> ScheduleFile:
     """Read parsed YAML or JSON; ``owner`` stands for a file that names none. Asks no database.
+
+    ``longest_run`` is how long the host lets an attempt run, None without end.
 
     Raises ``InvalidInput`` with every fault of the file, each at its pointer, such as ``/jobs/2/payload/to``.
     """
     reading = read_entries(value, owner)
     for place, entry in reading.entries.items():
-        for check in _checks(entry, registry, now):
+        for check in _checks(entry, registry, now, longest_run):
             try:
                 check()
             except InvalidInput as error:
@@ -39,13 +49,16 @@ def is_over(entry: RecurringJob, now: datetime) -> bool:
     return entry.end_at is not None and entry.end_at <= now
 
 
-def _checks(entry: RecurringJob, registry: HandlerRegistry, now: datetime) -> Iterator[Callable[[], object]]:
+def _checks(
+    entry: RecurringJob, registry: HandlerRegistry, now: datetime, longest_run: timedelta | None
+) -> Iterator[Callable[[], object]]:
     yield lambda: registry.require(entry.handler_name)
     yield lambda: refuse_unstorable_text(entry.handler_name, "/handler_name")
     yield lambda: refuse_unstorable_text(entry.job_name, "/job_name")
     yield lambda: write_json(entry.metadata, "/metadata")
     yield lambda: _check_payload(entry, registry)
     yield lambda: _check_timing(entry, now)
+    yield lambda: refuse_timeout(entry.timeout, longest_run)
 
 
 def _check_payload(entry: RecurringJob, registry: HandlerRegistry) -> None:

@@ -19,6 +19,7 @@ from jobs.entrypoints.local_settings import take_over_local_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
     from pathlib import Path
 
     from jobs.app.runtime import Runtime
@@ -41,6 +42,8 @@ class Parts:
     load_registry: Callable[[], HandlerRegistry]
     make_runtime: Callable[[HandlerRegistry], Runtime]
     grant_rights: GrantRights
+    longest_run: Callable[[], timedelta | None] = lambda: None
+    """How long the host lets an attempt run, None without end."""
 
 
 def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = None) -> int:

@@ -82,7 +82,7 @@ def _seconds(text: str) -> timedelta:
 def _apply(chosen: argparse.Namespace, parts: Parts) -> int:
     registry = parts.load_registry()
     source = read_source(chosen.file)
-    file = source.check(chosen.owner, registry)
+    file = source.check(chosen.owner, registry, parts.longest_run())
     if chosen.check:
         for entry in file.jobs:
             _warn(entry.schedule_warnings, f"{entry.job_name}: ")
@@ -117,11 +117,12 @@ class Source:
     document: Document
     problems: Sequence[Problem] = ()
 
-    def check(self, owner: str | None, registry: HandlerRegistry) -> ScheduleFile:
+    def check(self, owner: str | None, registry: HandlerRegistry, longest_run: timedelta | None = None) -> ScheduleFile:
         """Check the whole file; raises ``FileFault`` with all that is wrong with it."""
         problems = list(self.problems)
         try:
-            file = check_file(self.document.value, owner, registry, datetime.now(UTC))
+            now = datetime.now(UTC)
+            file = check_file(self.document.value, owner, registry, now, longest_run=longest_run)
         except InvalidInput as error:
             problems += error.problems
         if problems:

@@ -137,12 +137,12 @@ def handlers(gate):
 
 
 @contextmanager
-def serving(url, **settings):
-    """Serve the app on the database at ``url``."""
+def serving(url, *, longest_run=None, **settings):
+    """Serve the app on the database at ``url``; ``longest_run`` is the host's functionTimeout, None without end."""
     gate = Gate()
     fixed = {"database_tls": False, "poll_schedule": NEVER, "reconcile_schedule": NEVER, "shutdown_grace_seconds": 1}
     chosen = Settings(**fixed | settings, database_url=url)
-    runtime = build_runtime(chosen, handlers(gate))
+    runtime = build_runtime(chosen, handlers(gate), longest_run=longest_run)
     try:
         app = build_app(lambda: runtime, chosen)
         with DevHost(app, port=0, route_prefix="") as host, httpx.Client(base_url=host.url) as client:

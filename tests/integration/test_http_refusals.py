@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from jobs.entrypoints.problems import fields_of
-from tests.integration.test_http_api import problem, serving_a_new_database
+from tests.integration.test_http_api import problem, serving, serving_a_new_database
 
 JSON = {"content-type": "application/json"}
 
@@ -310,6 +311,21 @@ PLAUSIBLE = st.one_of(
     st.tuples(PATHS, VALUES),
 )
 quickly = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+class TestTimeoutsBeyondTheHosts:
+    """The module's app has no end of a run; this one's host ends it after half an hour."""
+
+    def test_a_job_that_the_host_would_cut_short_is_422_however_it_is_sent(self, database_url):
+        with serving(database_url, longest_run=timedelta(minutes=30)) as api:
+            body = problem(api.post_job(timeout="PT30M"), 422, "invalid-request", "/timeout")
+            assert "PT30M is not below functionTimeout, PT30M" in body["errors"][0]["detail"]
+            job = api.later(timeout="PT29M")
+            batch = api.call("POST", "/api/jobs/batch", json={"jobs": [{"handler_name": "Noop", "timeout": "PT1H"}]})
+            assert "not below functionTimeout" in batch.text
+            changed = api.call("PATCH", f"/api/jobs/{job['id']}", json={"timeout": "PT45M"})
+            problem(changed, 422, "invalid-request", "/timeout")
+            assert (api.get(job), api.count()) == (job, 1)
 
 
 class TestArbitraryBodies:

@@ -526,10 +526,12 @@ def command(runtime: Runtime, registry: HandlerRegistry, make_runtime, tmp_path:
     def never(*_: object, **__: object) -> Any:
         raise AssertionError
 
-    def command(text: str, *options: str, name: str = "schedules.yaml") -> tuple[int, str, str]:
+    def command(
+        text: str, *options: str, name: str = "schedules.yaml", longest_run: timedelta | None = None
+    ) -> tuple[int, str, str]:
         file = tmp_path / name
         file.write_text(text)
-        parts = Parts(never, never, lambda: registry, make_runtime, never)
+        parts = Parts(never, never, lambda: registry, make_runtime, never, lambda: longest_run)
         status = main(["apply", str(file), *options], parts)
         printed = capsys.readouterr()
         return status, printed.out.replace(f"{tmp_path}/", ""), printed.err.replace(f"{tmp_path}/", "")
@@ -546,6 +548,16 @@ jobs:
     payload: {count: 1}
   - {job_name: nightly, handler_name: Noop, schedule: 30 2 * * *, timezone: Europe/Berlin}
 """
+
+
+@pytest.mark.parametrize("option", ["--check", "--plan", None])
+def test_a_timeout_that_the_host_would_cut_short_is_told_with_its_line(command, option):
+    text = FIRST.replace("payload: {count: 1}", "payload: {count: 1}\n    timeout: PT30M")
+    status, out, err = command(text, *([option] if option else []), longest_run=timedelta(minutes=30))
+    assert (status, out) == (1, "")
+    assert "schedules.yaml:7: hourly: /timeout: PT30M is not below functionTimeout, PT30M" in err
+    assert command(text, "--check", longest_run=timedelta(minutes=31))[0] == 0
+    assert command(text, "--check")[0] == 0
 
 
 def test_the_command_tells_each_step_and_a_summary(command):
