@@ -7,6 +7,7 @@ ROUNDS ?= 5
 # More than two cores have, since most tests wait for something most of the time.
 PROCESSES ?= 4
 INFRA := .venv-infra
+DOCS := .venv-docs
 CHECKOV := 3.3.30
 
 # The newest supported Python that really starts: on PATH, or among pyenv's.
@@ -16,7 +17,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/p
       && { echo "$$p"; exit 0; }; done; \
   echo "Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make run PYTHON=/path/to/python" >&2; exit 1
 
-.PHONY: run test lint infra-check bench lock clean
+.PHONY: run test lint docs infra-check bench lock clean
 
 run: $(VENV)/installed  ## set up, start Postgres and the app, run two sample jobs, stay up until Ctrl-C
 	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
@@ -29,6 +30,15 @@ lint: $(VENV)/installed  ## style, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(DOCS)/installed  ## the documentation as a site under .local/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict  # with --quiet it would count no warnings
+
+# In an environment of its own: nothing else needs the generator, and few need the site.
+$(DOCS)/installed: requirements-docs.txt $(VENV)/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DOCS)
+	$(BIN)/uv pip install --quiet --python $(DOCS) --require-hashes -r requirements-docs.txt
+	@touch $@
 
 infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by its tests and by Checkov's rules
 	$(BIN)/python -m pytest -q tests/infra
@@ -49,7 +59,7 @@ bench: $(VENV)/installed  ## throughput beside pgqueuer on the same Postgres, in
 	$(BIN)/python -m tests.benchmarks --rounds $(ROUNDS)
 
 lock: $(VENV)/installed  ## write requirements*.txt anew from requirements*.in
-	for name in requirements requirements-dev; do \
+	for name in requirements requirements-dev requirements-docs; do \
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url \
 	    --no-emit-find-links --no-header --python-version 3.11 $$name.in --output-file $$name.txt; done
 
@@ -60,4 +70,4 @@ $(VENV)/installed: requirements-dev.txt
 	@touch $@
 
 clean:  ## remove the environment and the local data
-	rm -rf $(VENV) $(INFRA) .local
+	rm -rf $(VENV) $(INFRA) $(DOCS) .local
