@@ -10,15 +10,15 @@ from jobs.packages import is_run_as_a_module, packages_needed
 
 with packages_needed(at_the_command_line=is_run_as_a_module()):
     from jobs.core.commands import EnqueueJob, OnConflict
-    from jobs.core.context import JobContext
-    from jobs.core.decorators import handler, middleware, provider
     from jobs.core.errors import LeaseLost, LockLost, LockNotAcquired
-    from jobs.core.limits import Limits, Rate
-    from jobs.core.lock import DistributedLock, LockHandle
-    from jobs.core.registry import HandlerRegistry
-    from jobs.core.retry import RetryOptions, RetryPolicy
-    from jobs.core.signals import Cancel, Discard, Retry, Snooze
-    from jobs.core.unit_of_work import UnitOfWork, UnitsOfWork, current_unit_of_work
+    from jobs.core.handlers.context import JobContext
+    from jobs.core.handlers.decorators import handler, middleware, provider
+    from jobs.core.handlers.registry import HandlerRegistry
+    from jobs.core.lifecycle.handler_outcomes import Cancel, Discard, Retry, Snooze
+    from jobs.core.lifecycle.limits import Limits, Rate
+    from jobs.core.lifecycle.retry import RetryOptions, RetryPolicy
+    from jobs.core.transactions.lock import DistributedLock, LockHandle
+    from jobs.core.transactions.unit_of_work import UnitOfWork, UnitsOfWork, current_unit_of_work
 
 __all__ = [
     "Cancel",

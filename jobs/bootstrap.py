@@ -11,33 +11,33 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
-from jobs.adapters.postgres.database import Database, DatabaseClock
-from jobs.adapters.postgres.engine import DatabaseOptions
-from jobs.adapters.postgres.housekeeping import PostgresHousekeeping
-from jobs.adapters.postgres.lock import PostgresLockStore
-from jobs.adapters.postgres.pools import Pools
-from jobs.adapters.postgres.runs import PostgresRunStore
-from jobs.adapters.postgres.setbacks import PostgresSetbacks
-from jobs.adapters.postgres.store import PostgresJobStore
-from jobs.adapters.postgres.unit_of_work import PostgresTransactions
-from jobs.adapters.scheduler_timer import TimerScheduler
-from jobs.app.alarms import Alarms
-from jobs.app.answers import going_down
-from jobs.app.clock_setback import ClockSetback
-from jobs.app.dispatcher import Dispatcher, WorkerIdentity
-from jobs.app.injection import Injector
-from jobs.app.labels import Labels
-from jobs.app.reaper import Reaper
-from jobs.app.reconciler import ReconcileLimits, Reconciler
+from jobs.adapters.postgres.connection.database import Database, DatabaseClock
+from jobs.adapters.postgres.connection.engine import DatabaseOptions
+from jobs.adapters.postgres.connection.pools import Pools
+from jobs.adapters.postgres.stores.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.stores.jobs import PostgresJobStore
+from jobs.adapters.postgres.stores.locks import PostgresLockStore
+from jobs.adapters.postgres.stores.runs import PostgresRunStore
+from jobs.adapters.postgres.stores.setbacks import PostgresSetbacks
+from jobs.adapters.postgres.stores.transactions import PostgresTransactions
+from jobs.adapters.schedulers.timer import TimerScheduler
+from jobs.app.alarms.arming import Alarms
+from jobs.app.commands.job_views import JobViews
+from jobs.app.commands.service import JobService
+from jobs.app.execution.dispatcher import Dispatcher, WorkerIdentity
+from jobs.app.execution.services.injection import Injector
+from jobs.app.execution.worker.pending_results import going_down
+from jobs.app.execution.worker.worker import Worker, WorkerLimits
 from jobs.app.runtime import Runtime
-from jobs.app.service import JobService
-from jobs.app.waiting import JobViews
-from jobs.app.worker import Worker, WorkerLimits
+from jobs.app.upkeep.clock_setback import ClockSetback
+from jobs.app.upkeep.limit_flags import Labels
+from jobs.app.upkeep.reaper import Reaper
+from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
 from jobs.core.errors import ConfigurationError, StoreUnavailable
-from jobs.core.loading import load_handlers
-from jobs.core.lock import DistributedLock
-from jobs.core.unit_of_work import UnitsOfWork
-from jobs.entrypoints.termination import on_termination
+from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.transactions.lock import DistributedLock
+from jobs.core.transactions.unit_of_work import UnitsOfWork
+from jobs.entrypoints.triggers.termination import on_termination
 from jobs.settings import Settings
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, print_startup, read_startup
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     import azure.functions as func
 
-    from jobs.core.ports import Scheduler
-    from jobs.core.registry import HandlerRegistry
+    from jobs.core.handlers.registry import HandlerRegistry
+    from jobs.core.ports.scheduler import Scheduler
     from jobs.startup import Startup
 
 _logger = logging.getLogger("jobs")
@@ -240,7 +240,7 @@ def database_options(settings: Settings) -> DatabaseOptions:
         )
     password = None
     if settings.database_auth == "entra":
-        from jobs.adapters.postgres.entra import entra_password  # noqa: PLC0415  only when chosen
+        from jobs.adapters.postgres.connection.entra import entra_password  # noqa: PLC0415  only when chosen
 
         password = entra_password(os.environ.get("AZURE_CLIENT_ID"))
     return DatabaseOptions(
@@ -258,7 +258,7 @@ def database_options(settings: Settings) -> DatabaseOptions:
 def _scheduler(settings: Settings) -> Scheduler:
     if settings.scheduler == "timer":
         return TimerScheduler()
-    from jobs.adapters.scheduler_dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
+    from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
 
     return DaprScheduler()
 
@@ -286,7 +286,7 @@ def build_offline_runtime(registry: HandlerRegistry) -> Runtime:
 
 def upgrade_database() -> tuple[str | None, str | None]:
     """Migrate the database that the settings name; gives the revisions before and after."""
-    from jobs.adapters.postgres.migrate import upgrade  # noqa: PLC0415  Alembic, which serving requests never needs
+    from jobs.adapters.postgres.schema.migrate import upgrade  # noqa: PLC0415  Alembic, which serving requests never needs
 
     settings = Settings.read()
     database = Database(database_options(settings))
@@ -301,8 +301,8 @@ def grant_rights(runtime: str, migrator: str | None, *, entra: bool) -> list[str
 
     With ``entra`` these are Entra principals, ``NAME`` or ``NAME=OBJECT_ID``, of which roles are made where need be.
     """
-    from jobs.adapters.postgres.principals import Principal, map_principals  # noqa: PLC0415  as above
-    from jobs.adapters.postgres.roles import grant_rights as grant  # noqa: PLC0415
+    from jobs.adapters.postgres.schema.principals import Principal, map_principals  # noqa: PLC0415  as above
+    from jobs.adapters.postgres.schema.roles import grant_rights as grant  # noqa: PLC0415
 
     settings = Settings.read()
     options = database_options(settings)

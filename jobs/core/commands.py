@@ -8,12 +8,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from jobs.core.cron import DayMatch
 from jobs.core.errors import InvalidInput, Problem
-from jobs.core.job import Job, Json
-from jobs.core.retry import RetryOptions
-from jobs.core.status import JobStatus
-from jobs.core.timing import DstOptions, Duration, Instant, MisfireOptions, Runs, Timing
+from jobs.core.lifecycle.job import Job, Json
+from jobs.core.lifecycle.retry import RetryOptions
+from jobs.core.lifecycle.status import JobStatus
+from jobs.core.schedules.cron import DayMatch
+from jobs.core.schedules.timing import DstOptions, Duration, Instant, MisfireOptions, Runs, Timing
 
 MAX_NAME = 200
 MAX_RETRIES = 1_000

@@ -12,7 +12,7 @@ from jobs.core.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jobs.core.job import Job
+    from jobs.core.lifecycle.job import Job
 
 MAX_PAGE_BYTES = 1024 * 1024
 """A page that reaches this size ends there, with a cursor. One row is always on it, however large."""

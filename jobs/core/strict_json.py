@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.numbers import (
     MAX_DIGITS,
     BadNumber,
+    as_decimal,
     marked,
     read_fraction,
     read_integer,
@@ -190,3 +192,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> NoReturn:
     raise MalformedJson(f"{name} is not JSON")
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same to PostgreSQL, which keeps numbers as decimals: 1e22 comes back as digits.
+
+    To Python ``True == 1``, which are two things in JSON.
+    """
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
+        return as_decimal(one) == as_decimal(other)
+    return bool(one == other)

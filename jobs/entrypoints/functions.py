@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from jobs.entrypoints.access import Access
-from jobs.entrypoints.api import api_blueprint
-from jobs.entrypoints.callback import callback_blueprint
-from jobs.entrypoints.callback_tokens import CallbackTokens
-from jobs.entrypoints.commands import commands_blueprint
-from jobs.entrypoints.operations import operations_blueprint
-from jobs.entrypoints.timers import Schedules, timers_blueprint
-from jobs.entrypoints.unmatched import unmatched_blueprint
+from jobs.entrypoints.http.access import Access
+from jobs.entrypoints.http.api import api_blueprint
+from jobs.entrypoints.http.callback_tokens import CallbackTokens
+from jobs.entrypoints.http.commands import commands_blueprint
+from jobs.entrypoints.http.operations import operations_blueprint
+from jobs.entrypoints.http.routing.unmatched import unmatched_blueprint
+from jobs.entrypoints.triggers.callback import callback_blueprint
+from jobs.entrypoints.triggers.timers import Schedules, timers_blueprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

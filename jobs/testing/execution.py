@@ -6,7 +6,7 @@ import time
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from jobs.core.status import AttemptOutcome
+from jobs.core.lifecycle.status import AttemptOutcome
 from jobs.core.strict_json import read_json
 from jobs.testing.memory.rows import job_of
 from jobs.testing.memory.store import MemoryJobStore
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.app.runtime import Runtime
-    from jobs.core.context import JobContext
-    from jobs.core.job import ClaimedRun
+    from jobs.core.handlers.context import JobContext
+    from jobs.core.lifecycle.job import ClaimedRun
     from jobs.testing.memory.database import MemoryDatabase
     from jobs.testing.memory.rows import AttemptRow
 

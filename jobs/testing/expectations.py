@@ -11,8 +11,8 @@ from jobs.testing.clock import in_utc
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobs.core.job import Job
-    from jobs.core.status import JobStatus
+    from jobs.core.lifecycle.job import Job
+    from jobs.core.lifecycle.status import JobStatus
     from jobs.testing.clock import FrozenClock
 
 

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from jobs.core.commands import EnqueueJob
 from jobs.core.errors import ConfigurationError, InvalidInput
-from jobs.core.identifiers import AlarmName
-from jobs.core.job import Job
-from jobs.core.ports import Change
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.job import Job
+from jobs.core.ports.jobs import Change
 from jobs.testing.clock import FrozenClock, a_span, in_utc
 from jobs.testing.execution import Execution
 from jobs.testing.expectations import ExpectsJobs
@@ -25,9 +25,9 @@ from jobs.testing.parts import LEASE, check_overrides, join_parts, registry_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobs.app.reconciler import Report
-    from jobs.core.job import ClaimedRun
-    from jobs.core.specs import HandlerSpec
+    from jobs.app.upkeep.reconciler import Report
+    from jobs.core.handlers.specs import HandlerSpec
+    from jobs.core.lifecycle.job import ClaimedRun
     from jobs.testing.parts import Handlers
     from jobs.testing.ran import RanAttempt
 

@@ -7,24 +7,24 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from jobs.adapters.scheduler_timer import TimerScheduler
-from jobs.app.alarms import Alarms
-from jobs.app.clock_setback import ClockSetback
-from jobs.app.dispatcher import Dispatcher, WorkerIdentity
-from jobs.app.injection import Injector
-from jobs.app.labels import Labels
-from jobs.app.reaper import Reaper
-from jobs.app.reconciler import ReconcileLimits, Reconciler
+from jobs.adapters.schedulers.timer import TimerScheduler
+from jobs.app.alarms.arming import Alarms
+from jobs.app.commands.job_views import JobViews
+from jobs.app.commands.service import JobService
+from jobs.app.execution.dispatcher import Dispatcher, WorkerIdentity
+from jobs.app.execution.services.injection import Injector
+from jobs.app.execution.worker.worker import Worker, WorkerLimits
 from jobs.app.runtime import Runtime
-from jobs.app.service import JobService
-from jobs.app.waiting import JobViews
-from jobs.app.worker import Worker, WorkerLimits
-from jobs.core.decorators import MARK, MIDDLEWARE_MARK, PROVIDER_MARK
+from jobs.app.upkeep.clock_setback import ClockSetback
+from jobs.app.upkeep.limit_flags import Labels
+from jobs.app.upkeep.reaper import Reaper
+from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
 from jobs.core.errors import ConfigurationError
-from jobs.core.loading import load_handlers
-from jobs.core.lock import DistributedLock
-from jobs.core.registry import BUILT_IN_SERVICES, HandlerRegistry
-from jobs.core.unit_of_work import UnitsOfWork
+from jobs.core.handlers.decorators import MARK, MIDDLEWARE_MARK, PROVIDER_MARK
+from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.registry import BUILT_IN_SERVICES, HandlerRegistry
+from jobs.core.transactions.lock import DistributedLock
+from jobs.core.transactions.unit_of_work import UnitsOfWork
 from jobs.testing.memory.housekeeping import MemoryHousekeeping
 from jobs.testing.memory.lock import MemoryLockStore
 from jobs.testing.memory.runs import MemoryRunStore

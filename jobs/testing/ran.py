@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.status import AttemptOutcome
+from jobs.core.lifecycle.status import AttemptOutcome
 
 if TYPE_CHECKING:
-    from jobs.core.job import Job
+    from jobs.core.lifecycle.job import Job
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -6,14 +6,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import SchedulerUnavailable
-from jobs.core.ports import Alarm
+from jobs.core.ports.scheduler import Alarm
 from jobs.testing.clock import in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from jobs.core.identifiers import AlarmName
+    from jobs.core.lifecycle.ids import AlarmName
 
 
 _AWAY = "the memory scheduler was told to be unavailable; set available to True"

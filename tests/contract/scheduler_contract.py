@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from jobs.core.errors import SchedulerUnavailable
-from jobs.core.identifiers import AlarmName, new_id
-from jobs.core.ports import Alarm, Scheduler
+from jobs.core.lifecycle.ids import AlarmName, new_id
+from jobs.core.ports.scheduler import Alarm, Scheduler
 
 SECOND = timedelta(seconds=1)
 

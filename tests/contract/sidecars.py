@@ -23,7 +23,7 @@ from dapr.conf import settings
 from dapr.proto import api_service_v1
 from google.protobuf.empty_pb2 import Empty  # the answer's type matters to nobody, and it is as empty as theirs
 
-from jobs.entrypoints.dev_dapr import LocalDapr, free_ports
+from jobs.entrypoints.devhost.dapr import LocalDapr, free_ports
 from tests.ports import HeldPorts
 
 TOKEN = "token-of-the-sidecar"

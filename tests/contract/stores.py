@@ -13,18 +13,24 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.database import Database
-from jobs.adapters.postgres.housekeeping import PostgresHousekeeping
-from jobs.adapters.postgres.lock import PostgresLockStore
-from jobs.adapters.postgres.runs import PostgresRunStore
-from jobs.adapters.postgres.setbacks import PostgresSetbacks
-from jobs.adapters.postgres.store import PostgresJobStore
-from jobs.adapters.postgres.unit_of_work import PostgresTransactions
+from jobs.adapters.postgres.connection.database import Database
+from jobs.adapters.postgres.stores.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.stores.jobs import PostgresJobStore
+from jobs.adapters.postgres.stores.locks import PostgresLockStore
+from jobs.adapters.postgres.stores.runs import PostgresRunStore
+from jobs.adapters.postgres.stores.setbacks import PostgresSetbacks
+from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.core.commands import JobQuery
-from jobs.core.identifiers import AlarmName
-from jobs.core.job import ClaimedRun, Job, Lease, Recorded, RecordedOutcome, RunResult, Tally
-from jobs.core.ports import Clock, Housekeeping, JobStore, LockStore, RunStore, Setbacks, Transactions
-from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, Recorded, RecordedOutcome, RunResult, Tally
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.ports.clock import Clock
+from jobs.core.ports.housekeeping import Housekeeping
+from jobs.core.ports.jobs import JobStore
+from jobs.core.ports.locks import LockStore
+from jobs.core.ports.runs import RunStore
+from jobs.core.ports.setbacks import Setbacks
+from jobs.core.ports.transactions import Transactions
 from jobs.testing import FrozenClock
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.housekeeping import MemoryHousekeeping

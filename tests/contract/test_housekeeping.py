@@ -7,11 +7,13 @@ from datetime import timedelta
 import pytest
 
 from jobs.core.errors import IdempotencyKeyReused
-from jobs.core.identifiers import AlarmName
-from jobs.core.job import Job, RunResult, Tally
-from jobs.core.ports import NOW, Alarm, Change, HistoryLimit
-from jobs.core.status import AttemptOutcome, JobStatus
-from jobs.core.suspects import losses_after
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.job import Job, RunResult, Tally
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.lifecycle.suspects import losses_after
+from jobs.core.ports.housekeeping import HistoryLimit
+from jobs.core.ports.jobs import NOW, Change
+from jobs.core.ports.scheduler import Alarm
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
 
 HOUR = timedelta(hours=1)

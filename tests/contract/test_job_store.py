@@ -13,9 +13,9 @@ import pytest
 
 from jobs.core.commands import JobQuery
 from jobs.core.errors import IdempotencyKeyReused, InvalidInput, JobNameTaken, StoreUnavailable
-from jobs.core.identifiers import AlarmName, new_id
-from jobs.core.ports import NOW, Change, Inserted
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.ids import AlarmName, new_id
+from jobs.core.lifecycle.status import JobStatus
+from jobs.core.ports.jobs import NOW, Change, Inserted
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores
 from tests.support import draft
 

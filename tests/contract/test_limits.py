@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from jobs.core.identifiers import AlarmName, new_id
-from jobs.core.job import Job
-from jobs.core.limits import Label, LimitedClaim, Limits, Mislabelled, Rate
-from jobs.core.ports import Change
+from jobs.core.lifecycle.ids import AlarmName, new_id
+from jobs.core.lifecycle.job import Job
+from jobs.core.lifecycle.limits import Label, LimitedClaim, Limits, Mislabelled, Rate
+from jobs.core.ports.jobs import Change
 from tests.contract.stores import DAY, LEASE, MINUTE, SECOND, Stores
 
 RATE = Limits(rate=Rate(3, 10 * SECOND))

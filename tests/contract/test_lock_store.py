@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from jobs.core.errors import InvalidInput, LockLost, LockNotAcquired
-from jobs.core.lock import DistributedLock
+from jobs.core.transactions.lock import DistributedLock
 from tests.contract.stores import DAY, MINUTE, NOON, SECOND, Stores
 
 A, B, C = (str(uuid4()) for _ in range(3))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.core.job import RecordedOutcome, RunResult, Tally
-from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.lifecycle.job import RecordedOutcome, RunResult, Tally
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from tests.contract.stores import LEASE, NOON, SECOND, Stores, memory_stores
 
 HOUR = timedelta(hours=1)

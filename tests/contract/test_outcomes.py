@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from jobs.adapters.scheduler_timer import TimerScheduler
-from jobs.app.alarms import Alarms
-from jobs.app.outcomes import Outcomes
-from jobs.app.turns import Turns
+from jobs.adapters.schedulers.timer import TimerScheduler
+from jobs.app.alarms.arming import Alarms
+from jobs.app.execution.outcomes import Outcomes
+from jobs.app.execution.worker.slots import Turns
 from jobs.core.errors import StoreUnavailable
-from jobs.core.job import RecordedOutcome, RunResult
-from jobs.core.registry import HandlerRegistry
-from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.handlers.registry import HandlerRegistry
+from jobs.core.lifecycle.job import RecordedOutcome, RunResult
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from tests.contract.stores import DAY, LEASE, NOON, Stores
 
 

@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from jobs.core.identifiers import AlarmName, new_id
-from jobs.core.job import ClaimedRun, Lease, Recorded, RunResult, Tally
-from jobs.core.ports import NOW, Change, Heartbeat
-from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.lifecycle.ids import AlarmName, new_id
+from jobs.core.lifecycle.job import ClaimedRun, Lease, Recorded, RunResult, Tally
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.ports.jobs import NOW, Change
+from jobs.core.ports.runs import Heartbeat
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
 
 PAUSE = Change("pause", {"paused": True})

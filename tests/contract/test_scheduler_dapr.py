@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.adapters.scheduler_dapr import DaprScheduler
+from jobs.adapters.schedulers.dapr import DaprScheduler
 from jobs.core.errors import ConfigurationError, SchedulerUnavailable
-from jobs.core.identifiers import AlarmName, new_id
-from jobs.core.ports import Alarm
-from jobs.entrypoints.dev_dapr import LocalDapr, find_dapr
+from jobs.core.lifecycle.ids import AlarmName, new_id
+from jobs.core.ports.scheduler import Alarm
+from jobs.entrypoints.devhost.dapr import LocalDapr, find_dapr
 from tests.contract.scheduler_contract import Harness, SchedulerContract
 from tests.contract.sidecars import TOKEN, nowhere, pointed_at, real_sidecar, stand_in
 from tests.support import PATIENCE_SECONDS, until
@@ -224,7 +224,7 @@ def test_the_limit_on_the_sdks_health_check_is_ours_alone():
 class TestLocalDapr:
     def test_missing_binaries_are_told_of_with_how_to_get_them(self, monkeypatch, tmp_path):
         monkeypatch.setenv("PATH", str(tmp_path))
-        monkeypatch.setattr("jobs.entrypoints.dev_dapr._INSTALL_FOLDER", tmp_path)
+        monkeypatch.setattr("jobs.entrypoints.devhost.dapr._INSTALL_FOLDER", tmp_path)
         with pytest.raises(ConfigurationError, match="dapr init --slim"):
             LocalDapr(tmp_path, 1)
 

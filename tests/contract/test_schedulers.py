@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from jobs.adapters.scheduler_timer import TimerScheduler
+from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.core.errors import SchedulerUnavailable
-from jobs.core.identifiers import AlarmName, new_id
-from jobs.core.ports import Alarm
+from jobs.core.lifecycle.ids import AlarmName, new_id
+from jobs.core.ports.scheduler import Alarm
 from jobs.testing import FrozenClock, MemoryScheduler
 from tests.contract.scheduler_contract import Harness, SchedulerContract
 

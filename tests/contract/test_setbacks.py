@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from jobs.core.identifiers import AlarmName
-from jobs.core.ports import Alarm, Change
-from jobs.core.setback import SetBack, WaitingJob
+from jobs.core.lifecycle.clock_setback import SetBack, WaitingJob
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.ports.jobs import Change
+from jobs.core.ports.scheduler import Alarm
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores
 
 HOUR = timedelta(hours=1)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from jobs.core.errors import JobNameTaken, JobsError, StoreUnavailable, UnitOfWorkError
-from jobs.core.identifiers import AlarmName
-from jobs.core.job import Recorded
-from jobs.core.ports import NOW, Change
-from jobs.core.status import JobStatus
-from jobs.core.unit_of_work import UnitsOfWork
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.job import Recorded
+from jobs.core.lifecycle.status import JobStatus
+from jobs.core.ports.jobs import NOW, Change
+from jobs.core.transactions.unit_of_work import UnitsOfWork
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
 from tests.support import draft
 

@@ -13,15 +13,16 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from jobs.app import revising
+from jobs.app.commands import job_changes
 from jobs.core.commands import JobQuery
 from jobs.core.errors import JobsError
-from jobs.core.identifiers import AlarmName, new_id
-from jobs.core.job import ClaimedRun, Job, Lease, RecordedOutcome, RunResult, Tally
-from jobs.core.limits import Label, Limits, Rate
-from jobs.core.ports import Change, HistoryLimit, NewJob, PrunedHistory
-from jobs.core.setback import SetBack, WaitingJob
-from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.lifecycle.clock_setback import SetBack, WaitingJob
+from jobs.core.lifecycle.ids import AlarmName, new_id
+from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, RecordedOutcome, RunResult, Tally
+from jobs.core.lifecycle.limits import Label, Limits, Rate
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.ports.housekeeping import HistoryLimit, PrunedHistory
+from jobs.core.ports.jobs import Change, NewJob
 from tests.contract.stores import LEASE, Stores
 from tests.support import draft
 
@@ -137,11 +138,11 @@ class Walk:
         clock, draw = self.sides[0][0].clock, self.random
         retimed = {"schedule": "@every 20m", "next_run_at": self.now, "scheduled_for": self.now, "recurring": True}
         ways: list[Callable[[], Change | None]] = [
-            lambda: revising.cancel(job),
-            lambda: revising.pause(job),
-            lambda: revising.resume(job, clock, Random(1)),
-            lambda: revising.run_now(job),
-            lambda: revising.replay(job, clock, Random(1)),
+            lambda: job_changes.cancel(job),
+            lambda: job_changes.pause(job),
+            lambda: job_changes.resume(job, clock, Random(1)),
+            lambda: job_changes.run_now(job),
+            lambda: job_changes.replay(job, clock, Random(1)),
             lambda: Change("update", {"metadata": draw.choice(METADATA), "max_retries": draw.randrange(3)}),
             lambda: Change("update", retimed if job.status is JobStatus.SCHEDULED else {}, new_generation=True),
         ]

@@ -14,10 +14,10 @@ import pytest
 
 from jobs.core.commands import EnqueueRequest, PreviewSchedule
 from jobs.core.errors import InvalidInput
-from jobs.entrypoints.exchange import read
-from jobs.entrypoints.filters import query_of
-from jobs.entrypoints.preview import preview
-from jobs.entrypoints.problems import problem_of
+from jobs.entrypoints.http.exchange import read
+from jobs.entrypoints.http.filters import query_of
+from jobs.entrypoints.http.preview import preview
+from jobs.entrypoints.http.problems import problem_of
 from tests.docs.pages import ROOT, table
 
 FOLDERS = ("reference", "explanation", "troubleshooting", "decisions")

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from jobs.app import dispatcher
+from jobs.app.execution import dispatcher
 from jobs.core.commands import MAX_NAME, MAX_PAGE, MAX_RETRIES, EnqueueRequest, PreviewSchedule, UpdateJob
-from jobs.core.context import MAX_RESULT
-from jobs.core.expression import MAX_EXPRESSION
-from jobs.core.job import Attempt, Job
+from jobs.core.handlers.context import MAX_RESULT
+from jobs.core.lifecycle.job import Attempt, Job
 from jobs.core.paging import MAX_PAGE_BYTES
+from jobs.core.schedules.expression import MAX_EXPRESSION
 from jobs.core.strict_json import MAX_DEPTH, MAX_INTEGER_DIGITS
-from jobs.entrypoints import filters, problems
-from jobs.entrypoints.access import ROUTES
-from jobs.entrypoints.batch import MAX_BATCH, MAX_BATCH_BODY
-from jobs.entrypoints.exchange import MAX_BODY
 from jobs.entrypoints.functions import build_app
+from jobs.entrypoints.http import filters, problems
+from jobs.entrypoints.http.access import ROUTES
+from jobs.entrypoints.http.batch import MAX_BATCH, MAX_BATCH_BODY
+from jobs.entrypoints.http.exchange import MAX_BODY
 from jobs.settings import Settings
 from tests.docs.pages import assert_same, code, first_column, page, table
 

@@ -11,16 +11,19 @@ from unittest.mock import patch
 import pytest
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.tables import add_background_jobs
+from jobs.adapters.postgres.schema.tables import add_background_jobs
 from jobs.adapters.telemetry import Telemetry
-from jobs.app.reconciler import ReconcileLimits
-from jobs.app.schedule_difference import Action
-from jobs.core import expression
+from jobs.app.as_code.plan import Action
+from jobs.app.upkeep.reconciler import ReconcileLimits
+from jobs.core.as_code.file import RecurringJob
 from jobs.core.errors import InvalidInput
-from jobs.core.schedule_file import RecurringJob
-from jobs.core.timing import Timing
-from jobs.entrypoints import cli, cli_apply, functions, operations
-from jobs.entrypoints.callback_tokens import CallbackTokens
+from jobs.core.schedules import expression
+from jobs.core.schedules.timing import Timing
+from jobs.entrypoints import functions
+from jobs.entrypoints.cli import apply as cli_apply
+from jobs.entrypoints.cli import main as cli
+from jobs.entrypoints.http import operations
+from jobs.entrypoints.http.callback_tokens import CallbackTokens
 from jobs.settings import Settings
 from jobs.testing import JobsHarness
 from tests.docs.pages import ROOT, assert_same, code, first_column, page, table

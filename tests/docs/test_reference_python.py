@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 import jobs
-from jobs.core import context, decorators, errors, limits, lock, registry, retry, status, unit_of_work, waiting
-from jobs.entrypoints import problems
+from jobs.core import errors
+from jobs.core.handlers import context, decorators, registry
+from jobs.core.lifecycle import limits, retry, status, waiting
+from jobs.core.transactions import lock, unit_of_work
+from jobs.entrypoints.http import problems
 from jobs.testing import JobsHarness
 from jobs.testing.ran import RanAttempt
 from tests.docs.pages import assert_same, code, first_column, names_in, page, table

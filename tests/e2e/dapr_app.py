@@ -13,12 +13,12 @@ import time
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.connection.database import Database
 from jobs.bootstrap import build_runtime, database_options
-from jobs.core.context import JobContext
-from jobs.core.limits import Limits
-from jobs.core.registry import HandlerRegistry
-from jobs.entrypoints.devhost import DevHost
+from jobs.core.handlers.context import JobContext
+from jobs.core.handlers.registry import HandlerRegistry
+from jobs.core.lifecycle.limits import Limits
+from jobs.entrypoints.devhost.host.host import DevHost
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
 

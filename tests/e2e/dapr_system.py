@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx
 import sqlalchemy as sa
 
-from jobs.entrypoints.dev_dapr import LocalDapr
+from jobs.entrypoints.devhost.dapr import LocalDapr
 from tests.ports import HeldPorts
 from tests.support import PATIENCE_SECONDS
 

@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 import sqlalchemy as sa
 
 from jobs import bootstrap
-from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.connection.database import Database
 from jobs.bootstrap import build_runtime, database_options
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from jobs.testing import MemoryScheduler
 from tests.support import Anything, job

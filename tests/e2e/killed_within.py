@@ -17,11 +17,11 @@ from uuid import UUID
 
 import pg8000.core
 
-from jobs.adapters.postgres import database
+from jobs.adapters.postgres.connection.driver_connection import database
 from jobs.bootstrap import build_runtime
-from jobs.core.context import JobContext
-from jobs.core.identifiers import AlarmName
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.context import JobContext
+from jobs.core.handlers.registry import HandlerRegistry
+from jobs.core.lifecycle.ids import AlarmName
 from jobs.settings import Settings
 from tests.support import Anything, note
 

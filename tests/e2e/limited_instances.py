@@ -17,12 +17,12 @@ from datetime import timedelta
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.connection.database import Database
 from jobs.bootstrap import build_runtime, database_options
-from jobs.core.context import JobContext
 from jobs.core.errors import StoreUnavailable
-from jobs.core.limits import Limits, Rate
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.context import JobContext
+from jobs.core.handlers.registry import HandlerRegistry
+from jobs.core.lifecycle.limits import Limits, Rate
 from jobs.settings import Settings
 
 CONCURRENCY = 3

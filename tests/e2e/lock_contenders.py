@@ -15,9 +15,9 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.connection.database import Database
 from jobs.bootstrap import build_runtime, database_options
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 
 RESOURCE = "the one printer"

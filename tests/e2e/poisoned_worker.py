@@ -10,7 +10,7 @@ import time
 from pydantic import BaseModel
 
 from jobs.bootstrap import build_runtime
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 
 CONCURRENCY = 8

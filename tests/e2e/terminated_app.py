@@ -15,8 +15,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 import jobs.bootstrap
-from jobs.core.context import JobContext
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.context import JobContext
+from jobs.core.handlers.registry import HandlerRegistry
 
 
 class Nothing(BaseModel):

@@ -16,11 +16,12 @@ import textwrap
 import threading
 import uuid
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
+
+from tests.support import ROOT
 
 runtime = pytest.importorskip(
     "azure_functions_runtime", reason="Microsoft's worker library is for Python 3.13 and later"
@@ -32,7 +33,6 @@ from azure_functions_runtime.bindings.datumdef import Datum  # noqa: E402
 from azure_functions_runtime.utils import threadpool  # noqa: E402
 from azure_functions_runtime.utils.executor import invocation_id_cv  # noqa: E402
 
-ROOT = Path(__file__).parents[2]
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TOKEN = {"dapr-api-token": "callback-token"}
 MOMENT = "2026-11-28T09:00:00+00:00"

@@ -17,7 +17,7 @@ from itertools import pairwise
 import pytest
 
 from jobs.core.errors import ConfigurationError
-from jobs.entrypoints.dev_dapr import find_dapr, free_ports
+from jobs.entrypoints.devhost.dapr import find_dapr, free_ports
 from tests.e2e.dapr_app import DEATH, Work
 from tests.e2e.dapr_system import LEASE_SECONDS, ROOT, System
 from tests.support import job, most_at_once, until

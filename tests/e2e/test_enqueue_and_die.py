@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import MemoryScheduler
 
 pytestmark = pytest.mark.slow

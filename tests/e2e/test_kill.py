@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.app.runtime import Runtime
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.status import JobStatus
 from tests.e2e.worker_process import CONCURRENCY, Work
 from tests.support import job, until
 

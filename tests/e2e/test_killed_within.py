@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.status import JobStatus
 from tests.e2e.killed_within import registry as registry_of_the_killed
 from tests.support import job, until
 

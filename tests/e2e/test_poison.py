@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jobs.app.runtime import Runtime
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.status import JobStatus
 from jobs.settings import Settings
 from tests.e2e.poisoned_worker import CONCURRENCY, DEATH, registry
 from tests.support import MakeRuntime, job

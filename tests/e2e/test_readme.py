@@ -20,12 +20,11 @@ import httpx
 import pytest
 
 from jobs.core.commands import EnqueueJob
-from jobs.core.loading import load_handlers
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.testing import JobsHarness
-from tests.support import PATIENCE_SECONDS, MakeRuntime
+from tests.support import PATIENCE_SECONDS, ROOT, MakeRuntime
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 

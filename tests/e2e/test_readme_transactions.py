@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from jobs.app.runtime import Runtime
-from jobs.core.context import JobContext
 from jobs.core.errors import LockNotAcquired
-from jobs.core.loading import load_handlers
-from jobs.core.status import JobStatus
+from jobs.core.handlers.context import JobContext
+from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.lifecycle.status import JobStatus
 from tests.e2e.test_readme import ROOT, block
 from tests.support import Anything, job
 
@@ -89,7 +89,7 @@ def test_the_handlers_that_take_a_lock(load, make_runtime, monkeypatch, tmp_path
     with runtime.lock.acquire("website", timedelta(seconds=60)):
         assert run("PublishUnlessBusy") is None
         assert published() == []
-        monkeypatch.setattr("jobs.core.lock.DistributedLock.acquire", _in_vain)
+        monkeypatch.setattr("jobs.core.transactions.lock.DistributedLock.acquire", _in_vain)
         assert run("Publish").startswith("LockNotAcquired: the lock on 'website' was held by others")
         monkeypatch.undo()
         monkeypatch.setenv("SAMPLE_REPORTS", str(tmp_path / "reports"))

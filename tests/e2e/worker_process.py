@@ -12,8 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from jobs.bootstrap import build_runtime
-from jobs.core.context import JobContext
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.context import JobContext
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 
 CONCURRENCY = 8

@@ -10,8 +10,8 @@ import pytest
 
 import jobs
 from jobs import handlers
-from jobs.core.loading import load_handlers
-from jobs.core.status import JobStatus
+from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import run_handler
 
 FILES = sorted(Path(str(handlers.__file__)).parent.rglob("*.py"))
@@ -51,7 +51,12 @@ def test_a_handler_imports_nothing_of_the_framework_but_its_front_door(file: Pat
 
 @pytest.mark.parametrize(
     "source",
-    ["import jobs.core", "from jobs.core.registry import handler", "from jobs import core", "from .. import app"],
+    [
+        "import jobs.core",
+        "from jobs.core.handlers.registry import handler",
+        "from jobs import core",
+        "from .. import app",
+    ],
 )
 def test_an_import_past_the_front_door_would_be_seen(source: str) -> None:
     assert any(is_inside_the_framework(name) for name in imports_of(source))

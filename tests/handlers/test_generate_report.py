@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from jobs import Cancel, JobContext
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.status import JobStatus
 from jobs.handlers import generate_report
 from jobs.handlers.dependencies import ReportStore
 from jobs.handlers.generate_report import GenerateReport, GenerateReportArgs

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from jobs import JobContext
 from jobs.core.errors import InvalidInput
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.status import JobStatus
 from jobs.handlers.dependencies import EmailSender
 from jobs.handlers.send_email import SendEmailArgs, send_email
 from jobs.testing import JobsHarness

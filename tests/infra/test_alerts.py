@@ -12,7 +12,7 @@ import pytest
 
 from jobs.app.runtime import Runtime
 from jobs.core.errors import StoreUnavailable
-from jobs.core.retry import RetryPolicy
+from jobs.core.lifecycle.retry import RetryPolicy
 from tests.infra.kusto import ask
 from tests.support import Anything, job
 

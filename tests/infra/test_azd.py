@@ -13,8 +13,8 @@ from typing import Any
 import pathspec
 import pytest
 
-from jobs.entrypoints.cli import _parser
-from jobs.entrypoints.yaml_lines import read_yaml
+from jobs.entrypoints.cli.main import _parser
+from jobs.entrypoints.cli.yaml_lines import read_yaml
 from tests.infra.arm_types import faults_of
 from tests.infra.bicep_evaluation import deploy
 from tests.infra.bicep_syntax import text_of

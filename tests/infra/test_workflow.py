@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from jobs.entrypoints.cli import _parser
-from jobs.entrypoints.yaml_lines import read_yaml
+from jobs.entrypoints.cli.main import _parser
+from jobs.entrypoints.cli.yaml_lines import read_yaml
 from tests.infra.linters import lint
 
 ROOT = Path(__file__).parents[2]

@@ -8,8 +8,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from jobs.core.expression import MAX_EXPRESSION, parse_schedule
-from jobs.core.recurrence import Recurrence
+from jobs.core.schedules.expression import MAX_EXPRESSION, parse_schedule
+from jobs.core.schedules.recurrence import Recurrence
 from tests.schedules.comparison import Tally, compare
 from tests.schedules.expressions import expressions
 from tests.schedules.fuzz import LIMIT_SECONDS, fuzz

@@ -12,9 +12,9 @@ from random import Random
 import pytest
 
 from jobs.core.errors import InvalidSchedule
-from jobs.core.expression import parse_schedule
-from jobs.core.local_time import Dst
-from jobs.core.schedule import Recurring
+from jobs.core.schedules.expression import parse_schedule
+from jobs.core.schedules.local_time import Dst
+from jobs.core.schedules.schedule import Recurring
 from tests.schedules.oracle import LONGEST_WAIT_DAYS, NICKNAMES, Meaning, Rule, Walk, any_day, understand
 from tests.schedules.turns import Turn
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 
-from jobs.core.description import describe
 from jobs.core.errors import InvalidSchedule
-from jobs.core.expression import MAX_EXPRESSION, parse_schedule
-from jobs.core.local_time import Dst
-from jobs.core.schedule import OneTime, Recurring
-from jobs.core.schedule_warnings import warnings_of
+from jobs.core.schedules.description import describe
+from jobs.core.schedules.dialects.warnings import warnings_of
+from jobs.core.schedules.expression import MAX_EXPRESSION, parse_schedule
+from jobs.core.schedules.local_time import Dst
+from jobs.core.schedules.schedule import OneTime, Recurring
 from tests.schedules.expressions import CHOSEN, drawn
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -15,9 +15,9 @@ from random import Random
 from typing import Any
 
 from jobs.core.errors import InvalidSchedule
-from jobs.core.expression import parse_schedule
-from jobs.core.local_time import Dst
-from jobs.core.recurrence import Recurrence
+from jobs.core.schedules.expression import parse_schedule
+from jobs.core.schedules.local_time import Dst
+from jobs.core.schedules.recurrence import Recurrence
 from tests.schedules.comparison import DEFAULT, OTHERS, meaning_of
 from tests.schedules.expressions import CHOSEN
 from tests.schedules.oracle import Rule, first_runs

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import azure.functions as func
 
 from jobs.bootstrap import create_closable_app
 from jobs.handlers import dependencies
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = " ".join((ROOT / "README.md").read_text().split())
 
 

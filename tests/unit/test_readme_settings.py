@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from jobs.settings import Settings, settings_table
+from tests.support import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 
 
 def test_the_readme_lists_every_setting_with_its_default_and_description() -> None:

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from jobs.adapters.postgres.database import Database
+from jobs.adapters.postgres.connection.database import Database
 from jobs.bootstrap import build_runtime, database_options
 from jobs.core.errors import ConfigurationError
-from jobs.core.registry import HandlerRegistry
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 
 URL = "postgresql://app:hunter2@db.example.com:5432/app"

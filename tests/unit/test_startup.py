@@ -7,9 +7,7 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from datetime import timedelta
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import MagicMock
 
@@ -20,8 +18,8 @@ from jobs.bootstrap import LazyRuntime, build_offline_runtime, create_closable_a
 from jobs.core.errors import ConfigurationError
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, read_startup
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 HANDLER = """
     from datetime import timedelta
     from pydantic import BaseModel
@@ -306,10 +304,3 @@ def test_the_command_line_stops_with_the_message_and_no_traceback(tmp_path, comm
     assert done.returncode == 1, done.stdout
     assert "error: the app cannot start with these settings: JOBS_LEASE_SECONDS: " in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_every_module_that_is_left_behind_is_one_that_nothing_deployed_may_import():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    [contract] = [each for each in contracts if "left behind" in each["name"]]
-    left_behind = {f"jobs.entrypoints.{file.stem}" for file in (ROOT / "jobs/entrypoints").glob("dev*.py")}
-    assert left_behind == set(contract["forbidden_modules"]) - {"jobs.testing"}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from jobs.core.ports import Clock
+    from jobs.core.ports.clock import Clock
 
 Key = TypeVar("Key", bound=Hashable)
 Row = TypeVar("Row")

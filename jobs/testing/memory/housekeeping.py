@@ -8,10 +8,10 @@ from heapq import nsmallest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.identifiers import AlarmName
-from jobs.core.limits import Mislabelled
-from jobs.core.ports import Failures, JobPlace, PrunedHistory, Wait
-from jobs.core.status import FAULTS, AttemptOutcome, JobStatus
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.limits import Mislabelled
+from jobs.core.lifecycle.status import FAULTS, AttemptOutcome, JobStatus
+from jobs.core.ports.housekeeping import Failures, JobPlace, PrunedHistory, Wait
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.losses import is_guilty, is_lost, take_back
 from jobs.testing.memory.rows import alarm_of
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from uuid import UUID
 
-    from jobs.core.limits import Label
-    from jobs.core.ports import Alarm, HistoryLimit
+    from jobs.core.lifecycle.limits import Label
+    from jobs.core.ports.housekeeping import HistoryLimit
+    from jobs.core.ports.scheduler import Alarm
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
     from jobs.testing.memory.rows import AttemptRow, JobRow
 

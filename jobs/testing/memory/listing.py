@@ -11,7 +11,7 @@ from uuid import UUID
 from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
 from jobs.core.paging import Row, cursor_of, fill_page, place_of, read_place, size_of_texts, written_place
-from jobs.core.ports import AttemptPage, Page
+from jobs.core.ports.jobs import AttemptPage, Page
 from jobs.core.strict_json import write_json
 from jobs.testing.memory.jsonb import contains, parsed
 from jobs.testing.memory.rows import attempt_of, job_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobs.core.commands import HistoryQuery, JobQuery
-    from jobs.core.job import Json
+    from jobs.core.lifecycle.job import Json
     from jobs.testing.memory.rows import AttemptRow, JobRow
 
 

@@ -1,4 +1,4 @@
-"""Lost runs in memory: which are taken back, and which are the cause. See ``jobs.core.suspects``."""
+"""Lost runs in memory: which are taken back, and which are the cause. See ``jobs.core.lifecycle.suspects``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
-from jobs.core.status import AttemptOutcome, JobStatus
-from jobs.core.suspects import convicted, wait_milliseconds
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.lifecycle.suspects import convicted, wait_milliseconds
 from jobs.testing.memory.rows import AttemptRow
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from jobs.core.identifiers import AlarmName
-from jobs.core.job import TIMING_OPTIONS, Attempt, ClaimedRun, Job, Recorded
-from jobs.core.ports import Alarm
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.job import TIMING_OPTIONS, Attempt, ClaimedRun, Job, Recorded
+from jobs.core.lifecycle.status import JobStatus
+from jobs.core.lifecycle.suspects import SUSPECT_AFTER
+from jobs.core.ports.scheduler import Alarm
+from jobs.core.schedules.timing import MAX_DURATION
 from jobs.core.strict_json import read_json
-from jobs.core.suspects import SUSPECT_AFTER
-from jobs.core.timing import MAX_DURATION
 
 
 class JobRow(NamedTuple):

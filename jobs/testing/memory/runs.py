@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from jobs.core.errors import StoreUnavailable
-from jobs.core.identifiers import AlarmName
-from jobs.core.job import Tally
-from jobs.core.limits import LimitedClaim
-from jobs.core.ports import Conviction, Heartbeat
-from jobs.core.status import AttemptOutcome, JobStatus
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.job import Tally
+from jobs.core.lifecycle.limits import LimitedClaim
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.lifecycle.waiting import LimitUsage
+from jobs.core.ports.runs import Conviction, Heartbeat
 from jobs.core.strict_json import MAX_TRACEBACK, storable
-from jobs.core.waiting import LimitUsage
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.jsonb import as_stored
 from jobs.testing.memory.losses import error_of, is_guilty
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from jobs.core.job import ClaimedRun, Lease, Recorded, RecordedOutcome
-    from jobs.core.limits import Limits
+    from jobs.core.lifecycle.job import ClaimedRun, Lease, Recorded, RecordedOutcome
+    from jobs.core.lifecycle.limits import Limits
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
     from jobs.testing.memory.rows import JobRow
 

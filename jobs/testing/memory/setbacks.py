@@ -5,15 +5,15 @@ from __future__ import annotations
 from heapq import nsmallest
 from typing import TYPE_CHECKING
 
-from jobs.core.setback import LatestRecord, SetBack, WaitingJob, WaitingPage
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.clock_setback import LatestRecord, SetBack, WaitingJob, WaitingPage
+from jobs.core.lifecycle.status import JobStatus
 from jobs.testing.memory.rows import alarm_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from jobs.core.ports import Alarm
+    from jobs.core.ports.scheduler import Alarm
     from jobs.testing.memory.database import MemoryDatabase
     from jobs.testing.memory.rows import JobRow
 

@@ -9,8 +9,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import IdempotencyKeyReused, JobNameTaken
-from jobs.core.ports import NOW, Change, Inserted
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.status import JobStatus
+from jobs.core.ports.jobs import NOW, Change, Inserted
 from jobs.core.strict_json import refuse_unstorable_text
 from jobs.testing.memory.database import MemoryConnection, RowLock
 from jobs.testing.memory.jsonb import as_stored
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobs.core.commands import HistoryQuery, JobQuery
-    from jobs.core.identifiers import AlarmName
-    from jobs.core.job import Attempt, Job
-    from jobs.core.ports import Alarm, AttemptPage, NewJob, Page
+    from jobs.core.lifecycle.ids import AlarmName
+    from jobs.core.lifecycle.job import Attempt, Job
+    from jobs.core.ports.jobs import AttemptPage, NewJob, Page
+    from jobs.core.ports.scheduler import Alarm
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
 
 _HISTORY_LIMIT = 1_000

@@ -6,14 +6,14 @@ from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from jobs.core.status import JobStatus
+from jobs.core.lifecycle.status import JobStatus
 from jobs.testing.memory.rows import StartRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from jobs.core.limits import Limits
+    from jobs.core.lifecycle.limits import Limits
     from jobs.testing.memory.database import MemoryTransaction
     from jobs.testing.memory.rows import JobRow
 

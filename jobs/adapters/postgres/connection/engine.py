@@ -1,0 +1,177 @@
+"""The connection pool, and how it is kept honest.
+
+Four timeouts bound every call: the socket's, and the server's for statements, locks and idle transactions. Behind
+PgBouncer in transaction mode a session has no settings of its own, so there the server's three belong to the role
+(``ALTER ROLE … SET statement_timeout``).
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+
+from jobs.adapters.postgres.connection.driver_connection import DriverConnection
+from jobs.adapters.postgres.connection.faults import closes_connection
+from jobs.adapters.postgres.connection.lent_connections import LentConnection, lend
+from jobs.core.errors import ConfigurationError, UnitOfWorkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Engine, ExceptionContext
+
+_PING_AFTER_IDLE_SECONDS = 30.0
+_LAST_USED = "jobs_last_used"
+_POOL = "jobs_pool"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseOptions:
+    """How to reach the database. ``password`` is asked for each new connection, so a token may expire meanwhile."""
+
+    url: str
+    pool_size: int = 8
+    pool_timeout_seconds: float = 5.0
+    socket_timeout_seconds: float = 30.0
+    statement_timeout_seconds: float = 15.0
+    lock_timeout_seconds: float = 5.0
+    idle_in_transaction_seconds: float = 60.0
+    tls: bool = True
+    ca_file: str | None = None
+    pgbouncer: bool = False
+    password: Callable[[], str] | None = None
+
+
+def make_engine(options: DatabaseOptions, *, lent: bool = False) -> Engine:
+    """Make an engine whose pool never hands out a connection that is known or suspected to be out of step.
+
+    Nothing is connected yet. ``pool_size`` is a hard limit. With ``lent`` its connections are for handlers, and come
+    back as they went.
+    """
+    engine = sa.create_engine(
+        _url(options),
+        connect_args=_connect_arguments(options),
+        pool_size=options.pool_size,
+        max_overflow=0,
+        pool_timeout=options.pool_timeout_seconds,
+        pool_use_lifo=True,
+        pool_recycle=1800,
+        hide_parameters=True,  # no value that a statement carries is logged or kept with an error
+    )
+    _watch(engine, options, partial(LentConnection, pgbouncer=options.pgbouncer) if lent else DriverConnection)
+    if lent:
+        lend(engine)
+    engine.dialect.do_terminate = DriverConnection.hang_up  # type: ignore[method-assign, assignment]
+    return engine
+
+
+def _url(options: DatabaseOptions) -> sa.URL:
+    try:
+        url = sa.make_url(options.url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise ConfigurationError(
+            "JOBS_DATABASE_URL cannot be read; it looks like postgresql://user@host:5432/database"
+        ) from None
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ConfigurationError(f"JOBS_DATABASE_URL names {url.get_backend_name()!r}; only postgresql:// is supported")
+    _require_one_at(options.url, url)
+    socket_directory = url.query.get("host")
+    if isinstance(socket_directory, str) and socket_directory.startswith("/"):  # libpq's form for a Unix socket
+        path = f"{socket_directory}/.s.PGSQL.{url.port or 5432}"
+        url = url.difference_update_query(["host"]).update_query_dict({"unix_sock": path})
+    dropped = [name for name in ("sslmode", "sslrootcert", "channel_binding") if name in url.query]
+    return url.difference_update_query(dropped).set(drivername="postgresql+pg8000")
+
+
+def _require_one_at(text: str, url: sa.URL) -> None:
+    """Refuse a password with a raw ``@``: what follows it would be taken for the host, and be logged as such."""
+    after_last = text.rpartition("@")[2].removeprefix("[")
+    if "@" in (url.database or "") or ("@" in text and not after_last.startswith(url.host or ("/", ":"))):
+        raise ConfigurationError(
+            "JOBS_DATABASE_URL has an @ besides the one before the host; in user and password write @ as %40, / as %2F "
+            "and % as %25"
+        )
+
+
+def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
+    # Instants are read as ISO writes them, whatever a role or database is set to; PgBouncer passes this one on.
+    startup = {"DateStyle": "ISO"}
+    arguments: dict[str, Any] = {"timeout": options.socket_timeout_seconds, "application_name": "jobs"}
+    if not options.pgbouncer:
+        limits = {
+            "statement_timeout": options.statement_timeout_seconds,
+            "lock_timeout": options.lock_timeout_seconds,
+            "idle_in_transaction_session_timeout": options.idle_in_transaction_seconds,
+        }
+        flags = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
+        startup["options"] = " ".join(flags)
+    arguments["startup_params"] = startup
+    if options.tls and "unix_sock" not in _url(options).query:
+        # A context made here verifies chain and host name; pg8000's own default may fall back to clear text.
+        try:
+            arguments["ssl_context"] = ssl.create_default_context(cafile=options.ca_file)
+        except OSError as error:
+            raise ConfigurationError(
+                f"JOBS_DATABASE_CA_FILE is {options.ca_file}, which cannot be used ({error.strerror or error}); "
+                "name a file of certificates in PEM form"
+            ) from None
+    return arguments
+
+
+def _watch(  # noqa: C901  small listeners that share a moment
+    engine: Engine, options: DatabaseOptions, connect: Callable[..., DriverConnection]
+) -> None:
+    """Ask for the password anew, invalidate what is out of step, and ping what was idle or is under suspicion."""
+    suspected_at = 0.0
+    pool = 0
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _record: Any, _args: Any, arguments: dict[str, Any]) -> DriverConnection:
+        if options.password is not None:
+            arguments["password"] = options.password()
+        return connect(**arguments)
+
+    @event.listens_for(engine, "handle_error")
+    def _invalidate(context: ExceptionContext) -> None:
+        # A fault in binding or decoding shifts every later reply by one, and a ping does not notice.
+        error = context.original_exception
+        if not isinstance(error, UnitOfWorkError) and closes_connection(error):
+            context.is_disconnect = True
+
+    @event.listens_for(engine, "invalidate")
+    def _suspect(_connection: Any, _record: Any, _error: Any) -> None:
+        nonlocal suspected_at
+        suspected_at = time.monotonic()
+
+    @event.listens_for(engine, "connect")
+    def _number(_connection: Any, record: Any) -> None:
+        record.info[_POOL] = pool
+
+    @event.listens_for(engine, "engine_disposed")
+    def _leave_behind(_engine: Engine) -> None:
+        nonlocal pool
+        pool += 1
+
+    @event.listens_for(engine, "checkin")
+    def _note(connection: Any, record: Any) -> None:
+        record.info[_LAST_USED] = time.monotonic()
+        if connection is not None and record.info.get(_POOL) != pool:
+            record.invalidate()  # of a pool that was closed meanwhile, where nobody would ever ask for it again
+
+    @event.listens_for(engine, "checkout")
+    def _ping(connection: Any, record: Any, _proxy: Any) -> None:
+        last_used = record.info.get(_LAST_USED)
+        if last_used is None:
+            return
+        if last_used < suspected_at or time.monotonic() - last_used > _PING_AFTER_IDLE_SECONDS:
+            try:
+                connection.execute_simple("")
+            except Exception as error:
+                raise DisconnectionError("a pooled connection no longer answers") from error

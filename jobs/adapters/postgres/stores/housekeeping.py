@@ -1,0 +1,140 @@
+"""What the reconciler and the operators ask of PostgreSQL. Each call is bounded."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from jobs.adapters.postgres.statements.housekeeping import housekeeping_statements
+from jobs.adapters.postgres.statements.limits import limit_statements
+from jobs.adapters.postgres.stores.rows import alarm_of
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.limits import Mislabelled
+from jobs.core.ports.housekeeping import Failures, JobPlace, PrunedHistory, Wait
+from jobs.core.ports.scheduler import Alarm
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from jobs.adapters.postgres.connection.database import Database
+    from jobs.core.lifecycle.limits import Label
+    from jobs.core.ports.housekeeping import HistoryLimit
+
+_RATE_WINDOW = timedelta(minutes=5)
+
+
+class PostgresHousekeeping:
+    """The ``Housekeeping`` port on PostgreSQL."""
+
+    def __init__(self, database: Database, schema: str) -> None:
+        self._run = database.run
+        self._statements = housekeeping_statements(schema)
+        self._limits = limit_statements(schema)
+
+    def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
+        """Take back runs whose lease has expired."""
+        rows = self._run(self._statements.reap, {"limit": limit, "max_lost": max_lost})
+        return [(name := AlarmName(UUID(row[0]), row[1]), Alarm(name, row[2]) if row[2] else None) for row in rows]
+
+    def unarmed(self, limit: int, within: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
+        """List alarms that no scheduler has accepted."""
+        values = {"limit": limit, "within": within} | _behind(after)
+        return [alarm_of(row) for row in self._run(self._statements.unarmed, values)]
+
+    def overdue(self, limit: int, grace: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
+        """List alarms that should have rung by now."""
+        values = {"limit": limit, "grace": grace} | _behind(after)
+        return [alarm_of(row) for row in self._run(self._statements.overdue, values)]
+
+    def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
+        """Delete jobs that ended long ago, with their history."""
+        [(count,)] = self._run(self._statements.prune, {"limit": limit, "retention": retention, "keep": keep})
+        return int(count)
+
+    def prune_history(
+        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPlace | None
+    ) -> PrunedHistory:
+        """Delete old attempts and audit of one page of jobs; of a job with more than fit, the oldest."""
+        created_at, job_id = after or (None, None)
+        values = {"retention": retention, "keep": keep, "created_at": created_at, "id": job_id}
+        [(attempts, audit, seen, last_created_at, last_id)] = self._run(
+            self._statements.prune_history, values | limit._asdict()
+        )
+        if limit.rows in (attempts, audit):
+            return PrunedHistory(attempts, audit, after, more=True)  # these jobs may have more
+        last = JobPlace(last_created_at, UUID(last_id)) if seen else None
+        return PrunedHistory(attempts, audit, last, more=seen == limit.jobs)
+
+    def prune_keys(self, limit: int, retention: timedelta) -> int:
+        """Delete idempotency keys older than ``retention``."""
+        return len(self._run(self._statements.prune_keys, {"limit": limit, "retention": retention}))
+
+    def prune_locks(self, limit: int, retention: timedelta) -> int:
+        """Delete locks that nobody has held for ``retention``."""
+        return len(self._run(self._statements.prune_locks, {"limit": limit, "retention": retention}))
+
+    def mislabelled(
+        self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
+    ) -> list[Mislabelled]:
+        """List active jobs whose mark says something else than this release's handlers."""
+        values = {"limit": limit, "limited": sorted(limited), "known": sorted(known), "grace": grace}
+        rows = self._run(self._limits.mislabelled, values)
+        return [Mislabelled(UUID(row[0]), *row[1:]) for row in rows]
+
+    def label(self, labels: Sequence[Label]) -> int:
+        """Mark active jobs."""
+        ids, limited, keys = zip(*labels, strict=True)
+        return len(self._run(self._limits.label, {"ids": ids, "limited": limited, "keys": keys}))
+
+    def longest_wait(self, limit: int) -> Wait:
+        """Count due jobs, up to ``limit``, and tell how late the latest is."""
+        [(due, seconds)] = self._run(self._statements.longest_wait, {"limit": limit})
+        return Wait(due, seconds)
+
+    def recent_failures(self, window: timedelta) -> Failures:
+        """Count the attempts that failed or lost their worker within ``window``."""
+        [(failed, lost)] = self._run(self._statements.recent_failures, {"window": window})
+        return Failures(failed, lost)
+
+    def stats(self) -> dict[str, Any]:
+        """Count jobs by handler and status, the due ones and how late they are, and the last five minutes' attempts."""
+        counts = self._run(self._statements.counts, {})
+        [(due, late, unarmed, waiting)] = self._run(self._statements.lateness, {})
+        rates = self._run(self._statements.rates, {"window": _RATE_WINDOW})
+        by_status: dict[str, int] = {}
+        handlers: dict[str, dict[str, int]] = {}
+        for handler_name, status, count, _paused in counts:
+            by_status[status] = by_status.get(status, 0) + count
+            handlers.setdefault(handler_name, {})[status] = count
+        return {
+            "jobs": by_status,
+            "paused": sum(row[3] for row in counts),
+            "handlers": handlers,
+            "due": {
+                "count": due,
+                "unarmed": unarmed,
+                "waiting_for_turn": waiting,
+                "latest_by_seconds": round(max(late, 0.0), 3),
+            },
+            "recent": {
+                "window": "PT5M",
+                "attempts": {
+                    outcome: {
+                        "count": count,
+                        "per_second": round(count / _RATE_WINDOW.total_seconds(), 3),
+                        "mean_duration_seconds": round(duration, 6),
+                        "mean_wait_seconds": round(wait or 0.0, 6),
+                    }
+                    for outcome, count, duration, wait in rates
+                },
+            },
+        }
+
+    def ping(self) -> None:
+        """Read from the table and write a file, so that a database that is away, not migrated or full is noticed."""
+        self._run(self._statements.ping, {})
+
+
+def _behind(alarm: Alarm | None) -> dict[str, Any]:
+    return {"after_due": alarm and alarm.due_at, "after_id": alarm and alarm.name.job_id}

@@ -1,0 +1,252 @@
+"""Jobs as rows in PostgreSQL: insert, read, list, change."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.adapters.postgres.connection.database import raise_as_ours
+from jobs.adapters.postgres.connection.faults import OutcomeUnknown, RolledBack, UniqueViolation
+from jobs.adapters.postgres.statements.jobs import change_statement, job_statements
+from jobs.adapters.postgres.stores.after_commit import on_commit
+from jobs.adapters.postgres.stores.batches import batch_values, batched, inserted_at, read_batches
+from jobs.adapters.postgres.stores.history import find_attempts, latest_attempts
+from jobs.adapters.postgres.stores.listing import find_jobs
+from jobs.adapters.postgres.stores.rows import alarm_of, job_of
+from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken, NotMigrated, StoreUnavailable
+from jobs.core.ports.jobs import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+    from jobs.adapters.postgres.connection.database import Database
+    from jobs.core.commands import HistoryQuery, JobQuery
+    from jobs.core.lifecycle.ids import AlarmName
+    from jobs.core.lifecycle.job import Attempt, Job
+    from jobs.core.ports.jobs import AttemptPage, Change, Inserted, NewJob, Page
+    from jobs.core.ports.scheduler import Alarm
+
+_HISTORY_LIMIT = 1_000
+_BATCH = 250
+_TRANSACTION = 1_000
+_DOUBTS = 2
+
+
+class PostgresJobStore:
+    """The ``JobStore`` port on PostgreSQL; lives as long as its ``Database``."""
+
+    def __init__(self, database: Database, schema: str) -> None:
+        self._database = database
+        self._schema = schema
+        self._statements = job_statements(schema)
+
+    def insert(self, job: NewJob, *, connection: object | None = None) -> Inserted | None:
+        """Insert one row. If the answer is lost on the way, reading the id tells what happened."""
+        values = job._asdict()
+        try:
+            rows = self._database.run(self._statements.insert, values, connection)
+        except OutcomeUnknown:
+            if connection is not None:
+                raise
+            known = self._just_inserted([job])
+            if job.id in known:
+                return inserted_at(job, known[job.id])
+            rows = self._database.run(self._statements.insert, values)
+            if not rows:  # the lost request may have arrived late, and be what stands in the way
+                known = self._just_inserted([job])
+                return inserted_at(job, known[job.id]) if job.id in known else None
+        return inserted_at(job, rows[0][0]) if rows else None
+
+    def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
+        """Insert rows, up to 1,000 a transaction, some being made while the server works on the ones before."""
+        repeated: list[int] = []
+        rest = _each_id_once(jobs, repeated)
+        results: list[Inserted | None] = []
+        if connection is not None:
+            whole = list(rest)
+            rows = self._database.run(self._statements.insert_many, batch_values(whole), connection) if whole else []
+            results += read_batches(whole, rows, len(whole) or 1)
+        else:
+            while group := self._insert_group(islice(rest, _TRANSACTION), _DOUBTS):
+                results += group
+        for place in repeated:
+            results.insert(place, None)
+        return results
+
+    def _insert_group(self, jobs: Iterator[NewJob], doubts: int) -> list[Inserted | None]:
+        """Insert rows in one transaction; none are left when there were none.
+
+        Where the answer is lost, what is missing is inserted again, up to ``doubts`` times.
+        """
+        made: list[NewJob] = []
+
+        def batches() -> Iterator[dict[str, Any]]:
+            for batch in batched(jobs, _BATCH):
+                made.extend(batch)
+                yield batch_values(batch)
+
+        try:
+            rows = self._database.run_all(self._statements.insert_many, batches())
+        except RolledBack:
+            # Two calls with the same names in other batches wait for each other; as one statement they are in order.
+            made += jobs
+            return read_batches(made, self._database.run(self._statements.insert_many, batch_values(made)), len(made))
+        except OutcomeUnknown:
+            if not doubts:
+                raise
+            made += jobs
+            return self._insert_after_doubt(made, doubts - 1)
+        return read_batches(made, rows, _BATCH)
+
+    def _insert_after_doubt(self, jobs: list[NewJob], doubts: int) -> list[Inserted | None]:
+        """Find what of the lost statements was committed, and insert the rest now."""
+        known = self._just_inserted(jobs)
+        missing = self._insert_group(iter([job for job in jobs if job.id not in known]), doubts)
+        again = {row.id: row for row in missing if row is not None}
+        late = [job for job in jobs if job.id not in known and job.id not in again]
+        known |= self._just_inserted(late) if late else {}
+        return [inserted_at(job, known[job.id]) if job.id in known else again.get(job.id) for job in jobs]
+
+    def _just_inserted(self, jobs: Sequence[NewJob]) -> dict[UUID, datetime]:
+        rows = self._database.run(self._statements.just_inserted, {"ids": [job.id for job in jobs]})
+        names = {job.id: job.job_name for job in jobs}
+        return {job_id: row[1] for row in rows if names[job_id := UUID(row[0])] == row[2]}
+
+    def replace(
+        self, holder: Job, job: NewJob, *, actor: str | None = None, connection: object | None = None
+    ) -> Inserted | None:
+        """Cancel ``holder`` and insert ``job`` in its place. After a lost answer the id is looked for."""
+        values = job._asdict() | {"holder_id": holder.id, "holder_revision": holder.revision, "actor": actor}
+        try:
+            rows = self._database.run(self._statements.replace, values, connection)
+            return inserted_at(job, rows[0][0]) if rows else None
+        except UniqueViolation:
+            raise JobIdTaken(job.id) from None
+        except OutcomeUnknown:
+            if connection is not None:
+                raise
+        known = self._just_inserted([job])
+        if job.id not in known:
+            rows = self._database.run(self._statements.replace, values)
+            # Without a row the lost request may have arrived late, and be what has changed the holder.
+            known = {job.id: rows[0][0]} if rows else self._just_inserted([job])
+        return inserted_at(job, known[job.id]) if job.id in known else None
+
+    def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
+        """Read one job."""
+        rows = self._database.run(self._statements.get, {"id": job_id}, connection)
+        return job_of(rows[0]) if rows else None
+
+    def active_holder(self, job_name: str, *, connection: object | None = None) -> Job | None:
+        """Read the active job of that name."""
+        rows = self._database.run(self._statements.active_holder, {"job_name": job_name}, connection)
+        return job_of(rows[0]) if rows else None
+
+    def find(self, query: JobQuery) -> Page:
+        """List jobs, newest first, by keyset: page 1,000 costs what page 1 does."""
+        return find_jobs(self._database, self._schema, query)
+
+    def attempts(self, job_id: UUID) -> list[Attempt]:
+        """Read a job's history, the latest 1,000 attempts, newest first."""
+        return latest_attempts(self._database, self._statements.attempts, job_id, _HISTORY_LIMIT)
+
+    def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
+        """List a job's attempts, newest first."""
+        return find_attempts(self._database, self._statements.attempts, job_id, query)
+
+    def change(
+        self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
+    ) -> Job | None:
+        """Change a job if it still is at the revision that was read."""
+        plain = {name: value for name, value in change.columns.items() if value is not NOW}
+        statement = change_statement(
+            self._schema,
+            tuple(sorted(plain)),
+            tuple(sorted(change.columns.keys() - plain.keys())),
+            new_generation=change.new_generation,
+        )
+        values = plain | {"id": job.id, "revision": job.revision, "actor": actor, "action": change.action}
+        try:
+            rows = self._database.run(statement, values, connection)
+        except UniqueViolation:
+            holder = self.active_holder(job.job_name)
+            if holder is None:
+                return None  # it has ended meanwhile: the caller decides anew
+            raise JobNameTaken(job.job_name, holder.id) from None
+        return job_of(rows[0]) if rows else None
+
+    def mark_armed(self, names: Collection[AlarmName]) -> None:
+        """Note that the scheduler holds these alarms."""
+        if names:
+            ids, generations = zip(*((name.job_id, name.generation) for name in names), strict=True)
+            self._database.run(self._statements.mark_armed, {"ids": ids, "generations": generations})
+
+    def forget_armed(self, name: AlarmName) -> None:
+        """Take back the note that the scheduler holds this alarm."""
+        self._database.run(self._statements.forget_armed, {"id": name.job_id, "generation": name.generation})
+
+    def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
+        """List the alarms of these jobs that no scheduler has accepted."""
+        return [alarm_of(row) for row in self._database.run(self._statements.waiting_alarms, {"ids": list(job_ids)})]
+
+    def on_commit(self, connection: object, call: Callable[[], object]) -> None:
+        """Have ``call`` called as the transaction of ``connection`` is about to commit."""
+        on_commit(connection, call)
+
+    @contextmanager
+    def once(self, key: str, fingerprint: str) -> Iterator[_OnceEntry]:
+        """Hold ``key`` in a transaction; a concurrent request under it waits on the unique index for this one's end."""
+        run, statements = self._database.run, self._statements
+        try:
+            with self._database.engine.begin() as connection, _unless_at_fault(connection):
+                held = run(statements.hold_key, {"key": key, "fingerprint": fingerprint}, connection)
+                answer = None
+                if not held:
+                    [(known, answer)] = run(statements.read_key, {"key": key}, connection)
+                    if known != fingerprint:
+                        raise IdempotencyKeyReused
+                entry = _OnceEntry(answer, connection)
+                yield entry
+                if entry.kept is not None:
+                    run(statements.keep_answer, {"key": key, "answer": entry.kept}, connection)
+        except (OSError, SQLAlchemyError) as error:
+            raise_as_ours(error)
+
+
+@contextmanager
+def _unless_at_fault(connection: Connection) -> Iterator[None]:
+    """Close a connection on which a statement of ours failed as none should: its session may be the cause."""
+    try:
+        yield
+    except (StoreUnavailable, NotMigrated, SQLAlchemyError):
+        connection.invalidate()
+        raise
+
+
+def _each_id_once(jobs: Iterable[NewJob], repeated: list[int]) -> Iterator[NewJob]:
+    """Pass over rows whose id one before them has, and note their places: an answer tells ids, not rows."""
+    seen: set[UUID] = set()
+    for place, job in enumerate(jobs):
+        if job.id in seen:
+            repeated.append(place)
+        else:
+            seen.add(job.id)
+            yield job
+
+
+@dataclass(slots=True)
+class _OnceEntry:
+    answer: str | None
+    connection: object
+    kept: str | None = None
+
+    def keep(self, answer: str) -> None:
+        self.kept = answer

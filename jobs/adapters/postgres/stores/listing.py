@@ -1,0 +1,124 @@
+"""List jobs by what operators ask for, newest first, page by page."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.statements.jobs import JOB_COLUMNS, LISTED_COLUMNS, quoted
+from jobs.adapters.postgres.stores.rows import job_of
+from jobs.core.commands import INSTANT_FILTERS
+from jobs.core.errors import InvalidInput
+from jobs.core.paging import cursor_of, fill_page, place_of, size_of_texts
+from jobs.core.ports.jobs import Page
+from jobs.core.strict_json import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.adapters.postgres.connection.database import Database
+    from jobs.core.commands import JobQuery
+
+
+def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
+    """Run ``query``. The cursor is the last job's place in the order, so a page costs the same wherever it is.
+
+    Raises ``InvalidInput`` for a cursor that this app did not give.
+    """
+
+    def read(last: Sequence[Any] | None, count: int) -> list[tuple[Any, ...]]:
+        after = query if last is None else query.model_copy(update={"cursor": cursor_of(job_of(last))})
+        return _rows(database, schema, after, count)
+
+    rows, more = fill_page(query.limit, read, lambda row: size_of_texts(*row))
+    jobs = [job_of(row) for row in rows]
+    return Page(jobs, cursor_of(jobs[-1]) if more else None)
+
+
+def _rows(database: Database, schema: str, query: JobQuery, count: int) -> list[tuple[Any, ...]]:
+    conditions, values = _conditions(query)
+    where = " and ".join(conditions) or "true"
+    sql = (
+        f"select {JOB_COLUMNS if query.payloads else LISTED_COLUMNS} from {quoted(schema)}.jobs j where {where} "
+        "order by j.created_at desc, j.id desc limit :limit"
+    )
+    return database.run(Statement.of(sa.text(sql)), values | {"limit": count})
+
+
+def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
+    conditions: list[str] = []
+    values: dict[str, Any] = {}
+    if query.status:
+        # Spelled out, not a parameter: so the planner can tell that a partial index covers it.
+        conditions.append("j.status in (" + ", ".join(f"'{status.value}'" for status in query.status) + ")")
+    if query.handler_name:
+        conditions.append(_any_of("handler_name", "text", query.handler_name, values))
+    if query.parent_id:
+        conditions.append(_any_of("parent_id", "uuid", query.parent_id, values))
+    if names := _name_conditions(query, values):
+        conditions.append("(" + " or ".join(names) + ")")
+    conditions += [
+        f"{'' if getattr(query, name) else 'not '}{sql}"
+        for name, sql in _YES_OR_NO.items()
+        if getattr(query, name) is not None
+    ]
+    for name, column in INSTANT_FILTERS.items():
+        for bound, operator in (("after", ">="), ("before", "<")):
+            if (moment := getattr(query, f"{name}_{bound}")) is not None:
+                conditions.append(f"j.{column} {operator} cast(:{name}_{bound} as timestamptz)")
+                values[f"{name}_{bound}"] = moment
+    if query.metadata:
+        conditions.append(_metadata_condition(query, values))
+    if query.cursor is not None:
+        conditions.append("(j.created_at, j.id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))")
+        values["after_at"], values["after_id"] = place_of(query.cursor)
+    return conditions, values
+
+
+_YES_OR_NO = {
+    "paused": "j.paused",
+    "recurring": "j.recurring",
+    "overdue": "("
+    + " or ".join(
+        f"(j.status = 'Scheduled' and not j.paused and {limited} and j.next_run_at < (select now()))"
+        for limited in ("not j.limited", "j.limited")
+    )
+    + ")",
+}
+"""Overdue in two parts, of which each is what one of the partial indexes covers."""
+
+
+def _any_of(column: str, kind: str, wanted: tuple[Any, ...], values: dict[str, Any]) -> str:
+    """Ask for one value as such, so that the planner knows how common it is."""
+    values[column] = wanted[0] if len(wanted) == 1 else list(wanted)
+    return f"j.{column} = " + (
+        f"cast(:{column} as {kind})" if len(wanted) == 1 else f"any(cast(:{column} as {kind}[]))"
+    )
+
+
+def _name_conditions(query: JobQuery, values: dict[str, Any]) -> list[str]:
+    conditions = [_any_of("job_name", "text", query.job_name, values)] if query.job_name else []
+    for number, prefix in enumerate(query.job_name_prefix):
+        conditions.append(f"starts_with(j.job_name, cast(:prefix_{number} as text))")
+        values[f"prefix_{number}"] = prefix
+    return conditions
+
+
+def _metadata_condition(query: JobQuery, values: dict[str, Any]) -> str:
+    """Ask for any reading of each value: ``OrderId=1`` in a URL may be the number or the text.
+
+    A reading that no row can hold, such as NaN, is left out.
+    """
+    wanted = ["j.metadata <> '{}'::jsonb"]
+    for key, readings in query.metadata.items():
+        parts = []
+        for reading in readings:
+            name = f"metadata_{len(values)}"
+            with suppress(InvalidInput):
+                values[name] = write_json({key: reading})
+                parts.append(f"j.metadata @> cast(:{name} as jsonb)")
+        wanted.append("(" + (" or ".join(parts) or "false") + ")")
+    return "(" + " and ".join(wanted) + ")"

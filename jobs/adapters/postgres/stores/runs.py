@@ -1,0 +1,278 @@
+"""Claims, leases and outcomes in PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pg8000.exceptions import DatabaseError as DriverError
+
+from jobs.adapters.postgres.connection.faults import OutcomeUnknown, in_words
+from jobs.adapters.postgres.statements.limits import limit_statements
+from jobs.adapters.postgres.statements.runs import run_statements
+from jobs.adapters.postgres.statements.suspects import suspect_statements
+from jobs.adapters.postgres.stores.rows import recorded_of, run_of
+from jobs.core.errors import NotRecordable, StoreUnavailable
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.limits import LimitedClaim
+from jobs.core.lifecycle.waiting import LimitUsage
+from jobs.core.ports.runs import Conviction, Heartbeat
+from jobs.core.strict_json import MAX_TRACEBACK, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from jobs.adapters.postgres.connection.database import Database, DatabaseClock, Rows
+    from jobs.adapters.postgres.connection.encoding import Statement
+    from jobs.core.lifecycle.job import ClaimedRun, Lease, Recorded, RecordedOutcome
+    from jobs.core.lifecycle.limits import Limits
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+_CLOCKS_DIFFER_BY = timedelta(minutes=1)
+_BOOLEAN = {True: "true", False: "false"}
+
+
+class PostgresRunStore:
+    """The ``RunStore`` port on PostgreSQL; lives as long as its ``Database``."""
+
+    def __init__(
+        self,
+        database: Database,
+        schema: str,
+        clock: DatabaseClock | None = None,
+        *,
+        outcomes: Database | None = None,
+        heartbeats: Database | None = None,
+    ) -> None:
+        """``clock`` is corrected by what claims tell of the database's time.
+
+        ``outcomes`` and ``heartbeats`` are pools of their own for these; without them ``database`` serves for all.
+        """
+        self._clock = clock
+        self._run = database.run
+        self._database = database
+        self._outcomes = outcomes or database
+        self._run_heartbeat = (heartbeats or database).run
+        self._run_locked = database.run_locked
+        self._statements = run_statements(schema)
+        self._limits = limit_statements(schema)
+        self._suspects = suspect_statements(schema)
+
+    def _run_outcome(self, statement: Statement, values: dict[str, Any], connection: object | None = None) -> Rows:
+        """Run on the connection that is kept for outcomes; on another where one waits there for a lock on its row."""
+        database = self._outcomes
+        if not database.has_free_connection and self._database.has_free_connection:
+            database = self._database
+        return database.run(statement, values, connection)
+
+    def claim(
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = (), alone: bool = False
+    ) -> ClaimedRun | None:
+        """Claim one job. If the answer is lost the lease runs out by itself and the reconciler takes the run back."""
+        values = {"id": alarm.job_id, "generation": alarm.generation, "worker": worker, "lease": lease}
+        statements = self._statements
+        asked = self._mark()
+        if apart:
+            statement = statements.claim_alone_apart if alone else statements.claim_apart
+            rows = self._run(statement, values | {"apart": sorted(apart)})
+        else:
+            rows = self._run(statements.claim_alone if alone else statements.claim, values)
+        runs = self._taken(asked, rows)
+        return runs[0] if runs else None
+
+    def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
+        """Claim up to ``limit`` due jobs, the longest due first."""
+        values: dict[str, Any] = {"limit": limit, "worker": worker, "lease": lease}
+        statements = self._statements
+        asked = self._mark()
+        if apart:
+            return self._taken(asked, self._run(statements.claim_due_apart, values | {"apart": sorted(apart)}))
+        return self._taken(asked, self._run(statements.claim_due, values))
+
+    def _mark(self) -> float:
+        return 0.0 if self._clock is None else self._clock.mark()
+
+    def _taken(self, asked: float, rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
+        """Read claimed runs, and correct the clock by the database's time in them: that costs no round trip."""
+        runs = _in_order(rows)
+        if runs and self._clock is not None:
+            self._clock.correct(asked, max(run.claimed_at for run in runs))
+        return runs
+
+    def claim_limited(
+        self,
+        handler_name: str,
+        limits: Limits,
+        limit: int,
+        *,
+        worker: str,
+        lease: timedelta,
+        alarm: AlarmName | None = None,
+        alone: bool = False,
+    ) -> LimitedClaim:
+        """Claim within limits: one claim of a handler at a time, by a lock that ends with the statement."""
+        values: dict[str, Any] = {
+            "handler_name": handler_name,
+            "limit": limit,
+            "concurrency": limits.concurrency,
+            "per_key": limits.per_key if limits.concurrency_key is not None else None,
+            "rate": limits.rate and limits.rate.count,
+            "period": limits.rate.per if limits.rate is not None else timedelta(0),
+            "worker": worker,
+            "lease": lease,
+        }
+        statement = self._limits.claim_limited
+        if alarm is not None:
+            statement = self._limits.claim_named_alone if alone else self._limits.claim_named
+            values |= {"id": alarm.job_id, "generation": alarm.generation}
+        asked = self._mark()
+        rows = self._run_locked(self._limits.one_at_a_time, statement, values)
+        runs = self._taken(asked, [row[1:] for row in rows if row[1] is not None])
+        return LimitedClaim(runs, rows[0][0])
+
+    def due_in(self, alarm: AlarmName) -> float | None:
+        """Seconds until the job is due by the database's clock."""
+        rows = self._run(self._statements.due_in, {"id": alarm.job_id, "generation": alarm.generation})
+        return float(rows[0][0]) if rows else None
+
+    def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
+        """Look, handler by handler, for one due job that waits for its turn."""
+        return [row[0] for row in self._run(self._limits.waiting, {"handler_names": sorted(handler_names)})]
+
+    def due_suspects(self, limit: int) -> list[AlarmName]:
+        """List suspects that are due."""
+        return [AlarmName(UUID(row[0]), row[1]) for row in self._run(self._suspects.due, {"limit": limit})]
+
+    def end_alone(self, lease: Lease) -> bool:
+        """Note that others start beside a suspect from now on."""
+        return bool(self._run(self._suspects.end_alone, {"id": lease.job_id, "token": lease.token}))
+
+    def claim_convicted(self, limit: int, *, max_lost: int, lease: timedelta) -> list[Conviction]:
+        """Take over lost runs of recurring jobs that are the cause."""
+        values = {"limit": limit, "max_lost": max_lost, "lease": lease}
+        return [Conviction(run_of(row[1:]), row[0]) for row in self._run(self._suspects.claim_convicted, values)]
+
+    def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:
+        """Count in the rows, as the claims do."""
+        values = {"handler_names": list(periods), "periods": list(periods.values())}
+        running: Counter[str] = Counter()
+        by_key: Counter[tuple[str, str]] = Counter()
+        started: Counter[str] = Counter()
+        for is_running, handler_name, key, count in self._run(self._limits.usage, values):
+            if not is_running:
+                started[handler_name] += count
+                continue
+            running[handler_name] += count
+            if key is not None:
+                by_key[handler_name, key] += count
+        return LimitUsage(running, by_key, started)
+
+    def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
+        """Read the run anew if its lease is still held."""
+        rows = self._run_outcome(self._statements.reread, {"id": run.job_id, "token": run.token}, connection)
+        return run_of(rows[0]) if rows else None
+
+    def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
+        """Extend leases. A row that another statement holds just then is passed over, then asked after, not judged."""
+        values: dict[str, Any] = _keys(leases)
+        rows = self._run_heartbeat(self._statements.extend, values | {"lease": lease})
+        if len(rows) < len(leases):
+            rows += self._run_heartbeat(self._statements.held, values)
+        return _heartbeat(rows)
+
+    def look(self, leases: Collection[Lease]) -> Heartbeat:
+        """Read which leases are held and whose jobs are to be cancelled."""
+        return _heartbeat(self._run_heartbeat(self._statements.held, _keys(leases)))
+
+    def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
+        """Note how far an attempt has come, if its lease is still held; heartbeats do this, so it waits for nobody."""
+        values = {"id": lease.job_id, "token": lease.token, "fraction": fraction, "message": storable(message)}
+        if self._run_heartbeat(self._statements.progress, values):
+            return True
+        if self._run_heartbeat(self._statements.held, _keys([lease])):
+            raise StoreUnavailable(f"progress of job {lease.job_id} was not noted: a transaction is writing its row")
+        return False
+
+    def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
+        """Write outcomes in one statement. After a lost answer the history tells which of them were written."""
+        values = {"outcomes": "[" + ",".join([_outcome_text(outcome) for outcome in outcomes]) + "]"}
+        if connection is not None:
+            rows = self._run(self._statements.record, values, connection)
+            return [recorded_of((str(row[0]), *row[1:])) for row in rows]
+        try:
+            return [recorded_of(row) for row in self._run_outcome(self._statements.record, values)]
+        except DriverError as error:
+            raise NotRecordable(in_words(error)) from error
+        except OutcomeUnknown:
+            again = self._run_outcome(self._statements.record, values)
+            before = self._run_outcome(
+                self._statements.recorded_before, _attempts([outcome.run for outcome in outcomes])
+            )
+            return list({row[0]: recorded_of(row) for row in [*before, *again]}.values())
+
+    def recorded(self, run: ClaimedRun) -> Recorded | None:
+        """Look in the history. Whoever holds the row is waited for first, by a statement that sees nothing newer."""
+        self._run_outcome(self._statements.await_writer, {"id": run.job_id})
+        rows = self._run_outcome(self._statements.recorded_before, _attempts([run]))
+        return recorded_of(rows[0]) if rows else None
+
+
+def _heartbeat(rows: Sequence[tuple[Any, ...]]) -> Heartbeat:
+    return Heartbeat(
+        held=frozenset(token for token, _ in rows),
+        cancel_requested=frozenset(token for token, cancel in rows if cancel),
+    )
+
+
+def _in_order(rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
+    """The longest due first: RETURNING gives rows in no order."""
+    return sorted(map(run_of, rows), key=attrgetter("due_at"))
+
+
+def _keys(leases: Collection[Lease] | Collection[ClaimedRun]) -> dict[str, Any]:
+    return {"ids": [lease.job_id for lease in leases], "tokens": [lease.token for lease in leases]}
+
+
+def _attempts(runs: Collection[ClaimedRun]) -> dict[str, Any]:
+    """Where to find attempts in the history: none began before it was claimed, whatever the clock that dated it."""
+    return _keys(runs) | {"since": [run.claimed_at - _CLOCKS_DIFFER_BY for run in runs]}
+
+
+def _outcome_text(outcome: RecordedOutcome) -> str:
+    """Write one outcome as JSON, without the keys that are null: most outcomes are a plain success."""
+    run, result = outcome.run, outcome.result
+    text = (
+        f'{{"id":"{run.job_id.hex}","token":"{run.token}","generation":{run.generation},"status":"{outcome.status}"'
+        f',"next_attempt":{outcome.attempt},"tally":"{outcome.tally.value}","run_ended":{_BOOLEAN[outcome.run_ended]}'
+        f',"attempt":{run.attempt},"started_at":"{outcome.started_at}","finished_at":"{outcome.finished_at}"'
+        f',"outcome":"{result.outcome}"'
+    )
+    if run.recurring or outcome.due_at is not None:
+        rest = {
+            "due_at": _iso(outcome.due_at),
+            "next_for": _iso(outcome.scheduled_for),
+            "scheduled_for": _iso(run.scheduled_for),
+        }
+        text += "," + _ENCODER.encode(rest)[1:-1]
+    if result.error is not None or outcome.last_error is not None or result.trace_id is not None:
+        words = {
+            "error": storable(result.error),
+            "last_error": storable(outcome.last_error),
+            "trace_id": result.trace_id,
+            "traceback": storable(result.traceback, MAX_TRACEBACK),
+        }
+        text += "," + _ENCODER.encode(words)[1:-1]
+    if outcome.lost_count:
+        text += f',"lost_count":{outcome.lost_count}'
+    if result.result is not None:
+        text += f',"result":{result.result}'
+    return text + "}"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

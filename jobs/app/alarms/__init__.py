@@ -1,0 +1,1 @@
+"""Set, acknowledge and withdraw alarms."""

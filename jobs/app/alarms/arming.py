@@ -1,0 +1,174 @@
+"""Set alarms after a commit. What goes wrong here costs lateness, never a job: the reconciler sets what is not set."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from jobs.app.alarms.acknowledgements import ArmedNotes
+from jobs.app.alarms.withdrawals import Withdrawals
+from jobs.core.diagnostics.outage import log_failure
+from jobs.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobs.core.lifecycle.ids import AlarmName
+    from jobs.core.ports.jobs import JobStore
+    from jobs.core.ports.scheduler import Alarm, Scheduler
+
+_logger = logging.getLogger("jobs.alarms")
+_LOOKS_AFTER_COMMIT = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before each
+_COMMITTED_THREADS = 4
+
+
+class Alarms:
+    """The scheduler, with a note in the row of what it holds. Lives as long as the process; safe between threads."""
+
+    def __init__(self, scheduler: Scheduler, store: JobStore) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        self._notes = ArmedNotes(store)
+        self._withdrawals = Withdrawals(scheduler)
+        self._closing = threading.Event()
+        self._committed = ThreadPoolExecutor(_COMMITTED_THREADS, thread_name_prefix="jobs-committed")
+
+    @property
+    def needed(self) -> bool:
+        """Whether the scheduler keeps alarms of its own; a backend that polls for due rows does not."""
+        return self._scheduler.holds_alarms
+
+    @property
+    def away(self) -> bool:
+        """Whether the scheduler is known not to take alarms now."""
+        return not self._scheduler.available
+
+    @property
+    def why_away(self) -> str | None:
+        """Why the scheduler takes no alarms now, in words; None while it does."""
+        return self._scheduler.why_away if self.needed else None
+
+    def when_it_returns(self, call: Callable[[], object]) -> None:
+        """Have ``call`` called as soon as a scheduler that was away takes alarms again."""
+        self._scheduler.on_return = call
+
+    def arm(self, alarms: Sequence[Alarm]) -> None:
+        """Ask for wake-ups; what was accepted is noted a moment later. Never raises: the rows are committed already."""
+        if accepted := self._accepted(alarms):
+            self._notes.add(accepted)
+
+    def arm_and_note(self, alarms: Sequence[Alarm]) -> int:
+        """Ask for wake-ups and note at once what was accepted; gives how many. Raises ``StoreUnavailable``."""
+        accepted = self._accepted(alarms)
+        self._store.mark_armed(accepted)
+        return len(accepted)
+
+    def arm_after_commit(self, names: Sequence[AlarmName], connection: object) -> None:
+        """Set the alarms of jobs that a caller's transaction inserts or changes, once it has committed."""
+        if self.needed and names:
+            self._store.on_commit(connection, lambda: self._committed.submit(self._set_once_visible, names))
+
+    def withdraw_after_commit(self, names: Sequence[AlarmName], connection: object) -> None:
+        """Withdraw the alarms of jobs that a caller's transaction changes or ends, once it has committed.
+
+        Until then they are the right ones, and stay so if it is rolled back.
+        """
+        if self.needed and names:
+            self._store.on_commit(connection, lambda: self._committed.submit(self._withdraw_once_replaced, names))
+
+    def _withdraw_once_replaced(self, names: Sequence[AlarmName]) -> None:
+        """Look until the jobs wait for no such alarm any more; called just before the commit, which may fail."""
+        waiting = list(names)
+        try:
+            for pause in _LOOKS_AFTER_COMMIT:
+                if not waiting or self._closing.wait(pause):
+                    return
+                of_no_use = [name for name in waiting if not self._waits_for(name)]
+                waiting = [name for name in waiting if name not in of_no_use]
+                self.withdraw_soon(of_no_use)
+        except Exception as error:  # noqa: BLE001  it is logged, and the work goes on
+            log_failure(_logger, error, "%d alarms not withdrawn, they will ring for nothing", len(waiting))
+
+    def _waits_for(self, name: AlarmName) -> bool:
+        job = self._store.get(name.job_id)
+        return job is not None and job.generation == name.generation and not (job.paused or job.status.ended)
+
+    def _set_once_visible(self, names: Sequence[AlarmName]) -> None:
+        """Look until the rows are there: this is called just before the commit, which may take its time, or fail.
+
+        Until then a job that is changed shows its generation of before.
+        """
+        missing = {name.job_id: name.generation for name in names}
+        try:
+            for pause in _LOOKS_AFTER_COMMIT:
+                if self._closing.wait(pause):
+                    return
+                waiting = self._store.waiting_alarms(missing)
+                alarms = [alarm for alarm in waiting if alarm.name.generation >= missing[alarm.name.job_id]]
+                self.arm(alarms)
+                for alarm in alarms:
+                    del missing[alarm.name.job_id]
+                if not missing or self.away:
+                    return
+        except Unavailable as error:
+            _logger.warning("%d alarms left for the reconciler to set: %s", len(missing), error)
+        except Exception:
+            _logger.exception("%d alarms left for the reconciler to set", len(missing))
+
+    def _accepted(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
+        if not alarms or not self.needed:
+            return set()
+        self._withdrawals.set_anew([alarm.name for alarm in alarms])
+        try:
+            return self._scheduler.arm_many(alarms)
+        except Unavailable as error:
+            # While the scheduler is away that was told when it went, and not at every enqueue.
+            level = logging.DEBUG if self.away else logging.WARNING
+            _logger.log(level, "%d alarms left for the reconciler to set: %s", len(alarms), error)
+        except Exception:
+            _logger.exception("%d alarms left for the reconciler to set: the scheduler's client failed", len(alarms))
+        return set()
+
+    def forget(self, name: AlarmName) -> None:
+        """Note that an alarm has rung for nothing, long before its time: the reconciler sets it again.
+
+        It is not set again here, where it still rings: by a scheduler's clock that is ahead it would ring on and on.
+        """
+        if self.needed:
+            self._store.forget_armed(name)
+
+    def withdraw(self, names: Sequence[AlarmName]) -> None:
+        """Withdraw wake-ups of no use any more; one that rings all the same finds nothing to do. Never raises.
+
+        Those that cannot be withdrawn now are kept in mind, and withdrawn once the scheduler is back.
+        """
+        if names and self.needed:
+            self._withdrawals.now(names)
+
+    def withdraw_soon(self, names: Sequence[AlarmName]) -> None:
+        """Withdraw wake-ups behind the caller's back: those of jobs that were run without them.
+
+        Left alone they ring for nothing; and where callbacks are refused, by a wrong token, they ring for ever. Those
+        that have rung here are passed over.
+        """
+        if names and self.needed:
+            self._withdrawals.soon(names)
+
+    def rang(self, name: AlarmName) -> None:
+        """Note that an alarm has rung and found nothing to run: it is used up, so nobody need withdraw it."""
+        if self.needed:
+            self._withdrawals.rang(name)
+
+    def withdraw_missed(self) -> None:
+        """Try again to withdraw what could not be withdrawn before."""
+        self._withdrawals.again()
+
+    def close(self) -> None:
+        """Write what is still to be noted, and start nothing more."""
+        self._closing.set()
+        self._committed.shutdown(cancel_futures=True)
+        self._notes.close()
+        self._withdrawals.close()
+        self._scheduler.close()

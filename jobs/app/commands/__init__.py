@@ -1,0 +1,1 @@
+"""What callers do with jobs: enqueue, update, cancel, pause, resume, run now, retry, read."""

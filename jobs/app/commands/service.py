@@ -1,0 +1,321 @@
+"""What callers ask for: enqueue, update, delete, pause, resume, run now, replay. Each changes one row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.app.commands.callers import NOBODY, Caller, Enqueued, OnceAnswer
+from jobs.app.commands.job_changes import cancel, pause, replay, resume, run_now, update
+from jobs.app.commands.new_job_row import draft_job
+from jobs.app.commands.replacing import refuse_to_replace
+from jobs.app.commands.timeout_limit import refuse_timeout
+from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, OnConflict, UpdateJob
+from jobs.core.errors import (
+    Conflict,
+    InvalidInput,
+    JobIdTaken,
+    JobNameTaken,
+    JobNotFound,
+    JobsError,
+    PreconditionFailed,
+    UnknownHandler,
+)
+from jobs.core.handlers.follow_ups import refuse_follow_up_id
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.lifecycle.reserved_metadata import refuse_reserved
+from jobs.core.lifecycle.status import JobStatus
+from jobs.core.ports.scheduler import Alarm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import timedelta
+    from random import Random
+    from uuid import UUID
+
+    from jobs.app.alarms.arming import Alarms
+    from jobs.core.handlers.registry import HandlerRegistry
+    from jobs.core.lifecycle.job import Attempt, Job
+    from jobs.core.ports.clock import Clock
+    from jobs.core.ports.jobs import AttemptPage, Change, Inserted, JobStore, NewJob, Page
+
+_TRIES = 10
+_TRIES_FOR_A_NAME = 100
+"""Of several that replace one job at once all but one must look again, and the next time all but one of those."""
+
+
+class JobService:
+    """Every command about jobs; lives as long as the process and is safe to share between threads."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        alarms: Alarms,
+        registry: HandlerRegistry,
+        clock: Clock,
+        random: Random,
+        longest_run: timedelta | None = None,
+    ) -> None:
+        """Join the parts; ``longest_run`` is how long the host lets an attempt run, None without end."""
+        self._store = store
+        self._alarms = alarms
+        self._registry = registry
+        self._clock = clock
+        self._random = random
+        self._longest_run = longest_run
+
+    def enqueue(self, command: EnqueueJob, *, connection: object | None = None, caller: Caller = NOBODY) -> Enqueued:
+        """Insert a job. With ``connection``, a SQLAlchemy connection or session, it joins the caller's transaction.
+
+        Without, it is committed when this returns, and armed. Within a caller's transaction the job exists once that
+        commits, and is armed right after; if the process dies in between, by the next reconciliation.
+        Raises ``InvalidInput``, ``JobNameTaken``, ``JobIdTaken``.
+        """
+        enqueued = self._insert(command, connection, caller)
+        self._arm([enqueued], connection)
+        return enqueued
+
+    def enqueue_many(
+        self, commands: Iterable[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
+    ) -> list[Enqueued | JobsError]:
+        """Insert many jobs, each on its own merit: what is wrong with one does not stop the others.
+
+        Up to 1,000 make one transaction; of these, either all that can be are inserted or, when this raises, none.
+        ``commands`` may be a generator: then they are made while the database works on the ones before.
+        """
+        self._clock.now()  # set before a connection is held, since drafting may ask for it
+        results: list[Enqueued | JobsError | None] = []
+        drafts: list[tuple[int, EnqueueJob, NewJob]] = []
+
+        def drafting() -> Iterator[NewJob]:
+            for place, command in enumerate(commands):
+                results.append(None)
+                try:
+                    draft = self._draft(command, caller)
+                except JobsError as error:
+                    results[place] = error
+                else:
+                    drafts.append((place, command, draft))
+                    yield draft
+
+        inserted = self._store.insert_many(drafting(), connection=connection)
+        for (place, command, draft), row in zip(drafts, inserted, strict=True):
+            if row is not None:
+                results[place] = Enqueued.new(command, draft, row)
+                continue
+            try:
+                results[place] = self._settle_conflict(command, draft, connection, caller)
+            except JobsError as error:
+                results[place] = error
+        self._arm([result for result in results if isinstance(result, Enqueued)], connection)
+        return [result for result in results if result is not None]
+
+    def enqueue_once(
+        self,
+        command: EnqueueJob,
+        *,
+        key: str,
+        fingerprint: str,
+        render: Callable[[Enqueued], str],
+        caller: Caller = NOBODY,
+    ) -> OnceAnswer:
+        """Enqueue under an idempotency key: the rendered answer is kept in the same transaction, and given again.
+
+        Raises ``IdempotencyKeyReused`` if the key belongs to another ``fingerprint``.
+        """
+        self._clock.now()  # set before a connection is held, since drafting may ask for it
+        with self._store.once(key, fingerprint) as entry:
+            if entry.answer is not None:
+                return OnceAnswer(entry.answer, replayed=True)
+            enqueued = self._insert(command, entry.connection, caller)
+            answer = render(enqueued)
+            entry.keep(answer)
+        self._arm([enqueued], None)
+        return OnceAnswer(answer, replayed=False)
+
+    def get(self, job_id: UUID) -> Job:
+        """Read a job; raises ``JobNotFound``."""
+        job = self._store.get(job_id)
+        if job is None:
+            raise JobNotFound(job_id)
+        return job
+
+    def attempts(self, job_id: UUID) -> list[Attempt]:
+        """Read a job's history, newest first; raises ``JobNotFound``."""
+        attempts = self._store.attempts(job_id)
+        if not attempts:
+            self.get(job_id)
+        return attempts
+
+    def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
+        """List a job's attempts, newest first; raises ``JobNotFound``."""
+        page = self._store.find_attempts(job_id, query)
+        if not page.attempts:
+            self.get(job_id)
+        return page
+
+    def find(self, query: JobQuery) -> Page:
+        """List jobs, newest first."""
+        return self._store.find(query)
+
+    def update(
+        self,
+        job_id: UUID,
+        command: UpdateJob,
+        *,
+        revision: int | None = None,
+        connection: object | None = None,
+        caller: Caller = NOBODY,
+    ) -> Job:
+        """Change a job. A new schedule takes effect at once, or from the next run of a recurring job that is running.
+
+        A schedule that means what the job's does, in other words or the same, leaves the pending run as it is.
+        With ``connection`` this, like ``delete``, ``pause`` and ``resume``, joins the caller's transaction.
+        Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` when ``revision`` is not the job's;
+        ``Conflict`` for a one-time job that is running or a job that has ended.
+        """
+
+        def decide(job: Job) -> Change | None:
+            refuse_timeout(command.timeout, self._longest_run)
+            return update(job, command, self._registry, self._clock, self._random, may_mark=caller.may_mark)
+
+        return self._revise(job_id, decide, caller, revision, connection)
+
+    def delete(
+        self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
+    ) -> Job:
+        """Cancel a job: at once if it is waiting; if it is running, its handler is told. An ended one stays so."""
+        return self._revise(job_id, cancel, caller, revision, connection)
+
+    def pause(
+        self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
+    ) -> Job:
+        """Keep a job from being run until it is resumed; a run under way goes on."""
+        return self._revise(job_id, pause, caller, revision, connection)
+
+    def resume(
+        self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
+    ) -> Job:
+        """Let a paused job run again. What fell due meanwhile is settled by its misfire policy."""
+        return self._revise(job_id, lambda job: resume(job, self._clock, self._random), caller, revision, connection)
+
+    def run_now(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        """Make a waiting job due at once; a recurring one keeps its schedule afterwards."""
+        return self._revise(job_id, run_now, caller, revision, None)
+
+    def replay(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+        """Run an ended job once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
+        return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision, None)
+
+    def _insert(self, command: EnqueueJob, connection: object | None, caller: Caller) -> Enqueued:
+        draft = self._draft(command, caller)
+        inserted = self._store.insert(draft, connection=connection)
+        if inserted is None:
+            return self._settle_conflict(command, draft, connection, caller)
+        return Enqueued.new(command, draft, inserted)
+
+    def _arm(self, enqueued: Iterable[Enqueued], connection: object | None) -> None:
+        if not self._alarms.needed:
+            return
+        alarms = [one.alarm for one in enqueued if one.alarm is not None]
+        if connection is None:
+            self._alarms.arm(alarms)
+        else:
+            self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
+
+    def _draft(self, command: EnqueueJob, caller: Caller) -> NewJob:
+        try:
+            spec = self._registry.require(command.handler_name)
+        except UnknownHandler as error:
+            if others := command.problems():
+                raise InvalidInput([*error.problems, *others]) from None
+            raise
+        if not caller.may_mark:
+            refuse_reserved(command.metadata)
+        if command.id is not None and caller.parent_id is None:
+            refuse_follow_up_id(command.id)
+        refuse_timeout(command.timeout, self._longest_run)
+        return draft_job(
+            command,
+            spec,
+            self._clock,
+            self._random,
+            actor=caller.actor,
+            trace_parent=caller.trace_parent,
+            parent_id=caller.parent_id,
+        )
+
+    def _settle_conflict(
+        self, command: EnqueueJob, draft: NewJob, connection: object | None, caller: Caller
+    ) -> Enqueued:
+        """An id or a name is taken: do as ``on_conflict`` says, against whoever holds it by now."""
+        for _ in range(_TRIES_FOR_A_NAME):
+            if command.id is not None and self._store.get(command.id, connection=connection) is not None:
+                raise JobIdTaken(command.id)
+            holder = self._store.active_holder(draft.job_name, connection=connection)
+            if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
+                return Enqueued.existing(holder)
+            if holder is not None and command.on_conflict is OnConflict.REPLACE:
+                inserted = self._replace(holder, draft, connection, caller)
+            elif holder is not None:
+                raise JobNameTaken(draft.job_name, holder.id, running=holder.status is JobStatus.RUNNING)
+            else:
+                inserted = self._store.insert(draft, connection=connection)
+            if inserted is not None:
+                return Enqueued.new(command, draft, inserted)
+        raise Conflict(f"job_name {draft.job_name!r} changes hands faster than this call can follow; try again")
+
+    def _replace(self, holder: Job, draft: NewJob, connection: object | None, caller: Caller) -> Inserted | None:
+        """Put ``draft`` in the place of a waiting holder; None where that one has changed meanwhile."""
+        refuse_to_replace(holder, caller)
+        inserted = self._store.replace(holder, draft, actor=caller.actor, connection=connection)
+        if inserted is not None:
+            self._withdraw_alarm_of(holder, connection)
+        return inserted
+
+    def _revise(
+        self,
+        job_id: UUID,
+        decide: Callable[[Job], Change | None],
+        caller: Caller,
+        revision: int | None,
+        connection: object | None,
+    ) -> Job:
+        """Read, decide, and write if nobody else has written in between; else decide anew on what stands then."""
+        for _ in range(_TRIES):
+            job = self._store.get(job_id, connection=connection)
+            if job is None:
+                raise JobNotFound(job_id)
+            if revision is not None and job.revision != revision:
+                raise PreconditionFailed(job_id, revision, job.revision)
+            change = decide(job)
+            if change is None:
+                return job
+            changed = self._store.change(job, change, actor=caller.actor, connection=connection)
+            if changed is not None:
+                if changed.generation != job.generation:
+                    self._rearm(job, changed, connection)
+                elif changed.paused and not job.paused:
+                    self._withdraw_alarm_of(job, connection)
+                return changed
+        raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
+
+    def _rearm(self, before: Job, after: Job, connection: object | None) -> None:
+        alarms = _alarms_of(after)
+        self._withdraw_alarm_of(before, connection)
+        if connection is None:
+            self._alarms.arm(alarms)
+        else:
+            self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
+
+    def _withdraw_alarm_of(self, job: Job, connection: object | None) -> None:
+        """Withdraw the alarm that a job waited for; within a caller's transaction, only once that has committed."""
+        names = [AlarmName(job.id, job.generation)]
+        if connection is None:
+            self._alarms.withdraw(names)
+        else:
+            self._alarms.withdraw_after_commit(names, connection)
+
+
+def _alarms_of(job: Job) -> list[Alarm]:
+    due: Any = job.next_run_at
+    return [] if due is None or job.paused or job.status.ended else [Alarm(AlarmName(job.id, job.generation), due)]

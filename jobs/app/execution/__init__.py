@@ -1,0 +1,1 @@
+"""Run due jobs: alarm or poll → claim → execute → decide → record → arm."""

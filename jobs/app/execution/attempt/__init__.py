@@ -1,0 +1,1 @@
+"""One attempt: from the claimed run to its result."""

@@ -1,0 +1,188 @@
+"""The event loop of async handlers and async services: one for the process, on a thread of its own.
+
+A service that holds connections, such as an ``httpx.AsyncClient``, belongs to the loop that opened them. So the loop
+outlives the attempts, and all of them share it.
+
+A handler that blocks the loop (``time.sleep``, a client without async) holds up every other one. Before an attempt
+begins the loop is asked for a sign of life; where none comes, a stand-in takes later attempts until it answers again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.diagnostics.error_text import log_lines, stack_of
+from jobs.core.lifecycle.handler_outcomes import ShutdownRequested
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+_logger = logging.getLogger("jobs.async")
+_CLOSING_SECONDS = 5.0
+BLOCKED_AFTER_SECONDS = 5.0
+_MOST_LOOPS = 4
+
+on_event_loop: ContextVar[Callable[[], None] | None] = ContextVar("jobs_on_event_loop", default=None)
+"""What to call on the loop's thread before work that was begun in this context goes on there."""
+
+
+class EventLoop:
+    """An event loop on a thread; other threads give it work. It starts when it is first used."""
+
+    def __init__(self, name: str = "jobs-async") -> None:
+        self.blocked = False
+        self._name = name
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._probe: Future[None] | None = None
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        """Await ``work`` on the loop, in a copy of the caller's context; gives or raises what it does.
+
+        Raises ``ShutdownRequested`` once the loop is closed, and ``RuntimeError`` on the loop's own thread, which would
+        wait for itself.
+        """
+        value, error = self.submit(_outcome_of(work), work).result()
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            del error  # its traceback leads to this frame
+
+    def submit(self, coroutine: Any, *others: Any) -> Future[Any]:
+        """Begin a coroutine, and give its future result. Raises as ``run`` does; ``others`` are closed with it then."""
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._started())
+        except BaseException:
+            for each in (coroutine, *others):
+                if hasattr(each, "close"):
+                    each.close()
+            raise
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._closed:
+                raise ShutdownRequested("the host is going down")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._serve, args=[self._loop], name=self._name, daemon=True)
+                self._thread.start()
+            if self._thread is threading.current_thread():
+                raise RuntimeError(
+                    "this thread is the event loop's, which would wait for itself; await the work instead"
+                )
+            return self._loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        while not self._closed:
+            try:
+                loop.run_forever()
+            except BaseException:  # a task that nobody awaits has raised SystemExit or its like
+                _logger.exception("a task ended the event loop, which goes on")
+
+    def answers(self, within_seconds: float) -> bool:
+        """Say whether the loop gives a sign of life; of one that is known to be blocked, whether it has by now."""
+        loop = self._started()
+        probe = self._probe if self.blocked else None
+        if probe is None:
+            probe = self._probe = Future()
+            loop.call_soon_threadsafe(probe.set_result, None)
+        try:
+            probe.result(0 if self.blocked else within_seconds)
+        except NoAnswer:
+            return False
+        return True
+
+    def stack(self) -> str:
+        """Give where the loop's thread is in the user's code, as lines to append to a log's message."""
+        frame = None if self._thread is None else sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001
+        return "" if frame is None else log_lines(stack_of(frame))
+
+    def close(self) -> None:
+        """Cancel what still runs, and end the thread; one that is blocked is left to itself."""
+        with self._lock:
+            loop, thread = (None, None) if self._closed else (self._loop, self._thread)
+            self._closed = True
+        if loop is None or thread is None:
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(_wind_up(), loop).result(_CLOSING_SECONDS)
+        except NoAnswer:
+            _logger.warning("an async handler blocks the event loop, which is left behind%s", self.stack())
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=_CLOSING_SECONDS)
+        if not thread.is_alive():
+            loop.close()
+
+
+async def _outcome_of(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """Await ``work``; its error is handed over as a value, for SystemExit and its like would end the loop itself."""
+    if (enter := on_event_loop.get()) is not None:
+        enter()
+    try:
+        return await work, None
+    except BaseException as error:  # noqa: BLE001  it is raised where the work was begun
+        return None, error
+
+
+async def _wind_up() -> None:
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks(loop) - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+
+
+class EventLoops:
+    """The process's event loop, and stand-ins for the time that it is blocked."""
+
+    def __init__(self, blocked_after_seconds: float = BLOCKED_AFTER_SECONDS) -> None:
+        self.main = EventLoop()
+        self._loops = [self.main]
+        self._blocked_after = blocked_after_seconds
+        self._lock = threading.Lock()
+
+    def pick(self) -> EventLoop:
+        """Give the loop for an attempt that begins now: the first that answers, a new one if none does."""
+        for loop in [*self._loops]:
+            if loop.answers(self._blocked_after):
+                loop.blocked = False
+                return loop
+            self._note_blocked(loop)
+        with self._lock:
+            spare = next((loop for loop in self._loops if not loop.blocked), None)
+            if spare is None and len(self._loops) < _MOST_LOOPS:
+                spare = EventLoop(f"jobs-async-{len(self._loops) + 1}")
+                self._loops.append(spare)
+        return spare or self.main
+
+    def _note_blocked(self, loop: EventLoop) -> None:
+        with self._lock:
+            before, loop.blocked = loop.blocked, True
+        if not before:
+            _logger.warning(
+                "the event loop has not answered for %g s: an async handler blocks it, and with it every other one "
+                "that runs there; attempts that begin now get another loop. Await what takes long, or have it run by "
+                "asyncio.to_thread, or make the handler a plain function%s",
+                self._blocked_after,
+                loop.stack(),
+            )
+
+    def close(self) -> None:
+        """Close every loop."""
+        for loop in self._loops:
+            loop.close()

@@ -1,0 +1,1 @@
+"""The threads of this process that run attempts, and what they share."""

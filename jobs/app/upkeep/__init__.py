@@ -1,0 +1,1 @@
+"""Put right what went wrong: reap lost runs, arm, sweep, prune, measure."""

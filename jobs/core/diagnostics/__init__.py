@@ -1,0 +1,1 @@
+"""Errors and outages in words, for the history and the log."""

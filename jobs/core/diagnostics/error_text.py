@@ -1,0 +1,192 @@
+"""Put errors in words for the history and the log: where in the user's code, from what cause, and no secrets.
+
+What a database's error says of bound parameters and of rows is left out: they are people's data, and the history and
+the log are read by others than the data is.
+"""
+
+from __future__ import annotations
+
+import re
+from traceback import StackSummary, TracebackException, format_list
+from typing import TYPE_CHECKING
+
+from jobs.core.diagnostics.user_code import Origin, origin_of_file, own_frames
+from jobs.core.lifecycle.handler_outcomes import leaves_of
+from jobs.core.strict_json import MAX_TRACEBACK
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+_MAX_ERROR = 8_000
+_MAX_INNER = 1_000
+_MOST_NAMED = 10
+_MAX_REDACTED = 64_000
+_HIDDEN = "(hidden)"
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an error's type, its message and the innermost line of the user's code, within bounds.
+
+    Of a group the inner errors are named too.
+    """
+    hide_parameters(error)
+    if not isinstance(error, BaseExceptionGroup):
+        return _with_place(error, _MAX_ERROR)
+    inner = leaves_of(error)
+    named = "; ".join(_with_place(each, _MAX_INNER) for each in inner[:_MOST_NAMED])
+    more = f"; and {len(inner) - _MOST_NAMED} more" if len(inner) > _MOST_NAMED else ""
+    return f"{type(error).__name__}: {_message_of(error)[:_MAX_INNER]}: {named}"[:_MAX_ERROR] + more
+
+
+def _with_place(error: BaseException, longest: int) -> str:
+    return f"{type(error).__name__}: {_message_of(error)}"[:longest] + _place_of(error.__traceback__)
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return " ".join(redact(str(error)[:_MAX_REDACTED]).splitlines())  # the traceback has its lines
+    except BaseException:  # noqa: BLE001  an exception whose own text fails must not hide that the handler failed
+        return "(its message could not be read)"
+
+
+def _place_of(traceback: TracebackType | None) -> str:
+    entries = []
+    while traceback is not None:
+        entries.append((traceback.tb_frame.f_code, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    if not entries:
+        return ""
+    own = own_frames([code.co_filename for code, _ in entries])
+    code, line = next((entry for entry, users in zip(entries[::-1], own[::-1], strict=True) if users), entries[-1])
+    return f" (in {code.co_name}, {code.co_filename.rsplit('/', 1)[-1]}:{line})"
+
+
+def traceback_of(error: BaseException, *, whole: bool = False) -> str | None:
+    """Return the traceback of an error and its causes: from the user's first frame on, without the framework's.
+
+    ``whole`` leaves out no frames, for what may be a fault of the framework's. No variables are shown. At most
+    ``MAX_TRACEBACK`` characters: what is longer is cut in the middle.
+    """
+    hide_parameters(error)
+    try:
+        told = TracebackException(type(error), error, error.__traceback__, lookup_lines=False, compact=True)
+        if not whole:
+            _leave_out_frames(told, set())
+        text = redact(_bounded("".join(told.format()), _MAX_REDACTED))
+    except Exception:  # noqa: BLE001  a traceback that cannot be told must not hide that the handler failed
+        return None
+    return _bounded(text.rstrip("\n"))
+
+
+def stack_of(frame: FrameType, within: str | None = None) -> str | None:
+    """Return where a thread is, from the user's first frame on; None if it is not in the user's code.
+
+    With ``within``, a file, only what that has called is looked at.
+    """
+    frames = _callers_of(frame)[::-1]
+    inside = [place for place, each in enumerate(frames) if each.f_code.co_filename == within]
+    frames = frames[inside[-1] + 1 :] if inside else frames
+    stack = StackSummary.extract(((each, each.f_lineno) for each in frames), lookup_lines=False)
+    if not any(own_frames([each.filename for each in stack])):
+        return None
+    return _bounded("".join(format_list(_relevant(stack))).rstrip("\n"))
+
+
+def _callers_of(frame: FrameType | None) -> list[FrameType]:
+    frames = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
+def _leave_out_frames(told: TracebackException, seen: set[int]) -> None:
+    if id(told) in seen:
+        return
+    seen.add(id(told))
+    told.stack = _relevant(told.stack)
+    for other in (told.__cause__, told.__context__, *(told.exceptions or ())):
+        if other is not None:
+            _leave_out_frames(other, seen)
+
+
+def _relevant(stack: StackSummary) -> StackSummary:
+    """Leave out the framework's frames, and those of others before the user's first."""
+    own = own_frames([each.filename for each in stack])
+    first = own.index(True) if True in own else 0
+    kept = [each for each in stack[first:] if origin_of_file(each.filename) is not Origin.FRAMEWORK]
+    return StackSummary.from_list(kept or stack)
+
+
+def _bounded(text: str, longest: int = MAX_TRACEBACK) -> str:
+    if len(text) <= longest:
+        return text
+    note = f"\n... {len(text) - longest} characters are left out here ...\n"
+    return text[: longest // 4] + note + text[longest // 4 + len(note) - longest :]
+
+
+def hide_parameters(error: BaseException) -> None:
+    """Have SQLAlchemy's errors among ``error`` and its causes say no parameters, whoever puts them in words."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if getattr(each, "hide_parameters", None) is False:
+            each.hide_parameters = True  # type: ignore[attr-defined]
+        waiting += [other for other in (each.__cause__, each.__context__) if other is not None]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+
+
+_ENDS = r"\n(?:\[SQL|\[parameters|\(Background|HINT:  |CONTEXT:  |QUERY:  |DETAIL:  |LINE \d|\n|  File |  \+| *\|)"
+_REVEALING = [
+    # As SQLAlchemy ends its errors, in a text that was made of one.
+    (re.compile(r"\[parameters: [^\n]*"), "[parameters: hidden]"),
+    # As libpq and asyncpg word the server's fields.
+    (re.compile(rf"(DETAIL|CONTEXT|QUERY):  (?:(?!{_ENDS}).)*", re.DOTALL), rf"\1:  {_HIDDEN}"),
+    (re.compile(r"(LINE \d+): [^\n]*(?:\n *\^)?"), rf"\1: {_HIDDEN}"),
+    # As pg8000 has them: detail, context and inner query.
+    (re.compile(r"""'[DWq]': (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"),? ?""", re.DOTALL), ""),
+    # The server's own messages about a value.
+    (
+        re.compile(
+            r"(invalid input (?:syntax|value) for [^\":\n]{1,80}|malformed \w+ literal|field value out of range)"
+            r": \"(?:[^\n]*?\"(?=['\n]|$)|[^\n]*)"
+        ),
+        rf"\1: {_HIDDEN}",
+    ),
+    (re.compile(r"value \"[^\n]*?\" is out of range"), f"value {_HIDDEN} is out of range"),
+]
+_SIGNS = (
+    "[parameters: ",
+    "DETAIL:  ",
+    "CONTEXT:  ",
+    "QUERY:  ",
+    "LINE ",
+    "'C': '",
+    "invalid input ",
+    "malformed ",
+    "out of range",
+)
+
+
+def redact(text: str) -> str:
+    """Return ``text`` without what a database's error in it says of parameters and rows."""
+    if any(sign in text for sign in _SIGNS):
+        for pattern, instead in _REVEALING:
+            text = pattern.sub(instead, text)
+    return text
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line: line breaks and control characters are escaped, so that they forge no log line."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def log_lines(text: str | None) -> str:
+    """Return ``text`` to append to a log's message: each line marked as its part, so that none passes for another."""
+    return "" if text is None else "".join(f"\n  | {printable(line)}" for line in text.split("\n"))

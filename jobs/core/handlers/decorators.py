@@ -1,0 +1,193 @@
+"""What marks a function or class of the user's for the framework; ``load_handlers`` finds the marks."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from jobs.core.handlers.marks import mark as keep_mark
+from jobs.core.handlers.marks import place_of_caller
+from jobs.core.handlers.options import explains_unknown_options
+from jobs.core.handlers.signatures import origin_of, refuse
+from jobs.core.lifecycle.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from jobs.core.handlers.context import JobContext
+    from jobs.core.handlers.versions import Upcaster
+    from jobs.core.lifecycle.limits import Limits
+
+MARK = "__jobs_handler__"
+PROVIDER_MARK = "__jobs_provider__"
+MIDDLEWARE_MARK = "__jobs_middleware__"
+
+Target = TypeVar("Target", bound=Callable[..., Any])
+
+Middleware = Callable[["JobContext", Callable[[], None]], None]
+"""Called around every attempt: ``call_next()`` calls the next one in, in the end the handler.
+
+What the handler raises comes out of ``call_next()``, ``Retry`` and its like included, and must be let through; what a
+middleware raises of its own counts as if the handler had raised it. One that returns without having called it, or that
+calls it twice, fails the attempt.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerOptions:
+    """What ``@handler`` was given."""
+
+    name: str
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout: timedelta | None = None
+    version: int = 1
+    upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
+    limits: Limits | None = None
+
+
+@explains_unknown_options
+def handler(
+    name: str,
+    *,
+    retry: RetryPolicy | None = None,
+    timeout: timedelta | None = None,
+    version: int = 1,
+    upcasters: Mapping[int, Upcaster] | None = None,
+    limits: Limits | None = None,
+) -> Callable[[Target], Target]:
+    """Mark a function, or a class with a ``handle`` method, as the handler of jobs whose ``handler_name`` is ``name``.
+
+    The name is stored with every job: keep it when you rename the function. One parameter is annotated with a pydantic
+    model, the job's arguments; one may be annotated ``JobContext``; every other one is a service, found by its type.
+    ``timeout`` bounds one attempt. Jobs may set their own ``max_retries``, ``retry`` and ``timeout``.
+
+    When the arguments change so that payloads of old do not fit, raise ``version`` and give in ``upcasters``, for each
+    earlier version, a function that takes a payload of that version and returns it as the next one has it.
+
+    ``limits`` bounds what runs at once or starts within a time, over all instances; what is due beyond waits its turn.
+
+    Raises ``HandlerRegistrationError`` where it stands without a name, twice, or on what is neither function nor class.
+    """
+    if not isinstance(name, str):
+        bare = inspect.isfunction(name) or inspect.isclass(name)
+        suggested = "".join(part.title() for part in name.__name__.split("_")) if bare else "SendEmail"
+        named = not bare and name is not None
+        stands = f"@handler({name!r}) has no text for a name" if named else "@handler stands without a name"
+        refuse(
+            origin_of(name) if bare else place_of_caller(),
+            f'{stands}; write @handler("{suggested}"): the name is stored with every job, and outlives the function\'s',
+        )
+    options = handler_options(name, retry, timeout, version, upcasters, limits)
+
+    def mark(target: Target) -> Target:
+        known: HandlerOptions | None = getattr(target, "__dict__", {}).get(MARK)
+        if known is not None and known.name != name:
+            refuse(
+                place_of_caller(),
+                f"@handler({name!r}) stands on what is @handler({known.name!r}) already, which would be lost; keep one "
+                f"and register the other in register_handlers(registry), with registry.add_handler({name!r}, function)",
+            )
+        keep_mark(target, MARK, options, f"@handler({name!r})")
+        return target
+
+    return mark
+
+
+def handler_options(
+    name: str,
+    retry: RetryPolicy | None,
+    timeout: timedelta | None,
+    version: int,
+    upcasters: Mapping[int, Upcaster] | None,
+    limits: Limits | None,
+) -> HandlerOptions:
+    """Fill in what was left out; what was given is kept as it is, to be checked where the handler is registered."""
+    return HandlerOptions(
+        name,
+        RetryPolicy() if retry is None else retry,
+        timeout,
+        version,
+        {} if upcasters is None else upcasters,
+        limits,
+    )
+
+
+class Scope(StrEnum):
+    """How long a service lives."""
+
+    ATTEMPT = "attempt"
+    APP = "app"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOptions:
+    """What ``@provider`` was given."""
+
+    scope: Scope = Scope.ATTEMPT
+    ping: Callable[[Any], object] | None = None
+
+
+@overload
+def provider(function: Target) -> Target: ...
+
+
+@overload
+def provider(
+    *, scope: Literal["attempt", "app"] = "attempt", ping: Callable[[Any], object] | None = None
+) -> Callable[[Target], Target]: ...
+
+
+def provider(
+    function: Target | None = None,
+    *,
+    scope: Literal["attempt", "app"] = "attempt",
+    ping: Callable[[Any], object] | None = None,
+) -> Target | Callable[[Target], Target]:
+    """Mark a function as the maker of the service that its return annotation names.
+
+    It is called once per attempt, or with ``scope="app"`` once per process, when the service is first wanted; many
+    threads then use it at once. It may take other services as parameters. One that yields is resumed to clean up: after
+    the attempt, or when the app ends. An async one is called on the event loop of async handlers, which lasts as long
+    as the app. ``ping`` is given the service by ``/api/health/ready``; what it raises, or what raises when it is
+    awaited, makes the app count as not ready.
+    """
+
+    def mark(target: Target) -> Target:
+        if scope not in set(Scope):
+            refuse(
+                origin_of(target),
+                f'@provider has scope={scope!r}; write scope="app" for one that lives as long as the process, as a '
+                'singleton does, or scope="attempt", the default, for one made anew for each attempt',
+            )
+        if ping is not None and not callable(ping):
+            refuse(origin_of(target), f"@provider has ping={ping!r}; give a function that takes the service")
+        keep_mark(target, PROVIDER_MARK, ProviderOptions(Scope(scope), ping), "@provider")
+        return target
+
+    return mark if function is None else mark(function)
+
+
+@overload
+def middleware(function: Target) -> Target: ...
+
+
+@overload
+def middleware(*, order: int = 0) -> Callable[[Target], Target]: ...
+
+
+def middleware(function: Target | None = None, *, order: int = 0) -> Target | Callable[[Target], Target]:
+    """Mark a function ``(ctx: JobContext, call_next)`` as one to be called around every attempt of every handler.
+
+    The lowest ``order`` is outermost; of equals, the one whose name comes first. It is called outside the services'
+    scope, so it also sees what their clean-up raises. It calls ``call_next()`` once, or raises how the attempt ends.
+    """
+
+    def mark(target: Target) -> Target:
+        if type(order) is not int:
+            refuse(origin_of(target), f"@middleware has order={order!r}; give a whole number, the lowest is outermost")
+        keep_mark(target, MIDDLEWARE_MARK, order, "@middleware")
+        return target
+
+    return mark if function is None else mark(function)

@@ -1,0 +1,1 @@
+"""Find the handlers in the user's package."""

@@ -1,0 +1,123 @@
+"""Find handlers and providers in a package, named by a setting, so that the framework never imports the user's code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.core.errors import HandlerRegistrationError
+from jobs.core.handlers.loading.lost_marks import check_marks
+from jobs.core.handlers.marks import forget_marks
+from jobs.core.handlers.registry import HandlerRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import ModuleType
+
+REGISTER = "register_handlers"
+_REGISTERS = re.compile(rf"^\s*(?:@(?:\w+\.)*(?:handler|provider|middleware)\b|def {REGISTER}\b)", re.MULTILINE)
+
+
+def load_handlers(package_name: str) -> HandlerRegistry:
+    """Import ``package_name`` and every module below it, and register what is marked there.
+
+    Folders without an ``__init__.py`` are looked into as well. A module's function ``register_handlers(registry)`` is
+    called too: it may register what bears no mark. What may be meant, but looks like a mistake, is in the registry's
+    ``warnings``.
+
+    Raises ``HandlerRegistrationError`` naming the file, the line and the reason when a module cannot be imported, or
+    something that is marked in it is not registered: the app must not start with half of its handlers.
+    """
+    registry = HandlerRegistry()
+    modules = [_import(package_name)]
+    modules += [_import(name) for name in _names_below(getattr(modules[0], "__path__", ()), f"{package_name}.")]
+    for module in modules:
+        for value in list(vars(module).values()):
+            if getattr(value, "__module__", None) != module.__name__:
+                continue  # imported from elsewhere; it is registered where it is defined
+            registry.add_marked(value)
+        _call_register(module, registry)
+    check_marks(modules, registry)  # first, for a provider that is lost is why a service is missing
+    try:
+        registry.check_services()
+    except HandlerRegistrationError as error:
+        raise HandlerRegistrationError("; ".join([str(error), *registry.warnings])) from None
+    return registry
+
+
+def _names_below(path: Iterable[str], prefix: str) -> Iterator[str]:
+    """Yield the modules and packages in these folders, each before what is below it."""
+    path = list(path)
+    found = {module.name: module.ispkg for module in pkgutil.iter_modules(path)}
+    found |= dict.fromkeys(_plain_folders(path) - found.keys(), True)
+    for name in sorted(found.keys() - {"__main__"}):
+        yield prefix + name
+        if found[name]:
+            package = _import(prefix + name)  # one that cannot be imported says here why
+            yield from _names_below(getattr(package, "__path__", ()), f"{prefix}{name}.")
+
+
+def _plain_folders(path: Iterable[str]) -> set[str]:
+    """Return the folders that lack an ``__init__.py`` and in which something is to be registered.
+
+    Python imports them all the same. Others hold what is none of ours: scripts, templates, migrations.
+    """
+    folders = [each for place in path if Path(place).is_dir() for each in Path(place).iterdir() if each.is_dir()]
+    return {each.name for each in folders if each.name.isidentifier() and any(map(_registers, each.glob("**/*.py")))}
+
+
+def _registers(file: Path) -> bool:
+    return _REGISTERS.search(file.read_text("utf-8", "replace")) is not None
+
+
+def _call_register(module: ModuleType, registry: HandlerRegistry) -> None:
+    register = vars(module).get(REGISTER)
+    if not callable(register) or getattr(register, "__module__", None) != module.__name__:
+        return  # imported from elsewhere; it is called where it is defined
+    if inspect.iscoroutinefunction(register):
+        raise HandlerRegistrationError(f"{module.__file__}: {REGISTER} is async; make it a plain function")
+    try:
+        register(registry)
+    except HandlerRegistrationError:
+        raise
+    except Exception as error:
+        raise HandlerRegistrationError(
+            f"{REGISTER} failed with {type(error).__name__}: {error} ({_place_in(error, module.__file__)}); mend it"
+        ) from error
+
+
+def _import(name: str) -> ModuleType:
+    if name not in sys.modules:
+        forget_marks(name)
+    try:
+        return importlib.import_module(name)
+    except HandlerRegistrationError:
+        raise  # a decorator's, which names the place itself
+    except (Exception, SystemExit) as error:
+        raise HandlerRegistrationError(
+            f"the handler module {name} cannot be imported: {type(error).__name__}: {error} "
+            f"({_place_of(error, name)}); mend it, or point JOBS_HANDLERS at another package"
+        ) from error
+
+
+def _place_of(error: BaseException, name: str) -> str:
+    """Say where it went wrong: a syntax error's own line, else the last line of a module that was being imported.
+
+    Not the last frame: that may be deep in a library which a faulty model or decorator was given to.
+    """
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.name == "<module>"]
+    return f"{lines[-1].filename}:{lines[-1].lineno}" if lines else f"module {name}"
+
+
+def _place_in(error: Exception, file: str | None) -> str:
+    """Say where in a module's own file it went wrong."""
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    return f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(file)

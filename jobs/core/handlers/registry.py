@@ -1,0 +1,173 @@
+"""Typed handlers: which function runs which jobs, what arguments it takes, and which services it is given."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.errors import HandlerRegistrationError, UnknownHandler
+from jobs.core.handlers.decorators import (
+    MARK,
+    MIDDLEWARE_MARK,
+    PROVIDER_MARK,
+    HandlerOptions,
+    Middleware,
+    ProviderOptions,
+    Scope,
+    handler_options,
+)
+from jobs.core.handlers.marks import Mark, marks_of
+from jobs.core.handlers.options import explains_unknown_options
+from jobs.core.handlers.signatures import check_middleware, made_by, origin_of, parameters_of, refuse
+from jobs.core.handlers.specs import HandlerSpec, ProviderSpec, handler_spec
+from jobs.core.lifecycle.limits import Limits
+from jobs.core.lifecycle.retry import RetryPolicy
+from jobs.core.transactions.lock import DistributedLock
+from jobs.core.transactions.unit_of_work import UnitsOfWork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobs.core.handlers.versions import Upcaster
+
+BUILT_IN_SERVICES: frozenset[type] = frozenset({DistributedLock, UnitsOfWork})
+"""What handlers and providers may ask for without a provider; one of the app's own goes before it."""
+
+
+class HandlerRegistry:
+    """All handlers of an app by name. Fill it at the start; it is read by many threads afterwards."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, HandlerSpec] = {}
+        self.limited: Mapping[str, Limits] = {}
+        """The handlers that have limits."""
+        self.providers: dict[type, ProviderSpec] = {}
+        self.middleware: list[Middleware] = []
+        """What is called around every attempt, the outermost first."""
+        self._middleware: list[tuple[int, str, Middleware]] = []
+        self.registered_marks: set[Mark] = set()
+        """The decorators whose function or class was registered, here or by a call."""
+        self.warnings: list[str] = []
+        """What was found when the handlers were loaded that may be meant, and should be said at the start."""
+
+    @explains_unknown_options
+    def add_handler(
+        self,
+        name: str,
+        target: Callable[..., Any],
+        *,
+        retry: RetryPolicy | None = None,
+        timeout: timedelta | None = None,
+        version: int = 1,
+        upcasters: Mapping[int, Upcaster] | None = None,
+        limits: Limits | None = None,
+    ) -> HandlerSpec:
+        """Register ``target``, a function or a class with ``handle``, under ``name``; the rest is as for ``handler``.
+
+        Raises ``HandlerRegistrationError`` for a name that is taken or a signature that cannot be served.
+        """
+        return self._add(handler_options(name, retry, timeout, version, upcasters, limits), target)
+
+    def add_marked(self, value: Any) -> None:
+        """Register what ``@handler``, ``@provider`` or ``@middleware`` has marked; pass over anything else."""
+        marks = getattr(value, "__dict__", {})
+        if MARK in marks:
+            self._add(marks[MARK], value)
+        if PROVIDER_MARK in marks:
+            self.add_provider(value, marks[PROVIDER_MARK])
+        if MIDDLEWARE_MARK in marks:
+            self.add_middleware(value, order=marks[MIDDLEWARE_MARK])
+
+    def _add(self, options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
+        spec = handler_spec(options, target)
+        known = self._handlers.get(options.name)
+        if known is not None and known.target is not target:
+            raise HandlerRegistrationError(
+                f"two handlers are called {options.name!r}: {known.origin} and {spec.origin}; "
+                "give one of them another name"
+            )
+        self._handlers[options.name] = spec
+        self.registered_marks.update(marks_of(target))
+        if spec.limits is not None:
+            self.limited = {**self.limited, spec.name: spec.limits}
+        return spec
+
+    def add_provider(self, function: Callable[..., Any], options: ProviderOptions | None = None) -> None:
+        """Register a provider; ``options`` are those that it was marked with, if it was.
+
+        Raises ``HandlerRegistrationError`` for a second one of the same type or one without annotations.
+        """
+        if options is None:
+            options = getattr(function, PROVIDER_MARK, None) or ProviderOptions()
+        origin = origin_of(function)
+        makes, services = made_by(function, origin), parameters_of(function, origin)
+        spec = ProviderSpec(makes, function, services, origin, options.scope, options.ping)
+        known = self.providers.get(spec.makes)
+        if known is not None and known.function is not function:
+            raise HandlerRegistrationError(
+                f"two providers make {spec.makes.__qualname__}: {known.origin} and {spec.origin}; remove one"
+            )
+        self.providers[spec.makes] = spec
+        self.registered_marks.update(marks_of(function))
+
+    def add_middleware(self, function: Middleware, *, order: int = 0) -> None:
+        """Have ``function`` called around every attempt; the lowest ``order`` is outermost.
+
+        Raises ``HandlerRegistrationError`` for one that could not be called so.
+        """
+        origin = origin_of(function)
+        check_middleware(function, origin)
+        self.registered_marks.update(marks_of(function))
+        name = f"{function.__module__}.{getattr(function, '__qualname__', '')}"
+        self._middleware = sorted({*self._middleware, (order, name, function)}, key=itemgetter(0, 1))
+        self.middleware = [function for _, _, function in self._middleware]
+
+    def check_services(self) -> None:
+        """Raise ``HandlerRegistrationError`` if a handler or provider needs a service that nothing provides."""
+        needers: list[HandlerSpec | ProviderSpec] = [*self._handlers.values(), *self.providers.values()]
+        for needer in needers:
+            wanted = dict(needer.services)
+            if isinstance(needer, HandlerSpec):
+                wanted |= needer.constructor_services or {}
+            for parameter, service in wanted.items():
+                if service not in self.providers and service not in BUILT_IN_SERVICES:
+                    made = getattr(service, "__qualname__", service)  # a union has no name, only a text
+                    raise HandlerRegistrationError(
+                        f"{needer.origin}: nothing provides {made}, wanted for the parameter {parameter!r}; "
+                        "add a function with @provider that returns it"
+                    )
+
+        for service in self.providers:
+            self._check_cycles(service, ())
+
+    def _check_cycles(self, service: type, above: tuple[type, ...]) -> None:
+        if service in above:
+            ring = " -> ".join(each.__qualname__ for each in (*above[above.index(service) :], service))
+            refuse(self.providers[service].origin, f"providers want each other in a ring, {ring}; break it")
+        provider = self.providers[service]
+        for wanted in provider.services.values():
+            if wanted not in self.providers:
+                continue  # built in, and so the app's
+            self._check_cycles(wanted, (*above, service))
+            if provider.scope is Scope.APP and self.providers[wanted].scope is Scope.ATTEMPT:
+                refuse(
+                    provider.origin,
+                    f"it makes {service.__qualname__} for the whole app out of {wanted.__qualname__}, which is gone "
+                    'after one attempt; give that one scope="app" as well',
+                )
+
+    def get(self, name: str) -> HandlerSpec | None:
+        """Find a handler; None if this app has none of that name."""
+        return self._handlers.get(name)
+
+    def require(self, name: str) -> HandlerSpec:
+        """Find a handler; raises ``UnknownHandler``, which lists the names there are."""
+        spec = self._handlers.get(name)
+        if spec is None:
+            raise UnknownHandler(name, list(self._handlers))
+        return spec
+
+    def all(self) -> list[HandlerSpec]:
+        """List the handlers by name."""
+        return [self._handlers[name] for name in sorted(self._handlers)]

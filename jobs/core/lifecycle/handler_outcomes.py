@@ -1,0 +1,141 @@
+"""What a handler raises to say how its attempt ends, other than by returning or failing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from jobs.core.lifecycle.status import AttemptOutcome
+
+_LONGEST_WAIT = timedelta(days=36_500)
+_LONGEST_REASON = 8_000
+
+
+def _seconds(wait: timedelta | float) -> float:
+    seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+    if not 0 <= seconds <= _LONGEST_WAIT.total_seconds():
+        raise ValueError("a wait is a timedelta or a number of seconds, from zero to a hundred years")
+    return seconds
+
+
+class HandlerSignal(Exception):
+    """The root of what a handler raises to steer its job; not a failure by itself.
+
+    A ``reason`` is kept as text, so that ``Discard(error)`` with the exception that led to it does as well. The class
+    attributes stand for what a subclass does not set, whose ``__init__`` calls no other.
+    """
+
+    reason: str = ""
+    after_seconds: float | None = None
+
+
+class Retry(HandlerSignal):
+    """Fail this attempt and try again ``after`` (timedelta or seconds), or after the policy's wait if not given.
+
+    It counts as a failed attempt: with no retries left the run has failed.
+    """
+
+    def __init__(
+        self, after: timedelta | float | None = None, *, reason: str = "the handler asked for a retry"
+    ) -> None:
+        self.after_seconds = None if after is None else _seconds(after)
+        self.reason = str(reason)
+        super().__init__(reason)
+
+
+class Snooze(HandlerSignal):
+    """Run again after ``wait`` (timedelta or seconds) without counting this attempt."""
+
+    def __init__(self, wait: timedelta | float, *, reason: str = "the handler snoozed") -> None:
+        self.after_seconds = _seconds(wait)
+        self.reason = str(reason)
+        super().__init__(reason)
+
+
+class Discard(HandlerSignal):
+    """Fail the run now, whatever retries are left: trying again could not help."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = str(reason)
+        super().__init__(reason)
+
+
+class Cancel(HandlerSignal):
+    """End the job as Cancelled. A recurring job does not run again."""
+
+    def __init__(self, reason: str = "the handler cancelled the job") -> None:
+        self.reason = str(reason)
+        super().__init__(reason)
+
+
+class ShutdownRequested(HandlerSignal):
+    """The host is going down: the run is given back and taken up again elsewhere, and no attempt is counted."""
+
+
+class AttemptTimedOut(Exception):
+    """An async handler was cancelled at its deadline (raised by the framework)."""
+
+
+_OUTCOMES: dict[type[BaseException], AttemptOutcome] = {
+    Snooze: AttemptOutcome.SNOOZED,
+    Discard: AttemptOutcome.DISCARDED,
+    Cancel: AttemptOutcome.CANCELLED,
+    ShutdownRequested: AttemptOutcome.RELEASED,
+    AttemptTimedOut: AttemptOutcome.TIMED_OUT,
+}
+
+
+def outcome_of(error: BaseException) -> AttemptOutcome:
+    """Say how an attempt ends whose handler raised ``error``."""
+    error = deciding_error(error)
+    return next((outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)), AttemptOutcome.FAILED)
+
+
+def wait_of(signal: HandlerSignal) -> float | None:
+    """Return the seconds that a signal asks to wait, None where it leaves that open.
+
+    Raises ``ValueError`` for what is no wait, as a subclass may set it.
+    """
+    wait = signal.after_seconds
+    try:
+        return None if wait is None else _seconds(wait)
+    except (TypeError, ValueError) as error:
+        name = type(signal).__name__
+        raise ValueError(f"{name}.after_seconds is {wait!r}, which is no wait; give a number of seconds") from error
+
+
+def reason_of(signal: HandlerSignal) -> str:
+    """Return the reason that a signal gives: its own, its text as an exception, or that it was raised."""
+    reason = str(signal.reason) or str(signal) or f"the handler raised {type(signal).__name__}"
+    return reason[:_LONGEST_REASON]
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """Return the errors in a group and in the groups within it, in their order; of any other error itself."""
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, BaseExceptionGroup):
+            waiting += reversed(each.exceptions)
+        else:
+            found.append(each)
+    return found
+
+
+def deciding_error(error: BaseException, never: tuple[type[BaseException], ...] = ()) -> BaseException:
+    """Return which error of a group decides how the attempt ends: the first of the foremost kind.
+
+    What ends the job goes before what tries again, and a failure before a snooze, which would hide it:
+    ``Cancel``, ``Discard``, an exception of ``never``, the end of the host, ``Retry``, any other error, ``Snooze``.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+
+    def rank(each: BaseException) -> int:
+        kinds: list[type[BaseException] | tuple[type[BaseException], ...]] = [
+            Cancel, Discard, never, ShutdownRequested, Retry,
+        ]  # fmt: skip
+        known = next((place for place, kind in enumerate(kinds) if isinstance(each, kind)), len(kinds))
+        return known + isinstance(each, Snooze)
+
+    return min(leaves_of(error), key=rank)

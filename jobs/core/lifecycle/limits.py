@@ -1,0 +1,96 @@
+"""How much of a handler's work may be under way at once, over all instances that share the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobs.core.errors import InvalidInput
+from jobs.core.strict_json import refuse_unstorable_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from pydantic import BaseModel
+
+    from jobs.core.lifecycle.job import ClaimedRun
+
+MAX_KEY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``count`` attempts started within any period as long as ``per``; retries count as well."""
+
+    count: int
+    per: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ``@handler(limits=…)`` takes. At least one limit must be given; a job waits until it is within all of them.
+
+    ``concurrency``: attempts under way at once. ``concurrency_key``: a function of the handler's arguments; of the
+    jobs for which it gives the same key (a text or a number; None for no key) at most ``per_key`` are under way at
+    once. The key is worked out when a job is enqueued, or its payload changed, and stays with it. ``rate``: attempts
+    started within a period.
+    """
+
+    concurrency: int | None = None
+    concurrency_key: Callable[[Any], object] | None = None
+    per_key: int | None = None
+    rate: Rate | None = None
+
+    def __post_init__(self) -> None:
+        """Let one of a key run at once where nothing else is said."""
+        if self.concurrency_key is not None and self.per_key is None:
+            object.__setattr__(self, "per_key", 1)
+
+    def key_of(self, arguments: BaseModel, handler_name: str) -> str | None:
+        """Work out the concurrency key; raises ``InvalidInput`` where the function fails or gives what is no key."""
+        if self.concurrency_key is None:
+            return None
+        try:
+            key = self.concurrency_key(arguments)
+        except Exception as error:
+            raise InvalidInput.at(
+                "/payload", f"the concurrency_key of {handler_name} failed for it with {type(error).__name__}: {error}"
+            ) from error
+        if key is None:
+            return None
+        text = str(key)
+        if len(text) > MAX_KEY:
+            raise InvalidInput.at(
+                "/payload", f"its concurrency_key has {len(text)} characters; {MAX_KEY} at most, a hash will do"
+            )
+        refuse_unstorable_text(text, "/payload")
+        return text
+
+
+class LimitedClaim(NamedTuple):
+    """Runs that were claimed within their handler's limits.
+
+    ``wait_seconds`` says when its rate will allow another start, None where it is not the rate that jobs wait for.
+    """
+
+    runs: list[ClaimedRun]
+    wait_seconds: float | None = None
+
+
+class Mislabelled(NamedTuple):
+    """An active job whose row does not say what its handler's limits are by now; the payload is JSON text."""
+
+    id: UUID
+    handler_name: str
+    payload: str
+    payload_version: int
+
+
+class Label(NamedTuple):
+    """What a row has to say instead."""
+
+    id: UUID
+    limited: bool
+    concurrency_key: str | None

@@ -1,0 +1,39 @@
+"""Metadata keys that are the framework's own, ``jobs.*``: whoever writes them could give a job to another's file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobs.core.errors import InvalidInput, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobs.core.lifecycle.job import Json
+
+RESERVED_METADATA = "jobs."
+_MISSING = object()
+
+
+def refuse_reserved(metadata: Mapping[str, Json], standing: Mapping[str, Json] | None = None) -> None:
+    """Raise ``InvalidInput`` naming each reserved key of ``metadata``, but for those that are so in ``standing``."""
+    known = standing or {}
+    taken = [
+        name
+        for name, value in metadata.items()
+        if name.startswith(RESERVED_METADATA) and known.get(name, _MISSING) != value
+    ]
+    if taken:
+        raise InvalidInput([Problem(f"/metadata/{_escaped(name)}", _RESERVED) for name in taken])
+
+
+_RESERVED = "keys that begin with 'jobs.' are the framework's own; use another key"
+
+
+def reserved_of(metadata: Mapping[str, Json]) -> dict[str, Json]:
+    """Give the reserved part of ``metadata``."""
+    return {name: value for name, value in metadata.items() if name.startswith(RESERVED_METADATA)}
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,1 @@
+"""What the core needs of the outside, one file per port. Adapters implement these and no more."""

@@ -1,0 +1,1 @@
+"""Schedules as other systems write them."""

@@ -1,0 +1,87 @@
+"""The command line: ``python -m jobs``."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from jobs.core.errors import JobsError
+from jobs.entrypoints.cli.apply import add_apply
+from jobs.entrypoints.cli.check import add_check
+from jobs.entrypoints.cli.database import add_database
+from jobs.entrypoints.cli.local_settings import take_over_local_settings
+from jobs.entrypoints.cli.preview import add_preview
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jobs.entrypoints.cli.parts import Parts
+
+
+def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = None) -> int:
+    """Run one command; gives the exit status: 0, 1 for an error that was told in one sentence, 2 for wrong usage.
+
+    Settings that the environment lacks are taken from ``local_settings``, a file that need not be there.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped, and ends no command
+            stream.reconfigure(errors="backslashreplace")
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        chosen.taken_over = take_over_local_settings(local_settings) if local_settings is not None else frozenset()
+        return int(chosen.run(chosen, parts))
+    except JobsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jobs", description="Background jobs for Azure Functions.")
+    commands = parser.add_subparsers(title="commands", required=True)
+    add_database(commands)
+    add_preview(commands)
+    add_apply(commands)
+    add_check(commands)
+    dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
+    dev.add_argument("--port", type=int, default=7071, help="where to listen on 127.0.0.1 (default 7071)")
+    dev.add_argument(
+        "--data", default=".local", help="the folder for Postgres' data, kept between runs (default .local)"
+    )
+    dev.add_argument(
+        "--host",
+        choices=("auto", "func", "builtin"),
+        default="auto",
+        help="func is Azure Functions Core Tools, builtin a small host of our own; auto takes func where it is "
+        "installed and its storage emulator is up",
+    )
+    dev.add_argument(
+        "--scheduler",
+        choices=("timer", "dapr"),
+        help="what wakes jobs up: dapr brings up Dapr's scheduler and sidecar; default JOBS_SCHEDULER, else timer",
+    )
+    dev.add_argument("--demo", action="store_true", help="enqueue two sample jobs and tell what becomes of them")
+    dev.set_defaults(run=_dev)
+    return parser
+
+
+def _dev(chosen: argparse.Namespace, parts: Parts) -> int:
+    from jobs.entrypoints.devhost.run import DevOptions, run_dev  # noqa: PLC0415  needs packages that only a developer has
+
+    options = DevOptions(
+        port=chosen.port,
+        data=chosen.data,
+        host=chosen.host,
+        demo=chosen.demo,
+        scheduler=chosen.scheduler,
+        database_from="local.settings.json" if "JOBS_DATABASE_URL" in chosen.taken_over else "the environment",
+    )
+    return run_dev(options, create_app=parts.create_app, upgrade_database=parts.upgrade_database)

@@ -1,0 +1,1 @@
+"""The app on a developer's machine; never deployed."""

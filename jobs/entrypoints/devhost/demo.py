@@ -1,0 +1,140 @@
+"""Two sample jobs, enqueued through the app's own HTTP API, and what becomes of them as it happens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import urllib.error
+import urllib.request
+from datetime import datetime
+from typing import Any
+
+from jobs.core.diagnostics.repeats import Repeats
+
+_POLL_SECONDS = 0.3
+_READY = "/api/health/ready"
+_UNAVAILABLE = 503
+
+WELCOME = {
+    "handler_name": "SendEmail",
+    "job_name": "welcome",
+    "schedule": "@once",
+    "payload": {"to": "you@example.com", "subject": "Welcome", "body": "Your first job has run."},
+    "metadata": {"Domain": "Demo"},
+    "on_conflict": "return_existing",
+}
+RECURRING = {
+    "handler_name": "SendEmail",
+    "job_name": "demo-every-15-seconds",
+    "schedule": "@every 15s",
+    "payload": {"to": "you@example.com", "subject": "Tick", "body": "A recurring job has run."},
+    "metadata": {"Domain": "Demo"},
+    "on_conflict": "return_existing",
+}
+
+
+class Demo:
+    """Enqueues a one-time and a recurring job and prints each change of their state until it is told to stop."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._seen: dict[str, tuple[Any, ...]] = {}
+        self._told = Repeats()
+
+    def start(self, stop: threading.Event) -> None:
+        """Watch on a thread of its own. Its reads of the API are kept out of the access log."""
+        logging.getLogger("jobs.devhost").addFilter(self._is_not_ours)
+        threading.Thread(target=self._run, args=(stop,), name="jobs-demo", daemon=True).start()
+
+    def _is_not_ours(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        waits = not self._seen and _READY in text
+        return not (text.startswith("GET ") and (waits or any(job_id in text for job_id in self._seen)))
+
+    def _run(self, stop: threading.Event) -> None:
+        try:
+            while not stop.is_set():
+                try:
+                    self._watch(stop)
+                except _Away as error:
+                    if self._told.is_news("away", str(error)) and not stop.is_set():
+                        _say(f"the demo waits: {error}")
+                    stop.wait(_POLL_SECONDS)
+        except (OSError, ValueError, KeyError) as error:
+            if not stop.is_set():
+                _say(f"the demo cannot go on: {error}")
+
+    def _watch(self, stop: threading.Event) -> None:
+        """Enqueue the jobs and watch them; raises ``_Away`` while the app or its database does not answer."""
+        if not self._seen:
+            self._see_that_it_is_ready()
+            self._seen = {self._call("POST", "/api/jobs", job)["id"]: () for job in (WELCOME, RECURRING)}
+        while not stop.wait(_POLL_SECONDS):
+            for job_id in self._seen:
+                self._tell(self._call("GET", f"/api/jobs/{job_id}"))
+
+    def _see_that_it_is_ready(self) -> None:
+        """Raise ``_Away`` unless the app is ready; services of handlers that do not answer hold up no sample job."""
+        try:
+            self._call("GET", _READY)
+        except _Away as error:
+            if not error.services:
+                raise
+            _say(f"these services do not answer: {', '.join(error.services)}; the log says why, and the demo goes on")
+
+    def _tell(self, job: dict[str, Any]) -> None:
+        state = (job["status"], job["run_count"], job["attempt"], job["next_run_at"])
+        if state == self._seen[job["id"]]:
+            return
+        before, self._seen[job["id"]] = self._seen[job["id"]], state
+        ran = bool(before) and job["run_count"] > before[1]
+        parts = [
+            f"run {job['run_count']} Succeeded →" if ran and job["recurring"] and not job["last_error"] else "",
+            job["status"],
+        ]
+        if job["status"] == "Scheduled":
+            parts.append(f"next at {_local(job['next_run_at'])}")
+        if job["last_error"]:
+            parts.append(f"last error: {job['last_error']}")
+        _say(f"{job['job_name']:<24} {' '.join(part for part in parts if part)}")
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310  our own loopback address
+            self._url + path, data=data, method=method, headers={"content-type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own loopback address
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            said = f"{method} {path} answered {error.code}: {text[:300]}"
+            if error.code == _UNAVAILABLE:
+                raise _Away(said, _services_in(text)) from None
+            raise OSError(said) from None
+        except OSError as error:  # of an app that is not up yet, or that is too busy to answer
+            raise _Away(f"{method} {path} is not answered: {error}") from None
+
+
+class _Away(OSError):
+    """The app does not answer, or cannot do its work now; it says which ``services`` are all that it lacks."""
+
+    def __init__(self, why: str, services: tuple[str, ...] = ()) -> None:
+        super().__init__(why)
+        self.services = services
+
+
+def _services_in(answer: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(answer)["services"])
+    except (ValueError, KeyError, TypeError):
+        return ()
+
+
+def _local(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone():%H:%M:%S}"
+
+
+def _say(text: str) -> None:
+    print(f"{datetime.now().astimezone():%H:%M:%S} ▸ {text}", flush=True)

@@ -1,0 +1,113 @@
+"""Who calls, and whether they may. Function keys are the host's matter; this is about Easy Auth's principal."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobs.entrypoints.http.problems import FORBIDDEN, UNAUTHENTICATED, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PRINCIPAL = "x-ms-client-principal"
+_PRINCIPAL_NAMES = ("x-ms-client-principal-name", "x-ms-client-principal-id")
+_ROLE_CLAIMS = frozenset({"roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"})
+
+
+class Role(StrEnum):
+    """What a caller may do; each includes what stands above it."""
+
+    READ = "Jobs.Read"
+    ENQUEUE = "Jobs.Enqueue"
+    MANAGE = "Jobs.Manage"
+
+
+ROUTES: Mapping[str, Role | None] = {
+    "enqueue_job": Role.ENQUEUE,
+    "enqueue_jobs": Role.ENQUEUE,
+    "list_jobs": Role.READ,
+    "get_job": Role.READ,
+    "get_attempts": Role.READ,
+    "update_job": Role.MANAGE,
+    "delete_job": Role.MANAGE,
+    "run_job": Role.MANAGE,
+    "pause_job": Role.MANAGE,
+    "resume_job": Role.MANAGE,
+    "retry_job": Role.MANAGE,
+    "list_handlers": Role.READ,
+    "get_stats": Role.READ,
+    "preview_schedule": Role.READ,
+    "zz_unmatched": Role.READ,
+    "health_live": None,
+    "health_ready": None,
+    "ring_alarm": None,
+}
+"""What each HTTP function needs, by its name. None is open to whoever reaches it: the probes, which tell nothing but
+health, and the scheduler's callback, which has a token of its own. A function that is not here cannot be registered.
+
+An enqueue with ``on_conflict: replace`` cancels the holder of the name, so that it needs manage, too, unless the holder
+is the caller's own.
+"""
+
+
+def role_for(function_name: str) -> Role:
+    """Give the role that a function needs, of one that needs any; ``KeyError`` for one that the table does not have."""
+    needed = ROUTES[function_name]
+    if needed is None:
+        raise KeyError(f"{function_name} is open in the table of roles, so nothing can be asked of its callers")
+    return needed
+
+
+class Principal(NamedTuple):
+    """Who calls, None where nobody can tell, and whether they may change what is others'."""
+
+    name: str | None
+    may_manage: bool
+
+
+_SUFFICES = {
+    Role.READ: frozenset(Role),
+    Role.ENQUEUE: frozenset({Role.ENQUEUE, Role.MANAGE}),
+    Role.MANAGE: frozenset({Role.MANAGE}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Checks callers. Without Easy Auth the principal's headers could be anybody's, so they are not looked at."""
+
+    easy_auth: bool
+
+    def admit(self, headers: Mapping[str, str], needed: Role) -> Principal:
+        """Give the caller, by an app's object id where it has no name; without Easy Auth, nobody who may do all.
+
+        Raises ``Refusal``: 401 without a principal, 403 without a sufficient role.
+        """
+        if not self.easy_auth:
+            return Principal(None, may_manage=True)
+        roles = _roles_of(headers.get(_PRINCIPAL))
+        if not roles & _SUFFICES[needed]:
+            raise Refusal(FORBIDDEN, f"this needs the app role {needed}; have it assigned to you in Microsoft Entra ID")
+        name = next((name for header in _PRINCIPAL_NAMES if (name := headers.get(header))), None)
+        return Principal(name, may_manage=not roles.isdisjoint(_SUFFICES[Role.MANAGE]))
+
+
+def _roles_of(principal: str | None) -> frozenset[str]:
+    """Read the roles out of the header that App Service sets: base64 of JSON with a list of claims."""
+    if not principal:
+        raise _unauthenticated("this app wants you to sign in with Microsoft Entra ID; send a bearer token")
+    try:
+        decoded: Any = json.loads(base64.b64decode(principal, validate=False))
+        claims = decoded["claims"]
+        return frozenset(claim["val"] for claim in claims if claim["typ"] in _ROLE_CLAIMS)
+    except (binascii.Error, ValueError, KeyError, TypeError, RecursionError):
+        raise _unauthenticated("the principal that came with the call cannot be read; sign in again") from None
+
+
+def _unauthenticated(detail: str) -> Refusal:
+    return Refusal(UNAUTHENTICATED, detail, WWW_Authenticate="Bearer")

@@ -1,0 +1,125 @@
+"""HTTP functions that enqueue, list and read jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from jobs.app.commands.callers import OnceAnswer
+from jobs.core.commands import EnqueueJob, EnqueueRequest, HistoryQuery
+from jobs.core.errors import InvalidInput
+from jobs.entrypoints.http.access import Access, role_for
+from jobs.entrypoints.http.batch import enqueue_batch
+from jobs.entrypoints.http.exchange import (
+    HOST_PARAMETERS,
+    KEY_HEADER,
+    READING,
+    Call,
+    answering,
+    etag_of,
+    job_answer,
+    json_answer,
+    next_link,
+    payload_fields,
+    read,
+)
+from jobs.entrypoints.http.filters import query_of
+from jobs.entrypoints.http.problems import in_plain_words
+from jobs.entrypoints.http.rendering import attempt_text, job_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.commands.callers import Enqueued
+    from jobs.app.runtime import Runtime
+
+MAX_KEY = 200
+
+
+def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
+    """Make the functions under ``api/jobs`` that enqueue and read."""
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+
+    def get(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
+        function = blueprint.route(route, methods=READING)(answering(access, role_for(name), answer))
+        blueprint.function_name(name)(function)
+
+    def post(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
+        function = blueprint.route(route, methods=["POST"])(answering(access, role_for(name), answer))
+        blueprint.function_name(name)(function)
+
+    post("enqueue_job", "api/jobs", lambda call: enqueue(runtime(), call))
+    post("enqueue_jobs", "api/jobs/batch", lambda call: enqueue_batch(runtime(), call))
+    get("list_jobs", "api/jobs", lambda call: find(runtime(), call))
+    get("get_job", "api/jobs/{id:guid}", lambda call: get_job(runtime(), call))
+    get("get_attempts", "api/jobs/{id:guid}/attempts", lambda call: attempts(runtime(), call))
+    return blueprint
+
+
+def get_job(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Give one job."""
+    return job_answer(runtime.views.show_one(runtime.service.get(call.job_id)))
+
+
+def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Enqueue one job: 201 with where it is; 200 where ``on_conflict`` gave an existing one."""
+    command = call.command(EnqueueRequest)
+    key = call.request.headers.get(KEY_HEADER)
+    try:
+        if key is None:
+            answer = OnceAnswer(_render(runtime, runtime.service.enqueue(command, caller=call.caller)), replayed=False)
+        else:
+            answer = _enqueue_once(runtime, call, command, key)
+    except InvalidInput as error:
+        raise in_plain_words(error, payload_fields(runtime, command)) from None
+    return _enqueued_answer(answer)
+
+
+def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -> OnceAnswer:
+    if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
+        raise InvalidInput.at("", f"Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters")
+    return runtime.service.enqueue_once(
+        command,
+        key=f"{call.caller.actor or ''}\n{key}",  # no header has a line break: one caller's key is never another's
+        fingerprint=hashlib.sha256(call.request.get_body()).hexdigest(),
+        render=partial(_render, runtime),
+        caller=call.caller,
+    )
+
+
+def _render(runtime: Runtime, enqueued: Enqueued) -> str:
+    """Write the answer as it is kept for a repeat of the request."""
+    job = runtime.views.show_one(enqueued.job, look=False)
+    status = 201 if enqueued.created else 200
+    body = job_text(job, enqueued.warnings)
+    return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": body})
+
+
+def _enqueued_answer(answer: OnceAnswer) -> func.HttpResponse:
+    """Answer with where the job is, by a relative address: behind a proxy the absolute one is not the caller's."""
+    rendered: dict[str, Any] = json.loads(answer.text)
+    replayed = {"Idempotency_Replayed": "true"} if answer.replayed else {}
+    location = f"/api/jobs/{rendered['id']}"
+    return json_answer(rendered["body"], rendered["status"], ETag=rendered["etag"], Location=location, **replayed)
+
+
+def find(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """List jobs, newest first, with the address of the next page; payloads only where they are asked for."""
+    query = query_of(call.request.params)
+    page = runtime.service.find(query)
+    following = next_link("/api/jobs", call, page.cursor)
+    left_out = () if query.payloads else ("payload",)
+    jobs = ",".join(job_text(job, without=left_out) for job in runtime.views.show(page.jobs))
+    return json_answer(f'{{"jobs":[{jobs}],"next":{following}}}')
+
+
+def attempts(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """List a job's attempts, newest first, with the address of the next page."""
+    asked = {name: value for name, value in call.request.params.items() if name.lower() not in HOST_PARAMETERS}
+    page = runtime.service.find_attempts(call.job_id, read(HistoryQuery, asked))
+    following = next_link(f"/api/jobs/{call.job_id}/attempts", call, page.cursor)
+    return json_answer(f'{{"attempts":[{",".join(map(attempt_text, page.attempts))}],"next":{following}}}')

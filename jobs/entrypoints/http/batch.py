@@ -1,0 +1,97 @@
+"""Enqueue many jobs by one request, each with a result of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.commands import EnqueueJob, EnqueueRequest
+from jobs.core.errors import InvalidInput, JobsError, Problem
+from jobs.entrypoints.http.exchange import KEY_HEADER, MAX_BODY, Call, json_answer, payload_fields, read
+from jobs.entrypoints.http.problems import TOO_LARGE, Refusal, in_plain_words, problem_of
+from jobs.entrypoints.http.rendering import job_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import azure.functions as func
+
+    from jobs.app.commands.callers import Enqueued
+    from jobs.app.runtime import Runtime
+
+MAX_BATCH = 1_000
+MAX_BATCH_BODY = 16 * MAX_BODY
+_BETWEEN = re.compile(r"[\s,]*")
+
+
+def enqueue_batch(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Enqueue many jobs in one statement; each has its own result, in the order given, and the counts come first."""
+    if KEY_HEADER in call.request.headers:
+        raise InvalidInput.at("", "a batch takes no Idempotency-Key; give each job an id, which is never used twice")
+    items = _items(call.json(MAX_BATCH_BODY))
+    asked = [_read_item(item, size) for item, size in zip(items, _sizes(call, len(items)), strict=True)]
+    commands = [command for command in asked if isinstance(command, EnqueueJob)]
+    made = iter(runtime.service.enqueue_many(commands, caller=call.caller))
+    results: list[Enqueued | JobsError] = []
+    for each in asked:
+        result = next(made) if isinstance(each, EnqueueJob) else each
+        if isinstance(each, EnqueueJob) and isinstance(result, InvalidInput):
+            result = in_plain_words(result, payload_fields(runtime, each))
+        results.append(result)
+    texts = [_result_text(runtime, place, result, call.trace_id) for place, result in enumerate(results)]
+    return json_answer(f'{{"counts":{json.dumps(_counts(results))},"results":[{",".join(texts)}]}}')
+
+
+def _items(body: Any) -> list[Any]:
+    items = body.get("jobs") if isinstance(body, dict) and set(body) == {"jobs"} else None
+    if not isinstance(items, list) or not items:
+        raise InvalidInput.at("/jobs", 'a batch is {"jobs": […]}, with at least one job and nothing beside it')
+    if len(items) > MAX_BATCH:
+        raise Refusal(TOO_LARGE, f"a batch holds up to {MAX_BATCH} jobs, this one {len(items)}; send it in parts")
+    return items
+
+
+def _sizes(call: Call, count: int) -> list[int]:
+    """Measure each job in bytes as it was sent, which decides whether it could have been sent alone."""
+    body = call.request.get_body()
+    return list(_measured(body.decode())) if len(body) > MAX_BODY else [0] * count
+
+
+def _measured(text: str) -> Iterator[int]:
+    """Measure the members of the only array in an object, by parsing them once more where they stand."""
+    decoder = json.JSONDecoder()
+    at = text.index("[") + 1
+    while text[at := _after(text, at)] != "]":
+        _, end = decoder.raw_decode(text, at)
+        yield len(text[at:end].encode())
+        at = end
+
+
+def _after(text: str, at: int) -> int:
+    found = _BETWEEN.match(text, at)
+    return at if found is None else found.end()
+
+
+def _read_item(item: Any, size: int) -> EnqueueJob | JobsError:
+    if size > MAX_BODY:
+        return Refusal(TOO_LARGE, f"this job has {size} bytes; {MAX_BODY} are the most")
+    try:
+        return read(EnqueueRequest, item)
+    except InvalidInput as error:
+        return error
+
+
+def _counts(results: list[Enqueued | JobsError]) -> dict[str, int]:
+    made = [result.created for result in results if not isinstance(result, JobsError)]
+    return {"created": sum(made), "existing": len(made) - sum(made), "refused": len(results) - len(made)}
+
+
+def _result_text(runtime: Runtime, place: int, result: Enqueued | JobsError, trace_id: str) -> str:
+    if isinstance(result, JobsError):
+        if isinstance(result, InvalidInput):
+            result = InvalidInput([Problem(f"/jobs/{place}{p.pointer}", p.detail) for p in result.problems])
+        problem = problem_of(result, trace_id)
+        return json.dumps({"status": problem["status"], "problem": problem}, ensure_ascii=False)
+    job = runtime.views.show_one(result.job, look=False)
+    return f'{{"status":{201 if result.created else 200},"job":{job_text(job, result.warnings)}}}'

@@ -1,0 +1,57 @@
+"""HTTP functions that change a job: update, delete, run, pause, resume, retry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from jobs.core.commands import UpdateJob
+from jobs.core.lifecycle.status import JobStatus
+from jobs.entrypoints.http.access import Access, role_for
+from jobs.entrypoints.http.exchange import Call, answering, job_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.runtime import Runtime
+
+_JOB = "api/jobs/{id:guid}"
+
+
+def commands_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
+    """Make the functions under ``api/jobs/{id}`` that change a job."""
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+
+    def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
+        function: Any = blueprint.route(route, methods=[method])(answering(access, role_for(name), answer))
+        blueprint.function_name(name)(function)
+
+    def command(name: str, verb: str, method_of: Callable[[Runtime], Callable[..., Any]]) -> None:
+        def answer(call: Call) -> func.HttpResponse:
+            changed = method_of(runtime())(call.job_id, revision=call.revision(), caller=call.caller)
+            return job_answer(runtime().views.show_one(changed))
+
+        add(name, "POST", f"{_JOB}/{verb}", answer)
+
+    add("update_job", "PATCH", _JOB, lambda call: update(runtime(), call))
+    add("delete_job", "DELETE", _JOB, lambda call: delete(runtime(), call))
+    command("run_job", "run", lambda runtime: runtime.service.run_now)
+    command("pause_job", "pause", lambda runtime: runtime.service.pause)
+    command("resume_job", "resume", lambda runtime: runtime.service.resume)
+    command("retry_job", "retry", lambda runtime: runtime.service.replay)
+    return blueprint
+
+
+def update(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Change schedule, payload, metadata or retry settings."""
+    command = call.command(UpdateJob)
+    job = runtime.service.update(call.job_id, command, revision=call.revision(), caller=call.caller)
+    warned = command.model_fields_set & {"schedule", "day_match"}
+    return job_answer(runtime.views.show_one(job), warnings=job.warnings_at(runtime.clock.now()) if warned else ())
+
+
+def delete(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Cancel: 200 once the job has ended, 202 while its handler is being asked to end."""
+    job = runtime.service.delete(call.job_id, revision=call.revision(), caller=call.caller)
+    return job_answer(runtime.views.show_one(job), 202 if job.status is JobStatus.RUNNING else 200)

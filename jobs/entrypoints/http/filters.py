@@ -1,0 +1,109 @@
+"""The query string of a list as a query: which filters there are, and how their values are written."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.commands import INSTANT_FILTERS, JobQuery
+from jobs.core.errors import InvalidInput
+from jobs.core.strict_json import MalformedJson, parse_json, refuse_unstorable_text
+from jobs.entrypoints.http.exchange import HOST_PARAMETERS, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_METADATA_FILTERS = 8
+MAX_ALTERNATIVES = 50
+_TEXTS = ("status", "handler_name", "parent_id")
+_YES_OR_NO = ("paused", "recurring", "overdue")
+_INSTANTS = tuple(f"{name}_{bound}" for name in INSTANT_FILTERS for bound in ("after", "before"))
+_BESIDE = ("include", "limit", "cursor")
+_KNOWN = ", ".join(["status, handler_name, job_name, parent_id, metadata.KEY", *_YES_OR_NO, *_INSTANTS, *_BESIDE])
+_LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)$")  # a query string reads + as a space
+_PREFIX = re.compile(r"(?:[^\\]|\\.)*?\*", re.DOTALL)
+_ESCAPED = re.compile(r"\\([\\,*])")
+_BOOLEANS = {"true": True, "false": False}
+
+
+def query_of(params: Mapping[str, str]) -> JobQuery:
+    """Read the parameters of a list.
+
+    In every filter a comma separates values of which any will do; a backslash before it makes it part of a value. A
+    ``job_name`` that ends in ``*`` is the beginning of a name. Raises ``InvalidInput`` with a pointer to the parameter.
+    """
+    query: dict[str, Any] = {"metadata": {}, "payloads": False}
+    for name, value in params.items():
+        if name.lower() in HOST_PARAMETERS:
+            continue
+        refuse_unstorable_text(name + value, f"/{name}")
+        if name.startswith("metadata."):
+            readings = [reading for each in _alternatives(name, value) for reading in _readings(_plain(each))]
+            query["metadata"][name.removeprefix("metadata.")] = readings
+        else:
+            query |= _read(name, value)
+    if len(query["metadata"]) > MAX_METADATA_FILTERS:
+        raise InvalidInput.at("/metadata", f"up to {MAX_METADATA_FILTERS} filters on metadata can be combined")
+    return read(JobQuery, query)
+
+
+def _read(name: str, value: str) -> dict[str, Any]:
+    if name in _TEXTS:
+        clean = _plain if name == "handler_name" else str.strip
+        return {name: [clean(each) for each in _alternatives(name, value)]}
+    if name == "job_name":
+        names = _alternatives(name, value)
+        prefixes = [each for each in names if _PREFIX.fullmatch(each)]
+        exact = [_plain(each) for each in names if each not in prefixes]
+        return {"job_name": exact, "job_name_prefix": [_plain(each[:-1]) for each in prefixes]}
+    if name in _YES_OR_NO:
+        wanted = {_boolean(name, each.strip()) for each in _alternatives(name, value)}
+        return {name: wanted.pop() if len(wanted) == 1 else None}
+    if name in _INSTANTS:
+        if "," in value:
+            raise InvalidInput.at(f"/{name}", "give one instant; of several the outermost would do")
+        return {name: _LOST_PLUS.sub(r"\1+\2", value)}
+    if name == "include":
+        if unknown := {each.strip() for each in _alternatives(name, value)} - {"payload"}:
+            raise InvalidInput.at("/include", f"there is no {min(unknown)!r} to include; there is payload")
+        return {"payloads": True}
+    if name in {"limit", "cursor"}:
+        return {name: value}
+    raise InvalidInput.at(f"/{name}", f"no such filter; there are {_KNOWN}")
+
+
+def _alternatives(name: str, value: str) -> list[str]:
+    """Cut at commas that no backslash stands before; what is escaped stays so."""
+    pieces = [""]
+    characters = iter(value)
+    for character in characters:
+        if character == ",":
+            pieces.append("")
+        else:
+            pieces[-1] += character + (next(characters, "") if character == "\\" else "")
+    if len(pieces) > MAX_ALTERNATIVES:
+        raise InvalidInput.at(f"/{name}", f"up to {MAX_ALTERNATIVES} values can be given; ask in parts")
+    if len(pieces) > 1 and not all(pieces):
+        raise InvalidInput.at(f"/{name}", "a value is empty; write a comma that is part of a value as \\,")
+    return pieces
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text)
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value.lower() not in _BOOLEANS:
+        raise InvalidInput.at(f"/{name}", f"{value!r} is neither true nor false")
+    return _BOOLEANS[value.lower()]
+
+
+def _readings(value: str) -> list[Any]:
+    """Read ``7`` as the text and as the number; what is no JSON value that can be kept, as the text alone."""
+    try:
+        parsed = parse_json(value)
+    except (MalformedJson, InvalidInput):
+        return [value]
+    infinite = isinstance(parsed, float) and not math.isfinite(parsed)
+    return [value] if infinite or isinstance(parsed, dict | list) else [value, parsed]

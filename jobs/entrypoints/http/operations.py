@@ -1,0 +1,164 @@
+"""HTTP functions for people who look after the app: handlers, statistics, previews of schedules, health."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+from pydantic.errors import PydanticUserError
+
+from jobs.core.commands import PreviewSchedule
+from jobs.core.diagnostics.repeats import Repeats
+from jobs.core.errors import (
+    ConfigurationError,
+    HandlerRegistrationError,
+    InvalidSettings,
+    NotMigrated,
+    StoreTakesNoWrites,
+    StoreUnavailable,
+    Unavailable,
+)
+from jobs.core.schedules.durations import format_duration
+from jobs.entrypoints.http.access import Access, role_for
+from jobs.entrypoints.http.exchange import READING, Call, answering, json_answer
+from jobs.entrypoints.http.preview import preview
+from jobs.entrypoints.http.problems import RETRY_AFTER_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.app.runtime import Runtime
+    from jobs.core.handlers.specs import HandlerSpec
+    from jobs.entrypoints.http.callback_tokens import CallbackTokens
+
+_TAKES_NO_WRITES = "the database takes no writes: its disk is full, or it is read-only; give it room"
+_logger = logging.getLogger("jobs.api")
+_AWAY = "the scheduler takes no alarms, so the reconciler runs what is due; /api/stats and the log say why"
+
+
+def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens: CallbackTokens) -> func.Blueprint:
+    """Make the functions that read the app's state. The two health probes are open and tell nothing but health."""
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+    told = Repeats()
+
+    def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
+        methods = READING if method == "GET" else [method]
+        function: Any = blueprint.route(route, methods=methods)(answering(access, role_for(name), answer))
+        blueprint.function_name(name)(function)
+
+    add("list_handlers", "GET", "api/handlers", lambda _: handlers(runtime()))
+    add("get_stats", "GET", "api/stats", lambda _: json_answer(stats(runtime(), tokens)))
+    add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview_answer(runtime(), call))
+
+    @blueprint.function_name("health_live")
+    @blueprint.route("api/health/live", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
+    async def health_live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  see below
+        # Async, and touching nothing: so it needs no thread, and answers while all of them wait for the database.
+        return json_answer({"status": "live"})
+
+    @blueprint.function_name("health_ready")
+    @blueprint.route("api/health/ready", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
+    def health_ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the trigger's parameter
+        return ready(runtime, tokens, told)
+
+    return blueprint
+
+
+def handlers(runtime: Runtime) -> func.HttpResponse:
+    """List the handlers of this version of the app, with the JSON Schema of their arguments."""
+    return json_answer({"handlers": [_described(spec) for spec in runtime.registry.all()]})
+
+
+def _described(spec: HandlerSpec) -> dict[str, Any]:
+    try:
+        arguments = spec.arguments.model_json_schema()
+    except PydanticUserError as error:  # one such model must not hide the other handlers
+        arguments = {"description": f"no JSON Schema can be made of {spec.arguments.__qualname__}: {error.message}"}
+    return {
+        "name": spec.name,
+        "description": (spec.target.__doc__ or "").strip().partition("\n")[0] or None,
+        "version": spec.version,
+        "max_retries": spec.retry.max_retries,
+        "timeout": format_duration(spec.timeout) if spec.timeout else None,
+        "limits": _limits(spec),
+        "arguments": arguments,
+    }
+
+
+def _limits(spec: HandlerSpec) -> dict[str, Any] | None:
+    limits = spec.limits
+    if limits is None:
+        return None
+    return {
+        "concurrency": limits.concurrency,
+        "per_key": limits.per_key if limits.concurrency_key is not None else None,
+        "rate": limits.rate and {"count": limits.rate.count, "per": format_duration(limits.rate.per)},
+    }
+
+
+def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
+    """Count jobs by state and handler, how late the due ones are, and what the last five minutes' attempts came to.
+
+    ``alarms`` is this instance's own: whether its scheduler takes alarms, and how many callbacks it has refused.
+    """
+    why_away = runtime.alarms.why_away
+    alarms = {"available": why_away is None, "why_not": why_away, "callbacks_refused": tokens.refused}
+    return {
+        "scheduler": runtime.scheduler.name,
+        "alarms": alarms,
+        "abandoned_threads": len(runtime.worker.abandoned),  # of the instance that answers
+        **runtime.housekeeping.stats(),
+    }
+
+
+def preview_answer(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Give the next fire times of an expression, in UTC and local time, with what a change of clocks does to them."""
+    return json_answer(preview(call.command(PreviewSchedule), runtime.clock.now))
+
+
+def ready(runtime: Callable[[], Runtime], tokens: CallbackTokens, told: Repeats | None = None) -> func.HttpResponse:
+    """Say whether the app can take work: configured, the database answering and migrated, the services answering.
+
+    It can without the scheduler, and without its callbacks: then jobs run late, and the app is degraded. What is wrong
+    is logged when it changes and once a minute, which ``told`` keeps track of: probes come every few seconds.
+    """
+    told = told or Repeats()
+    try:
+        runtime().housekeeping.ping()
+        faults = runtime().injector.faults()
+    except Exception as error:  # noqa: BLE001  whatever it is, the app is not ready
+        if told.is_news("ready", type(error).__name__):
+            level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
+            _logger.log(level, "not ready: %s: %s", type(error).__name__, error)
+        return json_answer(
+            {"status": "unavailable", "reason": _reason_of(error)}, 503, Retry_After=str(RETRY_AFTER_SECONDS)
+        )
+    told.is_over("ready")
+    if faults:
+        reason = f"of the app's services these do not answer: {', '.join(sorted(faults))}; see its log"
+        found = {"status": "unavailable", "reason": reason, "services": sorted(faults)}
+        return json_answer(found, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+    if (stuck := runtime().worker.abandoned.fault()) is not None:
+        return json_answer({"status": "unavailable", "reason": stuck}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+    reasons = [_AWAY] if runtime().alarms.why_away is not None else []
+    reasons += [tokens.trouble] if tokens.trouble is not None else []
+    state = {"status": "degraded", "reasons": reasons} if reasons else {"status": "ready"}
+    return json_answer({**state, "scheduler": runtime().scheduler.name})
+
+
+def _reason_of(error: Exception) -> str:
+    """Say why the app is not ready, to anybody who asks: no more than what to look at."""
+    match error:
+        case NotMigrated():
+            return "the schema is missing or old; run python -m jobs db upgrade"
+        case InvalidSettings():
+            return f"the app is not configured; see {', '.join(error.names)}: its log says what is wrong with it"
+        case HandlerRegistrationError():
+            return "a handler cannot be registered; the app's log names the file"
+        case ConfigurationError():
+            return "the app is not configured; its log names the setting"
+        case Unavailable():
+            return _TAKES_NO_WRITES if isinstance(error, StoreTakesNoWrites) else "the database cannot be reached"
+        case _:
+            return "the database does not answer as it should; see the app's log"

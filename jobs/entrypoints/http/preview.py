@@ -1,0 +1,40 @@
+"""The next fire times of an expression: what HTTP and the command line both answer a preview with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.commands import PreviewSchedule
+from jobs.core.errors import InvalidInput
+from jobs.core.schedules.description import describe
+from jobs.core.schedules.timing import Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+_TIMING_FIELDS = PreviewSchedule.model_fields.keys() & Timing.model_fields.keys()
+
+
+def preview(command: PreviewSchedule, now: Callable[[], datetime]) -> dict[str, Any]:
+    """Answer with kind, description in words, warnings, and runs: instant in UTC, local time with offset, note.
+
+    Without ``after`` in the command the runs are those after ``now()``. Raises ``InvalidInput`` naming the field.
+    """
+    after = command.after or now()
+    timing = Timing(**{name: getattr(command, name) for name in _TIMING_FIELDS})
+    recurrence = timing.recurrence(anchor=after)
+    try:
+        fires = recurrence.preview(after, command.count)
+    except OverflowError:
+        raise InvalidInput.at("/after", "the runs after this leave the years 1 to 9999; choose another") from None
+    return {
+        "kind": "recurring" if recurrence.schedule.recurring else "one-time",
+        "description": describe(recurrence.schedule, command.start_at),
+        "warnings": timing.warnings_at(after),
+        "runs": [{"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note} for fire in fires],
+    }
+
+
+def _utc_text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")

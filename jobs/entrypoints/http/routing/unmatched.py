@@ -1,0 +1,79 @@
+"""What no route leads to: 404, 405 with ``Allow``, and OPTIONS, answered as every other call is.
+
+The Functions host answers an unknown path and another method alike: 404 without a word. It tries its routes in the
+order of the functions' names, whatever their templates, and serves a request by the first that fits. So a function that
+takes every path answers what the others leave over, and only that, if its name sorts behind all of theirs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import azure.functions as func
+
+from jobs.entrypoints.http.access import Access, role_for
+from jobs.entrypoints.http.exchange import Call, answering
+from jobs.entrypoints.http.problems import METHOD_NOT_ALLOWED, NO_ROUTE, NOT_FOUND, Refusal
+from jobs.entrypoints.http.routing.templates import Template, parse_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from azure.functions.decorators.function_app import DecoratorApi
+
+NAME = "zz_unmatched"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_ID = ":guid"
+_NO_CALL = (
+    "no call of this API has that path; jobs are at /api/jobs and /api/jobs/{id}, and GET /api/handlers lists what "
+    "can run"
+)
+
+
+class Served(NamedTuple):
+    """A route as it is served, and as it would match if an id could be anything."""
+
+    template: Template
+    any_id: Template
+    methods: frozenset[str]
+
+
+def unmatched_blueprint(access: Access, others: Iterable[DecoratorApi]) -> func.Blueprint:
+    """Make the function that answers what those of ``others`` do not.
+
+    It asks for a function key as they do: who has none is told 401 by the host for every path, and learns nothing.
+    """
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+    served = tuple(_served(others))
+    respond = answering(access, role_for(NAME), lambda call: _answer(served, call))
+    blueprint.function_name(NAME)(blueprint.route("{*path}", methods=_METHODS)(respond))
+    return blueprint
+
+
+def _served(blueprints: Iterable[DecoratorApi]) -> Iterable[Served]:
+    """Read the routes of blueprints by way of an app of their own: an app may be asked for its functions only once."""
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+    for blueprint in blueprints:
+        app.register_functions(blueprint)
+    for function in app.get_functions():
+        trigger = function.get_trigger()
+        described = trigger.get_dict_repr() if trigger is not None else {}
+        if described.get("type") == "httpTrigger":
+            route = str(described["route"])
+            methods = frozenset(str(getattr(method, "value", method)) for method in described["methods"])
+            yield Served(parse_template(route), parse_template(route.replace(_ID, "")), methods)
+
+
+def _answer(served: Sequence[Served], call: Call) -> func.HttpResponse:
+    path = "/" + call.request.route_params.get("path", "")
+    allowed = {method for each in served if each.template.match(path) is not None for method in each.methods}
+    if allowed:
+        allow = ", ".join(method for method in _METHODS if method in allowed | {"OPTIONS"})
+        if call.request.method == "OPTIONS":
+            return func.HttpResponse(status_code=204, headers={"Allow": allow})
+        raise Refusal(METHOD_NOT_ALLOWED, f"{call.request.method} does nothing here; there are {allow}", Allow=allow)
+    for each in served:
+        values = each.any_id.match(path)
+        if values is not None and _ID in each.template.text:
+            raise Refusal(NOT_FOUND, f"{values['id']!r} is no job id; write it as the answer to the enqueue had it")
+    raise Refusal(NO_ROUTE, _NO_CALL)

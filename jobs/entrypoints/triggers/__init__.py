@@ -1,0 +1,1 @@
+"""What Functions calls by itself: the scheduler's callback and timers."""

@@ -1,0 +1,79 @@
+"""The scheduler's callback: an alarm rings, and the job it names is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from jobs.app.execution.dispatcher import WAIT_SECONDS, Ring
+from jobs.core.errors import ConfigurationError, StoreUnavailable, Unavailable
+from jobs.core.lifecycle.ids import AlarmName
+from jobs.entrypoints.http.callback_tokens import TOKEN_HEADER
+from jobs.entrypoints.http.exchange import json_answer, trace_of
+from jobs.entrypoints.http.problems import problem_answer
+from jobs.entrypoints.triggers.invocation import within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from jobs.app.execution.dispatcher import Rung
+    from jobs.app.execution.worker.completion_batcher import Within
+    from jobs.app.runtime import Runtime
+    from jobs.entrypoints.http.callback_tokens import CallbackTokens
+
+_logger = logging.getLogger("jobs.callback")
+_CLOCK_TOLERANCE_SECONDS = 0.005
+
+
+def callback_blueprint(runtime: Callable[[], Runtime], tokens: CallbackTokens) -> func.Blueprint:
+    """Make ``POST /job/{alarm}``, for callers that bring one of ``tokens``.
+
+    Whatever was understood is answered 200, so that it is not delivered again: also a stale, unknown or early alarm.
+    Never 404, which Dapr takes for success: that would drop an alarm still wanted.
+    """
+    blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+
+    @blueprint.function_name("ring_alarm")
+    @blueprint.route("job/{alarm}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+    async def ring_alarm(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+        _, trace_id = trace_of(req, context)
+        given = req.headers.get(TOKEN_HEADER, "")
+        if not tokens.accept(given):
+            return problem_answer(tokens.refusal(given), trace_id)
+        name = AlarmName.parse(req.route_params.get("alarm", ""))
+        if name is None:
+            return json_answer({"outcome": Ring.UNKNOWN})
+        try:
+            return json_answer({"outcome": await _ring(runtime, name, within(context))})
+        except (Unavailable, ConfigurationError) as error:
+            level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
+            _logger.log(level, "the alarm %s could not be answered and should ring again: %s", name, error)
+            return problem_answer(error, trace_id)
+        except Exception as error:  # noqa: BLE001  logged under the trace id that the answer has
+            return problem_answer(error, trace_id)
+
+    return blueprint
+
+
+async def _ring(runtime: Callable[[], Runtime], name: AlarmName, within: Within) -> Ring:
+    """Have the worker answer; a run may take long, and no thread of the host waits for it, only this coroutine.
+
+    An alarm that is a little early, because the scheduler's clock is ahead of the database's, is waited with.
+    """
+    while True:
+        answer = await asyncio.to_thread(_asked, runtime, name, within)
+        rung = await asyncio.wrap_future(answer)
+        if rung.outcome is not Ring.NOT_DUE or rung.due_in_seconds > WAIT_SECONDS:
+            return rung.outcome
+        await asyncio.sleep(rung.due_in_seconds + _CLOCK_TOLERANCE_SECONDS)
+
+
+def _asked(runtime: Callable[[], Runtime], name: AlarmName, within: Within) -> Future[Rung]:
+    """Ask the worker, on a thread that logs as part of the invocation."""
+    answers: list[Future[Rung]] = []
+    within(lambda: answers.append(runtime().worker.ring(name, within)))
+    return answers[0]

@@ -1,0 +1,52 @@
+"""What is kept of a failed attempt, and what must not be: on a real database, whose errors hold what it was sent."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.core.handlers.context import JobContext
+from jobs.core.lifecycle.retry import RetryPolicy
+from tests.support import Anything, job, until
+
+SECRET = "ada@example.org"
+
+
+def test_an_error_of_the_frameworks_engine_holds_no_value_that_a_statement_carried(database):
+    statement = sa.text("insert into nowhere (owner) values (:owner)")
+    with database.engine.connect() as connection, pytest.raises(SQLAlchemyError) as caught:
+        connection.execute(statement, {"owner": SECRET})
+    assert "nowhere" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_no_value_of_a_handlers_own_statement_is_kept_or_logged(runtime, registry, sql, caplog):
+    """Neither its parameters nor what the server says of the row."""
+    sql("create table customers (email text unique, age integer)")
+
+    def twice(args: Anything, ctx: JobContext) -> None:
+        with ctx.unit_of_work() as uow:
+            for _ in range(2):
+                uow.connection.execute(sa.text("insert into customers values (:email, 1)"), {"email": SECRET})
+
+    def no_number(args: Anything, ctx: JobContext) -> None:
+        with ctx.unit_of_work() as uow:
+            statement = sa.text("insert into customers values ('x', cast(cast(:age as text) as integer))")
+            try:
+                uow.connection.execute(statement, {"age": SECRET})
+            except SQLAlchemyError as error:
+                raise ValueError(f"it cannot be kept: {error}") from error
+
+    for handler, says in ((twice, "customers_email_key"), (no_number, "invalid input syntax for type integer")):
+        registry.add_handler(handler.__name__, handler, retry=RetryPolicy(max_retries=0))
+        job_id = runtime.service.enqueue(job(handler.__name__, handler.__name__)).id
+        runtime.worker.drain(10)
+        [attempt] = until(lambda job_id=job_id: runtime.service.attempts(job_id))
+        assert says in attempt.error
+        assert says in attempt.traceback
+        assert f"(in {handler.__name__}, test_error_texts.py:" in attempt.error
+        assert SECRET not in attempt.error + attempt.traceback
+        assert runtime.service.get(job_id).last_error == attempt.error
+    assert "Traceback (most recent call last):" in caplog.text
+    assert SECRET not in caplog.text

@@ -1,0 +1,182 @@
+"""Programs beside the app: none outlives it, however it ends; one that did all the same is ended at the next start."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.devhost.dapr import LocalDapr
+from jobs.entrypoints.devhost.processes import Folder, Program, command_of
+from jobs.entrypoints.devhost.run import _database
+from tests.support import ROOT, until
+
+PARENT = textwrap.dedent("""
+    import os, sys, time
+    from pathlib import Path
+    from jobs.entrypoints.devhost.processes import Folder, Program
+    folder = Folder(Path(sys.argv[1]))
+    folder.take()
+    with (folder.path / "log").open("ab") as log:
+        program = Program(sys.argv[2:], os.environ, log)
+    print(program.process.pid, flush=True)
+    time.sleep(600)
+""")
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+)
+
+
+def runs(process_id: int) -> bool:
+    return bool(command_of(process_id))
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own with a program beside it that does not heed SIGTERM."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path), sys.executable, "-c", STUBBORN],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def program_of(parent: subprocess.Popen[str], folder: Path) -> int:
+    assert parent.stdout is not None
+    program = int(parent.stdout.readline())
+    until(lambda: "up" in (folder / "log").read_text())
+    return program
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM], ids=lambda number: number.name)
+def test_no_program_outlives_its_parent_however_that_ends(parent, tmp_path, number):
+    program = program_of(parent, tmp_path)
+    assert runs(program)
+    parent.send_signal(number)
+    parent.wait(60)
+    until(lambda: not runs(program))
+
+
+def test_a_folder_is_one_processs_at_a_time_and_free_again_when_that_is_killed(parent, tmp_path):
+    program_of(parent, tmp_path)
+    folder = Folder(tmp_path)
+    with pytest.raises(ConfigurationError, match=rf"process \(id {parent.pid}\) works in .*--data"):
+        folder.take()
+    parent.kill()
+    parent.wait()
+    folder.take()
+    folder.leave()
+    again = Folder(tmp_path)
+    again.take()
+    again.leave()
+
+
+def sleeper(mark: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", STUBBORN, mark], stdout=subprocess.DEVNULL)
+
+
+def test_a_program_that_was_left_behind_is_ended(tmp_path):
+    folder = Folder(tmp_path)
+    with sleeper("--its-mark") as stale:
+        until(lambda: "--its-mark" in command_of(stale.pid))
+        folder.note("scheduler", stale.pid, "--its-mark")
+        assert folder.end_stale("scheduler") == stale.pid
+        assert stale.wait(60) != 0
+    assert folder.end_stale("scheduler") is None
+
+
+def test_another_program_that_has_its_process_id_by_now_is_left_alone(tmp_path):
+    folder = Folder(tmp_path)
+    with sleeper("--another") as other:
+        until(lambda: "--another" in command_of(other.pid))
+        folder.note("scheduler", other.pid, "--its-mark")
+        assert folder.end_stale("scheduler") is None
+        assert other.poll() is None
+        other.kill()
+
+
+@pytest.mark.parametrize("noted", ["", "{}", "[]", '{"pid": "x", "mark": ""}', '{"pid": 4194304000, "mark": "m"}'])
+def test_a_note_that_cannot_be_read_is_no_hindrance(tmp_path, noted):
+    (tmp_path / "scheduler.pid").write_text(noted)
+    assert Folder(tmp_path).end_stale("scheduler") is None
+
+
+def test_a_program_is_told_to_end_and_killed_if_it_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("jobs.entrypoints.devhost.processes._END_SECONDS", 0.2)
+    with (tmp_path / "log").open("wb") as log:
+        program = Program([sys.executable, "-c", STUBBORN], os.environ, log)
+    until(lambda: "up" in (tmp_path / "log").read_text())
+    program.end()
+    assert program.process.returncode == -signal.SIGKILL
+
+
+def test_a_second_dapr_on_the_same_data_is_refused_by_name(tmp_path, monkeypatch):
+    for name in ("scheduler", "daprd"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 3\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    first = Folder(tmp_path / "dapr")
+    first.take()
+    with pytest.raises(ConfigurationError, match=f"id {os.getpid()}"), LocalDapr(tmp_path / "dapr", 1):
+        pass
+    first.leave()
+
+
+def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was_killed(tmp_path, monkeypatch):
+    monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
+    with sleeper("--of-an-earlier-start") as killed:
+        killed.kill()
+    folder = tmp_path / "postgres"
+    folder.mkdir()
+    with _database(tmp_path):
+        handles = folder / ".handle_pids.json"
+        handles.write_text(json.dumps([killed.pid, *json.loads(handles.read_text())]))
+        postmaster = int((folder / "postmaster.pid").read_text().split()[0])
+        assert runs(postmaster)
+    until(lambda: not runs(postmaster))
+
+
+def command_line(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "jobs", *arguments], cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)} | settings,
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["the environment", "local.settings.json"])
+def test_a_start_says_which_database_it_uses_and_which_setting_named_it(tmp_path, place):
+    settings = {"JOBS_DATABASE_URL": "postgresql://me:secret@127.0.0.1:1/shop", "JOBS_DATABASE_TLS": "false"}
+    if place == "local.settings.json":
+        (tmp_path / place).write_text(json.dumps({"Values": settings}))
+        settings = {}
+    done = command_line(tmp_path, "dev", "--host", "builtin", "--port", "0", **settings)
+    assert done.returncode == 1
+    named = f"the database at 127.0.0.1:1/shop, which JOBS_DATABASE_URL of {place} names"
+    assert f"using {named}" in done.stderr.splitlines()[0]
+    assert f"This uses {named}; start that one" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_other_commands_work_on_the_own_postgres_with_the_line_that_a_start_shows(tmp_path, monkeypatch):
+    monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
+    with _database(tmp_path) as database:
+        [line] = [line for line in database.shared.splitlines() if "export " in line]
+        settings = dict(each.split("=", 1) for each in shlex.split(line)[1:])
+        done = command_line(tmp_path, "db", "upgrade", **settings)
+    assert done.returncode == 0, done.stderr
+    assert "migrated from nothing" in done.stdout

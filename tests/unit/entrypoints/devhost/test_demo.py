@@ -1,0 +1,110 @@
+"""The demo of ``make run``: it waits for the database, and for nothing that its sample jobs do not need."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from jobs.entrypoints.devhost.demo import Demo
+from tests.support import until
+
+JOB = {"status": "Completed", "run_count": 1, "attempt": 1, "next_run_at": None, "last_error": None, "recurring": False}
+SILENT = {
+    "status": "unavailable",
+    "reason": "of the app's services these do not answer: Client",
+    "services": ["Client"],
+}
+NO_DATABASE = {"status": "unavailable", "reason": "the database cannot be reached"}
+
+
+class App:
+    """Answers as the app does, with what it is told to say of its readiness."""
+
+    def __init__(self) -> None:
+        self.ready: tuple[int, object] = (200, {"status": "ready"})
+        self.job: tuple[int, object] = (200, JOB)
+        self.asked: list[str] = []
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, object]:
+        self.asked.append(f"{method} {path}")
+        if path == "/api/health/ready":
+            return self.ready
+        if method == "POST":
+            return 201, {"id": json.loads(body)["job_name"]}
+        status, found = self.job
+        return status, found | {"id": path.rpartition("/")[2], "job_name": "it"} if isinstance(found, dict) else found
+
+
+@pytest.fixture
+def app(monkeypatch) -> App:
+    monkeypatch.setattr("jobs.entrypoints.devhost.demo._POLL_SECONDS", 0.01)
+    return App()
+
+
+@pytest.fixture
+def demo(app) -> Iterator[Callable[[], Demo]]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            status, found = app.answer(self.command, self.path, body)
+            text = json.dumps(found).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        do_POST = do_GET  # noqa: N815  as http.server has it
+
+        def log_message(self, *_: object) -> None: ...
+
+    stop = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+        def started() -> Demo:
+            demo = Demo(f"http://127.0.0.1:{server.server_port}")
+            demo.start(stop)
+            return demo
+
+        yield started
+        stop.set()
+        server.shutdown()
+    logging.getLogger("jobs.devhost").filters.clear()
+
+
+def test_the_demo_goes_on_where_only_services_do_not_answer(app, demo, capsys):
+    app.ready = (503, SILENT)
+    demo()
+    until(lambda: "GET /api/jobs/welcome" in app.asked)
+    assert "these services do not answer: Client" in capsys.readouterr().out
+
+
+def test_the_demo_waits_for_the_database_says_so_once_and_then_goes_on(app, demo, capsys):
+    app.ready = (503, NO_DATABASE)
+    demo()
+    until(lambda: len(app.asked) > 20)
+    assert set(app.asked) == {"GET /api/health/ready"}
+    out = capsys.readouterr().out
+    assert out.count("the demo waits: ") == 1
+    assert "the database cannot be reached" in out
+    app.ready = (200, {"status": "ready"})
+    until(lambda: "GET /api/jobs/welcome" in app.asked)
+    app.job = (503, {"detail": "the database cannot be reached"})
+    until(lambda: app.asked.append("mark") or len(app.asked) > 60)
+    app.job = (200, JOB | {"status": "Cancelled"})
+    until(lambda: "Cancelled" in capsys.readouterr().out)
+
+
+def test_while_the_demo_waits_its_probes_are_kept_out_of_the_access_log(app, demo):
+    app.ready = (503, NO_DATABASE)
+    watching = demo()
+    probe = logging.makeLogRecord({"msg": "GET /api/health/ready 503"})
+    assert not watching._is_not_ours(probe)
+    app.ready = (200, {"status": "ready"})
+    until(lambda: "GET /api/jobs/welcome" in app.asked)
+    assert watching._is_not_ours(probe)
