@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,13 +12,18 @@ from pydantic import BaseModel
 from jobs.app.execution import dispatcher
 from jobs.core.commands import MAX_NAME, MAX_PAGE, MAX_RETRIES, EnqueueRequest, PreviewSchedule, UpdateJob
 from jobs.core.handlers.context import MAX_RESULT
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.job import Attempt, Job
+from jobs.core.lifecycle.limits import Limits, Rate
+from jobs.core.lifecycle.retry import RetryOptions
 from jobs.core.paging import MAX_PAGE_BYTES
 from jobs.core.schedules.expression import MAX_EXPRESSION
+from jobs.core.schedules.timing import DstOptions, MisfireOptions
 from jobs.core.strict_json import MAX_DEPTH, MAX_INTEGER_DIGITS
 from jobs.entrypoints.functions import build_app
-from jobs.entrypoints.http import filters, problems
+from jobs.entrypoints.http import filters, operations, problems
 from jobs.entrypoints.http.access import ROUTES
+from jobs.entrypoints.http.api import MAX_KEY
 from jobs.entrypoints.http.batch import MAX_BATCH, MAX_BATCH_BODY
 from jobs.entrypoints.http.exchange import MAX_BODY
 from jobs.settings import Settings
@@ -68,6 +74,26 @@ def test_every_field_is_listed(heading: str, model: type[BaseModel], beside: set
     assert_same(first_column(PAGE, heading), [*model.model_fields, *beside])
 
 
+def test_every_option_within_a_field_is_listed() -> None:
+    options = {"dst": DstOptions, "misfire": MisfireOptions, "retry": RetryOptions}
+    named = [f"{field}.{name}" for field, model in options.items() for name in model.model_fields]
+    assert_same(first_column(PAGE, "Options within fields"), named)
+
+
+def test_every_field_of_a_handler_is_listed() -> None:
+    registry = HandlerRegistry()
+
+    def limited(args: DstOptions) -> None:
+        pass
+
+    registry.add_handler("Limited", limited, limits=Limits(concurrency=1, rate=Rate(1, timedelta(minutes=1))))
+    described = operations._described(registry.require("Limited"))
+    assert_same(first_column(PAGE, "A handler"), described)
+    [limits] = [row[2] for row in table(PAGE, "A handler") if code(row[0]) == "limits"]
+    named = {*described["limits"], *described["limits"]["rate"]}
+    assert named == set(re.findall(r"`(\w+)`", limits))
+
+
 def test_exactly_the_fields_that_must_be_given_are_said_to_be_required() -> None:
     for heading, model in (("Fields of an enqueue", EnqueueRequest), ("Preview a schedule", PreviewSchedule)):
         required = {code(row[0]) for row in table(PAGE, heading) if row[2] == "required"}
@@ -110,6 +136,9 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert limits["digits of a number"] == f"{MAX_INTEGER_DIGITS:,}"
     assert limits["schedule expression"] == f"{MAX_EXPRESSION} characters"
     assert limits["result of a handler"] == f"{MAX_RESULT // kib} KiB"
+    assert limits["values in a filter"] == str(filters.MAX_ALTERNATIVES)
+    assert limits["filters on metadata"] == str(filters.MAX_METADATA_FILTERS)
+    assert limits["`Idempotency-Key`"] == f"{MAX_KEY} characters"
     fields = {code(row[0]): row for row in table(PAGE, "Fields of an enqueue")}
     assert f"1 to {MAX_NAME}" in fields["job_name"][1]
     assert f"0 to {MAX_RETRIES:,}" in fields["max_retries"][1]

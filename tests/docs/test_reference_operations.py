@@ -146,6 +146,15 @@ def test_every_instrument_is_listed_with_its_kind_and_unit() -> None:
     assert_same([(code(row[0]), row[1], code(row[2])) for row in table("observability.md", "Metrics")], made)
 
 
+def test_every_action_of_the_audit_is_listed() -> None:
+    source = "\n".join(
+        path.read_text() for path in sorted((ROOT / "jobs").rglob("*.py")) if "testing" not in path.parts
+    )
+    actions = set(re.findall(r"\bChange\(\s*\"([a-z-]+)\"", source)) | {"replace"}
+    assert {"update", "pause"} < actions
+    assert_same(first_column("observability.md", "Audit"), sorted(actions))
+
+
 def test_every_table_of_the_database_is_listed() -> None:
     metadata = sa.MetaData()
     add_background_jobs(metadata)
