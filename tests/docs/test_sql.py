@@ -12,7 +12,8 @@ from tests.docs.pages import ROOT
 QUERIES = [
     (path.relative_to(ROOT).as_posix(), re.sub(r"^ +", "", text, flags=re.MULTILINE))
     for path in sorted((ROOT / "docs").glob("*/*.md"))
-    for text in re.findall(r"^ *```sql\n(.*?)^ *```", path.read_text(), re.DOTALL | re.MULTILINE)
+    for unmarked in [re.sub(r"<!-- not run: [^\n]* -->\n```.*?\n```", "", path.read_text(), flags=re.DOTALL)]
+    for text in re.findall(r"^ *```sql\n(.*?)^ *```", unmarked, re.DOTALL | re.MULTILINE)
 ]
 
 
