@@ -248,7 +248,7 @@ def database_options(settings: Settings) -> DatabaseOptions:
         pool_size=settings.database_pool_size,
         statement_timeout_seconds=settings.database_statement_timeout_seconds,
         socket_timeout_seconds=settings.database_socket_timeout_seconds,
-        tls=settings.database_tls,
+        tls=settings.database_tls if "database_tls" in settings.model_fields_set else None,
         ca_file=settings.database_ca_file,
         pgbouncer=settings.database_pgbouncer,
         password=password,

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.adapters.postgres.connection.engine import DatabaseOptions, check_address
 from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidSettings
 from jobs.core.handlers.loading.package import load_handlers
@@ -52,7 +53,7 @@ def read_startup() -> Startup:
         limit = function_timeout()
     except ConfigurationError as error:
         faults.append(("host.json", str(error)))
-    faults += check_settings(settings, limit, unusable) + _schema_faults(settings)
+    faults += check_settings(settings, limit, unusable) + _schema_faults(settings) + _address_faults(settings)
     registry, fault = (HandlerRegistry(), None) if "JOBS_HANDLERS" in unusable else _load(settings, limit)
     warnings += registry.warnings
     if faults:
@@ -89,6 +90,17 @@ def _schema_faults(settings: Settings) -> list[tuple[str, str]]:
         quoted(settings.database_schema)
     except ConfigurationError as error:
         return [("JOBS_DATABASE_SCHEMA", str(error).removeprefix("JOBS_DATABASE_SCHEMA "))]
+    return []
+
+
+def _address_faults(settings: Settings) -> list[tuple[str, str]]:
+    if settings.database_url is None:
+        return []
+    tls = settings.database_tls if "database_tls" in settings.model_fields_set else None
+    try:
+        check_address(DatabaseOptions(settings.database_url.get_secret_value(), tls=tls))
+    except ConfigurationError as error:
+        return [("JOBS_DATABASE_URL", str(error).removeprefix("JOBS_DATABASE_URL "))]
     return []
 
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.bootstrap import build_runtime, database_options
-from jobs.core.errors import ConfigurationError
+from jobs.core.errors import ConfigurationError, InvalidSettings
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 
@@ -257,7 +257,7 @@ def test_the_database_settings_reach_the_engine(environment):
     )
     assert options.url == URL
     assert (options.pool_size, options.statement_timeout_seconds, options.socket_timeout_seconds) == (7, 3, 9)
-    assert (options.tls, options.pgbouncer, options.ca_file, options.password) == (True, True, "/ca.pem", None)
+    assert (options.tls, options.pgbouncer, options.ca_file, options.password) == (None, True, "/ca.pem", None)
 
 
 @pytest.mark.parametrize("schema", ["Jobs", "jobs; drop table x", "jobs-2", "", "1jobs", "ü", "j" * 64])
@@ -273,3 +273,11 @@ def test_fetching_tokens_does_not_fill_the_log_with_the_headers_of_its_requests(
     settings = read(environment, JOBS_DATABASE_URL="postgresql://app@db.example.com/app", JOBS_DATABASE_AUTH="entra")
     assert database_options(settings).password is not None
     assert not logging.getLogger("azure.core.pipeline.policies.http_logging_policy").isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize("name", ["JOBS_POLL_SCHEDULE", "JOBS_RECONCILE_SCHEDULE"])
+def test_a_schedule_of_a_timer_that_cannot_be_read_names_the_setting_and_the_six_fields(environment, name):
+    with pytest.raises(InvalidSettings) as told:
+        read(environment, **{name: "every minute"})
+    assert told.value.names == (name,)
+    assert "six fields, {second} {minute} {hour} {day} {month} {day of week}, as in 0 */5 * * * *" in str(told.value)

@@ -25,8 +25,8 @@ from jobs.adapters.postgres.connection.faults import (
     fault_of,
     in_words,
     refuses_writes,
-    unreachable,
 )
+from jobs.adapters.postgres.connection.unreachable import unreachable
 from jobs.adapters.postgres.connection.wire import exchange
 from jobs.core.diagnostics.outage import OutageLog
 from jobs.core.errors import InvalidInput, NotMigrated, StoreTakesNoWrites, StoreUnavailable
@@ -124,7 +124,7 @@ class Database:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
-            away = StoreUnavailable(unreachable(error))
+            away = StoreUnavailable(unreachable(error, self.engine.url))
             self.outage.failed(away)
             raise away from error
         try:

@@ -7,7 +7,6 @@ PgBouncer in transaction mode a session has no settings of its own, so there the
 
 from __future__ import annotations
 
-import ssl
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from sqlalchemy.exc import DisconnectionError
 from jobs.adapters.postgres.connection.driver_connection import DriverConnection
 from jobs.adapters.postgres.connection.faults import closes_connection
 from jobs.adapters.postgres.connection.lent_connections import LentConnection, lend
+from jobs.adapters.postgres.connection.tls import TLS_PARAMETERS, read_tls, ssl_arguments
 from jobs.core.errors import ConfigurationError, UnitOfWorkError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _PING_AFTER_IDLE_SECONDS = 30.0
 _LAST_USED = "jobs_last_used"
 _POOL = "jobs_pool"
+_KNOWN_PARAMETERS = frozenset({"unix_sock", "application_name", *TLS_PARAMETERS})
+"""The parameters that an address may have; ``host`` of a Unix socket has become ``unix_sock`` by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class DatabaseOptions:
     statement_timeout_seconds: float = 15.0
     lock_timeout_seconds: float = 5.0
     idle_in_transaction_seconds: float = 60.0
-    tls: bool = True
+    tls: bool | None = None
+    """Whether to encrypt and verify; None leaves it to ``sslmode`` of the address, and is yes without one."""
     ca_file: str | None = None
     pgbouncer: bool = False
     password: Callable[[], str] | None = None
@@ -73,6 +76,11 @@ def make_engine(options: DatabaseOptions, *, lent: bool = False) -> Engine:
 
 
 def _url(options: DatabaseOptions) -> sa.URL:
+    """Return the address as the driver takes it."""
+    return _address(options).difference_update_query(TLS_PARAMETERS).set(drivername="postgresql+pg8000")
+
+
+def _address(options: DatabaseOptions) -> sa.URL:
     try:
         url = sa.make_url(options.url)
     except (sa.exc.ArgumentError, ValueError):
@@ -86,8 +94,17 @@ def _url(options: DatabaseOptions) -> sa.URL:
     if isinstance(socket_directory, str) and socket_directory.startswith("/"):  # libpq's form for a Unix socket
         path = f"{socket_directory}/.s.PGSQL.{url.port or 5432}"
         url = url.difference_update_query(["host"]).update_query_dict({"unix_sock": path})
-    dropped = [name for name in ("sslmode", "sslrootcert", "channel_binding") if name in url.query]
-    return url.difference_update_query(dropped).set(drivername="postgresql+pg8000")
+    if unknown := sorted(set(url.query) - _KNOWN_PARAMETERS):
+        raise ConfigurationError(
+            f"JOBS_DATABASE_URL has {', '.join(unknown)}, which this app does not know; take it out "
+            f"(known are {', '.join(sorted(_KNOWN_PARAMETERS - {'unix_sock'} | {'host'}))})"
+        )
+    return url
+
+
+def check_address(options: DatabaseOptions) -> None:
+    """Raise ``ConfigurationError`` for an address that cannot be used. Nothing is connected, no file is read."""
+    read_tls(_address(options), options)
 
 
 def _require_one_at(text: str, url: sa.URL) -> None:
@@ -113,15 +130,9 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
         flags = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
         startup["options"] = " ".join(flags)
     arguments["startup_params"] = startup
-    if options.tls and "unix_sock" not in _url(options).query:
-        # A context made here verifies chain and host name; pg8000's own default may fall back to clear text.
-        try:
-            arguments["ssl_context"] = ssl.create_default_context(cafile=options.ca_file)
-        except OSError as error:
-            raise ConfigurationError(
-                f"JOBS_DATABASE_CA_FILE is {options.ca_file}, which cannot be used ({error.strerror or error}); "
-                "name a file of certificates in PEM form"
-            ) from None
+    url = _address(options)
+    if "unix_sock" not in url.query:
+        arguments |= ssl_arguments(url, options)
     return arguments
 
 

@@ -113,17 +113,6 @@ def refusal_of(error: BaseException) -> BaseException:
     return found or error
 
 
-def unreachable(error: BaseException) -> str:
-    """Say why no connection could be made, and what to look at."""
-    why = in_words(refusal_of(error))
-    if "startup parameter: options" in why:
-        return f"JOBS_DATABASE_URL leads to PgBouncer ({why}); set JOBS_DATABASE_PGBOUNCER to true"
-    return (
-        f"the database cannot be reached: {why}; check JOBS_DATABASE_URL, that the "
-        "server runs, and that it lets this machine and this user in"
-    )
-
-
 def in_words(error: BaseException) -> str:
     """Say what happened, without values that a row or a statement may have held."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

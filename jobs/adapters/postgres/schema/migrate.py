@@ -12,7 +12,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.adapters.postgres.connection.faults import in_words, sqlstate, unreachable
+from jobs.adapters.postgres.connection.faults import in_words
+from jobs.adapters.postgres.connection.unreachable import refused_at_connecting, unreachable
 from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.core.errors import StoreUnavailable
 
@@ -40,7 +41,7 @@ def upgrade(engine: Engine, schema: str, revision: str = "head") -> tuple[str | 
             command.upgrade(_config(connection, schema), revision)
             after = current_revision(connection, schema)
     except (OSError, SQLAlchemyError) as error:
-        why = in_words(error) if sqlstate(error) else unreachable(error)
+        why = unreachable(error, engine.url) if refused_at_connecting(error) else in_words(error)
         raise StoreUnavailable(f"the database could not be migrated: {why}") from error
     _logger.info("database schema %s: revision %s -> %s", schema, before, after)
     return before, after

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.adapters.postgres.connection.engine import make_engine
-from jobs.adapters.postgres.connection.faults import in_words, sqlstate, unreachable
+from jobs.adapters.postgres.connection.faults import in_words, sqlstate
+from jobs.adapters.postgres.connection.unreachable import unreachable
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def map_principals(options: DatabaseOptions, principals: Iterable[Principal]) ->
                 f"the Entra principals were not mapped: {in_words(error)}; it takes a Microsoft Entra administrator of "
                 "the server, and where that one may not read the directory NAME=OBJECT_ID in place of the name"
             ) from error
-        raise StoreUnavailable(unreachable(error)) from error
+        raise StoreUnavailable(unreachable(error, engine.url)) from error
     finally:
         engine.dispose()
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from jobs.adapters.postgres.connection.faults import in_words, sqlstate, unreachable
+from jobs.adapters.postgres.connection.faults import in_words, sqlstate
+from jobs.adapters.postgres.connection.unreachable import refused_at_connecting, unreachable
 from jobs.adapters.postgres.schema.migrate import LOCK_KEY
 from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.core.errors import ConfigurationError, StoreUnavailable
@@ -55,7 +56,7 @@ def grant_rights(engine: Engine, schema: str, runtime: str, migrator: str | None
                 f"the rights were not granted: {in_words(error)}; run this as the server's administrator, or as the "
                 "role that owns the schema and its tables"
             ) from error
-        why = in_words(error) if sqlstate(error) else unreachable(error)
+        why = unreachable(error, engine.url) if refused_at_connecting(error) else in_words(error)
         raise StoreUnavailable(f"the rights were not granted: {why}") from error
 
 

@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs.adapters.postgres.connection.database import raise_as_ours
-from jobs.adapters.postgres.connection.faults import Fault, fault_of, unreachable
+from jobs.adapters.postgres.connection.faults import Fault, fault_of
 from jobs.adapters.postgres.connection.lent_connections import LEFT_ITS_TRANSACTION
+from jobs.adapters.postgres.connection.unreachable import unreachable
 from jobs.core.errors import StoreUnavailable, UnitOfWorkError
 from jobs.core.transactions.unit_of_work import current_unit_of_work
 
@@ -53,7 +54,7 @@ class PostgresTransactions:
         except BaseException as error:
             self._places.release()
             if isinstance(error, SQLAlchemyError | OSError):
-                raise StoreUnavailable(unreachable(error)) from error
+                raise StoreUnavailable(unreachable(error, self._engine.url)) from error
             raise
 
 

@@ -42,7 +42,7 @@ def read_timer_schedule(text: str, settings: Mapping[str, str]) -> str | timedel
         values = ["0", *values]
     try:
         if len(values) != len(_FIELDS):
-            return read_time_span(expression)
+            return _time_span(expression)
         fields = [_field(value, *field) for value, field in zip(values, _FIELDS, strict=True)]
         _check_days(fields[3], fields[4])
     except ValueError as error:
@@ -57,13 +57,23 @@ def read_time_span(text: str) -> timedelta:
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
     interval = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     if not interval:
-        raise ValueError("neither six (or five) cron fields nor a time span such as 00:05:00")
+        raise ValueError("no time span such as 00:05:00")
     return interval
+
+
+def _time_span(expression: str) -> timedelta:
+    try:
+        return read_time_span(expression)
+    except ValueError:
+        fields = " ".join(f"{{{name}}}" for name, _, _ in _FIELDS)
+        raise ValueError(
+            f"neither six fields, {fields}, as in 0 */5 * * * * (every five minutes), nor a time span such as 00:05"
+        ) from None
 
 
 def _setting(name: str, settings: Mapping[str, str]) -> str:
     if not (value := settings.get(name)):
-        raise ValueError(f"its schedule is %{name}%, but the setting {name} is missing; set it")
+        raise ValueError(f"the schedule is %{name}%, and the setting {name} that it names is missing; set it")
     return value
 
 

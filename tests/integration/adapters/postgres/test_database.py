@@ -1027,13 +1027,6 @@ def test_a_connection_over_tcp_is_encrypted_and_verified():
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
-@pytest.mark.parametrize("query", ["sslmode=disable", "sslmode=require&channel_binding=prefer&sslrootcert=system"])
-def test_what_other_drivers_understand_by_sslmode_neither_disturbs_nor_weakens(query):
-    url = f"postgresql://u:p@db.example.com/app?{query}"
-    assert connect_arguments(url)["ssl_context"].verify_mode is ssl.CERT_REQUIRED
-    assert make_engine(DatabaseOptions(url)).url.query == {}
-
-
 def test_encryption_can_be_left_out_on_ones_own_machine_and_is_on_a_unix_socket():
     assert "ssl_context" not in connect_arguments("postgresql://u@localhost/app", tls=False)
     assert "ssl_context" not in connect_arguments("postgresql://u@/app?host=/run/postgresql")

@@ -1,0 +1,112 @@
+"""Whether a connection is encrypted, and what is verified: by JOBS_DATABASE_TLS, or by ``sslmode`` in the address.
+
+``sslmode`` means what it means to libpq, except that ``require`` verifies the server as well: an address that is copied
+from a portal must not weaken what is verified without it. ``prefer`` and ``allow`` may fall back to clear text, so they
+are refused.
+"""
+
+from __future__ import annotations
+
+import ssl
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from jobs.adapters.postgres.connection.engine import DatabaseOptions
+
+_MODE, _CA_FILE, _CERTIFICATE, _KEY = "sslmode", "sslrootcert", "sslcert", "sslkey"
+TLS_PARAMETERS = (_MODE, _CA_FILE, _CERTIFICATE, _KEY, "channel_binding")
+"""The parameters of an address that this module reads; the driver knows none of them."""
+
+
+class Tls(Enum):
+    """How a connection is protected."""
+
+    FULL = auto()
+    """Encrypted; the server's certificate and its host name are verified."""
+    CHAIN = auto()
+    """Encrypted; the certificate is verified, the host name is not."""
+    UNVERIFIED = auto()
+    """As the server wants it: nothing is verified."""
+    NONE = auto()
+    """In clear text."""
+
+
+_MODES = {"disable": Tls.NONE, "require": Tls.FULL, "verify-ca": Tls.CHAIN, "verify-full": Tls.FULL}
+
+
+def read_tls(url: sa.URL, options: DatabaseOptions) -> Tls:
+    """Return what setting and address ask for together.
+
+    Raises ``ConfigurationError`` with the mend where they contradict each other, or ask for what is not safe.
+    """
+    text = url.query.get(_MODE)
+    if text is None:
+        return Tls.UNVERIFIED if options.tls is False else Tls.FULL
+    mode = _MODES.get(str(text))
+    if mode is None:
+        raise ConfigurationError(
+            f"JOBS_DATABASE_URL has sslmode={text}, which {_objection(str(text))}; write one of {', '.join(_MODES)} "
+            "(disable only for a database on this machine)"
+        )
+    if mode is Tls.NONE and options.tls:
+        raise ConfigurationError(
+            "JOBS_DATABASE_URL has sslmode=disable, and JOBS_DATABASE_TLS is true; take one of them out"
+        )
+    if mode is Tls.NONE and options.password is not None:
+        raise ConfigurationError(
+            "JOBS_DATABASE_URL has sslmode=disable, which would send the Entra token in clear text; take it out"
+        )
+    if mode is not Tls.NONE and options.tls is False:
+        raise ConfigurationError(
+            f"JOBS_DATABASE_URL has sslmode={text}, and JOBS_DATABASE_TLS is false; take one of them out"
+        )
+    return mode
+
+
+def _objection(mode: str) -> str:
+    return "may fall back to clear text" if mode in {"prefer", "allow"} else "is not a mode of Postgres"
+
+
+def ssl_arguments(url: sa.URL, options: DatabaseOptions) -> dict[str, Any]:
+    """Return the driver's argument for it, empty where the driver's default is right.
+
+    Raises ``ConfigurationError`` naming the file of certificates that cannot be used.
+    """
+    tls = read_tls(url, options)
+    if tls is Tls.UNVERIFIED:
+        return {}
+    if tls is Tls.NONE:
+        return {"ssl_context": False}
+    # A context made here verifies; pg8000's own default does not, and may fall back to clear text.
+    context = _context(url, options)
+    context.check_hostname = tls is Tls.FULL
+    return {"ssl_context": context}
+
+
+def _context(url: sa.URL, options: DatabaseOptions) -> ssl.SSLContext:
+    named = url.query.get(_CA_FILE)
+    in_url = None if named == "system" else named
+    file = options.ca_file or (str(in_url) if in_url else None)
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except OSError as error:
+        place = "JOBS_DATABASE_CA_FILE" if options.ca_file else f"{_CA_FILE} in JOBS_DATABASE_URL"
+        raise ConfigurationError(
+            f"{place} is {file}, which cannot be used ({error.strerror or error}); name a file of certificates in PEM "
+            "form"
+        ) from None
+    if (certificate := url.query.get(_CERTIFICATE)) is not None:
+        key = url.query.get(_KEY)
+        try:
+            context.load_cert_chain(str(certificate), str(key) if key else None)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{_CERTIFICATE} in JOBS_DATABASE_URL is {certificate}, which cannot be used "
+                f"({error.strerror or error}); name a certificate and, with {_KEY}, its key, both in PEM form"
+            ) from None
+    return context
