@@ -51,7 +51,9 @@ class Settings(BaseSettings):
         "units of work, the other half for all else; instances x this must stay below max_connections.",
     )
     database_tls: bool = Field(
-        default=True, description="Encrypt and verify the connection. Only for a database on this machine: `false`."
+        default=True,
+        description="Encrypt and verify the connection; `sslmode` in the URL is honoured too. Only for a database on "
+        "this machine: `false`.",
     )
     database_ca_file: str | None = Field(
         default=None, description="A CA bundle to verify with, other than the system's."

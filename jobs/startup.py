@@ -97,8 +97,9 @@ def _address_faults(settings: Settings) -> list[tuple[str, str]]:
     if settings.database_url is None:
         return []
     tls = settings.database_tls if "database_tls" in settings.model_fields_set else None
+    token = str if settings.database_auth == "entra" else None
     try:
-        check_address(DatabaseOptions(settings.database_url.get_secret_value(), tls=tls))
+        check_address(DatabaseOptions(settings.database_url.get_secret_value(), tls=tls, password=token))
     except ConfigurationError as error:
         return [("JOBS_DATABASE_URL", str(error).removeprefix("JOBS_DATABASE_URL "))]
     return []

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DisconnectionError
 from jobs.adapters.postgres.connection.driver_connection import DriverConnection
 from jobs.adapters.postgres.connection.faults import closes_connection
 from jobs.adapters.postgres.connection.lent_connections import LentConnection, lend
-from jobs.adapters.postgres.connection.tls import TLS_PARAMETERS, read_tls, ssl_arguments
+from jobs.adapters.postgres.connection.tls import TLS_PARAMETERS, Tls, read_tls, ssl_arguments
 from jobs.core.errors import ConfigurationError, UnitOfWorkError
 
 if TYPE_CHECKING:
@@ -104,7 +104,11 @@ def _address(options: DatabaseOptions) -> sa.URL:
 
 def check_address(options: DatabaseOptions) -> None:
     """Raise ``ConfigurationError`` for an address that cannot be used. Nothing is connected, no file is read."""
-    read_tls(_address(options), options)
+    _read_tls(_address(options), options)
+
+
+def _read_tls(url: sa.URL, options: DatabaseOptions) -> Tls:
+    return read_tls(url, setting=options.tls, entra=options.password is not None)
 
 
 def _require_one_at(text: str, url: sa.URL) -> None:
@@ -132,7 +136,7 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
     arguments["startup_params"] = startup
     url = _address(options)
     if "unix_sock" not in url.query:
-        arguments |= ssl_arguments(url, options)
+        arguments |= ssl_arguments(url, _read_tls(url, options), options.ca_file)
     return arguments
 
 

@@ -16,8 +16,6 @@ from jobs.core.errors import ConfigurationError
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from jobs.adapters.postgres.connection.engine import DatabaseOptions
-
 _MODE, _CA_FILE, _CERTIFICATE, _KEY = "sslmode", "sslrootcert", "sslcert", "sslkey"
 TLS_PARAMETERS = (_MODE, _CA_FILE, _CERTIFICATE, _KEY, "channel_binding")
 """The parameters of an address that this module reads; the driver knows none of them."""
@@ -39,29 +37,31 @@ class Tls(Enum):
 _MODES = {"disable": Tls.NONE, "require": Tls.FULL, "verify-ca": Tls.CHAIN, "verify-full": Tls.FULL}
 
 
-def read_tls(url: sa.URL, options: DatabaseOptions) -> Tls:
-    """Return what setting and address ask for together.
+def read_tls(url: sa.URL, *, setting: bool | None, entra: bool) -> Tls:
+    """Return what JOBS_DATABASE_TLS, None where it is not set, and the address ask for together.
+
+    With ``entra`` the password is a token, which must never leave in clear text.
 
     Raises ``ConfigurationError`` with the mend where they contradict each other, or ask for what is not safe.
     """
     text = url.query.get(_MODE)
     if text is None:
-        return Tls.UNVERIFIED if options.tls is False else Tls.FULL
+        return Tls.UNVERIFIED if setting is False else Tls.FULL
     mode = _MODES.get(str(text))
     if mode is None:
         raise ConfigurationError(
             f"JOBS_DATABASE_URL has sslmode={text}, which {_objection(str(text))}; write one of {', '.join(_MODES)} "
             "(disable only for a database on this machine)"
         )
-    if mode is Tls.NONE and options.tls:
+    if mode is Tls.NONE and setting:
         raise ConfigurationError(
             "JOBS_DATABASE_URL has sslmode=disable, and JOBS_DATABASE_TLS is true; take one of them out"
         )
-    if mode is Tls.NONE and options.password is not None:
+    if mode is Tls.NONE and entra:
         raise ConfigurationError(
             "JOBS_DATABASE_URL has sslmode=disable, which would send the Entra token in clear text; take it out"
         )
-    if mode is not Tls.NONE and options.tls is False:
+    if mode is not Tls.NONE and setting is False:
         raise ConfigurationError(
             f"JOBS_DATABASE_URL has sslmode={text}, and JOBS_DATABASE_TLS is false; take one of them out"
         )
@@ -72,30 +72,29 @@ def _objection(mode: str) -> str:
     return "may fall back to clear text" if mode in {"prefer", "allow"} else "is not a mode of Postgres"
 
 
-def ssl_arguments(url: sa.URL, options: DatabaseOptions) -> dict[str, Any]:
-    """Return the driver's argument for it, empty where the driver's default is right.
+def ssl_arguments(url: sa.URL, tls: Tls, ca_file: str | None) -> dict[str, Any]:
+    """Return the driver's argument for ``tls``, empty where the driver's default is right.
 
     Raises ``ConfigurationError`` naming the file of certificates that cannot be used.
     """
-    tls = read_tls(url, options)
     if tls is Tls.UNVERIFIED:
         return {}
     if tls is Tls.NONE:
         return {"ssl_context": False}
     # A context made here verifies; pg8000's own default does not, and may fall back to clear text.
-    context = _context(url, options)
+    context = _context(url, ca_file)
     context.check_hostname = tls is Tls.FULL
     return {"ssl_context": context}
 
 
-def _context(url: sa.URL, options: DatabaseOptions) -> ssl.SSLContext:
+def _context(url: sa.URL, ca_file: str | None) -> ssl.SSLContext:
     named = url.query.get(_CA_FILE)
     in_url = None if named == "system" else named
-    file = options.ca_file or (str(in_url) if in_url else None)
+    file = ca_file or (str(in_url) if in_url else None)
     try:
         context = ssl.create_default_context(cafile=file)
     except OSError as error:
-        place = "JOBS_DATABASE_CA_FILE" if options.ca_file else f"{_CA_FILE} in JOBS_DATABASE_URL"
+        place = "JOBS_DATABASE_CA_FILE" if ca_file else f"{_CA_FILE} in JOBS_DATABASE_URL"
         raise ConfigurationError(
             f"{place} is {file}, which cannot be used ({error.strerror or error}); name a file of certificates in PEM "
             "form"
