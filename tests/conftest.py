@@ -23,7 +23,7 @@ from jobs.bootstrap import build_runtime, database_options
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer
-from tests.support import Anything, MakeRuntime
+from tests.support import Anything, MakeRuntime, start_children_with_default_signals
 
 # Most tests need none, and the default needs a sidecar. Tests of Dapr ask for it by name.
 os.environ["JOBS_SCHEDULER"] = "timer"
@@ -34,6 +34,10 @@ _numbers = itertools.count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pgbouncer", action="store_true", help="reach Postgres through PgBouncer in transaction mode")
+
+
+def pytest_configure() -> None:
+    start_children_with_default_signals()
 
 
 @dataclass(frozen=True)

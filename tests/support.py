@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,22 @@ def most_at_once(spells: Iterable[Sequence[Any]]) -> int:
     """How many spells, each from when until when, overlap at most. One without an end was over as it began."""
     steps = sorted(step for began, ended in spells for step in ((began, 1), (ended or began, -1)))
     return max(itertools.accumulate(step for _, step in steps), default=0)
+
+
+def instant(text: str) -> datetime:
+    """An instant of an HTTP answer. Its text has a fraction only where there is one, so that texts do not compare."""
+    return datetime.fromisoformat(text)
+
+
+def start_children_with_default_signals() -> None:
+    """Handle each signal that this process was started to ignore, by doing nothing.
+
+    A child inherits what is ignored but not what is handled. So a child heeds a hangup or Ctrl-C also where the tests
+    run under ``nohup`` or in the background of a script.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def options_for(url: str, **options: Any) -> DatabaseOptions:

@@ -11,10 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobs.app.runtime import Runtime
+from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
 from jobs.settings import Settings
 from tests.e2e.poisoned_worker import CONCURRENCY, DEATH, registry
@@ -29,12 +31,13 @@ MAX_LOST = Settings().max_lost_runs
 PATIENCE_SECONDS = 240
 
 
-def until(condition: Callable[[], object], state: Callable[[], object] = lambda: "") -> None:
-    """Wait for what takes several leases; ``state`` says how things stand if it does not come to pass."""
+def until(condition: Callable[[], Any], state: Callable[[], object] = lambda: "") -> Any:
+    """Wait for what takes several leases, and return it; ``state`` says how things stand if it does not come to be."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < give_up_at, f"this did not come to pass within {PATIENCE_SECONDS} s: {state()}"
         time.sleep(0.1)
+    return found
 
 
 class Workers:
@@ -146,11 +149,16 @@ def test_a_recurring_poison_job_costs_one_worker_an_occurrence_once_it_is_found(
     sql("update jobs.jobs set next_run_at = now(), scheduled_for = now()")
     innocents(runtime, [f"innocent {n}" for n in range(40)], random.Random(7))
     workers = work(1, 1)
-    until(lambda: workers.replace() or runtime.service.get(poison).run_count >= 2)
-    after = runtime.service.get(poison)
-    assert (after.status, after.consecutive_failures) == (JobStatus.SCHEDULED, after.run_count)
+
+    def scheduled_after_two_runs() -> Job | None:
+        workers.replace()
+        found = runtime.service.get(poison)
+        return found if found.run_count >= 2 and found.status is JobStatus.SCHEDULED else None
+
+    after = until(scheduled_after_two_runs)
+    assert after.consecutive_failures == after.run_count
     assert losses(sql, "Poison")[:2] == [MAX_LOST, 1]
-    assert of_handler(sql, "Innocent").keys() == {"Completed"}
+    until(lambda: workers.replace() or of_handler(sql, "Innocent").keys() == {"Completed"})
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from jobs.entrypoints.devhost.host.host import DevHost
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
 from tests.integration.entrypoints.http.test_http_api import ID, NEVER, problem, serving, serving_a_new_database
-from tests.support import Anything
+from tests.support import Anything, instant
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ class TestAttempts:
         assert "LookupError: the address is unknown" in last["error"]
         assert last["traceback"].startswith("Traceback (most recent call last):")
         assert last["traceback"].endswith("LookupError: the address is unknown")
-        assert first["started_at"] <= first["finished_at"] <= last["started_at"]
+        assert instant(first["started_at"]) <= instant(first["finished_at"]) <= instant(last["started_at"])
         assert first["worker"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from jobs.testing import MemoryScheduler
 from tests.integration.entrypoints.http.test_http_api import problem, serving, serving_a_new_database
-from tests.support import Anything
+from tests.support import Anything, instant
 
 TOKENS = "new-token,old-token"
 TOKEN = {"dapr-api-token": "new-token"}
@@ -59,7 +59,7 @@ class TestAnAlarm:
         done = api.get(job)
         assert done["status"] == "Completed"
         [attempt] = api.call("GET", f"/api/jobs/{job['id']}/attempts").json()["attempts"]
-        assert attempt["started_at"] >= job["next_run_at"]
+        assert instant(attempt["started_at"]) >= instant(job["next_run_at"])
 
     def test_of_a_paused_or_ended_job_does_nothing(self, api):
         paused, deleted = api.enqueue(), api.enqueue()
