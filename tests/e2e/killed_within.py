@@ -17,7 +17,7 @@ from uuid import UUID
 
 import pg8000.core
 
-from jobs.adapters.postgres.connection.driver_connection import database
+from jobs.adapters.postgres.connection import database
 from jobs.bootstrap import build_runtime
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry

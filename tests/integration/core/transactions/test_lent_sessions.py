@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.connection.driver_connection import lent_connections as lent
+from jobs.adapters.postgres.connection import lent_connections as lent
 from jobs.app.runtime import Runtime
 from jobs.core.errors import JobsError, UnitOfWorkError
 from jobs.core.handlers.context import JobContext

@@ -51,7 +51,7 @@ def check(tmp_path, capsys):
     """Check a file of that name and content, and give the exit status and what was told."""
     registry = HandlerRegistry()
     registry.add_handler("Pay", pay)
-    parts = SimpleNamespace(load_registry=lambda: registry)
+    parts = SimpleNamespace(load_registry=lambda: registry, longest_run=lambda: None)
 
     def checked(name: str, content: bytes) -> tuple[int, str]:
         file = tmp_path / name
@@ -96,7 +96,8 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     script = (
         "import sys; from types import SimpleNamespace; from jobs.core.handlers.registry import HandlerRegistry; "
         "from jobs.entrypoints.cli.main import main; "
-        f"sys.exit(main(['apply', {str(file)!r}, '--check'], SimpleNamespace(load_registry=HandlerRegistry)))"
+        "parts = SimpleNamespace(load_registry=HandlerRegistry, longest_run=lambda: None); "
+        f"sys.exit(main(['apply', {str(file)!r}, '--check'], parts))"
     )
     done = subprocess.run(
         [sys.executable, "-X", "utf8=0", "-c", script],
