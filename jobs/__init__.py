@@ -9,37 +9,80 @@ def send_email(args: SendEmailArgs, ctx: JobContext, sender: EmailSender) -> Non
 from jobs.packages import is_run_as_a_module, packages_needed
 
 with packages_needed(at_the_command_line=is_run_as_a_module()):
-    from jobs.core.commands import EnqueueJob, OnConflict
-    from jobs.core.errors import LeaseLost, LockLost, LockNotAcquired
+    from jobs.core.command_fields import OnConflict
+    from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, UpdateJob
+    from jobs.core.errors import (
+        ConfigurationError,
+        Conflict,
+        InvalidInput,
+        InvalidSchedule,
+        JobIdTaken,
+        JobNameTaken,
+        JobNotFound,
+        JobsError,
+        LeaseLost,
+        LockLost,
+        LockNotAcquired,
+        PreconditionFailed,
+        Problem,
+        StoreUnavailable,
+        Unavailable,
+        UnknownHandler,
+    )
     from jobs.core.handlers.context import JobContext
     from jobs.core.handlers.decorators import handler, middleware, provider
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.lifecycle.handler_outcomes import Cancel, Discard, Retry, Snooze
+    from jobs.core.lifecycle.job import Attempt, Job
     from jobs.core.lifecycle.limits import Limits, Rate
     from jobs.core.lifecycle.retry import RetryOptions, RetryPolicy
+    from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+    from jobs.core.schedules.timing import DstOptions, MisfireOptions
     from jobs.core.transactions.lock import DistributedLock, LockHandle
     from jobs.core.transactions.unit_of_work import UnitOfWork, UnitsOfWork, current_unit_of_work
 
 __all__ = [
+    "Attempt",
+    "AttemptOutcome",
     "Cancel",
+    "ConfigurationError",
+    "Conflict",
     "Discard",
     "DistributedLock",
+    "DstOptions",
     "EnqueueJob",
     "HandlerRegistry",
+    "HistoryQuery",
+    "InvalidInput",
+    "InvalidSchedule",
+    "Job",
     "JobContext",
+    "JobIdTaken",
+    "JobNameTaken",
+    "JobNotFound",
+    "JobQuery",
+    "JobStatus",
+    "JobsError",
     "LeaseLost",
     "Limits",
     "LockHandle",
     "LockLost",
     "LockNotAcquired",
+    "MisfireOptions",
     "OnConflict",
+    "PreconditionFailed",
+    "Problem",
     "Rate",
     "Retry",
     "RetryOptions",
     "RetryPolicy",
     "Snooze",
+    "StoreUnavailable",
+    "Unavailable",
     "UnitOfWork",
     "UnitsOfWork",
+    "UnknownHandler",
+    "UpdateJob",
     "current_unit_of_work",
     "handler",
     "middleware",

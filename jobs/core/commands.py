@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from jobs.core.command_fields import OnConflict, Payload, ScheduleText
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.lifecycle.job import Job, Json
 from jobs.core.lifecycle.retry import RetryOptions
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.schedules.cron import DayMatch
 from jobs.core.schedules.timing import DstOptions, Duration, Instant, MisfireOptions, Runs, Timing
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from jobs.core.command_fields import EnqueueFields, JobFields
 
 MAX_NAME = 200
 MAX_RETRIES = 1_000
@@ -24,29 +29,29 @@ Metadata = dict[Annotated[str, Field(min_length=1, max_length=MAX_NAME)], Json]
 Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 
 
-class OnConflict(StrEnum):
-    """What to do when an active job already holds the ``job_name``."""
-
-    REJECT = "reject"
-    RETURN_EXISTING = "return_existing"
-    REPLACE = "replace"
-
-
 class EnqueueJob(Timing):
     """Ask for a new job. ``max_retries``, ``retry`` and ``timeout`` left out are the handler's own.
 
-    ``job_name`` may be left out of a follow-up only, which a handler's context enqueues.
+    ``payload`` is JSON or a pydantic model. ``schedule`` is an expression, a datetime for a one-time job at that
+    instant, or a timedelta for a one-time job that long from now. ``job_name`` left out of a one-time job is made of
+    its handler's name and its id. Raises pydantic's ``ValidationError`` for what has no such shape.
     """
 
+    schedule: ScheduleText = "@once"
     handler_name: Name
     job_name: Name | None = None
-    payload: Json = Field(default_factory=dict)
+    payload: Payload = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
     id: UUID | None = None
     max_retries: Retries | None = None
     retry: RetryOptions | None = None
     timeout: Duration | None = None
     on_conflict: OnConflict = OnConflict.REJECT
+
+    if TYPE_CHECKING:  # what may be given, where the fields say what is kept
+
+        def __init__(self, *, handler_name: str, payload: object = ..., **fields: Unpack[EnqueueFields]) -> None:
+            """See the class."""
 
 
 class EnqueueRequest(EnqueueJob):
@@ -60,7 +65,7 @@ class UpdateJob(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schedule: str | None = None
+    schedule: ScheduleText | None = None
     timezone: str | None = None
     dst: DstOptions | None = None
     day_match: DayMatch | None = None
@@ -69,11 +74,16 @@ class UpdateJob(BaseModel):
     end_at: Instant | None = None
     max_runs: Runs | None = None
     jitter: Duration | None = None
-    payload: Json = None
+    payload: Payload = None
     metadata: Metadata | None = None
     max_retries: Retries | None = None
     retry: RetryOptions | None = None
     timeout: Duration | None = None
+
+    if TYPE_CHECKING:  # as for ``EnqueueJob``
+
+        def __init__(self, *, payload: object = ..., **fields: Unpack[JobFields]) -> None:
+            """See the class."""
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -155,7 +165,7 @@ class PreviewSchedule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schedule: str
+    schedule: ScheduleText
     timezone: str = "UTC"
     dst: DstOptions = DstOptions()
     day_match: DayMatch = "any"

@@ -86,6 +86,9 @@ def write_json(value: Any, pointer: str = "") -> str:
     try:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, TypeError) and (foreign := _foreign(value, pointer)):
+            place, kind = foreign
+            raise InvalidInput.at(place, f"not a JSON value: a {kind}; write it as text or as a number") from None
         raise InvalidInput.at(pointer, f"not a JSON value: {error}") from None
     if (not text.isascii() or "\\u0000" in text) and _SUSPECT.search(text):
         refuse_unstorable(value, pointer)
@@ -114,6 +117,21 @@ def _encode(value: Any) -> str:
     if _QUICK_ENCODER is None:
         return _ENCODER.encode(value)
     return "".join(_QUICK_ENCODER(value, 0))
+
+
+def _foreign(value: Any, pointer: str) -> tuple[str, str] | None:
+    """Return where in ``value`` something is that JSON does not have, and its type's name; None for a key."""
+    if pointer.count("/") > MAX_DEPTH:
+        return None  # perhaps circular
+    if isinstance(value, dict):
+        parts = ((f"{pointer}/{_shown(str(key))}", child) for key, child in value.items())
+    elif isinstance(value, list | tuple):
+        parts = ((f"{pointer}/{index}", child) for index, child in enumerate(value))
+    else:
+        return (
+            None if value is None or isinstance(value, str | int | float | Decimal) else (pointer, type(value).__name__)
+        )
+    return next((found for place, child in parts if (found := _foreign(child, place))), None)
 
 
 def refuse_unstorable(value: Any, pointer: str = "") -> None:

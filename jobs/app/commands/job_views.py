@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.core.lifecycle.retry import RetryOptions, RetryPolicy
 from jobs.core.lifecycle.status import JobStatus
@@ -140,7 +140,7 @@ def _due(job: Job) -> str:
     return at if not job.attempt else f"{at}, for attempt {job.attempt + 1} of this run"
 
 
-def _used_up(job: Job, limits: Limits, usage: LimitUsage) -> Waiting | None:
+def _used_up(job: Job, limits: Limits[Any], usage: LimitUsage) -> Waiting | None:
     """Say which of its handler's limits keeps a job waiting, if one does."""
     name, key = job.handler_name, job.concurrency_key
     running = usage.running.get(name, 0)

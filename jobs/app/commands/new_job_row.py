@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from jobs.core.command_fields import OnConflict
 from jobs.core.errors import InvalidInput, InvalidSchedule
 from jobs.core.lifecycle.ids import new_id
 from jobs.core.lifecycle.job import Job
@@ -31,6 +32,9 @@ _OPTION_FIELDS = _TIMING_FIELDS - {"schedule", "timezone"}
 _BESIDE_SCHEDULE = _TIMING_FIELDS - {
     "schedule"
 }  # the commonest job has none: it needs no clock, so no round trip for one
+_NAMED_AFTER = 160
+"""How much of the handler's name a derived ``job_name`` has at most, so that the id fits beside it."""
+
 _NEVER_RUNS = "this never runs: no fire lies between now or start_at and end_at; change the schedule or the bounds"
 
 
@@ -90,18 +94,18 @@ def _draft(
     payload = write_json(command.payload, "/payload")
     arguments = spec.read_arguments(payload)
     refuse_unstorable_text(command.handler_name, "/handler_name")
-    if command.job_name is None:
-        raise InvalidInput.at("/job_name", "the field 'job_name' is missing; only a handler's follow-up may go without")
-    refuse_unstorable_text(command.job_name, "/job_name")
+    if command.job_name is not None:
+        refuse_unstorable_text(command.job_name, "/job_name")
     if actor or trace_parent:
         refuse_unstorable_text(actor or "", "/created_by")
         refuse_unstorable_text(trace_parent or "", "/trace_parent")
     plainly_now = command.schedule == "@once" and command.model_fields_set.isdisjoint(_BESIDE_SCHEDULE)
     first = _AT_ONCE if plainly_now else first_run(command, clock, random)
     timeout = command.timeout or spec.timeout
+    job_id = command.id or new_id()
     return NewJob(
-        command.id or new_id(),
-        command.job_name,
+        job_id,
+        _derived_name(command, job_id, recurring=first.recurring) if command.job_name is None else command.job_name,
         payload,
         write_json(command.metadata, "/metadata") if command.metadata else "{}",
         command.handler_name,
@@ -122,6 +126,17 @@ def _draft(
         spec.key_of(arguments),
         parent_id,
     )
+
+
+def _derived_name(command: EnqueueJob, job_id: UUID, *, recurring: bool) -> str:
+    """Return the name of a job that was given none; raises ``InvalidInput`` where only a name can say which is it."""
+    if recurring:
+        raise InvalidInput.at(
+            "/job_name", "a recurring job needs a job_name: without one, each start of the program would add another"
+        )
+    if command.on_conflict is not OnConflict.REJECT:
+        raise InvalidInput.at("/job_name", f"on_conflict {command.on_conflict} needs the job_name that it is about")
+    return f"{command.handler_name[:_NAMED_AFTER]}/{job_id}"
 
 
 @dataclass(frozen=True, slots=True)

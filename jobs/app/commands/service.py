@@ -9,7 +9,8 @@ from jobs.app.commands.job_changes import cancel, pause, replay, resume, run_now
 from jobs.app.commands.new_job_row import draft_job
 from jobs.app.commands.replacing import refuse_to_replace
 from jobs.app.commands.timeout_limit import refuse_timeout
-from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, OnConflict, UpdateJob
+from jobs.core.command_fields import OnConflict
+from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, UpdateJob
 from jobs.core.errors import (
     Conflict,
     InvalidInput,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobs.core.commands import EnqueueJob
-    from jobs.core.lifecycle.job import Lease
+    from jobs.core.lifecycle.job import JsonValue, Lease
     from jobs.core.transactions.lock import DistributedLock, LockHandle
     from jobs.core.transactions.unit_of_work import Completion, UnitOfWork, UnitsOfWork
 
@@ -77,7 +77,7 @@ class JobContext:
     run: int
     attempt: int
     scheduled_for: datetime
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, JsonValue]
     deadline: datetime | None = None
     trace_parent: str | None = None
     trace_id: str | None = field(default=None, init=False)
@@ -161,16 +161,17 @@ class JobContext:
             self.raise_if_cancelled()
 
     @property
-    def result(self) -> Any:
+    def result(self) -> JsonValue:
         """What this run gives, a JSON value kept on the job and in its history if the attempt succeeds.
 
         Setting what is no JSON, or more than 64 KiB of it, raises ``ValueError``: keep large results elsewhere, and
         here where they are.
         """
-        return None if self.result_text is None else read_json(self.result_text)
+        value: JsonValue = None if self.result_text is None else read_json(self.result_text)
+        return value
 
     @result.setter
-    def result(self, value: Any) -> None:
+    def result(self, value: JsonValue) -> None:
         try:
             text = write_json(value, "/result")
         except InvalidInput as error:

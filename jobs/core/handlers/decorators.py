@@ -44,7 +44,7 @@ class HandlerOptions:
     timeout: timedelta | None = None
     version: int = 1
     upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
-    limits: Limits | None = None
+    limits: Limits[Any] | None = None
 
 
 @explains_unknown_options
@@ -55,7 +55,7 @@ def handler(
     timeout: timedelta | None = None,
     version: int = 1,
     upcasters: Mapping[int, Upcaster] | None = None,
-    limits: Limits | None = None,
+    limits: Limits[Any] | None = None,
 ) -> Callable[[Target], Target]:
     """Mark a function, or a class with a ``handle`` method, as the handler of jobs whose ``handler_name`` is ``name``.
 
@@ -101,7 +101,7 @@ def handler_options(
     timeout: timedelta | None,
     version: int,
     upcasters: Mapping[int, Upcaster] | None,
-    limits: Limits | None,
+    limits: Limits[Any] | None,
 ) -> HandlerOptions:
     """Fill in what was left out; what was given is kept as it is, to be checked where the handler is registered."""
     return HandlerOptions(

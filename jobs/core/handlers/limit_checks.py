@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from datetime import timedelta
+from typing import Any
 
 from jobs.core.handlers.signatures import refuse
 from jobs.core.lifecycle.limits import Limits, Rate
@@ -11,7 +12,7 @@ from jobs.core.lifecycle.limits import Limits, Rate
 _MAX_PERIOD = timedelta(days=366)
 
 
-def check_limits(limits: Limits | None, origin: str) -> None:
+def check_limits(limits: Limits[Any] | None, origin: str) -> None:
     """Raise ``HandlerRegistrationError`` for limits that nothing could ever be within, or that limit nothing."""
     if limits is None:
         return
@@ -21,7 +22,11 @@ def check_limits(limits: Limits | None, origin: str) -> None:
     _check_count("per_key", limits.per_key, origin)
     if limits.concurrency_key is None:
         if limits.per_key is not None:
-            refuse(origin, "per_key counts by concurrency_key; give that as well, a function of the arguments")
+            refuse(
+                origin,
+                "per_key counts by concurrency_key; give that as well, a function of the arguments, such as "
+                "concurrency_key=lambda args: args.customer",
+            )
         if limits.concurrency is None and limits.rate is None:
             refuse(origin, "Limits() limits nothing; give it concurrency, concurrency_key or rate, or leave it out")
     elif not callable(limits.concurrency_key) or inspect.iscoroutinefunction(limits.concurrency_key):

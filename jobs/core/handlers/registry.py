@@ -40,7 +40,7 @@ class HandlerRegistry:
 
     def __init__(self) -> None:
         self._handlers: dict[str, HandlerSpec] = {}
-        self.limited: Mapping[str, Limits] = {}
+        self.limited: Mapping[str, Limits[Any]] = {}
         """The handlers that have limits."""
         self.providers: dict[type, ProviderSpec] = {}
         self.middleware: list[Middleware] = []
@@ -61,7 +61,7 @@ class HandlerRegistry:
         timeout: timedelta | None = None,
         version: int = 1,
         upcasters: Mapping[int, Upcaster] | None = None,
-        limits: Limits | None = None,
+        limits: Limits[Any] | None = None,
     ) -> HandlerSpec:
         """Register ``target``, a function or a class with ``handle``, under ``name``; the rest is as for ``handler``.
 

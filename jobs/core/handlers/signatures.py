@@ -16,7 +16,8 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from typing import Any, Never, NoReturn, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import is_dataclass
+from typing import Any, Never, NoReturn, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation
@@ -92,15 +93,29 @@ def _is_model(annotation: object) -> bool:
 
 def _no_arguments(parameters: dict[str, Any]) -> str:
     """Say what is missing where no parameter is a pydantic model, and which one was perhaps meant."""
-    meant = next((n for n, t in parameters.items() if (get_origin(t) or t) in _PLAIN), None)
+    meant = next((n for n, t in parameters.items() if _is_plain(t)), None)
     if meant is None:
-        meant = next((n for n, t in parameters.items() if any(map(_is_model, get_args(t)))), None)
+        meant = next((n for n, t in parameters.items() if any(map(_is_model_or_plain, get_args(t)))), None)
     found = "" if meant is None else f" ({meant!r} is {_named(parameters[meant])})"
     return (
         f"it has no parameter annotated with a pydantic model{found}; a handler's arguments are one: write "
         f"class Args(BaseModel) with a field for each, and the parameter {meant or 'args'}: Args. A handler without "
         "arguments takes an empty model: class Args(BaseModel): pass"
     )
+
+
+def _is_plain(annotation: object) -> bool:
+    """Whether it is data rather than a service: a built-in type, a dataclass, a TypedDict or a NamedTuple."""
+    origin = get_origin(annotation) or annotation
+    if origin in _PLAIN or is_typeddict(annotation):
+        return True
+    if not inspect.isclass(origin) or origin is JobContext:
+        return False
+    return is_dataclass(origin) or issubclass(origin, dict | tuple)
+
+
+def _is_model_or_plain(annotation: object) -> bool:
+    return _is_model(annotation) or _is_plain(annotation)
 
 
 def _too_many(models: list[str], contexts: list[str]) -> str:
@@ -132,7 +147,7 @@ def check_returns(function: Callable[..., Any], origin: str) -> None:
 
 
 def _named(annotation: Any) -> str:
-    return annotation.__qualname__ if type(annotation) is type else str(annotation)
+    return annotation.__qualname__ if type(annotation) is type or is_typeddict(annotation) else str(annotation)
 
 
 def check_model(model: type[BaseModel], origin: str) -> None:

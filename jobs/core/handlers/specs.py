@@ -51,7 +51,7 @@ class HandlerSpec:
     origin: str
     version: int = 1
     upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
-    limits: Limits | None = None
+    limits: Limits[Any] | None = None
 
     def key_of(self, arguments: BaseModel) -> str | None:
         """Give the key by which a job with these arguments waits for its turn; None where there is none.

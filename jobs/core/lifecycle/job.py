@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -16,6 +18,9 @@ from jobs.core.schedules.timing import Duration, Instant, Timing
 
 Json = Any
 """Any JSON value, as ``json.loads`` gives it, but for a number that no float is exactly: that is a ``Decimal``."""
+
+JsonValue: TypeAlias = "Mapping[str, JsonValue] | Sequence[JsonValue] | str | int | float | Decimal | bool | None"
+"""The same for type checkers."""
 
 
 TIMING_OPTIONS = frozenset(Timing.model_fields) - {"schedule", "timezone"}

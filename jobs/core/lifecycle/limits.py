@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel
 
 from jobs.core.errors import InvalidInput
 from jobs.core.strict_json import refuse_unstorable_text
@@ -12,8 +14,6 @@ from jobs.core.strict_json import refuse_unstorable_text
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
-
-    from pydantic import BaseModel
 
     from jobs.core.lifecycle.job import ClaimedRun
 
@@ -28,18 +28,24 @@ class Rate:
     per: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+Arguments = TypeVar("Arguments", bound=BaseModel)
+
+
+@dataclass(frozen=True)  # without slots, which Limits[Args](...) cannot be made with
+class Limits(Generic[Arguments]):
     """What ``@handler(limits=…)`` takes. At least one limit must be given; a job waits until it is within all of them.
 
     ``concurrency``: attempts under way at once. ``concurrency_key``: a function of the handler's arguments; of the
     jobs for which it gives the same key (a text or a number; None for no key) at most ``per_key`` are under way at
     once. The key is worked out when a job is enqueued, or its payload changed, and stays with it. ``rate``: attempts
     started within a period.
+
+    ``Limits[Args](concurrency_key=lambda args: args.customer)`` names the model of the handler's arguments, so that a
+    type checker looks at the function.
     """
 
     concurrency: int | None = None
-    concurrency_key: Callable[[Any], object] | None = None
+    concurrency_key: Callable[[Arguments], object] | None = None
     per_key: int | None = None
     rate: Rate | None = None
 
@@ -48,7 +54,7 @@ class Limits:
         if self.concurrency_key is not None and self.per_key is None:
             object.__setattr__(self, "per_key", 1)
 
-    def key_of(self, arguments: BaseModel, handler_name: str) -> str | None:
+    def key_of(self, arguments: Arguments, handler_name: str) -> str | None:
         """Work out the concurrency key; raises ``InvalidInput`` where the function fails or gives what is no key."""
         if self.concurrency_key is None:
             return None

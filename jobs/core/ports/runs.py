@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import ClaimedRun, Lease, Recorded, RecordedOutcome
@@ -49,7 +49,7 @@ class RunStore(Protocol):
     def claim_limited(
         self,
         handler_name: str,
-        limits: Limits,
+        limits: Limits[Any],
         limit: int,
         *,
         worker: str,

@@ -14,13 +14,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from jobs.core.errors import MisusedUnitOfWork, Unavailable, UnitOfWorkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    # For type checkers alone, so that what users do with a connection is checked; the core itself runs no SQL.
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
 
     from jobs.core.ports.transactions import Transaction, Transactions
 
@@ -53,18 +57,20 @@ class UnitOfWork:
         self.declined = False
 
     @property
-    def connection(self) -> Any:
+    def connection(self) -> Connection:
         """The database's connection, in this transaction: a SQLAlchemy ``Connection`` on PostgreSQL.
 
         ``service.enqueue(..., connection=uow.connection)`` joins it. Its own ``commit()`` and ``rollback()`` are not
         for you: the block's end does that.
         """
-        return self._shared.open_transaction().connection
+        connection: Connection = self._shared.open_transaction().connection
+        return connection
 
     @property
-    def session(self) -> Any:
+    def session(self) -> Session:
         """A SQLAlchemy ORM ``Session`` in this transaction, made when first asked for and flushed at the end."""
-        return self._shared.open_transaction().session
+        session: Session = self._shared.open_transaction().session
+        return session
 
     def commit(self) -> None:
         """Vote to commit. COMMIT is sent when the outermost block ends; an exception before that rolls back.

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC
 from heapq import nsmallest
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from jobs.core.errors import StoreUnavailable
@@ -66,7 +66,7 @@ class MemoryRunStore:
     def claim_limited(
         self,
         handler_name: str,
-        limits: Limits,
+        limits: Limits[Any],
         limit: int,
         *,
         worker: str,

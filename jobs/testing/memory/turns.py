@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.core.lifecycle.status import JobStatus
 from jobs.testing.memory.rows import StartRow
@@ -22,7 +22,13 @@ class Turns:
     """What one handler's limits allow at an instant, within one statement."""
 
     def __init__(
-        self, transaction: MemoryTransaction, handler_name: str, limits: Limits, now: datetime, *, alone: bool = False
+        self,
+        transaction: MemoryTransaction,
+        handler_name: str,
+        limits: Limits[Any],
+        now: datetime,
+        *,
+        alone: bool = False,
     ) -> None:
         database = transaction.database
         self._transaction = transaction

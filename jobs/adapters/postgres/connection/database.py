@@ -181,6 +181,11 @@ def _run_within(connection: object, statement: Statement, values: Mapping[str, A
 def _joinable(connection: object) -> Connection | Session:
     """Give ``connection``; raises ``TypeError`` for what has no transaction that a job could join."""
     if not isinstance(connection, Connection | Session):
+        if any(base.__module__.startswith("sqlalchemy.ext.asyncio") for base in type(connection).__mro__):
+            raise TypeError(
+                f"connection is an {type(connection).__name__}, and the call is not async; have it run on the sync "
+                "connection within: await conn.run_sync(lambda sync: jobs.enqueue(command, connection=sync))"
+            )
         kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
         raise TypeError(
             f"connection is a {kind}, which has no transaction to join; give a SQLAlchemy Connection or Session, such "

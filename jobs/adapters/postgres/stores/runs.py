@@ -107,7 +107,7 @@ class PostgresRunStore:
     def claim_limited(
         self,
         handler_name: str,
-        limits: Limits,
+        limits: Limits[Any],
         limit: int,
         *,
         worker: str,

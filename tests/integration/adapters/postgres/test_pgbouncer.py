@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from jobs import OnConflict
 from jobs.app.runtime import Runtime
-from jobs.core.commands import OnConflict
 from jobs.core.errors import StoreUnavailable
 from jobs.core.handlers.context import JobContext
 from jobs.core.lifecycle.retry import RetryPolicy

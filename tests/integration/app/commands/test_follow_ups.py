@@ -151,8 +151,3 @@ def test_a_follow_up_with_an_id_that_another_job_has_is_refused_to_the_handler(r
 
     assert run(handle).status is JobStatus.COMPLETED
     assert seen == [own, own]
-
-
-def test_only_a_follow_up_may_go_without_a_name(runtime):
-    with pytest.raises(InvalidInput, match="'job_name' is missing"):
-        runtime.service.enqueue(unnamed())

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from jobs.core.commands import OnConflict
+from jobs import OnConflict
 from tests.support import job, until
 
 REPLACE = {"on_conflict": OnConflict.REPLACE, "schedule": "P1D"}

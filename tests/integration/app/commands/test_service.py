@@ -186,7 +186,7 @@ for _ in range(64):
         ({"payload": {"a": ("\ud800",)}}, "/payload/a/0", "cannot be stored"),
         ({"payload": {"a": math.nan}}, "/payload", "not a JSON value"),
         ({"payload": [math.inf]}, "/payload", "not a JSON value"),
-        ({"payload": {"when": NOON}}, "/payload", "not a JSON value"),
+        ({"payload": {"when": NOON}}, "/payload/when", "not a JSON value: a datetime; write it as text"),
         ({"payload": 10**5_000}, "/payload", "not a JSON value"),
         ({"payload": nested}, "/payload", "nested deeper than 64 levels"),
         ({"metadata": {"a": "b\x00c"}}, "/metadata/a", "cannot be stored"),
@@ -519,6 +519,15 @@ def test_what_has_no_transaction_that_a_job_could_join_is_refused_with_what_to_g
             with pytest.raises(TypeError, match="connection is to sqlite, and jobs are kept in PostgreSQL"):
                 enqueue(job(), connection=each)
     other.dispose()
+
+
+@pytest.mark.parametrize("name", ["AsyncConnection", "AsyncSession"])
+def test_an_async_connection_is_refused_with_the_way_to_the_sync_one(enqueue, name):
+    connection = type(name, (), {"__module__": "sqlalchemy.ext.asyncio.engine"})()
+    with pytest.raises(TypeError, match=rf"connection is an {name}.*await conn\.run_sync\(lambda sync: jobs\.enqueue"):
+        enqueue(job(), connection=connection)
+    with pytest.raises(TypeError, match=r"run_sync"):
+        enqueue(job(), connection=type("Mine", (type(connection),), {"__module__": "shop"})())
 
 
 @pytest.mark.parametrize("on_conflict", ["reject", "return_existing", "replace"])

@@ -4,8 +4,9 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
 
 import pytest
 from pydantic import BaseModel
@@ -145,6 +146,25 @@ def test_the_payload_itself_is_not_repeated_in_the_message():
 def no_arguments(ctx: JobContext) -> None: ...
 def no_parameters() -> None: ...
 def untyped_dict(args: dict) -> None: ...
+
+
+@dataclass
+class Mail:
+    to: str
+
+
+class MailDict(TypedDict):
+    to: str
+
+
+class MailTuple(NamedTuple):
+    to: str
+
+
+def dataclass_arguments(ctx: JobContext, mail: Mail) -> None: ...
+def optional_dataclass(mail: Mail | None) -> None: ...
+def typed_dict(mail: MailDict) -> None: ...
+def named_tuple(mail: MailTuple) -> None: ...
 def optional_model(args: Args | None) -> None: ...
 def two_models(args: Args, more: Other) -> None: ...
 def two_contexts(args: Args, a: JobContext, b: JobContext) -> None: ...
@@ -156,6 +176,13 @@ def two_contexts(args: Args, a: JobContext, b: JobContext) -> None: ...
         (no_arguments, "it has no parameter annotated with a pydantic model;"),
         (no_parameters, "takes an empty model: class Args(BaseModel): pass"),
         (untyped_dict, "('args' is dict); a handler's arguments are one: write class Args(BaseModel) with a field"),
+        (
+            dataclass_arguments,
+            "('mail' is Mail); a handler's arguments are one: write class Args(BaseModel) with a field",
+        ),
+        (optional_dataclass, "('mail' is tests.unit.core.handlers.test_registry.Mail | None); "),
+        (typed_dict, "('mail' is MailDict); "),
+        (named_tuple, "('mail' is MailTuple); "),
         (optional_model, "('args' is tests.unit.core.handlers.test_registry.Args | None); "),
         (two_models, "args and more are pydantic models, and a handler's arguments are one; make one model of them"),
         (two_contexts, "a and b are annotated JobContext, and there is one; keep one of them"),
