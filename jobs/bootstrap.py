@@ -37,7 +37,7 @@ from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
-from jobs.entrypoints.triggers.termination import on_termination
+from jobs.entrypoints.triggers.termination import ClosableApp, on_termination
 from jobs.settings import Settings
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, print_startup, read_startup
@@ -64,7 +64,8 @@ def create_app() -> func.FunctionApp:
     """
     startup = read_startup()
     print_startup(startup)
-    app, close = _join(startup)
+    app: func.FunctionApp
+    app, close, _ = _join(startup)
     close_at_the_end(close)
     return app
 
@@ -75,7 +76,7 @@ def close_at_the_end(close: Callable[[], None]) -> None:
     on_termination(close)
 
 
-def create_closable_app() -> tuple[func.FunctionApp, Callable[[], None]]:
+def create_closable_app() -> ClosableApp:
     """Make the function app, and what gives back its runs and lets go of its connections, for a host of our own.
 
     Raises ``ConfigurationError`` for a setting or a handler that cannot be used.
@@ -87,11 +88,12 @@ def create_closable_app() -> tuple[func.FunctionApp, Callable[[], None]]:
     return _join(startup)
 
 
-def _join(startup: Startup) -> tuple[func.FunctionApp, Callable[[], None]]:
+def _join(startup: Startup) -> ClosableApp:
     from jobs.entrypoints.functions import build_app  # noqa: PLC0415  only a host needs azure.functions
 
     runtime = LazyRuntime(startup.settings, startup.registry, startup.fault, startup.function_timeout)
-    return build_app(runtime, startup.settings, startup.function_timeout), runtime.close
+    app = build_app(runtime, startup.settings, startup.function_timeout)
+    return ClosableApp(app, runtime.close, runtime.start_nothing_more)
 
 
 class LazyRuntime:
@@ -135,6 +137,12 @@ class LazyRuntime:
             raise ConfigurationError(
                 f"a package that the settings ask for cannot be imported: {error}; install what requirements.txt lists"
             ) from error
+
+    def start_nothing_more(self) -> None:
+        """Claim no more work, if the runtime was ever made; what runs goes on until ``close``."""
+        with self._lock:
+            if self._runtime is not None:
+                self._runtime.worker.start_nothing_more()
 
     def close(self) -> None:
         """Close the runtime if it was ever made, and make none from now on."""

@@ -19,7 +19,7 @@ def test_the_readme_promises_no_deployment_that_never_was() -> None:
 
 
 def test_the_readme_says_that_calls_on_azure_need_a_function_key_as_they_do() -> None:
-    app, close = create_closable_app()
+    app, close, _ = create_closable_app()
     close()
     triggers = [function.get_trigger().get_dict_repr() for function in app.get_functions()]
     api = [each for each in triggers if each["type"] == "httpTrigger" and each["route"].startswith("api/")]

@@ -22,7 +22,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _check(_chosen: argparse.Namespace, parts: Parts) -> int:
-    app, close = parts.create_app()
+    app, close, _ = parts.create_app()
     close()
     print(f"the app starts, with {len(app.get_functions())} functions")
     return 0

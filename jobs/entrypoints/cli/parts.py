@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from jobs.app.runtime import Runtime
 from jobs.core.handlers.registry import HandlerRegistry
+from jobs.entrypoints.triggers.termination import ClosableApp
 
 
 class GrantRights(Protocol):
@@ -22,7 +23,7 @@ class GrantRights(Protocol):
 class Parts:
     """What the commands call, given by ``__main__`` so that the command line names no concrete class."""
 
-    create_app: Callable[[], tuple[Any, Callable[[], None]]]
+    create_app: Callable[[], ClosableApp]
     upgrade_database: Callable[[], tuple[str | None, str | None]]
     load_registry: Callable[[], HandlerRegistry]
     make_runtime: Callable[[HandlerRegistry], Runtime]

@@ -7,12 +7,13 @@ import logging
 import threading
 import urllib.error
 import urllib.request
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from jobs.core.diagnostics.repeats import Repeats
 
 _POLL_SECONDS = 0.3
+_JUST_DUE_SECONDS = 2.0
 _READY = "/api/health/ready"
 _UNAVAILABLE = 503
 
@@ -94,7 +95,7 @@ class Demo:
             job["status"],
         ]
         if job["status"] == "Scheduled":
-            parts.append(f"next at {_local(job['next_run_at'])}")
+            parts.append(_when(datetime.fromisoformat(job["next_run_at"])))
         if job["last_error"]:
             parts.append(f"last error: {job['last_error']}")
         _say(f"{job['job_name']:<24} {' '.join(part for part in parts if part)}")
@@ -132,8 +133,13 @@ def _services_in(answer: str) -> tuple[str, ...]:
         return ()
 
 
-def _local(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment).astimezone():%H:%M:%S}"
+def _when(due: datetime) -> str:
+    """Say when a job is to run; of one that is late, since when: it waits for the scheduler, or for a poll."""
+    late = (datetime.now(UTC) - due).total_seconds()
+    at = f"{due.astimezone():%H:%M:%S}"
+    if late < 0:
+        return f"next at {at}"
+    return "and due" if late < _JUST_DUE_SECONDS else f"and due since {at}"
 
 
 def _say(text: str) -> None:

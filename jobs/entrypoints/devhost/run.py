@@ -23,6 +23,7 @@ from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.entrypoints.devhost.dapr import LocalDapr
 from jobs.entrypoints.devhost.demo import Demo
 from jobs.entrypoints.devhost.processes import command_of
+from jobs.entrypoints.triggers.termination import ClosableApp
 
 _logger = logging.getLogger("jobs.dev")
 _STORAGE_EMULATOR = ("127.0.0.1", 10000)
@@ -45,7 +46,7 @@ class DevOptions:
 def run_dev(
     options: DevOptions,
     *,
-    create_app: Callable[[], tuple[Any, Callable[[], None]]],
+    create_app: Callable[[], ClosableApp],
     upgrade_database: Callable[[], tuple[str | None, str | None]],
 ) -> int:
     """Serve until Ctrl-C or SIGTERM; then give back what runs and leave no process behind.
@@ -183,11 +184,11 @@ def _scheduler(options: DevOptions) -> Iterator[None]:
 
 
 @contextmanager
-def _hosted(
-    options: DevOptions, create_app: Callable[[], tuple[Any, Callable[[], None]]], stop: threading.Event
-) -> Iterator[str]:
+def _hosted(options: DevOptions, create_app: Callable[[], ClosableApp], stop: threading.Event) -> Iterator[str]:
     func = _core_tools(options.host)
-    app, close = create_app()  # also where Core Tools make their own: a fault stops the start here, with its message
+    app, close, start_nothing_more = (
+        create_app()
+    )  # also where Core Tools make their own: a fault stops the start here, with its message
     if func is None:
         from jobs.entrypoints.devhost.host.host import DevHost, read_route_prefix  # noqa: PLC0415  only here
         from jobs.entrypoints.devhost.host.logs import InvocationFilter, read_log_levels  # noqa: PLC0415
@@ -200,6 +201,7 @@ def _hosted(
             try:
                 yield host.url
             finally:
+                start_nothing_more()  # before the host stops, which waits for its calls while jobs would be claimed
                 host.stop()
                 close()
         return

@@ -6,13 +6,25 @@ import logging
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import FrameType
 
 _logger = logging.getLogger("jobs")
+
+
+class ClosableApp(NamedTuple):
+    """A function app, and how a host of our own ends it.
+
+    ``start_nothing_more`` is called first, while the host still answers: no work is claimed from then on. ``close``
+    waits for what runs, gives the rest back and closes the connections.
+    """
+
+    app: Any
+    close: Callable[[], None]
+    start_nothing_more: Callable[[], None]
 
 
 def on_termination(close: Callable[[], None]) -> bool:

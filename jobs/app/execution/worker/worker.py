@@ -362,8 +362,8 @@ class Worker:
         else:
             self._answers.give(name, error=error)
 
-    def stop(self, grace_seconds: float) -> None:
-        """Begin nothing more, give back what has not begun, and wait for the rest up to ``grace_seconds``."""
+    def start_nothing_more(self) -> None:
+        """Claim nothing from now on, and give back what has not begun; what runs goes on."""
         self.stopping.set()
         unbegun = []
         while not self._waiting.empty():
@@ -376,6 +376,10 @@ class Worker:
             self._waiting.put(None)
         if unbegun:
             self._dispatcher.give_back(unbegun, "the host went down before the handler began")
+
+    def stop(self, grace_seconds: float) -> None:
+        """Begin nothing more, give back what has not begun, and wait for the rest up to ``grace_seconds``."""
+        self.start_nothing_more()
         self._dispatcher.stop(grace_seconds)
         self._recorder.close()
         if self._recording is not None:

@@ -81,6 +81,7 @@ class Site:
             reply.status,
             (time.perf_counter() - began) * 1000,
             reply.function,
+            extra={"request_of": reply.function},
         )
         return [b"" if method == "HEAD" or reply.status in _BODILESS else reply.body]
 

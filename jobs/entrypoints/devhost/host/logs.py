@@ -1,7 +1,8 @@
 """Show on a developer's machine the log lines that the Functions host would pass on.
 
-host.json sets levels by category, and what a function's code logs has the category ``Function.<name>.User``. What is
-logged outside of any invocation has none: the Functions host drops it, and here it is shown.
+host.json sets levels by category, and what a function's code logs has the category ``Function.<name>.User``. What the
+host itself says of a call has ``Function.<name>``. What is logged outside of any invocation has none: the Functions
+host drops it, and here it is shown.
 """
 
 from __future__ import annotations
@@ -73,5 +74,7 @@ class InvocationFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is to be shown."""
+        if called := getattr(record, "request_of", None):
+            return record.levelno >= self._levels.of(f"Function.{called}")
         function = running_function()
         return function is None or record.levelno >= self._levels.of(f"Function.{function}.User")

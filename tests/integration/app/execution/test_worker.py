@@ -12,8 +12,9 @@ import pytest
 
 from jobs.app.execution.worker.worker import Drained
 from jobs.app.runtime import Runtime
-from jobs.core.errors import StoreUnavailable
+from jobs.core.errors import StoreUnavailable, Unavailable
 from jobs.core.handlers.context import JobContext
+from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import JobStatus
 from tests.support import Anything, job, until
@@ -392,6 +393,25 @@ def test_a_claim_that_is_under_way_when_the_host_stops_is_given_back_too(make_ru
     stopping.join(60)
     draining.join(60)
     assert "Running" not in count()
+
+
+def test_once_told_to_start_nothing_more_a_worker_claims_nothing_and_what_runs_goes_on(make_runtime, gate):
+    runtime = make_runtime(concurrency=1)
+    running = runtime.service.enqueue(job("running", "Slow")).id
+    draining = threading.Thread(target=runtime.worker.drain, args=[60])
+    draining.start()
+    until(lambda: len(gate.contexts) == 1)
+    waiting = runtime.service.enqueue(job("waiting")).job
+    runtime.worker.start_nothing_more()
+    draining.join(60)
+    assert not draining.is_alive()
+    assert runtime.worker.drain(60).executed == 0
+    with pytest.raises(Unavailable, match="going down"):
+        runtime.worker.ring(AlarmName(waiting.id, waiting.generation)).result(60)
+    assert runtime.service.get(waiting.id).status is JobStatus.SCHEDULED
+    assert gate.contexts[0].shutting_down is False
+    gate.open.set()
+    until(lambda: runtime.service.get(running).status is JobStatus.COMPLETED)
 
 
 def test_a_stopped_worker_claims_nothing(make_runtime, count):

@@ -314,14 +314,15 @@ quickly = settings(max_examples=200, deadline=None, suppress_health_check=list(H
 
 
 class TestTimeoutsBeyondTheHosts:
-    """The module's app has no end of a run; this one's host ends it after half an hour."""
+    """Of an app whose host ends a run after half an hour; that of the other tests never does."""
 
     def test_a_job_that_the_host_would_cut_short_is_422_however_it_is_sent(self, database_url):
         with serving(database_url, longest_run=timedelta(minutes=30)) as api:
             body = problem(api.post_job(timeout="PT30M"), 422, "invalid-request", "/timeout")
             assert "PT30M is not below functionTimeout, PT30M" in body["errors"][0]["detail"]
             job = api.later(timeout="PT29M")
-            batch = api.call("POST", "/api/jobs/batch", json={"jobs": [{"handler_name": "Noop", "timeout": "PT1H"}]})
+            too_long = {"handler_name": "Noop", "job_name": "long", "timeout": "PT1H"}
+            batch = api.call("POST", "/api/jobs/batch", json={"jobs": [too_long]})
             assert "not below functionTimeout" in batch.text
             changed = api.call("PATCH", f"/api/jobs/{job['id']}", json={"timeout": "PT45M"})
             problem(changed, 422, "invalid-request", "/timeout")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -98,6 +100,23 @@ def test_the_demo_waits_for_the_database_says_so_once_and_then_goes_on(app, demo
     until(lambda: app.asked.append("mark") or len(app.asked) > 60)
     app.job = (200, JOB | {"status": "Cancelled"})
     until(lambda: "Cancelled" in capsys.readouterr().out)
+
+
+WAITING = JOB | {"status": "Scheduled", "run_count": 0, "attempt": 0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(60, r"Scheduled next at [\d:]+"), (-0.2, r"Scheduled and due"), (-600, r"Scheduled and due since [\d:]+")],
+)
+def test_a_job_that_is_overdue_is_not_said_to_run_at_an_instant_that_is_past(app, demo, capsys, seconds, told):
+    due = datetime.now(UTC) + timedelta(seconds=seconds)
+    app.job = (200, WAITING | {"next_run_at": due.isoformat()})
+    demo()
+    until(lambda: len([each for each in app.asked if each.startswith("GET /api/jobs/")]) > 4)
+    lines = [line for line in capsys.readouterr().out.splitlines() if " it " in line]
+    assert len(lines) == 2
+    assert all(re.search(f"it +{told}$", line) for line in lines), lines
 
 
 def test_while_the_demo_waits_its_probes_are_kept_out_of_the_access_log(app, demo):

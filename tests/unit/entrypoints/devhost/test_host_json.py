@@ -10,6 +10,7 @@ import sys
 import threading
 
 import azure.functions as func
+import httpx
 import pytest
 
 from jobs.entrypoints.devhost.host.host import DevHost, DevHostError
@@ -110,6 +111,28 @@ class Kept(logging.Handler):
 
     def emit(self, record):
         self.messages.append(record.getMessage())
+
+
+def test_the_lines_of_requests_that_host_json_mutes_are_not_shown_by_the_development_host_either():
+    log, kept = logging.getLogger("test.host_json.requests"), Kept()
+    log.setLevel(logging.INFO)
+    kept.addFilter(InvocationFilter(read_log_levels(ROOT / "host.json")))
+    log.addHandler(kept)
+    app = func.FunctionApp()
+
+    def answering(name: str, route: str) -> None:
+        @app.function_name(name)
+        @app.route(route=route)
+        def function(req: func.HttpRequest) -> func.HttpResponse:
+            return func.HttpResponse("well")
+
+    for name, route in (("health_live", "live"), ("ring_alarm", "job/{alarm}"), ("list_jobs", "jobs")):
+        answering(name, route)
+    with DevHost(app, port=0, route_prefix="", log=log) as host:
+        for path in ("live", "job/a-1", "jobs", "nowhere"):
+            httpx.get(f"{host.url}/{path}")
+    told = [message.split()[1] for message in kept.messages if message.startswith("GET ")]
+    assert told == ["/jobs", "/nowhere"]
 
 
 @pytest.mark.parametrize(
