@@ -30,7 +30,7 @@ from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.execution.worker.worker import Worker, WorkerLimits
 from jobs.app.runtime import Runtime
 from jobs.app.upkeep.clock_setback import ClockSetback
-from jobs.app.upkeep.limit_flags import Labels
+from jobs.app.upkeep.limit_flags import LimitFlags
 from jobs.app.upkeep.reaper import Reaper
 from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
 from jobs.core.errors import ConfigurationError, StoreUnavailable
@@ -207,7 +207,7 @@ def build_runtime(
         keep_attempts=settings.keep_attempts,
     )
 
-    reconciler = Reconciler(housekeeping, alarms, worker, Labels(housekeeping, registry), limits, reaper, setback)
+    reconciler = Reconciler(housekeeping, alarms, worker, LimitFlags(housekeeping, registry), limits, reaper, setback)
     alarms.when_it_returns(reconciler.arm_missed)
 
     def close() -> None:

@@ -91,7 +91,7 @@ def _beyond(limit: timedelta) -> str:
     )
 
 
-def doubts_about(settings: Settings, environment: Iterable[str], unusable: Collection[str] = ()) -> list[str]:
+def warnings_for(settings: Settings, environment: Iterable[str], unusable: Collection[str] = ()) -> list[str]:
     """Say what may be meant but looks like a mistake; nothing of a default that stands in for an unusable setting."""
     doubts = []
     compared = {"JOBS_LEASE_SECONDS", "JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS"}

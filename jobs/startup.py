@@ -18,7 +18,7 @@ from jobs.core.errors import ConfigurationError, HandlerRegistrationError, Inval
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
-from jobs.settings_checks import check_settings, check_timeouts, doubts_about, function_timeout
+from jobs.settings_checks import check_settings, check_timeouts, function_timeout, warnings_for
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -46,7 +46,7 @@ def read_startup() -> Startup:
     """Read the settings and load the handlers; raises nothing, for what is wrong is part of what it returns."""
     settings, invalid = Settings.read_or_default()
     unusable = invalid.names if invalid is not None else ()
-    warnings = doubts_about(settings, os.environ, unusable)
+    warnings = warnings_for(settings, os.environ, unusable)
     faults = list(invalid.faults) if invalid is not None else []
     limit = None
     try:

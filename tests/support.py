@@ -38,7 +38,7 @@ def job(name: str = "job", handler_name: str = "Noop", **fields: Any) -> Enqueue
     return EnqueueJob(handler_name=handler_name, job_name=name, **fields)
 
 
-def draft(job_name: str = "job", **fields: Any) -> NewJob:
+def new_job(job_name: str = "job", **fields: Any) -> NewJob:
     """A row to insert, with what a test does not care about filled in."""
     given = {
         "id": new_id(),

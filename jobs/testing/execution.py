@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from jobs.core.lifecycle.status import AttemptOutcome
 from jobs.core.strict_json import read_json
+from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.rows import job_of
-from jobs.testing.memory.store import MemoryJobStore
 from jobs.testing.ran import RanAttempt
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from jobs.app.execution.services.injection import Injector
 from jobs.app.execution.worker.worker import Worker, WorkerLimits
 from jobs.app.runtime import Runtime
 from jobs.app.upkeep.clock_setback import ClockSetback
-from jobs.app.upkeep.limit_flags import Labels
+from jobs.app.upkeep.limit_flags import LimitFlags
 from jobs.app.upkeep.reaper import Reaper
 from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
 from jobs.core.errors import ConfigurationError
@@ -26,11 +26,11 @@ from jobs.core.handlers.registry import BUILT_IN_SERVICES, HandlerRegistry
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
 from jobs.testing.memory.housekeeping import MemoryHousekeeping
-from jobs.testing.memory.lock import MemoryLockStore
+from jobs.testing.memory.jobs import MemoryJobStore
+from jobs.testing.memory.locks import MemoryLockStore
 from jobs.testing.memory.runs import MemoryRunStore
 from jobs.testing.memory.setbacks import MemorySetbacks
-from jobs.testing.memory.store import MemoryJobStore
-from jobs.testing.memory.unit_of_work import MemoryTransactions
+from jobs.testing.memory.transactions import MemoryTransactions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -133,7 +133,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         worker=worker,
         reaper=reaper,
         reconciler=Reconciler(
-            housekeeping, alarms, worker, Labels(housekeeping, registry), ReconcileLimits(), reaper, setback
+            housekeeping, alarms, worker, LimitFlags(housekeeping, registry), ReconcileLimits(), reaper, setback
         ),
         housekeeping=housekeeping,
         registry=registry,

@@ -48,7 +48,7 @@ class MemoryScheduler:
             self.on_return()
 
     @property
-    def why_away(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why it takes no alarms, None while it does."""
         return None if self._available else _AWAY
 

@@ -31,7 +31,7 @@ from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import new_id
 from jobs.settings import Settings
 from tests.e2e.dapr_system import System
-from tests.support import draft
+from tests.support import new_job
 
 CALLERS = 32
 TOMORROW = timedelta(days=1)
@@ -86,7 +86,7 @@ def _measure(system: System, database: Database, url: str, rounds: int, jobs: in
 
     def insert(number: int) -> None:
         at = datetime.now(UTC) + TOMORROW
-        store.insert(draft(f"insert {new_id()}", handler_name="Work", due_at=at, scheduled_for=at))
+        store.insert(new_job(f"insert {new_id()}", handler_name="Work", due_at=at, scheduled_for=at))
 
     def service(_: int) -> None:
         runtime.service.enqueue(EnqueueJob(handler_name="Work", job_name=f"service {new_id()}", schedule="P1D"))

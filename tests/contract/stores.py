@@ -34,12 +34,12 @@ from jobs.core.ports.transactions import Transactions
 from jobs.testing import FrozenClock
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.housekeeping import MemoryHousekeeping
-from jobs.testing.memory.lock import MemoryLockStore
+from jobs.testing.memory.jobs import MemoryJobStore
+from jobs.testing.memory.locks import MemoryLockStore
 from jobs.testing.memory.runs import MemoryRunStore
 from jobs.testing.memory.setbacks import MemorySetbacks
-from jobs.testing.memory.store import MemoryJobStore
-from jobs.testing.memory.unit_of_work import MemoryTransactions
-from tests.support import draft
+from jobs.testing.memory.transactions import MemoryTransactions
+from tests.support import new_job
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
@@ -70,7 +70,7 @@ class Stores:
 
     def add(self, job_name: str = "job", **fields: Any) -> Job:
         """Insert a job and read it."""
-        new = draft(job_name, **fields)
+        new = new_job(job_name, **fields)
         assert self.jobs.insert(new) is not None
         return self.read(new.id)
 

@@ -17,7 +17,7 @@ from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.jobs import NOW, Change, Inserted
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores
-from tests.support import draft
+from tests.support import new_job
 
 CANCEL = Change("delete", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
 REPLAY = Change(
@@ -31,7 +31,7 @@ REPLAY = Change(
 
 
 def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
-    new = draft(
+    new = new_job(
         "naïve \U0001f600 \\ \" ' {}",
         schedule="0 9 * * *",
         timezone="Europe/Berlin",
@@ -109,7 +109,7 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
 
 
 def test_what_a_row_leaves_open_is_now_by_the_stores_clock(stores: Stores):
-    new = draft()
+    new = new_job()
     stores.pass_time(SECOND)
     assert stores.jobs.insert(new) == Inserted(new.id, NOON + SECOND, NOON + SECOND, NOON + SECOND)
     job = stores.read(new.id)
@@ -133,15 +133,15 @@ def test_a_job_that_does_not_exist_is_none(stores: Stores):
 
 def test_a_name_that_an_active_job_holds_is_not_inserted(stores: Stores):
     job = stores.add("taken")
-    assert stores.jobs.insert(draft("taken")) is None
+    assert stores.jobs.insert(new_job("taken")) is None
     stores.claim(job)
-    assert stores.jobs.insert(draft("taken")) is None, "of a running one as well"
+    assert stores.jobs.insert(new_job("taken")) is None, "of a running one as well"
     assert stores.jobs.active_holder("taken") == stores.read(job.id)
 
 
 def test_a_name_is_compared_whole_and_by_every_character(stores: Stores):
     for name in ("a", "A", "a ", "%", "_", "á", "a\u0301"):
-        assert stores.jobs.insert(draft(name)) is not None, name
+        assert stores.jobs.insert(new_job(name)) is not None, name
     assert stores.jobs.active_holder("_").job_name == "_"
 
 
@@ -149,20 +149,27 @@ def test_a_name_is_compared_whole_and_by_every_character(stores: Stores):
 def test_a_name_is_free_again_once_its_job_has_ended(stores: Stores, status: JobStatus):
     stores.finish(stores.running("name"), status=status)
     assert stores.jobs.active_holder("name") is None
-    assert stores.jobs.insert(draft("name")) is not None
+    assert stores.jobs.insert(new_job("name")) is not None
 
 
 def test_an_id_is_never_used_twice_whatever_became_of_its_job(stores: Stores):
     first = stores.add("first")
-    assert stores.jobs.insert(draft("second", id=first.id)) is None
+    assert stores.jobs.insert(new_job("second", id=first.id)) is None
     stores.jobs.change(first, CANCEL)
-    assert stores.jobs.insert(draft("third", id=first.id)) is None
+    assert stores.jobs.insert(new_job("third", id=first.id)) is None
     assert stores.names() == ["first"]
 
 
 def test_of_many_rows_each_is_inserted_on_its_own_merit_and_answered_in_order(stores: Stores):
     taken = stores.add("taken")
-    new = [draft("b"), draft("taken"), draft("a"), draft("b"), draft("c", id=taken.id), draft("d", due_at=NOON + DAY)]
+    new = [
+        new_job("b"),
+        new_job("taken"),
+        new_job("a"),
+        new_job("b"),
+        new_job("c", id=taken.id),
+        new_job("d", due_at=NOON + DAY),
+    ]
     assert stores.jobs.insert_many(iter(new)) == [
         Inserted(new[0].id, NOON, NOON, NOON),
         None,
@@ -177,7 +184,7 @@ def test_of_many_rows_each_is_inserted_on_its_own_merit_and_answered_in_order(st
 
 def test_of_an_id_that_stands_twice_in_a_batch_the_first_is_inserted_and_said_to_be(stores: Stores):
     same = new_id()
-    rows = stores.jobs.insert_many([draft("b", id=same), draft("a", id=same), draft("c"), draft("d", id=same)])
+    rows = stores.jobs.insert_many([new_job("b", id=same), new_job("a", id=same), new_job("c"), new_job("d", id=same)])
     assert stores.names() == ["b", "c"]
     assert [row is not None for row in rows] == [True, False, True, False]
 
@@ -185,7 +192,7 @@ def test_of_an_id_that_stands_twice_in_a_batch_the_first_is_inserted_and_said_to
 def test_an_id_that_stands_twice_is_tried_once_even_if_its_first_name_is_taken(stores: Stores):
     stores.add("taken")
     same = new_id()
-    assert stores.jobs.insert_many([draft("taken", id=same), draft("free", id=same)]) == [None, None]
+    assert stores.jobs.insert_many([new_job("taken", id=same), new_job("free", id=same)]) == [None, None]
     assert stores.names() == ["taken"]
 
 
@@ -193,8 +200,8 @@ def test_an_id_that_stands_twice_is_tried_once_even_if_its_first_name_is_taken(s
 def test_text_that_cannot_be_kept_is_invalid_input_and_nothing_is_written(stores: Stores, broken: str):
     job = stores.add("other")
     for call in (
-        lambda: stores.jobs.insert(draft(broken)),
-        lambda: stores.jobs.insert_many([draft("fine"), draft(broken)]),
+        lambda: stores.jobs.insert(new_job(broken)),
+        lambda: stores.jobs.insert_many([new_job("fine"), new_job(broken)]),
         lambda: stores.jobs.active_holder(broken),
         lambda: stores.jobs.change(job, Change("update", {"max_retries": 1}), actor=broken),
     ):
@@ -208,7 +215,7 @@ def test_of_many_inserts_of_one_name_at_once_exactly_one_stands(stores: Stores):
 
     def insert(_: int) -> int:
         barrier.wait()
-        return sum(stores.jobs.insert(draft("wanted")) is not None for _ in range(5))
+        return sum(stores.jobs.insert(new_job("wanted")) is not None for _ in range(5))
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(insert, range(8))) == 1
@@ -285,7 +292,7 @@ def test_a_query_finds_the_jobs_for_which_every_condition_holds(shelf: Stores, q
 
 
 def test_pages_follow_one_another_newest_first_without_gap_or_repeat(stores: Stores):
-    stores.jobs.insert_many([draft(f"job-{number}") for number in range(11)])  # all of one instant
+    stores.jobs.insert_many([new_job(f"job-{number}") for number in range(11)])  # all of one instant
     for number in range(6):
         stores.pass_time(SECOND)
         stores.add(f"later-{number}")
@@ -304,7 +311,7 @@ def test_pages_follow_one_another_newest_first_without_gap_or_repeat(stores: Sto
 
 
 def test_a_page_that_is_just_full_has_no_cursor(stores: Stores):
-    stores.jobs.insert_many([draft(f"job-{number}") for number in range(4)])
+    stores.jobs.insert_many([new_job(f"job-{number}") for number in range(4)])
     assert stores.jobs.find(JobQuery(limit=4)).cursor is None
     page = stores.jobs.find(JobQuery(limit=2))
     assert stores.jobs.find(JobQuery(limit=2, cursor=page.cursor)).cursor is None
@@ -462,7 +469,7 @@ def test_the_alarms_that_jobs_wait_for_are_those_that_nobody_has_accepted(stores
 def test_the_first_answer_under_a_key_is_given_again(stores: Stores):
     with stores.jobs.once("key", "body-1") as entry:
         assert entry.answer is None
-        assert stores.jobs.insert(draft("job"), connection=entry.connection) is not None
+        assert stores.jobs.insert(new_job("job"), connection=entry.connection) is not None
         entry.keep('{"id": "ü"}')
         assert stores.names() == []
     for _ in range(2):
@@ -473,7 +480,7 @@ def test_the_first_answer_under_a_key_is_given_again(stores: Stores):
 
 def test_work_under_a_key_stands_though_no_answer_was_kept(stores: Stores):
     with stores.jobs.once("key", "body") as entry:
-        stores.jobs.insert(draft("job"), connection=entry.connection)
+        stores.jobs.insert(new_job("job"), connection=entry.connection)
     with stores.jobs.once("key", "body") as entry:
         assert entry.answer is None
         entry.keep("answer")
@@ -498,7 +505,7 @@ def test_another_key_is_another_request(stores: Stores):
 
 def test_what_fails_under_a_key_leaves_neither_job_nor_key(stores: Stores):
     with suppress(ZeroDivisionError), stores.jobs.once("key", "body-1") as entry:
-        stores.jobs.insert(draft("job"), connection=entry.connection)
+        stores.jobs.insert(new_job("job"), connection=entry.connection)
         entry.keep("never")
         raise ZeroDivisionError
     assert stores.names() == []
@@ -514,7 +521,7 @@ def test_of_many_requests_under_one_key_exactly_one_does_the_work(stores: Stores
         with stores.jobs.once("key", "body") as entry:
             if entry.answer is not None:
                 return entry.answer
-            stores.jobs.insert(draft(f"job-{number}"), connection=entry.connection)
+            stores.jobs.insert(new_job(f"job-{number}"), connection=entry.connection)
             entry.keep(f"job-{number}")
             return f"job-{number}"
 
@@ -548,7 +555,7 @@ def test_a_history_is_read_newest_first(stores: Stores):
 def test_a_replaced_job_is_cancelled_and_its_name_is_the_new_ones_in_one_step(stores: Stores):
     holder = stores.add("name", due_at=NOON + DAY)
     stores.pass_time(SECOND)
-    new = draft("name", payload='{"a":1}', due_at=NOON + MINUTE)
+    new = new_job("name", payload='{"a":1}', due_at=NOON + MINUTE)
     assert stores.jobs.replace(holder, new, actor="me") == Inserted(new.id, NOON + SECOND, NOON + MINUTE, NOON + SECOND)
     old = stores.read(holder.id)
     assert (old.status, old.handled_at, old.next_run_at) == ("Cancelled", NOON + SECOND, None)
@@ -559,24 +566,24 @@ def test_a_replaced_job_is_cancelled_and_its_name_is_the_new_ones_in_one_step(st
 
 def test_a_holder_that_has_changed_or_runs_or_has_another_name_is_not_replaced(stores: Stores):
     read = stores.add("name", due_at=NOON)
-    assert stores.jobs.replace(read, draft("another name")) is None
+    assert stores.jobs.replace(read, new_job("another name")) is None
     paused = stores.jobs.change(read, Change("pause", {"paused": True}))
-    assert stores.jobs.replace(read, draft("name")) is None, "of another revision"
+    assert stores.jobs.replace(read, new_job("name")) is None, "of another revision"
     resumed = stores.jobs.change(paused, Change("resume", {"paused": False}))
     stores.claim(resumed)
-    assert stores.jobs.replace(stores.read(read.id), draft("name")) is None, "it runs"
+    assert stores.jobs.replace(stores.read(read.id), new_job("name")) is None, "it runs"
     assert stores.read(read.id).status == "Running"
     assert stores.names() == ["name"]
 
 
 def test_a_replacement_whose_id_is_taken_leaves_the_holder_alone(stores: Stores):
     taken, holder = stores.add("taken"), stores.add("name")
-    assert stores.jobs.replace(holder, draft("name", id=taken.id)) is None
+    assert stores.jobs.replace(holder, new_job("name", id=taken.id)) is None
     assert (stores.read(holder.id), stores.audit()) == (holder, [])
 
 
 def test_a_replacement_within_a_transaction_ends_with_it(stores: Stores):
-    holder, new = stores.add("name"), draft("name")
+    holder, new = stores.add("name"), new_job("name")
     transaction = stores.transactions.begin()
     assert stores.jobs.replace(holder, new, connection=transaction.connection) is not None
     assert stores.jobs.active_holder("name", connection=transaction.connection).id == new.id

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.job import Job
-from jobs.core.lifecycle.limits import Label, LimitedClaim, Limits, Mislabelled, Rate
+from jobs.core.lifecycle.limits import LimitedClaim, LimitFlag, Limits, OutdatedLimitFlag, Rate
 from jobs.core.ports.jobs import Change
 from tests.contract.stores import DAY, LEASE, MINUTE, SECOND, Stores
 
@@ -144,7 +144,7 @@ def test_paused_and_future_jobs_are_passed_over(stores, running):
 def test_the_other_claims_pass_over_what_waits_for_its_turn(stores):
     [waiting] = add(stores, None)
     unmarked = stores.add("unmarked", handler_name="Import")
-    due = {"worker": "me", "lease": LEASE, "apart": ["Import"]}
+    due = {"worker": "me", "lease": LEASE, "limited": ["Import"]}
     assert stores.runs.claim_due(10, **due) == []
     assert stores.runs.claim(AlarmName(waiting.id, 1), **due) is None
     assert stores.runs.claim(AlarmName(unmarked.id, 1), **due) is None
@@ -193,7 +193,7 @@ def test_a_run_that_was_lost_keeps_its_turn_until_it_is_taken_back(stores):
 
 def test_the_handlers_that_have_jobs_waiting_for_a_turn(stores, running):
     def waiting() -> list[str]:
-        return sorted(stores.runs.waiting_handlers(["Import", "Export", "Other"]))
+        return sorted(stores.runs.throttled_handlers(["Import", "Export", "Other"]))
 
     assert waiting() == []
     [one] = add(stores, "a")
@@ -212,8 +212,8 @@ def test_the_handlers_that_have_jobs_waiting_for_a_turn(stores, running):
 # --- marks
 
 
-def mislabelled(stores: Stores, limited=(), known=(), grace: timedelta = MINUTE) -> list[UUID]:
-    found = stores.housekeeping.mislabelled(10, limited=limited, known=known, grace=grace)
+def outdated_limit_flags(stores: Stores, limited=(), known=(), grace: timedelta = MINUTE) -> list[UUID]:
+    found = stores.housekeeping.outdated_limit_flags(10, limited=limited, known=known, grace=grace)
     return sorted(job.id for job in found)
 
 
@@ -225,27 +225,29 @@ def test_jobs_that_are_due_or_run_must_be_marked_once_their_handler_has_limits(s
     stores.finish(stores.running("ended", handler_name="Import"))
     stores.add("another", handler_name="Export")
     add(stores, "a")
-    assert mislabelled(stores, limited=["Import"], known=["Import", "Export"]) == sorted([due.id, running.job_id])
+    assert outdated_limit_flags(stores, limited=["Import"], known=["Import", "Export"]) == sorted(
+        [due.id, running.job_id]
+    )
     [found] = [
         job
-        for job in stores.housekeeping.mislabelled(10, limited=["Import"], known=["Import"], grace=MINUTE)
+        for job in stores.housekeeping.outdated_limit_flags(10, limited=["Import"], known=["Import"], grace=MINUTE)
         if job.id == due.id
     ]
-    assert found == Mislabelled(due.id, "Import", '{"shop": "a"}', 2)
-    assert len(stores.housekeeping.mislabelled(1, limited=["Import"], known=["Import"], grace=MINUTE)) == 1
+    assert found == OutdatedLimitFlag(due.id, "Import", '{"shop": "a"}', 2)
+    assert len(stores.housekeeping.outdated_limit_flags(1, limited=["Import"], known=["Import"], grace=MINUTE)) == 1
 
 
 def test_marks_must_go_where_a_known_handler_has_no_limits_any_more(stores):
     [job] = add(stores, "a")
-    assert mislabelled(stores, known=["Import"]) == ids(job)
-    assert mislabelled(stores, limited=["Import"], known=["Import"]) == []
+    assert outdated_limit_flags(stores, known=["Import"]) == ids(job)
+    assert outdated_limit_flags(stores, limited=["Import"], known=["Import"]) == []
 
 
 def test_a_mark_of_a_handler_that_nobody_knows_is_left_for_a_while(stores):
     [job] = add(stores, "a")
-    assert mislabelled(stores, known=["Other"]) == []
+    assert outdated_limit_flags(stores, known=["Other"]) == []
     stores.pass_time(MINUTE)
-    assert mislabelled(stores, known=["Other"]) == ids(job)
+    assert outdated_limit_flags(stores, known=["Other"]) == ids(job)
 
 
 def test_marking_changes_what_a_claim_goes_by_and_no_revision(stores, running):
@@ -254,8 +256,8 @@ def test_marking_changes_what_a_claim_goes_by_and_no_revision(stores, running):
     stores.jobs.mark_armed([AlarmName(unmarked.id, 1), AlarmName(marked.id, 1)])
     ended = stores.running("ended")
     stores.finish(ended)
-    labels = [Label(unmarked.id, True, "b"), Label(marked.id, False, None), Label(ended.job_id, True, "c")]
-    assert stores.housekeeping.label(labels) == 2
+    labels = [LimitFlag(unmarked.id, True, "b"), LimitFlag(marked.id, False, None), LimitFlag(ended.job_id, True, "c")]
+    assert stores.housekeeping.set_limit_flags(labels) == 2
     assert stores.read(unmarked.id) == unmarked.model_copy(
         update={"limited": True, "concurrency_key": "b", "armed_at": stores.clock.now()}
     )

@@ -152,13 +152,13 @@ def test_of_callers_of_a_scheduler_that_hangs_only_the_first_wait_and_none_for_l
             with pytest.raises(SchedulerUnavailable, match="dapr-scheduler"):
                 scheduler.arm_many([alarm()])
             assert not scheduler.available, "the first that is not answered is enough"
-            assert "dapr-scheduler" in (scheduler.why_away or "")
-            assert number == 0 or scheduler.why_away
+            assert "dapr-scheduler" in (scheduler.unavailable_reason or "")
+            assert number == 0 or scheduler.unavailable_reason
         asked = [call for call in sidecar.calls if call == "ScheduleJob"]
         assert len(asked) == 2, "the others were not let through to wait"
         sidecar.scheduler_dead = False
         until(lambda: scheduler.available)
-        assert scheduler.why_away is None
+        assert scheduler.unavailable_reason is None
         again = alarm()
         assert scheduler.arm_many([again]) == {again.name}
         scheduler.close()

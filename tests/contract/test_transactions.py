@@ -17,7 +17,7 @@ from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.jobs import NOW, Change
 from jobs.core.transactions.unit_of_work import UnitsOfWork
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
-from tests.support import draft
+from tests.support import new_job
 
 CANCEL = Change("delete", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
 RAISE_RETRIES = Change("update", {"max_retries": 9})
@@ -39,7 +39,7 @@ def transaction(stores: Stores, *, commit: bool = True) -> Iterator[Any]:
 
 
 def test_what_a_transaction_inserts_is_its_own_until_it_commits(stores: Stores):
-    one, *many = draft("one"), draft("two"), draft("three")
+    one, *many = new_job("one"), new_job("two"), new_job("three")
     with transaction(stores) as connection:
         assert stores.jobs.insert(one, connection=connection) is not None
         assert None not in stores.jobs.insert_many(many, connection=connection)
@@ -55,7 +55,7 @@ def test_what_a_transaction_inserts_is_its_own_until_it_commits(stores: Stores):
 def test_what_is_not_committed_never_was(stores: Stores):
     job, run = stores.add("kept"), stores.running("running")
     with transaction(stores, commit=False) as connection:
-        stores.jobs.insert(draft("new"), connection=connection)
+        stores.jobs.insert(new_job("new"), connection=connection)
         assert stores.jobs.change(job, CANCEL, actor="me", connection=connection).status is JobStatus.CANCELLED
         assert stores.finish(run, connection=connection) != []
     assert stores.names() == ["kept", "running"]
@@ -68,7 +68,7 @@ def test_what_is_not_committed_never_was(stores: Stores):
 def test_an_error_in_the_block_rolls_back(stores: Stores):
     def work() -> None:
         with transaction(stores) as connection:
-            stores.jobs.insert(draft("new"), connection=connection)
+            stores.jobs.insert(new_job("new"), connection=connection)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -103,10 +103,10 @@ def test_an_outcome_is_recorded_when_its_transaction_commits(stores: Stores):
 def test_a_taken_name_or_id_leaves_the_transaction_usable(stores: Stores):
     taken = stores.add("taken")
     with transaction(stores) as connection:
-        assert stores.jobs.insert(draft("taken"), connection=connection) is None
-        assert stores.jobs.insert(draft("other", id=taken.id), connection=connection) is None
-        assert stores.jobs.insert(draft("new"), connection=connection) is not None
-        assert stores.jobs.insert(draft("new"), connection=connection) is None, "its own names count as well"
+        assert stores.jobs.insert(new_job("taken"), connection=connection) is None
+        assert stores.jobs.insert(new_job("other", id=taken.id), connection=connection) is None
+        assert stores.jobs.insert(new_job("new"), connection=connection) is not None
+        assert stores.jobs.insert(new_job("new"), connection=connection) is None, "its own names count as well"
     assert stores.names() == ["new", "taken"]
 
 
@@ -115,24 +115,24 @@ def test_a_name_that_the_transaction_itself_has_freed_is_free_within_it(stores: 
     with transaction(stores) as connection:
         stores.jobs.change(job, CANCEL, connection=connection)
         assert stores.jobs.active_holder("name", connection=connection) is None
-        assert stores.jobs.insert(draft("name"), connection=connection) is not None
+        assert stores.jobs.insert(new_job("name"), connection=connection) is not None
     assert stores.jobs.active_holder("name").id != job.id
 
 
 def test_in_memory_too_a_transaction_has_one_present(memory: Stores):
     """As ``now()`` has it on PostgreSQL, other than the clock that these tests put in its place there."""
     with transaction(memory) as connection:
-        memory.jobs.insert(draft("a"), connection=connection)
+        memory.jobs.insert(new_job("a"), connection=connection)
         memory.pass_time(SECOND)
-        memory.jobs.insert(draft("b"), connection=connection)
+        memory.jobs.insert(new_job("b"), connection=connection)
     assert memory.jobs.active_holder("b").created_at == NOON
     assert memory.add("c").created_at == NOON + SECOND
 
 
 def test_two_transactions_do_not_see_each_other(stores: Stores):
     with transaction(stores) as first, transaction(stores) as second:
-        stores.jobs.insert(draft("first"), connection=first)
-        stores.jobs.insert(draft("second"), connection=second)
+        stores.jobs.insert(new_job("first"), connection=first)
+        stores.jobs.insert(new_job("second"), connection=second)
         assert stores.jobs.active_holder("first", connection=second) is None
         assert stores.jobs.active_holder("second", connection=first) is None
     assert stores.names() == ["first", "second"]
@@ -186,12 +186,12 @@ def test_who_would_write_what_a_transaction_has_written_gives_up_after_a_while_a
     others = stores.impatient or stores
     with transaction(stores, commit=False) as connection:
         stores.jobs.change(job, RAISE_RETRIES, connection=connection)
-        stores.jobs.insert(draft("name"), connection=connection)
+        stores.jobs.insert(new_job("name"), connection=connection)
         stores.finish(run, connection=connection)
         for write in (
             lambda: others.jobs.change(job, CANCEL),
             lambda: others.runs.claim(AlarmName(job.id, 1), worker="worker", lease=LEASE),
-            lambda: others.jobs.insert(draft("name")),
+            lambda: others.jobs.insert(new_job("name")),
             lambda: others.finish(run),
             lambda: others.runs.recorded(run),
             lambda: others.runs.report_progress(lease_of(run), 0.5, None),
@@ -199,7 +199,7 @@ def test_who_would_write_what_a_transaction_has_written_gives_up_after_a_while_a
             with pytest.raises(StoreUnavailable):
                 write()
     assert stores.read(job.id) == job
-    assert stores.jobs.insert(draft("name")) is not None
+    assert stores.jobs.insert(new_job("name")) is not None
 
 
 def beside(stores: Stores, work: Any) -> tuple[threading.Thread, list[Any]]:
@@ -213,8 +213,8 @@ def beside(stores: Stores, work: Any) -> tuple[threading.Thread, list[Any]]:
 @pytest.mark.parametrize("commit", [True, False])
 def test_an_insert_of_a_name_that_a_transaction_holds_waits_for_its_end(stores: Stores, commit: bool):
     with transaction(stores, commit=commit) as connection:
-        stores.jobs.insert(draft("name"), connection=connection)
-        thread, answers = beside(stores, lambda: stores.jobs.insert(draft("name")))
+        stores.jobs.insert(new_job("name"), connection=connection)
+        thread, answers = beside(stores, lambda: stores.jobs.insert(new_job("name")))
         time.sleep(0.02)
         assert answers == []
     thread.join(60)
@@ -238,7 +238,7 @@ def test_what_became_of_an_attempt_is_told_once_the_transaction_that_records_it_
 def test_who_waits_for_the_commit_is_called_once_before_others_see_it(stores: Stores):
     seen: list[Any] = []
     with transaction(stores) as connection:
-        stores.jobs.insert(draft("new"), connection=connection)
+        stores.jobs.insert(new_job("new"), connection=connection)
         stores.jobs.on_commit(connection, lambda: seen.append(stores.names()))
         stores.jobs.on_commit(connection, lambda: seen.append("second"))
         assert seen == []
@@ -249,7 +249,7 @@ def test_who_waits_for_the_commit_is_called_once_before_others_see_it(stores: St
 def test_nobody_is_called_for_what_is_rolled_back(stores: Stores):
     seen: list[Any] = []
     with transaction(stores, commit=False) as connection:
-        stores.jobs.insert(draft("new"), connection=connection)
+        stores.jobs.insert(new_job("new"), connection=connection)
         stores.jobs.on_commit(connection, lambda: seen.append("called"))
     assert seen == []
 
@@ -262,7 +262,7 @@ def test_a_statement_that_failed_leaves_a_transaction_that_cannot_commit(stores:
     stores.add("name")
     replay = Change("replay", {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW})
     opened = stores.transactions.begin()
-    stores.jobs.insert(draft("new"), connection=opened.connection)
+    stores.jobs.insert(new_job("new"), connection=opened.connection)
     with pytest.raises(JobNameTaken):
         stores.jobs.change(ended, replay, connection=opened.connection)
     with pytest.raises(UnitOfWorkError, match="a statement of this unit of work failed and its error was caught"):
@@ -273,7 +273,7 @@ def test_a_statement_that_failed_leaves_a_transaction_that_cannot_commit(stores:
 
 def test_closing_twice_or_after_the_commit_is_harmless(stores: Stores):
     opened = stores.transactions.begin()
-    stores.jobs.insert(draft("new"), connection=opened.connection)
+    stores.jobs.insert(new_job("new"), connection=opened.connection)
     opened.commit()
     opened.close()
     other = stores.transactions.begin()
@@ -285,7 +285,7 @@ def test_a_connection_is_of_no_use_once_its_transaction_has_ended(stores: Stores
     with transaction(stores, commit=False) as connection:
         pass
     with pytest.raises(Exception, match=r"ended|closed") as caught:
-        stores.jobs.insert(draft("new"), connection=connection)
+        stores.jobs.insert(new_job("new"), connection=connection)
     assert not isinstance(caught.value, StoreUnavailable)
     assert stores.names() == []
 
@@ -296,18 +296,18 @@ def test_a_connection_is_of_no_use_once_its_transaction_has_ended(stores: Stores
 def test_a_unit_of_work_joins_and_votes_the_same_on_every_store(stores: Stores):
     units = UnitsOfWork(stores.transactions)
     with units.begin() as outer:
-        stores.jobs.insert(draft("a"), connection=outer.connection)
+        stores.jobs.insert(new_job("a"), connection=outer.connection)
         with units.begin() as inner:
             assert inner.connection is outer.connection
-            stores.jobs.insert(draft("b"), connection=inner.connection)
+            stores.jobs.insert(new_job("b"), connection=inner.connection)
             inner.commit()
         with units.begin(requires_new=True) as own:
-            stores.jobs.insert(draft("c"), connection=own.connection)
+            stores.jobs.insert(new_job("c"), connection=own.connection)
             own.commit()
         assert stores.names() == ["c"]
         outer.commit()
     with units.begin() as declined:
-        stores.jobs.insert(draft("d"), connection=declined.connection)
+        stores.jobs.insert(new_job("d"), connection=declined.connection)
         declined.rollback()
     assert stores.names() == ["a", "b", "c"]
 
@@ -318,10 +318,10 @@ def test_a_unit_of_work_that_ran_statements_and_ends_without_a_vote_raises_and_k
     def work(*, nested: bool) -> None:
         with units.begin() as outer:
             if not nested:
-                stores.jobs.insert(draft("a"), connection=outer.connection)
+                stores.jobs.insert(new_job("a"), connection=outer.connection)
                 return
             with suppress(JobsError), units.begin() as inner:
-                stores.jobs.insert(draft("b"), connection=inner.connection)
+                stores.jobs.insert(new_job("b"), connection=inner.connection)
             outer.commit()
 
     with pytest.raises(
@@ -340,7 +340,7 @@ def test_an_inner_block_without_a_vote_keeps_the_outer_one_from_committing(store
 
     def work() -> None:
         with units.begin() as outer:
-            stores.jobs.insert(draft("a"), connection=outer.connection)
+            stores.jobs.insert(new_job("a"), connection=outer.connection)
             with units.begin():
                 pass
             outer.commit()

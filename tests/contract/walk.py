@@ -19,12 +19,12 @@ from jobs.core.errors import JobsError
 from jobs.core.lifecycle.clock_setback import SetBack, WaitingJob
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, RecordedOutcome, RunResult, Tally
-from jobs.core.lifecycle.limits import Label, Limits, Rate
+from jobs.core.lifecycle.limits import LimitFlag, Limits, Rate
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.ports.housekeeping import HistoryLimit, PrunedHistory
 from jobs.core.ports.jobs import Change, NewJob
 from tests.contract.stores import LEASE, Stores
-from tests.support import draft
+from tests.support import new_job
 
 NAMES = list("abcdefgh")
 HANDLERS = ["Noop", "Mail"]
@@ -104,7 +104,7 @@ class Walk:
         job_id = draw.choice([*self.ids[-3:], fresh]) if draw.random() < 0.2 else fresh
         self.ids.append(job_id)
         moments = [None, self.now, self.now + timedelta(minutes=10), self.now - timedelta(minutes=10)]
-        return draft(
+        return new_job(
             draw.choice(NAMES),
             id=job_id,
             handler_name=draw.choice(HANDLERS),
@@ -242,18 +242,23 @@ class Walk:
 
         *runs, _ = self.both(f"claim_limited {handler_name} {limits} {limit} {alarm} {alone}", ask)
         self._note([runs])
-        self.both("waiting_handlers", lambda stores, _: sorted(stores.runs.waiting_handlers(HANDLERS)))
+        self.both("throttled_handlers", lambda stores, _: sorted(stores.runs.throttled_handlers(HANDLERS)))
 
     def do_label(self) -> None:
         limited, known = (self.random.sample(HANDLERS, self.random.randrange(3)) for _ in range(2))
 
         def ask(stores: Stores, _: Tokens) -> Any:
-            found = stores.housekeeping.mislabelled(100, limited=limited, known=known, grace=timedelta(seconds=30))
+            found = stores.housekeeping.outdated_limit_flags(
+                100, limited=limited, known=known, grace=timedelta(seconds=30)
+            )
             return sorted(found)
 
-        labels = [Label(job.id, job.handler_name in limited, "x") for job in self.both(f"mislabelled {limited}", ask)]
+        labels = [
+            LimitFlag(job.id, job.handler_name in limited, "x")
+            for job in self.both(f"outdated_limit_flags {limited}", ask)
+        ]
         if labels:
-            self.both(f"label {labels}", lambda stores, _: stores.housekeeping.label(labels))
+            self.both(f"label {labels}", lambda stores, _: stores.housekeeping.set_limit_flags(labels))
 
     def do_measure(self) -> None:
         self.both("longest_wait", lambda stores, _: stores.housekeeping.longest_wait(3))

@@ -81,8 +81,8 @@ def test_every_field_of_an_option_is_listed(heading: str, kind: Any, place: int)
 
 
 FOR_THE_FRAMEWORK = {
-    "cancel_signalled", "enqueued_here", "equip", "lease", "next_unnamed", "progress_pending", "progress_written_at",
-    "result_text", "signal_cancelled", "signal_completed", "signal_lease_lost", "signal_shutdown", "workbench",
+    "cancel_signalled", "enqueued_here", "provide", "lease", "next_unnamed", "progress_pending", "progress_written_at",
+    "result_text", "signal_cancelled", "signal_completed", "signal_lease_lost", "signal_shutdown", "backend",
 }  # fmt: skip
 """What of a context is no handler's matter, and so is not in the reference."""
 

@@ -16,7 +16,7 @@ from jobs.core.schedules.expression import parse_schedule
 from jobs.core.schedules.local_time import Dst
 from jobs.core.schedules.schedule import Recurring
 from tests.schedules.oracle import LONGEST_WAIT_DAYS, NICKNAMES, Meaning, Rule, Walk, any_day, understand
-from tests.schedules.turns import Turn
+from tests.schedules.turns import ClockChange
 
 DEFAULT = Rule()
 OTHERS = (Rule("skip", "once"), Rule("shift", "twice"), Rule("skip", "twice"))
@@ -36,7 +36,9 @@ class Tally:
     doubled: int = 0
     faults: list[str] = field(default_factory=list)
 
-    def note(self, turn: Turn, expression: str, rule: Rule, expected: list[datetime], got: list[datetime]) -> None:
+    def note(
+        self, turn: ClockChange, expression: str, rule: Rule, expected: list[datetime], got: list[datetime]
+    ) -> None:
         self.cases += 1
         self.runs += len(got)
         if got == expected:
@@ -76,7 +78,7 @@ def day_matches(expression: str) -> tuple[str, ...]:
     return ("any",)
 
 
-def compare(turn: Turn, expressions: Sequence[str], random: Random, tally: Tally) -> None:
+def compare(turn: ClockChange, expressions: Sequence[str], random: Random, tally: Tally) -> None:
     """Hold each expression to the oracle around ``turn``, under the default rule and one of the others."""
     walk = Walk(turn.zone.info, turn.at - REACH, turn.at + REACH)
     for expression, day_match in ((each, way) for each in expressions for way in day_matches(each)):
@@ -108,7 +110,7 @@ def parsed(expression: str, zone: str, rule: Rule, day_match: str = "any") -> Re
     return schedule
 
 
-def windows(turn: Turn, meaning: Meaning) -> list[Window]:
+def windows(turn: ClockChange, meaning: Meaning) -> list[Window]:
     """Give the stretches to look at, shorter ones for the more runs a day has; each ends beyond both passes."""
     a_day = len(meaning.minutes) * len(meaning.seconds)
     if a_day <= 6:

@@ -27,7 +27,7 @@ class Zone:
 
 
 @dataclass(frozen=True)
-class Turn:
+class ClockChange:
     """A change of offset: ``at`` is the first instant with the new one; ``size`` is negative where clocks go back."""
 
     zone: Zone
@@ -54,7 +54,7 @@ def zone_named(name: str) -> Zone:
     return next(zone for zone in all_zones() if name in zone.names)
 
 
-def turns_of(zone: Zone, first_year: int, last_year: int) -> Iterator[Turn]:
+def turns_of(zone: Zone, first_year: int, last_year: int) -> Iterator[ClockChange]:
     """Find the changes within years, both inclusive. Two within twelve hours that undo each other are not seen."""
 
     def offset(moment: datetime) -> timedelta:
@@ -68,11 +68,11 @@ def turns_of(zone: Zone, first_year: int, last_year: int) -> Iterator[Turn]:
             while high - low > _SECOND:
                 middle = low + (high - low) // _SECOND // 2 * _SECOND
                 low, high = (middle, high) if offset(middle) == before else (low, middle)
-            yield Turn(zone, high, after - before)
+            yield ClockChange(zone, high, after - before)
         moment += _STRIDE
 
 
 @cache
-def turns(first_year: int = 2025, last_year: int = 2035) -> tuple[Turn, ...]:
+def turns(first_year: int = 2025, last_year: int = 2035) -> tuple[ClockChange, ...]:
     """Give every change of every zone within years, zones in the order of the database."""
     return tuple(turn for zone in all_zones() for turn in turns_of(zone, first_year, last_year))

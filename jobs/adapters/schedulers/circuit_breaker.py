@@ -86,10 +86,10 @@ class CircuitBreaker:
                     self._failures = 0
                     self._why = None
                 _logger.info("%s answers again", self._service)
-                self._tell()
+                self._log_change()
                 return
 
-    def _tell(self) -> None:
+    def _log_change(self) -> None:
         try:
             self._on_close()
         except Exception:

@@ -84,7 +84,7 @@ class DaprScheduler:
         return self._breaker.why_open is None
 
     @property
-    def why_away(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """What the sidecar or its scheduler last failed with."""
         return self._breaker.why_open
 

@@ -20,7 +20,7 @@ class TimerScheduler:
     name = "timer"
     holds_alarms = False
     available = True
-    why_away = None
+    unavailable_reason = None
 
     def __init__(self) -> None:
         self.on_return: Callable[[], object] = lambda: None

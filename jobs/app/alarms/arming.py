@@ -46,9 +46,9 @@ class Alarms:
         return not self._scheduler.available
 
     @property
-    def why_away(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why the scheduler takes no alarms now, in words; None while it does."""
-        return self._scheduler.why_away if self.needed else None
+        return self._scheduler.unavailable_reason if self.needed else None
 
     def when_it_returns(self, call: Callable[[], object]) -> None:
         """Have ``call`` called as soon as a scheduler that was away takes alarms again."""

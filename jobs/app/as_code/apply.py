@@ -31,7 +31,7 @@ _ACTIVE = (JobStatus.SCHEDULED, JobStatus.RUNNING)
 _TRIES = 5
 _TTL = timedelta(minutes=2)
 _LOOK_AGAIN_SECONDS = 0.5
-DEFAULT_PATIENCE = timedelta(minutes=1)
+DEFAULT_DEADLINE = timedelta(minutes=1)
 
 
 class ScheduleChanges:
@@ -83,7 +83,7 @@ class ScheduleChanges:
         file: ScheduleFile,
         *,
         adopt: bool = False,
-        patience: timedelta = DEFAULT_PATIENCE,
+        patience: timedelta = DEFAULT_DEADLINE,
         tell: Callable[[Step], object] = lambda _: None,
     ) -> list[Step]:
         """Make the owner's active jobs those of ``file``, all in one transaction; gives what was done.
@@ -99,7 +99,7 @@ class ScheduleChanges:
         looks = int(patience.total_seconds() / _LOOK_AGAIN_SECONDS)
         # Whoever died holding the lock is waited out.
         with self._lock.acquire(f"jobs.apply:{file.owner}", _TTL, timeout=_TTL + timedelta(seconds=10)) as lock:
-            done, waiting = self._apply_patiently(file, caller, adopt=adopt)
+            done, waiting = self._apply_retrying(file, caller, adopt=adopt)
             for step in done:
                 tell(step)
             while waiting:
@@ -108,14 +108,14 @@ class ScheduleChanges:
                 looks -= 1
                 self._sleep(_LOOK_AGAIN_SECONDS)
                 lock.extend(_TTL)
-                steps, waiting = self._apply_patiently(file, caller, adopt=adopt)
+                steps, waiting = self._apply_retrying(file, caller, adopt=adopt)
                 for step in steps:
                     if step.changes_something and step.job_name not in waiting:
                         tell(step)
                         done.append(step)
         return done
 
-    def _apply_patiently(self, file: ScheduleFile, caller: Caller, *, adopt: bool) -> tuple[list[Step], set[str]]:
+    def _apply_retrying(self, file: ScheduleFile, caller: Caller, *, adopt: bool) -> tuple[list[Step], set[str]]:
         """Plan and carry out; anew on what stands then, when somebody else's change came in between."""
         for left in range(_TRIES, 0, -1):
             steps = self.plan(file, adopt=adopt)

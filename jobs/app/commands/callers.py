@@ -44,9 +44,9 @@ class Enqueued:
         self._origin = origin
 
     @classmethod
-    def new(cls, command: EnqueueJob, draft: NewJob, row: Inserted) -> Enqueued:
+    def new(cls, command: EnqueueJob, new_job: NewJob, row: Inserted) -> Enqueued:
         """Stand for a job that was inserted."""
-        return cls(row.id, None, (command, draft, row))
+        return cls(row.id, None, (command, new_job, row))
 
     @classmethod
     def existing(cls, job: Job) -> Enqueued:

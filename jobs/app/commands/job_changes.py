@@ -169,7 +169,7 @@ def resume(job: Job, clock: Clock, random: Random) -> Change | None:
     if job.next_run_at is not None and now - job.next_run_at <= recurrence.misfire_grace:
         # Not late by what it was to wait for, whatever its jitter has become meanwhile.
         return Change("resume", columns, new_generation=True)
-    occurrence = recurrence.settle(job.scheduled_for, now, random)
+    occurrence = recurrence.resolve_misfire(job.scheduled_for, now, random)
     if occurrence is None:
         columns |= {"status": JobStatus.COMPLETED, "handled_at": NOW, "next_run_at": None}
     elif occurrence.scheduled_for != job.scheduled_for:

@@ -38,7 +38,7 @@ _NAMED_AFTER = 160
 _NEVER_RUNS = "this never runs: no fire lies between now or start_at and end_at; change the schedule or the bounds"
 
 
-def draft_job(
+def new_job_row(
     command: EnqueueJob,
     spec: HandlerSpec,
     clock: Clock,
@@ -48,13 +48,13 @@ def draft_job(
     trace_parent: str | None,
     parent_id: UUID | None = None,
 ) -> NewJob:
-    """Check the payload against the handler's model and the schedule against the grammar, and draft the row.
+    """Check the payload against the handler's model and the schedule against the grammar, and new_job the row.
 
     Raises ``InvalidInput`` with every fault: what the handler would not take, what the database cannot keep, and a
     schedule that cannot be read or never comes.
     """
     try:
-        return _draft(command, spec, clock, random, actor, trace_parent, parent_id)
+        return _new_row(command, spec, clock, random, actor, trace_parent, parent_id)
     except InvalidInput as error:
         # The first fault has been found; only now is it worth its time to look for the others.
         others = [problem for problem in _problems(command, spec) if problem not in error.problems]
@@ -82,7 +82,7 @@ def _problems(command: EnqueueJob, spec: HandlerSpec) -> list[Problem]:
     return problems + command.problems()
 
 
-def _draft(
+def _new_row(
     command: EnqueueJob,
     spec: HandlerSpec,
     clock: Clock,
@@ -175,36 +175,36 @@ def retry_text(retry: RetryOptions | None) -> str | None:
     return (retry and retry.model_dump_json(exclude_none=True)) or None
 
 
-def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:
+def job_from(command: EnqueueJob, new_job: NewJob, row: Inserted) -> Job:
     """Give the job as a read of it just after the insert would."""
     timing = {name: getattr(command, name) for name in Timing.model_fields}
     return Job.model_construct(
         **timing,
         id=row.id,
-        handler_name=draft.handler_name,
-        job_name=draft.job_name,
+        handler_name=new_job.handler_name,
+        job_name=new_job.job_name,
         payload=command.payload,
         metadata=command.metadata,
         status=JobStatus.SCHEDULED,
         paused=False,
-        recurring=draft.recurring,
+        recurring=new_job.recurring,
         next_run_at=row.due_at.astimezone(UTC),
         scheduled_for=row.scheduled_for.astimezone(UTC),
-        anchor=draft.anchor or row.created_at.astimezone(UTC),
+        anchor=new_job.anchor or row.created_at.astimezone(UTC),
         generation=1,
         armed_at=None,
         attempt=0,
-        max_retries=draft.max_retries,
+        max_retries=new_job.max_retries,
         retry=command.retry,
         waiting_for=None,
         waiting_for_detail=None,
-        payload_version=draft.payload_version,
-        limited=draft.limited,
-        concurrency_key=draft.concurrency_key,
+        payload_version=new_job.payload_version,
+        limited=new_job.limited,
+        concurrency_key=new_job.concurrency_key,
         progress=None,
         progress_message=None,
         result=None,
-        timeout=None if draft.timeout_seconds is None else timedelta(seconds=draft.timeout_seconds),
+        timeout=None if new_job.timeout_seconds is None else timedelta(seconds=new_job.timeout_seconds),
         run_count=0,
         consecutive_failures=0,
         last_run_at=None,
@@ -215,9 +215,9 @@ def job_from(command: EnqueueJob, draft: NewJob, row: Inserted) -> Job:
         lease_expires_at=None,
         worker=None,
         revision=1,
-        created_by=draft.created_by,
-        parent_id=draft.parent_id,
-        trace_parent=draft.trace_parent,
+        created_by=new_job.created_by,
+        parent_id=new_job.parent_id,
+        trace_parent=new_job.trace_parent,
         created_at=row.created_at.astimezone(UTC),
         updated_at=row.created_at.astimezone(UTC),
     )

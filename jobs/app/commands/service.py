@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.app.commands.callers import NOBODY, Caller, Enqueued, OnceAnswer
 from jobs.app.commands.job_changes import cancel, pause, replay, resume, run_now, update
-from jobs.app.commands.new_job_row import draft_job
+from jobs.app.commands.new_job_row import new_job_row
 from jobs.app.commands.replacing import refuse_to_replace
 from jobs.app.commands.timeout_limit import refuse_timeout
 from jobs.core.command_fields import OnConflict
@@ -85,26 +85,26 @@ class JobService:
         """
         self._clock.now()  # set before a connection is held, since drafting may ask for it
         results: list[Enqueued | JobsError | None] = []
-        drafts: list[tuple[int, EnqueueJob, NewJob]] = []
+        new_jobs: list[tuple[int, EnqueueJob, NewJob]] = []
 
         def drafting() -> Iterator[NewJob]:
             for place, command in enumerate(commands):
                 results.append(None)
                 try:
-                    draft = self._draft(command, caller)
+                    new_job = self._new_row(command, caller)
                 except JobsError as error:
                     results[place] = error
                 else:
-                    drafts.append((place, command, draft))
-                    yield draft
+                    new_jobs.append((place, command, new_job))
+                    yield new_job
 
         inserted = self._store.insert_many(drafting(), connection=connection)
-        for (place, command, draft), row in zip(drafts, inserted, strict=True):
+        for (place, command, new_job), row in zip(new_jobs, inserted, strict=True):
             if row is not None:
-                results[place] = Enqueued.new(command, draft, row)
+                results[place] = Enqueued.new(command, new_job, row)
                 continue
             try:
-                results[place] = self._settle_conflict(command, draft, connection, caller)
+                results[place] = self._resolve_conflict(command, new_job, connection, caller)
             except JobsError as error:
                 results[place] = error
         self._arm([result for result in results if isinstance(result, Enqueued)], connection)
@@ -208,11 +208,11 @@ class JobService:
         return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision, None)
 
     def _insert(self, command: EnqueueJob, connection: object | None, caller: Caller) -> Enqueued:
-        draft = self._draft(command, caller)
-        inserted = self._store.insert(draft, connection=connection)
+        new_job = self._new_row(command, caller)
+        inserted = self._store.insert(new_job, connection=connection)
         if inserted is None:
-            return self._settle_conflict(command, draft, connection, caller)
-        return Enqueued.new(command, draft, inserted)
+            return self._resolve_conflict(command, new_job, connection, caller)
+        return Enqueued.new(command, new_job, inserted)
 
     def _arm(self, enqueued: Iterable[Enqueued], connection: object | None) -> None:
         if not self._alarms.needed:
@@ -223,7 +223,7 @@ class JobService:
         else:
             self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
 
-    def _draft(self, command: EnqueueJob, caller: Caller) -> NewJob:
+    def _new_row(self, command: EnqueueJob, caller: Caller) -> NewJob:
         try:
             spec = self._registry.require(command.handler_name)
         except UnknownHandler as error:
@@ -235,7 +235,7 @@ class JobService:
         if command.id is not None and caller.parent_id is None:
             refuse_follow_up_id(command.id)
         refuse_timeout(command.timeout, self._longest_run)
-        return draft_job(
+        return new_job_row(
             command,
             spec,
             self._clock,
@@ -245,30 +245,30 @@ class JobService:
             parent_id=caller.parent_id,
         )
 
-    def _settle_conflict(
-        self, command: EnqueueJob, draft: NewJob, connection: object | None, caller: Caller
+    def _resolve_conflict(
+        self, command: EnqueueJob, new_job: NewJob, connection: object | None, caller: Caller
     ) -> Enqueued:
         """An id or a name is taken: do as ``on_conflict`` says, against whoever holds it by now."""
         for _ in range(_TRIES_FOR_A_NAME):
             if command.id is not None and self._store.get(command.id, connection=connection) is not None:
                 raise JobIdTaken(command.id)
-            holder = self._store.active_holder(draft.job_name, connection=connection)
+            holder = self._store.active_holder(new_job.job_name, connection=connection)
             if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
                 return Enqueued.existing(holder)
             if holder is not None and command.on_conflict is OnConflict.REPLACE:
-                inserted = self._replace(holder, draft, connection, caller)
+                inserted = self._replace(holder, new_job, connection, caller)
             elif holder is not None:
-                raise JobNameTaken(draft.job_name, holder.id, running=holder.status is JobStatus.RUNNING)
+                raise JobNameTaken(new_job.job_name, holder.id, running=holder.status is JobStatus.RUNNING)
             else:
-                inserted = self._store.insert(draft, connection=connection)
+                inserted = self._store.insert(new_job, connection=connection)
             if inserted is not None:
-                return Enqueued.new(command, draft, inserted)
-        raise Conflict(f"job_name {draft.job_name!r} changes hands faster than this call can follow; try again")
+                return Enqueued.new(command, new_job, inserted)
+        raise Conflict(f"job_name {new_job.job_name!r} changes hands faster than this call can follow; try again")
 
-    def _replace(self, holder: Job, draft: NewJob, connection: object | None, caller: Caller) -> Inserted | None:
-        """Put ``draft`` in the place of a waiting holder; None where that one has changed meanwhile."""
+    def _replace(self, holder: Job, new_job: NewJob, connection: object | None, caller: Caller) -> Inserted | None:
+        """Put ``new_job`` in the place of a waiting holder; None where that one has changed meanwhile."""
         refuse_to_replace(holder, caller)
-        inserted = self._store.replace(holder, draft, actor=caller.actor, connection=connection)
+        inserted = self._store.replace(holder, new_job, actor=caller.actor, connection=connection)
         if inserted is not None:
             self._withdraw_alarm_of(holder, connection)
         return inserted

@@ -1,4 +1,4 @@
-"""Run what is due: claim → prepare → call the handler → decide → record → set the next alarm.
+"""Run what is due: claim → prepare → call the handler → next_state → record → set the next alarm.
 
 No transaction and no connection is held while a handler runs. Every outcome is fenced by the token of its claim, so an
 attempt that outlived its lease changes nothing, however late it comes back.
@@ -32,7 +32,7 @@ from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import ClaimedRun, Lease, RunResult
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER
-from jobs.core.lifecycle.transitions import settle, skip, unknown_options
+from jobs.core.lifecycle.transitions import resolve_misfire, skip, unknown_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -157,7 +157,7 @@ class Dispatcher:
         A suspect is claimed only if it is to be ``alone``, which the caller sees to.
         """
         worker, lease = self._identity.name, self._identity.lease
-        run = self._runs.claim(name, worker=worker, lease=lease, apart=self.turns.handlers, alone=alone)
+        run = self._runs.claim(name, worker=worker, lease=lease, limited=self.turns.handlers, alone=alone)
         if run is None and self.turns.handlers:
             job = self._store.get(name.job_id)
             if job is not None and job.limited:
@@ -225,7 +225,7 @@ class Dispatcher:
     def claim_due(self, limit: int) -> list[ClaimedRun]:
         """Claim up to ``limit`` due runs of handlers without limits; each must be given to ``execute``."""
         worker, lease = self._identity.name, self._identity.lease
-        runs = self._runs.claim_due(limit, worker=worker, lease=lease, apart=self.turns.handlers)
+        runs = self._runs.claim_due(limit, worker=worker, lease=lease, limited=self.turns.handlers)
         if runs:
             self._leases.hold(runs)
             self.withdraw_alarms(runs)
@@ -258,7 +258,7 @@ class Dispatcher:
     def _execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         if run.recurring:
             try:
-                settled = settle(run, self._random)
+                settled = resolve_misfire(run, self._random)
             except ValidationError as error:
                 if (unknown := unknown_options(error)) is None:
                     raise

@@ -1,4 +1,4 @@
-"""Write what attempts came to: decide, record, set the next alarm, and pass turns on.
+"""Write what attempts came to: next_state, record, set the next alarm, and pass turns on.
 
 Every outcome is fenced by the token of its claim, so an attempt that outlived its lease changes nothing, however late.
 """
@@ -18,7 +18,7 @@ from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import RecordedOutcome, RunResult, Tally
 from jobs.core.lifecycle.retry import RetryPolicy, policy_for
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
-from jobs.core.lifecycle.transitions import decide, is_rescheduled
+from jobs.core.lifecycle.transitions import is_rescheduled, next_state
 from jobs.core.ports.scheduler import Alarm
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Outcomes:
         """Decide what an attempt's result means for its job."""
         spec = self._registry.get(run.handler_name)
         policy = _policy(run, spec.retry if spec else _DEFAULT_POLICY)
-        return decide(
+        return next_state(
             run, result, policy, self._random, started_at=started_at, finished_at=finished_at, rescheduled=rescheduled
         )
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from jobs.core.diagnostics.error_text import printable
 from jobs.core.errors import InvalidInput
-from jobs.core.lifecycle.limits import Label
+from jobs.core.lifecycle.limits import LimitFlag
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from jobs.core.handlers.registry import HandlerRegistry
-    from jobs.core.lifecycle.limits import Mislabelled
+    from jobs.core.lifecycle.limits import OutdatedLimitFlag
     from jobs.core.ports.housekeeping import Housekeeping
 
-_logger = logging.getLogger("jobs.labels")
+_logger = logging.getLogger("jobs.limit_flags")
 
 
-class Labels:
+class LimitFlags:
     """Marks rows; lives as long as the process."""
 
     def __init__(self, housekeeping: Housekeeping, registry: HandlerRegistry) -> None:
@@ -32,18 +32,18 @@ class Labels:
 
     def renew(self, limit: int, grace: timedelta) -> int:
         """Mark up to about ``limit`` jobs anew; gives how many. Those of unknown handlers are due for ``grace``."""
-        found = self._housekeeping.mislabelled(
+        found = self._housekeeping.outdated_limit_flags(
             limit,
             limited=self._registry.limited,
             known=[spec.name for spec in self._registry.all()],
             grace=grace,
         )
-        return self._housekeeping.label([self._label(job) for job in found]) if found else 0
+        return self._housekeeping.set_limit_flags([self._limit_flag(job) for job in found]) if found else 0
 
-    def _label(self, job: Mislabelled) -> Label:
+    def _limit_flag(self, job: OutdatedLimitFlag) -> LimitFlag:
         spec = self._registry.get(job.handler_name)
         if spec is None or spec.limits is None:
-            return Label(job.id, limited=False, concurrency_key=None)
+            return LimitFlag(job.id, limited=False, concurrency_key=None)
         try:
             key = spec.key_of(spec.read_arguments(job.payload, job.payload_version))
         except InvalidInput as error:  # its attempt will say so; it must get a turn for that
@@ -51,4 +51,4 @@ class Labels:
                 "job %s has no concurrency key, since its payload cannot be read: %s", job.id, printable(str(error))
             )
             key = None
-        return Label(job.id, limited=True, concurrency_key=key)
+        return LimitFlag(job.id, limited=True, concurrency_key=key)

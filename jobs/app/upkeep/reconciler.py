@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from jobs.app.alarms.arming import Alarms
     from jobs.app.execution.worker.worker import Worker
     from jobs.app.upkeep.clock_setback import ClockSetback
-    from jobs.app.upkeep.limit_flags import Labels
+    from jobs.app.upkeep.limit_flags import LimitFlags
     from jobs.app.upkeep.reaper import Reaper
     from jobs.core.lifecycle.ids import AlarmName
-    from jobs.core.ports.housekeeping import Housekeeping, JobPlace
+    from jobs.core.ports.housekeeping import Housekeeping, JobPosition
     from jobs.core.ports.scheduler import Alarm
 
 _logger = logging.getLogger("jobs.reconciler")
@@ -84,7 +84,7 @@ class Reconciler:
         housekeeping: Housekeeping,
         alarms: Alarms,
         worker: Worker,
-        labels: Labels,
+        labels: LimitFlags,
         limits: ReconcileLimits,
         reaper: Reaper,
         setback: ClockSetback,
@@ -97,7 +97,7 @@ class Reconciler:
         self._worker = worker
         self._limits = limits
         self._rung_again: frozenset[AlarmName] = frozenset()
-        self._history_after: JobPlace | None = None
+        self._history_after: JobPosition | None = None
         self._history_rests_until = 0.0
 
     def run(self) -> Report:

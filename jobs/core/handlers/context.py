@@ -29,7 +29,7 @@ MAX_RESULT = 64 * 1024
 _MAX_MESSAGE = 500
 
 
-class Workbench(Protocol):
+class ContextBackend(Protocol):
     """What stands behind a context while its handler is run by the framework."""
 
     def show_progress(self, context: JobContext) -> None:
@@ -53,7 +53,7 @@ class _BoundLogger(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-class Equipment(NamedTuple):
+class AttemptServices(NamedTuple):
     """What the framework lends to the handler of one attempt."""
 
     units: UnitsOfWork
@@ -85,7 +85,7 @@ class JobContext:
     message: str | None = field(default=None, init=False)
     result_text: str | None = field(default=None, init=False)
     lease: Lease | None = field(default=None, repr=False)
-    workbench: Workbench | None = field(default=None, repr=False)
+    backend: ContextBackend | None = field(default=None, repr=False)
     enqueued_here: set[UUID] = field(default_factory=set, init=False, repr=False)
     progress_pending: bool = field(default=False, init=False, repr=False)
     progress_written_at: float = field(default=-inf, init=False, repr=False)
@@ -95,7 +95,7 @@ class JobContext:
     _shutdown: bool = field(default=False, init=False, repr=False)
     _fenced: bool = field(default=False, init=False, repr=False)
     _completed: bool = field(default=False, init=False, repr=False)
-    _equipment: Equipment | None = field(default=None, init=False, repr=False)
+    _services: AttemptServices | None = field(default=None, init=False, repr=False)
 
     @property
     def idempotency_key(self) -> str:
@@ -127,9 +127,9 @@ class JobContext:
         return self._cancelled
 
     def _watch(self) -> None:
-        if not self._watched and self.workbench is not None:
+        if not self._watched and self.backend is not None:
             self._watched = True
-            self.workbench.watch(self)
+            self.backend.watch(self)
 
     @property
     def shutting_down(self) -> bool:
@@ -155,8 +155,8 @@ class JobContext:
         self._watch()
         self.fraction = float(fraction)
         self.message = None if message is None else str(message)[:_MAX_MESSAGE]
-        if self.workbench is not None:
-            self.workbench.show_progress(self)
+        if self.backend is not None:
+            self.backend.show_progress(self)
         if (self._cancelled or self._fenced) and not self._completed:
             self.raise_if_cancelled()
 
@@ -189,8 +189,8 @@ class JobContext:
         Leases are extended behind a handler's back; call this only from code that keeps other threads from running,
         such as a long computation in an extension module that holds the interpreter's lock.
         """
-        if self.workbench is not None:
-            self.workbench.heartbeat(self)
+        if self.backend is not None:
+            self.backend.heartbeat(self)
 
     def enqueue(self, command: EnqueueJob) -> UUID:
         """Enqueue a follow-up, once for this run however often the run is executed; gives its id.
@@ -201,12 +201,12 @@ class JobContext:
         ``JobService.enqueue`` does, and ``InvalidInput`` where this attempt has enqueued another payload under the
         same name.
         """
-        if self.workbench is None:
+        if self.backend is None:
             raise RuntimeError(
                 "this context was made by hand, so it has nowhere to enqueue to; run the handler with "
                 "jobs.testing.run_handler"
             )
-        return self.workbench.enqueue(command, self)
+        return self.backend.enqueue(command, self)
 
     @property
     def completed(self) -> bool:
@@ -220,15 +220,15 @@ class JobContext:
         statements and says none of these raises. Keep it short: it holds one of the few connections that an instance
         has for it.
         """
-        equipment = self._equipped("unit_of_work")
-        return equipment.units.begin(requires_new=requires_new, completion=equipment.completion)
+        services = self._provided("unit_of_work")
+        return services.units.begin(requires_new=requires_new, completion=services.completion)
 
     def lock(self, resource: str, ttl: timedelta, timeout: timedelta = DEFAULT_WAIT) -> LockHandle:
         """Take the lock on ``resource``, to be used in a ``with``; others wait until it ends or ``ttl`` has passed.
 
         Waits up to ``timeout``, then raises ``LockNotAcquired``; stops waiting as ``raise_if_cancelled`` would.
         """
-        lock = self._equipped("lock").lock
+        lock = self._provided("lock").lock
         return lock.acquire(resource, ttl, timeout, between_tries=self.raise_if_cancelled)
 
     def raise_if_cancelled(self) -> None:
@@ -269,14 +269,14 @@ class JobContext:
         """Note that this attempt's success is committed (called by the framework)."""
         self._completed = True
 
-    def equip(self, equipment: Equipment) -> None:
+    def provide(self, services: AttemptServices) -> None:
         """Lend what units of work and locks need (called by the framework)."""
-        self._equipment = equipment
+        self._services = services
 
-    def _equipped(self, wanted: str) -> Equipment:
-        if self._equipment is None:
+    def _provided(self, wanted: str) -> AttemptServices:
+        if self._services is None:
             raise ConfigurationError(
                 f"ctx.{wanted}() needs a database, and this context was made without one; have the handler run by "
-                "jobs.testing.run_handler or by a worker, or give the context one with ctx.equip(...)"
+                "jobs.testing.run_handler or by a worker, or give the context one with ctx.provide(...)"
             )
-        return self._equipment
+        return self._services

@@ -17,7 +17,7 @@ def _seconds(wait: timedelta | float) -> float:
     return seconds
 
 
-class HandlerSignal(Exception):
+class HandlerOutcome(Exception):
     """The root of what a handler raises to steer its job; not a failure by itself.
 
     A ``reason`` is kept as text, so that ``Discard(error)`` with the exception that led to it does as well. The class
@@ -28,7 +28,7 @@ class HandlerSignal(Exception):
     after_seconds: float | None = None
 
 
-class Retry(HandlerSignal):
+class Retry(HandlerOutcome):
     """Fail this attempt and try again ``after`` (timedelta or seconds), or after the policy's wait if not given.
 
     It counts as a failed attempt: with no retries left the run has failed.
@@ -42,7 +42,7 @@ class Retry(HandlerSignal):
         super().__init__(reason)
 
 
-class Snooze(HandlerSignal):
+class Snooze(HandlerOutcome):
     """Run again after ``wait`` (timedelta or seconds) without counting this attempt."""
 
     def __init__(self, wait: timedelta | float, *, reason: str = "the handler snoozed") -> None:
@@ -51,7 +51,7 @@ class Snooze(HandlerSignal):
         super().__init__(reason)
 
 
-class Discard(HandlerSignal):
+class Discard(HandlerOutcome):
     """Fail the run now, whatever retries are left: trying again could not help."""
 
     def __init__(self, reason: str) -> None:
@@ -59,7 +59,7 @@ class Discard(HandlerSignal):
         super().__init__(reason)
 
 
-class Cancel(HandlerSignal):
+class Cancel(HandlerOutcome):
     """End the job as Cancelled. A recurring job does not run again."""
 
     def __init__(self, reason: str = "the handler cancelled the job") -> None:
@@ -67,7 +67,7 @@ class Cancel(HandlerSignal):
         super().__init__(reason)
 
 
-class ShutdownRequested(HandlerSignal):
+class ShutdownRequested(HandlerOutcome):
     """The host is going down: the run is given back and taken up again elsewhere, and no attempt is counted."""
 
 
@@ -90,7 +90,7 @@ def outcome_of(error: BaseException) -> AttemptOutcome:
     return next((outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)), AttemptOutcome.FAILED)
 
 
-def wait_of(signal: HandlerSignal) -> float | None:
+def wait_of(signal: HandlerOutcome) -> float | None:
     """Return the seconds that a signal asks to wait, None where it leaves that open.
 
     Raises ``ValueError`` for what is no wait, as a subclass may set it.
@@ -103,7 +103,7 @@ def wait_of(signal: HandlerSignal) -> float | None:
         raise ValueError(f"{name}.after_seconds is {wait!r}, which is no wait; give a number of seconds") from error
 
 
-def reason_of(signal: HandlerSignal) -> str:
+def reason_of(signal: HandlerOutcome) -> str:
     """Return the reason that a signal gives: its own, its text as an exception, or that it was raised."""
     reason = str(signal.reason) or str(signal) or f"the handler raised {type(signal).__name__}"
     return reason[:_LONGEST_REASON]

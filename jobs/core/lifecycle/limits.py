@@ -85,7 +85,7 @@ class LimitedClaim(NamedTuple):
     wait_seconds: float | None = None
 
 
-class Mislabelled(NamedTuple):
+class OutdatedLimitFlag(NamedTuple):
     """An active job whose row does not say what its handler's limits are by now; the payload is JSON text."""
 
     id: UUID
@@ -94,7 +94,7 @@ class Mislabelled(NamedTuple):
     payload_version: int
 
 
-class Label(NamedTuple):
+class LimitFlag(NamedTuple):
     """What a row has to say instead."""
 
     id: UUID

@@ -62,7 +62,7 @@ def is_rescheduled(run: ClaimedRun, fresh: ClaimedRun, now: datetime) -> bool:
     return not kept or counted_anew
 
 
-def settle(run: ClaimedRun, random: Random) -> Occurrence | None:
+def resolve_misfire(run: ClaimedRun, random: Random) -> Occurrence | None:
     """Say which occurrence a freshly claimed run stands for, by the misfire policy; None when none is left to run.
 
     Judged at the instant of the claim, by the clock that found the run due: by another one that is behind, the run
@@ -78,7 +78,7 @@ def settle(run: ClaimedRun, random: Random) -> Occurrence | None:
     recurrence, now = recurrence_of(run), run.claimed_at
     if run.attempt > 1 or now - run.due_at <= recurrence.misfire_grace:
         return occurrence
-    return recurrence.settle(run.scheduled_for, now, random)
+    return recurrence.resolve_misfire(run.scheduled_for, now, random)
 
 
 def skip(run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome:
@@ -102,7 +102,7 @@ def skip(run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome:
     )
 
 
-def decide(
+def next_state(
     run: ClaimedRun,
     result: RunResult,
     policy: RetryPolicy,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from jobs.core.lifecycle.ids import AlarmName
-from jobs.core.lifecycle.limits import Label, Mislabelled
+from jobs.core.lifecycle.limits import LimitFlag, OutdatedLimitFlag
 from jobs.core.ports.scheduler import Alarm
 
 
@@ -26,7 +26,7 @@ class Failures(NamedTuple):
     lost: int
 
 
-class JobPlace(NamedTuple):
+class JobPosition(NamedTuple):
     """A job's place among all, by when it was created."""
 
     created_at: datetime
@@ -45,7 +45,7 @@ class PrunedHistory(NamedTuple):
 
     attempts: int
     audit: int
-    after: JobPlace | None
+    after: JobPosition | None
     more: bool
 
 
@@ -72,7 +72,7 @@ class Housekeeping(Protocol):
         """
 
     def prune_history(
-        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPlace | None
+        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPosition | None
     ) -> PrunedHistory:
         """Delete attempts and audit older than ``retention``, of any job, but never a job's newest ``keep`` attempts.
 
@@ -85,16 +85,16 @@ class Housekeeping(Protocol):
     def prune_locks(self, limit: int, retention: timedelta) -> int:
         """Delete locks that were released or expired longer than ``retention`` ago; gives how many."""
 
-    def mislabelled(
+    def outdated_limit_flags(
         self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
-    ) -> list[Mislabelled]:
+    ) -> list[OutdatedLimitFlag]:
         """List running and due jobs whose mark is not what this release's handlers make of it.
 
         Those of ``limited`` handlers must be marked, those of other ``known`` ones must not; nor must those of unknown
         ones that are due longer than ``grace`` ago, which nobody seems to claim.
         """
 
-    def label(self, labels: Sequence[Label]) -> int:
+    def set_limit_flags(self, flags: Sequence[LimitFlag]) -> int:
         """Mark active jobs; gives how many there still were."""
 
     def longest_wait(self, limit: int) -> Wait:

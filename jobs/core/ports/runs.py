@@ -32,18 +32,20 @@ class RunStore(Protocol):
     """Claims, leases and outcomes: each a single statement, fenced by the lease's token.
 
     Jobs of handlers with limits are claimed by ``claim_limited`` alone. The other claims pass them over: rows that are
-    marked as such, and those of the handlers named in ``apart``, whose mark may not be up to date.
+    marked as such, and those of the handlers named in ``limited``, whose mark may not be up to date.
     """
 
     def claim(
-        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = (), alone: bool = False
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, limited: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
         """Claim the job of ``alarm`` if it is due, unpaused and of that generation; None otherwise.
 
         Suspects are claimed ``alone`` only: the caller starts nothing else beside such a run until ``end_alone``.
         """
 
-    def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
+    def claim_due(
+        self, limit: int, *, worker: str, lease: timedelta, limited: Collection[str] = ()
+    ) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first, passing over rows that others are claiming."""
 
     def claim_limited(
@@ -79,7 +81,7 @@ class RunStore(Protocol):
     def claim_convicted(self, limit: int, *, max_lost: int, lease: timedelta) -> list[Conviction]:
         """Take over lost runs of recurring jobs that are what ends their workers, to record that they failed."""
 
-    def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
+    def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
         """Give those of these handlers that have due jobs marked as waiting for their turn, suspects left out."""
 
     def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:

@@ -32,7 +32,7 @@ class Scheduler(Protocol):
         """False while it is known not to take alarms, so that due jobs must be looked for. Costs nothing."""
 
     @property
-    def why_away(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why it takes no alarms, in words for people; None while it is available. Costs nothing."""
 
     on_return: Callable[[], object]

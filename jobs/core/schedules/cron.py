@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.core.errors import InvalidSchedule, Problem, ScheduleFault
-from jobs.core.schedules.local_time import AS_TIME_PASSES, Dst, Note, instants_of, turn_at, turn_between
+from jobs.core.schedules.local_time import AS_TIME_PASSES, Dst, Note, clock_change_at, clock_change_between, instants_of
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -110,7 +110,7 @@ class CronFields:
         rule = AS_TIME_PASSES if self.elapsed else dst
         local = moment.astimezone(zone).replace(tzinfo=None, microsecond=0)
         found = self._first_instant(local + _SECOND, moment, zone, rule)
-        turn = turn_between(moment, moment + _DAY, zone) if rule.overlap == "twice" else None
+        turn = clock_change_between(moment, moment + _DAY, zone) if rule.overlap == "twice" else None
         if turn is None or turn.kind == "gap" or turn.start > local:
             return found
         # The clock is about to go back to before ``local``: what matches in the repeated stretch may come first.
@@ -119,9 +119,9 @@ class CronFields:
 
     def note(self, at: datetime, zone: tzinfo, dst: Dst) -> Note | None:
         """Say whether the run at ``at`` was moved out of a gap, or stands at a local time that comes twice."""
-        if turn_at(at.astimezone(zone).replace(tzinfo=None), zone):
+        if clock_change_at(at.astimezone(zone).replace(tzinfo=None), zone):
             return "overlap"
-        turn = turn_between(at - _SECOND, at, zone)
+        turn = clock_change_between(at - _SECOND, at, zone)
         if turn is None or turn.kind != "gap" or self.elapsed or dst.gap == "skip":
             return None
         skipped = self.first_from(turn.start)
@@ -135,7 +135,7 @@ class CronFields:
                 if instant > moment:
                     return instant
             # A gap that is passed over, or an overlap whose first pass is gone: go on behind it.
-            turn = turn_at(local, zone)
+            turn = clock_change_at(local, zone)
             start = turn.end if turn else local + _SECOND
         return None
 

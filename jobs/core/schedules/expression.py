@@ -24,9 +24,9 @@ from functools import lru_cache
 
 from jobs.core.errors import InvalidSchedule, Problem
 from jobs.core.schedules.cron import PROBE, CronFields, DayMatch
-from jobs.core.schedules.dialects.mends import what_to_write
+from jobs.core.schedules.dialects.mends import suggestion_for
 from jobs.core.schedules.durations import describe_duration, parse_duration
-from jobs.core.schedules.local_time import Dst, Note, instants_of, turn_at
+from jobs.core.schedules.local_time import Dst, Note, clock_change_at, instants_of
 from jobs.core.schedules.schedule import After, At, Cron, Every, Once, Schedule
 from jobs.core.schedules.zones.database import load_zone
 
@@ -106,7 +106,7 @@ def _read(expression: str, timezone: str, zone: tzinfo, dst: Dst, day_match: Day
         return _read_form(text, expression, timezone, zone, dst, day_match)
     except InvalidSchedule:
         # Only now, so that nothing which is accepted is ever taken for another system's.
-        told = what_to_write(text)
+        told = suggestion_for(text)
         if told is None:
             raise
         raise InvalidSchedule.at("/schedule", told) from None
@@ -158,7 +158,7 @@ def _read_instant(text: str, zone: tzinfo, dst: Dst) -> tuple[datetime, Note | N
     if zone is UTC:
         raise InvalidSchedule.at("/schedule", "the instant needs an offset such as Z or +03:00, or give a timezone")
     try:
-        turn = turn_at(moment, zone)
+        turn = clock_change_at(moment, zone)
         instants = instants_of(moment, zone, dst)
     except OverflowError:
         raise InvalidSchedule.at("/schedule", "lies at the end of the calendar; give another instant") from None

@@ -30,7 +30,7 @@ AS_TIME_PASSES = Dst(gap="skip", overlap="twice")
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ClockChange:
     """A change of a zone's offset at the instant ``at``: forward over a gap, or back, which makes an overlap.
 
     ``start`` and ``end`` bound the local times that are skipped or repeated; ``end`` is not one of them.
@@ -56,16 +56,16 @@ class Turn:
         return self.at.replace(tzinfo=None) + max(self.before, self.after)
 
 
-def turn_at(local: datetime, zone: tzinfo) -> Turn | None:
+def clock_change_at(local: datetime, zone: tzinfo) -> ClockChange | None:
     """Find the change of clocks that skips or repeats ``local`` (without a zone); None for an ordinary local time."""
     before, after = (offset_of(local.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
     if before == after:
         return None
     moment = local.replace(tzinfo=UTC)
-    return turn_between(moment - max(before, after), moment - min(before, after), zone)
+    return clock_change_between(moment - max(before, after), moment - min(before, after), zone)
 
 
-def turn_between(since: datetime, until: datetime, zone: tzinfo) -> Turn | None:
+def clock_change_between(since: datetime, until: datetime, zone: tzinfo) -> ClockChange | None:
     """Find the change of clocks after ``since`` and not after ``until``, if the offsets at the two differ."""
     # Clocks change on whole seconds. With fractions left on one side, the last step of the search would not move.
     low, high = since.replace(microsecond=0), until.replace(microsecond=0)
@@ -78,12 +78,12 @@ def turn_between(since: datetime, until: datetime, zone: tzinfo) -> Turn | None:
             low = middle
         else:
             high = middle
-    return Turn(high, before, offset_of(high.astimezone(zone)))
+    return ClockChange(high, before, offset_of(high.astimezone(zone)))
 
 
 def instants_of(local: datetime, zone: tzinfo, dst: Dst) -> list[datetime]:
     """Give the UTC instants at which something set for ``local`` (without a zone) runs: none, one or two, ascending."""
-    turn = turn_at(local, zone)
+    turn = clock_change_at(local, zone)
     moment = local.replace(tzinfo=UTC)
     if turn is None:
         return [moment - offset_of(local.replace(tzinfo=zone))]

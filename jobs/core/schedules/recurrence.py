@@ -108,7 +108,7 @@ class Recurrence:
         """Give the schedule's own next run strictly after ``moment``, whatever ran before; None if there is none."""
         return self._with_jitter(self._next(moment.astimezone(UTC)), random)
 
-    def settle(self, scheduled_for: datetime, now: datetime, random: Random) -> Occurrence | None:
+    def resolve_misfire(self, scheduled_for: datetime, now: datetime, random: Random) -> Occurrence | None:
         """Give the run that takes the place of the pending one for ``scheduled_for``, found at ``now``.
 
         To be asked when a pending run is about to be claimed or its job is resumed, and only while no attempt of it

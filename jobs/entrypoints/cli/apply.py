@@ -11,7 +11,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.app.as_code.apply import DEFAULT_PATIENCE, ScheduleChanges
+from jobs.app.as_code.apply import DEFAULT_DEADLINE, ScheduleChanges
 from jobs.app.as_code.check import check_file
 from jobs.app.as_code.plan import Action
 from jobs.core.as_code.file import RecurringJob
@@ -56,7 +56,7 @@ def add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--wait",
         type=_seconds,
-        default=DEFAULT_PATIENCE,
+        default=DEFAULT_DEADLINE,
         metavar="SECONDS",
         help="how long to wait for a running job that must end to be made anew (default 60)",
     )

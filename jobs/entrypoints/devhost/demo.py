@@ -10,7 +10,7 @@ import urllib.request
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.core.diagnostics.repeats import Repeats
+from jobs.core.diagnostics.message_throttle import MessageThrottle
 
 _POLL_SECONDS = 0.3
 _JUST_DUE_SECONDS = 2.0
@@ -41,7 +41,7 @@ class Demo:
     def __init__(self, url: str) -> None:
         self._url = url
         self._seen: dict[str, tuple[Any, ...]] = {}
-        self._told = Repeats()
+        self._told = MessageThrottle()
 
     def start(self, stop: threading.Event) -> None:
         """Watch on a thread of its own. Its reads of the API are kept out of the access log."""
@@ -59,7 +59,7 @@ class Demo:
                 try:
                     self._watch(stop)
                 except _Away as error:
-                    if self._told.is_news("away", str(error)) and not stop.is_set():
+                    if self._told.is_due("away", str(error)) and not stop.is_set():
                         _say(f"the demo waits: {error}")
                     stop.wait(_POLL_SECONDS)
         except (OSError, ValueError, KeyError) as error:

@@ -9,7 +9,7 @@ import azure.functions as func
 from pydantic.errors import PydanticUserError
 
 from jobs.core.commands import PreviewSchedule
-from jobs.core.diagnostics.repeats import Repeats
+from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.core.errors import (
     ConfigurationError,
     HandlerRegistrationError,
@@ -40,7 +40,7 @@ _AWAY = "the scheduler takes no alarms, so the reconciler runs what is due; /api
 def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens: CallbackTokens) -> func.Blueprint:
     """Make the functions that read the app's state. The two health probes are open and tell nothing but health."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
-    told = Repeats()
+    told = MessageThrottle()
 
     def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
         methods = READING if method == "GET" else [method]
@@ -102,8 +102,12 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
 
     ``alarms`` is this instance's own: whether its scheduler takes alarms, and how many callbacks it has refused.
     """
-    why_away = runtime.alarms.why_away
-    alarms = {"available": why_away is None, "why_not": why_away, "callbacks_refused": tokens.refused}
+    unavailable_reason = runtime.alarms.unavailable_reason
+    alarms = {
+        "available": unavailable_reason is None,
+        "why_not": unavailable_reason,
+        "callbacks_refused": tokens.refused,
+    }
     return {
         "scheduler": runtime.scheduler.name,
         "alarms": alarms,
@@ -117,31 +121,33 @@ def preview_answer(runtime: Runtime, call: Call) -> func.HttpResponse:
     return json_answer(preview(call.command(PreviewSchedule), runtime.clock.now))
 
 
-def ready(runtime: Callable[[], Runtime], tokens: CallbackTokens, told: Repeats | None = None) -> func.HttpResponse:
+def ready(
+    runtime: Callable[[], Runtime], tokens: CallbackTokens, told: MessageThrottle | None = None
+) -> func.HttpResponse:
     """Say whether the app can take work: configured, the database answering and migrated, the services answering.
 
     It can without the scheduler, and without its callbacks: then jobs run late, and the app is degraded. What is wrong
     is logged when it changes and once a minute, which ``told`` keeps track of: probes come every few seconds.
     """
-    told = told or Repeats()
+    told = told or MessageThrottle()
     try:
         runtime().housekeeping.ping()
         faults = runtime().injector.faults()
     except Exception as error:  # noqa: BLE001  whatever it is, the app is not ready
-        if told.is_news("ready", type(error).__name__):
+        if told.is_due("ready", type(error).__name__):
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
             _logger.log(level, "not ready: %s: %s", type(error).__name__, error)
         return json_answer(
             {"status": "unavailable", "reason": _reason_of(error)}, 503, Retry_After=str(RETRY_AFTER_SECONDS)
         )
-    told.is_over("ready")
+    told.clear("ready")
     if faults:
         reason = f"of the app's services these do not answer: {', '.join(sorted(faults))}; see its log"
         found = {"status": "unavailable", "reason": reason, "services": sorted(faults)}
         return json_answer(found, 503, Retry_After=str(RETRY_AFTER_SECONDS))
     if (stuck := runtime().worker.abandoned.fault()) is not None:
         return json_answer({"status": "unavailable", "reason": stuck}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
-    reasons = [_AWAY] if runtime().alarms.why_away is not None else []
+    reasons = [_AWAY] if runtime().alarms.unavailable_reason is not None else []
     reasons += [tokens.trouble] if tokens.trouble is not None else []
     state = {"status": "degraded", "reasons": reasons} if reasons else {"status": "ready"}
     return json_answer({**state, "scheduler": runtime().scheduler.name})

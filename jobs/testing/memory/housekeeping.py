@@ -9,9 +9,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.lifecycle.ids import AlarmName
-from jobs.core.lifecycle.limits import Mislabelled
+from jobs.core.lifecycle.limits import OutdatedLimitFlag
 from jobs.core.lifecycle.status import FAULTS, AttemptOutcome, JobStatus
-from jobs.core.ports.housekeeping import Failures, JobPlace, PrunedHistory, Wait
+from jobs.core.ports.housekeeping import Failures, JobPosition, PrunedHistory, Wait
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.losses import is_guilty, is_lost, take_back
 from jobs.testing.memory.rows import alarm_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from uuid import UUID
 
-    from jobs.core.lifecycle.limits import Label
+    from jobs.core.lifecycle.limits import LimitFlag
     from jobs.core.ports.housekeeping import HistoryLimit
     from jobs.core.ports.scheduler import Alarm
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
@@ -68,9 +68,9 @@ class MemoryHousekeeping:
                 found = (row for row in found if (row.due_at, row.id) > place)
             return [alarm_of(row) for row in nsmallest(limit, found, key=attrgetter("next_run_at", "id"))]
 
-    def mislabelled(
+    def outdated_limit_flags(
         self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
-    ) -> list[Mislabelled]:
+    ) -> list[OutdatedLimitFlag]:
         """List active jobs whose mark says something else than this release's handlers."""
 
         def wrong(row: JobRow, now: datetime) -> bool:
@@ -81,16 +81,16 @@ class MemoryHousekeeping:
 
         with self._database.statement() as transaction:
             found = [row for row in transaction.all(self._database.jobs) if wrong(row, transaction.now)]
-        return [Mislabelled(row.id, row.handler_name, row.payload, row.payload_version) for row in found[:limit]]
+        return [OutdatedLimitFlag(row.id, row.handler_name, row.payload, row.payload_version) for row in found[:limit]]
 
-    def label(self, labels: Sequence[Label]) -> int:
+    def set_limit_flags(self, flags: Sequence[LimitFlag]) -> int:
         """Mark active jobs."""
         with self._database.statement() as transaction:
-            transaction.lock(*{RowLock("job", label.id) for label in labels})
-            active = [(row, label) for label in labels if (row := transaction.job(label.id)) and row.status.active]
-            for row, label in active:
-                marked = row._replace(limited=label.limited, concurrency_key=label.concurrency_key)
-                transaction.put_job(marked if label.limited else marked._replace(armed_at=None))
+            transaction.lock(*{RowLock("job", flag.id) for flag in flags})
+            active = [(row, flag) for flag in flags if (row := transaction.job(flag.id)) and row.status.active]
+            for row, flag in active:
+                marked = row._replace(limited=flag.limited, concurrency_key=flag.concurrency_key)
+                transaction.put_job(marked if flag.limited else marked._replace(armed_at=None))
         return len(active)
 
     def longest_wait(self, limit: int) -> Wait:
@@ -135,12 +135,12 @@ class MemoryHousekeeping:
         return len(gone)
 
     def prune_history(
-        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPlace | None
+        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPosition | None
     ) -> PrunedHistory:
         """Delete old attempts and audit of one page of jobs; of a job with more than fit, the oldest."""
         with self._database.statement() as transaction:
             before = transaction.now - retention
-            jobs = (JobPlace(row.created_at, row.id) for row in transaction.all(self._database.jobs))
+            jobs = (JobPosition(row.created_at, row.id) for row in transaction.all(self._database.jobs))
             page = nsmallest(
                 limit.jobs, (job for job in jobs if job.created_at < before and (not after or job > after))
             )

@@ -19,9 +19,9 @@ from jobs.core.ports.runs import Conviction, Heartbeat
 from jobs.core.strict_json import MAX_TRACEBACK, storable
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.jsonb import as_stored
+from jobs.testing.memory.limits import Turns
 from jobs.testing.memory.losses import error_of, is_guilty
 from jobs.testing.memory.rows import AttemptRow, recorded_of, run_of
-from jobs.testing.memory.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,25 +40,27 @@ class MemoryRunStore:
         self._database = database
 
     def claim(
-        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = (), alone: bool = False
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, limited: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
         """Claim one job."""
         with self._database.statement() as transaction:
             row = transaction.job(alarm.job_id, lock=True)
-            if row is None or row.generation != alarm.generation or not _due(row, transaction.now, apart):
+            if row is None or row.generation != alarm.generation or not _due(row, transaction.now, limited):
                 return None
             if row.suspect and not alone:
                 return None
             return self._take(transaction, row, worker, lease, alone=alone)
 
-    def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
+    def claim_due(
+        self, limit: int, *, worker: str, lease: timedelta, limited: Collection[str] = ()
+    ) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first."""
         with self._database.statement() as transaction:
             now = transaction.now
             due = (
                 row
                 for row in transaction.all(self._database.jobs)
-                if _due(row, now, apart) and not row.suspect and self._database.is_free(transaction, row.id)
+                if _due(row, now, limited) and not row.suspect and self._database.is_free(transaction, row.id)
             )
             rows = nsmallest(limit, due, key=attrgetter("next_run_at", "id"))
             return [self._take(transaction, row, worker, lease, alone=False) for row in rows]
@@ -90,7 +92,7 @@ class MemoryRunStore:
                 return None
             return (row.due_at - self._database.clock.now()).total_seconds()
 
-    def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
+    def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
         """Look for handlers with a due job that waits for its turn."""
         with self._database.statement() as transaction:
             jobs = transaction.all(self._database.jobs)
@@ -227,8 +229,8 @@ class MemoryRunStore:
         return recorded_of(run.token, row)
 
 
-def _due(row: JobRow, now: datetime, apart: Collection[str]) -> bool:
-    return row.is_due(now) and not row.limited and row.handler_name not in apart
+def _due(row: JobRow, now: datetime, limited: Collection[str]) -> bool:
+    return row.is_due(now) and not row.limited and row.handler_name not in limited
 
 
 def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:

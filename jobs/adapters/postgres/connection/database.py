@@ -66,7 +66,7 @@ class Database:
         try:
             if connection is not None:
                 return _run_within(connection, statement, values)
-            return self._run_patiently(statement, self._message(statement, values))
+            return self._retry_while_unavailable(statement, self._message(statement, values))
         except UnsendableText as error:
             raise InvalidInput.at("", str(error)) from None
 
@@ -77,11 +77,11 @@ class Database:
         """
         try:
             first = (lock, self._message(lock, values))
-            return self._run_patiently(statement, self._message(statement, values), first)[1:]
+            return self._retry_while_unavailable(statement, self._message(statement, values), first)[1:]
         except UnsendableText as error:
             raise InvalidInput.at("", str(error)) from None
 
-    def _run_patiently(
+    def _retry_while_unavailable(
         self, statement: Statement, message: bytes, first: tuple[Statement, bytes] | None = None
     ) -> Rows:
         for attempt in range(1, _TRIES + 1):

@@ -30,7 +30,7 @@ JOB_COLUMNS = (
     + ", ".join(f"'{name}', j.{name}" for name in JOB_FIELDS)
     + ", 'timeout', extract(epoch from j.timeout)) as text), cast(j.payload as text), cast(j.metadata as text)"
 )
-"""A job in three texts. Payload and metadata stand apart: one that cannot be parsed spoils no more than itself."""
+"""A job in three texts. Payload and metadata stand limited: one that cannot be parsed spoils no more than itself."""
 
 LISTED_COLUMNS = JOB_COLUMNS.replace("cast(j.payload as text)", "cast(null as text)")
 """The same without its payload, which is not read then: large ones are kept beside the row."""

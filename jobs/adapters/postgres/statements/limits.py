@@ -89,7 +89,7 @@ from moment cross join starts left join taken on true
 
 _NAMED = "and j.id = cast(:id as uuid) and j.generation = cast(:generation as bigint)"
 
-_MISLABELLED = """
+_OUTDATED_LIMIT_FLAGS = """
 (select id, handler_name, payload, payload_version from {schema}.jobs
 where status = 'Scheduled' and not paused and not limited and next_run_at <= now()
   and handler_name = any(cast(:limited as text[])) limit :limit)
@@ -105,17 +105,17 @@ limit :limit
 """
 
 # Not a new revision: what somebody read to change it still stands. The alarm of a job that waited has rung already.
-_LABEL = """
-with label as (
+_SET_LIMIT_FLAGS = """
+with flag as (
   select * from unnest(cast(:ids as uuid[]), cast(:limited as boolean[]), cast(:keys as text[]))
     as l(id, limited, concurrency_key)
 ), held as (
-  select j.id from {schema}.jobs j join label using (id)
+  select j.id from {schema}.jobs j join flag using (id)
   where j.status in ('Scheduled', 'Running') order by j.id for update of j
 )
-update {schema}.jobs j set limited = label.limited, concurrency_key = label.concurrency_key,
-  armed_at = case when label.limited then j.armed_at end
-from label join held using (id) where j.id = label.id
+update {schema}.jobs j set limited = flag.limited, concurrency_key = flag.concurrency_key,
+  armed_at = case when flag.limited then j.armed_at end
+from flag join held using (id) where j.id = flag.id
 returning 1
 """
 
@@ -142,8 +142,8 @@ class LimitStatements:
     claim_limited: Statement
     claim_named: Statement
     claim_named_alone: Statement
-    mislabelled: Statement
-    label: Statement
+    outdated_limit_flags: Statement
+    set_limit_flags: Statement
 
 
 @lru_cache(maxsize=8)
@@ -157,6 +157,6 @@ def limit_statements(schema: str) -> LimitStatements:
         claim_limited=prepare(beside_others(claim.replace("{named}", "")), schema),
         claim_named=prepare(beside_others(claim.replace("{named}", _NAMED)), schema),
         claim_named_alone=prepare(alone(claim.replace("{named}", _NAMED)), schema),
-        mislabelled=prepare(_MISLABELLED, schema),
-        label=prepare(_LABEL, schema),
+        outdated_limit_flags=prepare(_OUTDATED_LIMIT_FLAGS, schema),
+        set_limit_flags=prepare(_SET_LIMIT_FLAGS, schema),
     )

@@ -33,7 +33,7 @@ _CLAIM = (
     + TAKE
     + """
 where j.id = :id and j.generation = :generation and j.status = 'Scheduled' and not j.paused and j.next_run_at <= now()
-  and not j.limited {suspects} {apart}
+  and not j.limited {suspects} {limited}
 returning """
     + CLAIMED
 )
@@ -44,7 +44,7 @@ _CLAIM_DUE = (
     """
 with due as materialized (
   select id from {schema}.jobs
-  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now()) {suspects} {apart}
+  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now()) {suspects} {limited}
   order by next_run_at, id limit :limit for update skip locked
 )
 update {schema}.jobs j set """
@@ -56,7 +56,7 @@ returning """
 )
 
 # Only where this release has handlers with limits: the others' statements stay as they are.
-_APART = "and handler_name <> all(cast(:apart as text[]))"
+_EXCEPT_LIMITED = "and handler_name <> all(cast(:limited as text[]))"
 
 _DUE_IN = """
 select extract(epoch from next_run_at - clock_timestamp())::float8 from {schema}.jobs
@@ -158,11 +158,11 @@ class RunStatements:
     """The statements, for one schema."""
 
     claim: Statement
-    claim_apart: Statement
+    claim_except: Statement
     claim_alone: Statement
     claim_alone_apart: Statement
     claim_due: Statement
-    claim_due_apart: Statement
+    claim_due_except: Statement
     due_in: Statement
     reread: Statement
     extend: Statement
@@ -173,14 +173,14 @@ class RunStatements:
     await_writer: Statement
 
 
-def beside_others(claim: str, apart: str = "") -> str:
+def beside_others(claim: str, limited: str = "") -> str:
     """Write a claim that passes suspects over."""
-    return claim.replace("{suspects}", NO_SUSPECTS).replace("{alone}", "false").replace("{apart}", apart)
+    return claim.replace("{suspects}", NO_SUSPECTS).replace("{alone}", "false").replace("{limited}", limited)
 
 
-def alone(claim: str, apart: str = "") -> str:
+def alone(claim: str, limited: str = "") -> str:
     """Write a claim of a suspect, or of any other run that is to have its process to itself."""
-    return claim.replace("{suspects}", "").replace("{alone}", "true").replace("{apart}", apart)
+    return claim.replace("{suspects}", "").replace("{alone}", "true").replace("{limited}", limited)
 
 
 @lru_cache(maxsize=8)
@@ -188,11 +188,11 @@ def run_statements(schema: str) -> RunStatements:
     """Prepare the statements for ``schema``."""
     return RunStatements(
         claim=prepare(beside_others(_CLAIM), schema),
-        claim_apart=prepare(beside_others(_CLAIM, _APART), schema),
+        claim_except=prepare(beside_others(_CLAIM, _EXCEPT_LIMITED), schema),
         claim_alone=prepare(alone(_CLAIM), schema),
-        claim_alone_apart=prepare(alone(_CLAIM, _APART), schema),
+        claim_alone_apart=prepare(alone(_CLAIM, _EXCEPT_LIMITED), schema),
         claim_due=prepare(beside_others(_CLAIM_DUE), schema),
-        claim_due_apart=prepare(beside_others(_CLAIM_DUE, _APART), schema),
+        claim_due_except=prepare(beside_others(_CLAIM_DUE, _EXCEPT_LIMITED), schema),
         due_in=prepare(_DUE_IN, schema),
         reread=prepare(_REREAD, schema),
         extend=prepare(_EXTEND, schema),

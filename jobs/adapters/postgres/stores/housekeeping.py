@@ -10,15 +10,15 @@ from jobs.adapters.postgres.statements.housekeeping import housekeeping_statemen
 from jobs.adapters.postgres.statements.limits import limit_statements
 from jobs.adapters.postgres.stores.rows import alarm_of
 from jobs.core.lifecycle.ids import AlarmName
-from jobs.core.lifecycle.limits import Mislabelled
-from jobs.core.ports.housekeeping import Failures, JobPlace, PrunedHistory, Wait
+from jobs.core.lifecycle.limits import OutdatedLimitFlag
+from jobs.core.ports.housekeeping import Failures, JobPosition, PrunedHistory, Wait
 from jobs.core.ports.scheduler import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from jobs.adapters.postgres.connection.database import Database
-    from jobs.core.lifecycle.limits import Label
+    from jobs.core.lifecycle.limits import LimitFlag
     from jobs.core.ports.housekeeping import HistoryLimit
 
 _RATE_WINDOW = timedelta(minutes=5)
@@ -53,7 +53,7 @@ class PostgresHousekeeping:
         return int(count)
 
     def prune_history(
-        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPlace | None
+        self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPosition | None
     ) -> PrunedHistory:
         """Delete old attempts and audit of one page of jobs; of a job with more than fit, the oldest."""
         created_at, job_id = after or (None, None)
@@ -63,7 +63,7 @@ class PostgresHousekeeping:
         )
         if limit.rows in (attempts, audit):
             return PrunedHistory(attempts, audit, after, more=True)  # these jobs may have more
-        last = JobPlace(last_created_at, UUID(last_id)) if seen else None
+        last = JobPosition(last_created_at, UUID(last_id)) if seen else None
         return PrunedHistory(attempts, audit, last, more=seen == limit.jobs)
 
     def prune_keys(self, limit: int, retention: timedelta) -> int:
@@ -74,18 +74,18 @@ class PostgresHousekeeping:
         """Delete locks that nobody has held for ``retention``."""
         return len(self._run(self._statements.prune_locks, {"limit": limit, "retention": retention}))
 
-    def mislabelled(
+    def outdated_limit_flags(
         self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
-    ) -> list[Mislabelled]:
+    ) -> list[OutdatedLimitFlag]:
         """List active jobs whose mark says something else than this release's handlers."""
         values = {"limit": limit, "limited": sorted(limited), "known": sorted(known), "grace": grace}
-        rows = self._run(self._limits.mislabelled, values)
-        return [Mislabelled(UUID(row[0]), *row[1:]) for row in rows]
+        rows = self._run(self._limits.outdated_limit_flags, values)
+        return [OutdatedLimitFlag(UUID(row[0]), *row[1:]) for row in rows]
 
-    def label(self, labels: Sequence[Label]) -> int:
+    def set_limit_flags(self, flags: Sequence[LimitFlag]) -> int:
         """Mark active jobs."""
-        ids, limited, keys = zip(*labels, strict=True)
-        return len(self._run(self._limits.label, {"ids": ids, "limited": limited, "keys": keys}))
+        ids, limited, keys = zip(*flags, strict=True)
+        return len(self._run(self._limits.set_limit_flags, {"ids": ids, "limited": limited, "keys": keys}))
 
     def longest_wait(self, limit: int) -> Wait:
         """Count due jobs, up to ``limit``, and tell how late the latest is."""

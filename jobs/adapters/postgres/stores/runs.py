@@ -71,27 +71,29 @@ class PostgresRunStore:
         return database.run(statement, values, connection)
 
     def claim(
-        self, alarm: AlarmName, *, worker: str, lease: timedelta, apart: Collection[str] = (), alone: bool = False
+        self, alarm: AlarmName, *, worker: str, lease: timedelta, limited: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
         """Claim one job. If the answer is lost the lease runs out by itself and the reconciler takes the run back."""
         values = {"id": alarm.job_id, "generation": alarm.generation, "worker": worker, "lease": lease}
         statements = self._statements
         asked = self._mark()
-        if apart:
-            statement = statements.claim_alone_apart if alone else statements.claim_apart
-            rows = self._run(statement, values | {"apart": sorted(apart)})
+        if limited:
+            statement = statements.claim_alone_apart if alone else statements.claim_except
+            rows = self._run(statement, values | {"limited": sorted(limited)})
         else:
             rows = self._run(statements.claim_alone if alone else statements.claim, values)
         runs = self._taken(asked, rows)
         return runs[0] if runs else None
 
-    def claim_due(self, limit: int, *, worker: str, lease: timedelta, apart: Collection[str] = ()) -> list[ClaimedRun]:
+    def claim_due(
+        self, limit: int, *, worker: str, lease: timedelta, limited: Collection[str] = ()
+    ) -> list[ClaimedRun]:
         """Claim up to ``limit`` due jobs, the longest due first."""
         values: dict[str, Any] = {"limit": limit, "worker": worker, "lease": lease}
         statements = self._statements
         asked = self._mark()
-        if apart:
-            return self._taken(asked, self._run(statements.claim_due_apart, values | {"apart": sorted(apart)}))
+        if limited:
+            return self._taken(asked, self._run(statements.claim_due_except, values | {"limited": sorted(limited)}))
         return self._taken(asked, self._run(statements.claim_due, values))
 
     def _mark(self) -> float:
@@ -140,7 +142,7 @@ class PostgresRunStore:
         rows = self._run(self._statements.due_in, {"id": alarm.job_id, "generation": alarm.generation})
         return float(rows[0][0]) if rows else None
 
-    def waiting_handlers(self, handler_names: Collection[str]) -> list[str]:
+    def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
         """Look, handler by handler, for one due job that waits for its turn."""
         return [row[0] for row in self._run(self._limits.waiting, {"handler_names": sorted(handler_names)})]
 

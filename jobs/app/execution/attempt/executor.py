@@ -14,7 +14,7 @@ from jobs.app.execution.attempt.middleware import through
 from jobs.app.execution.attempt.result import SUCCEEDED, refuse_returned, result_of
 from jobs.core.diagnostics.error_text import stack_of
 from jobs.core.errors import InvalidInput
-from jobs.core.handlers.context import Equipment, JobContext
+from jobs.core.handlers.context import AttemptServices, JobContext
 from jobs.core.handlers.versions import NewerPayload
 from jobs.core.lifecycle.handler_outcomes import AttemptTimedOut
 from jobs.core.lifecycle.job import ClaimedRun, Lease, RunResult
@@ -94,9 +94,9 @@ class Executor:
             deadline=None if timeout is None else started_at + timedelta(seconds=timeout),
             trace_parent=run.trace_parent,
             lease=Lease(run.job_id, run.token),
-            workbench=self._bench,
+            backend=self._bench,
         )
-        context.equip(Equipment(self._units, self._lock, self._completions.of(run, context, started_at)))
+        context.provide(AttemptServices(self._units, self._lock, self._completions.of(run, context, started_at)))
         # An async handler is cancelled by its own loop, and gets a moment to clean up before it is fenced off.
         fence_after = timeout + _ASYNC_CLEAN_UP_SECONDS if timeout is not None and spec.is_async else timeout
         if not self._leases.begin(run, context, fence_after):

@@ -11,7 +11,7 @@ from jobs.core.lifecycle.handler_outcomes import (
     AttemptTimedOut,
     Cancel,
     Discard,
-    HandlerSignal,
+    HandlerOutcome,
     Retry,
     ShutdownRequested,
     Snooze,
@@ -93,10 +93,10 @@ def _result_of(error: BaseException, spec: HandlerSpec) -> RunResult:
     return RunResult(AttemptOutcome.FAILED, describe_error(error), retry=retry)
 
 
-def _reason(signal: HandlerSignal, error: BaseException) -> str:
+def _reason(signal: HandlerOutcome, error: BaseException) -> str:
     """Return the signal's reason, with what else was raised beside it in a group."""
     reason = reason_of(signal)
-    others = [each for each in leaves_of(error) if each is not signal and not isinstance(each, HandlerSignal)]
+    others = [each for each in leaves_of(error) if each is not signal and not isinstance(each, HandlerOutcome)]
     if not others:
         return reason
     return f"{reason}; beside it: {'; '.join(map(describe_error, others[:10]))}"

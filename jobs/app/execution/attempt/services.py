@@ -25,7 +25,7 @@ _SECONDS_BETWEEN_WRITES = 1.0
 
 
 class AttemptBench:
-    """The ``Workbench`` of every attempt in this process; lives as long as the process."""
+    """The ``ContextBackend`` of every attempt in this process; lives as long as the process."""
 
     def __init__(
         self, runs: RunStore, follow_ups: FollowUps, beat: Callable[[Lease], None], watch: CancellationWatch

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.app.execution.services.async_services import AsyncService
 from jobs.app.execution.services.event_loop import EventLoops
 from jobs.core.diagnostics.error_text import describe_error, log_lines, traceback_of
-from jobs.core.diagnostics.repeats import Repeats
+from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.core.errors import ProviderFault
 from jobs.core.handlers.decorators import Scope
 
@@ -45,7 +45,7 @@ class Injector:
         self._app_by_loop: dict[EventLoop, ServiceScope] = {}
         self._of_a_loop: dict[type, bool] = {}
         self._lock = threading.RLock()
-        self._silent = Repeats()
+        self._silent = MessageThrottle()
 
     def override(self, service: type, value: Any) -> None:
         """Give ``value`` wherever ``service`` is wanted from now on."""
@@ -154,13 +154,13 @@ class Injector:
                 found[service.__qualname__] = type(error).__name__
                 self._tell_silent(service.__qualname__, error)
             else:
-                if self._silent.is_over(service.__qualname__):
+                if self._silent.clear(service.__qualname__):
                     _logger.info("the service %s answers again", service.__qualname__)
         return found
 
     def _tell_silent(self, service: str, error: Exception) -> None:
         """Log a service that does not answer; whoever probes the app would else fill the log with its tracebacks."""
-        if self._silent.is_news(service, type(error).__name__):
+        if self._silent.is_due(service, type(error).__name__):
             first = self._silent.is_first(service, type(error).__name__)
             details = log_lines(traceback_of(error)) if first or _logger.isEnabledFor(logging.DEBUG) else ""
             _logger.warning("the service %s does not answer: %s%s", service, describe_error(error), details)

@@ -68,7 +68,7 @@ class Turns:
 
     def waiting(self) -> list[str]:
         """Give the handlers with limits that have due jobs."""
-        return self._runs.waiting_handlers(self.handlers) if self.handlers else []
+        return self._runs.throttled_handlers(self.handlers) if self.handlers else []
 
     def ended(self, handler_names: Iterable[str]) -> None:
         """Offer turns after attempts of these handlers have ended."""

@@ -40,7 +40,7 @@ _UNIT = {"second": "S", "minute": "M", "min": "M", "hour": "H", "day": "D", "wee
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
-def what_to_write(text: str) -> str | None:
+def suggestion_for(text: str) -> str | None:
     """Return a sentence that says whose form ``text`` is and what to write here; None if it is none that is known.
 
     ``text`` has single spaces only. What is to be written instead is never named unless it would be accepted.

@@ -12,7 +12,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from jobs.core.errors import InvalidSchedule
-from jobs.core.schedules.zones.names import is_zone_name, what_to_write
+from jobs.core.schedules.zones.names import is_zone_name, suggestion_for
 
 _NAME = re.compile(r"(?!right/|posix/|localtime$|posixrules$|Factory$)[A-Za-z0-9_+/-]{1,64}", re.ASCII)
 
@@ -34,7 +34,7 @@ def load_zone(name: str) -> tzinfo:
         # Some file systems find europe/berlin as well, and then the same job is refused by the next host.
         if zone is not None and is_zone_name(name):
             return zone
-    raise InvalidSchedule.at("/timezone", what_to_write(name))
+    raise InvalidSchedule.at("/timezone", suggestion_for(name))
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ _SHOWN = 64
 _MOST_HOURS = 12
 
 
-def what_to_write(name: str) -> str:
+def suggestion_for(name: str) -> str:
     """Return a sentence that says why ``name`` is no IANA time zone and which one to write instead."""
     wanted = " ".join(name.split()).casefold()
     if wanted in _WINDOWS and wanted not in _by_lower_case():

@@ -42,7 +42,7 @@ from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.lifecycle.transitions import decide
 from jobs.core.ports.jobs import Change, NewJob
-from tests.support import draft, until
+from tests.support import new_job, until
 
 pytestmark = pytest.mark.direct
 
@@ -547,7 +547,7 @@ def success(taken: ClaimedRun) -> RecordedOutcome:
 
 @pytest.mark.parametrize("fault", [*LOST, LATE])
 def test_an_insert_whose_request_or_answer_is_lost_inserts_one_row_and_says_so(proxy, behind, database, fault):
-    store, new = PostgresJobStore(behind, "jobs"), draft()
+    store, new = PostgresJobStore(behind, "jobs"), new_job()
     proxy.lose(fault)
     inserted = store.insert(new)
     assert inserted.id == new.id
@@ -561,8 +561,8 @@ def test_many_inserts_whose_requests_or_answers_are_lost_insert_every_row_once_a
     proxy, behind, database, fault
 ):
     store = PostgresJobStore(behind, "jobs")
-    store.insert(draft("job-0007"))
-    drafts = [draft(f"job-{number:04}") for number in range(600)]
+    store.insert(new_job("job-0007"))
+    drafts = [new_job(f"job-{number:04}") for number in range(600)]
     made = []
 
     def lazily() -> Iterator[NewJob]:
@@ -582,23 +582,23 @@ def test_many_inserts_whose_requests_or_answers_are_lost_insert_every_row_once_a
 def test_after_a_doubt_a_row_that_was_there_before_is_not_taken_for_the_new_one(proxy, behind, database):
     """A caller may supply an id that is taken; its job is another, however young it is."""
     store = PostgresJobStore(behind, "jobs")
-    other = draft("other", payload='"other"')
+    other = new_job("other", payload='"other"')
     store.insert(other)
     proxy.lose(CUT)
-    assert store.insert(draft("mine", id=other.id, payload='"mine"')) is None
+    assert store.insert(new_job("mine", id=other.id, payload='"mine"')) is None
     assert names(database) == ["other"]
 
 
 def test_a_name_that_was_taken_while_the_answer_was_lost_is_told_as_taken(proxy, behind, database):
-    PostgresJobStore(database, "jobs").insert(draft("name"))
+    PostgresJobStore(database, "jobs").insert(new_job("name"))
     proxy.lose(UNANSWERED)
-    assert PostgresJobStore(behind, "jobs").insert(draft("name")) is None
+    assert PostgresJobStore(behind, "jobs").insert(new_job("name")) is None
 
 
 @pytest.mark.parametrize("fault", [*LOST, LATE])
 def test_an_outcome_whose_request_or_answer_is_lost_is_recorded_once_and_said_to_stand(proxy, behind, database, fault):
     store, runs = PostgresJobStore(behind, "jobs"), PostgresRunStore(behind, "jobs")
-    new = draft()
+    new = new_job()
     store.insert(new)
     taken = claimed(runs)
     proxy.lose(fault)
@@ -611,7 +611,7 @@ def test_an_outcome_whose_request_or_answer_is_lost_is_recorded_once_and_said_to
 
 def test_after_a_doubt_an_outcome_that_was_fenced_off_is_not_said_to_stand(proxy, behind, database):
     store, runs = PostgresJobStore(behind, "jobs"), PostgresRunStore(behind, "jobs")
-    store.insert(draft())
+    store.insert(new_job())
     mine = claimed(runs, timedelta())
     PostgresHousekeeping(database, "jobs").reap(10, max_lost=5)
     theirs = claimed(PostgresRunStore(database, "jobs"))
@@ -626,7 +626,7 @@ def test_a_claim_whose_request_or_answer_is_lost_is_taken_up_again_once_its_leas
     proxy, behind, database, fault
 ):
     store, runs = PostgresJobStore(behind, "jobs"), PostgresRunStore(behind, "jobs")
-    new = draft()
+    new = new_job()
     store.insert(new)
     proxy.lose(fault)
     with pytest.raises(StoreUnavailable):
@@ -638,7 +638,7 @@ def test_a_claim_whose_request_or_answer_is_lost_is_taken_up_again_once_its_leas
 
 @pytest.mark.parametrize("fault", LOST)
 def test_a_change_whose_answer_is_lost_is_not_made_twice(proxy, behind, database, fault):
-    store, new = PostgresJobStore(behind, "jobs"), draft()
+    store, new = PostgresJobStore(behind, "jobs"), new_job()
     store.insert(new)
     job = store.get(new.id)
     proxy.lose(fault)
@@ -655,7 +655,7 @@ def test_a_request_under_a_key_whose_commit_is_lost_can_be_repeated_and_stands_o
     def request(*, lose: bool) -> str:
         with store.once("key", "body") as entry:
             if entry.answer is None:
-                new = draft(f"job-{new_id()}")
+                new = new_job(f"job-{new_id()}")
                 store.insert(new, connection=entry.connection)
                 entry.keep(str(new.id))
             answer = entry.answer or str(new.id)
@@ -827,7 +827,7 @@ def test_a_session_in_another_time_zone_gives_the_same_instants(database_url, da
     [(read,)] = run(elsewhere, "select cast(:v as timestamptz)", v=moment)
     assert read == moment
     store = PostgresJobStore(elsewhere, "jobs")
-    new = draft(due_at=moment)
+    new = new_job(due_at=moment)
     store.insert(new)
     assert store.get(new.id).next_run_at == moment
     assert store.get(new.id) == PostgresJobStore(database, "jobs").get(new.id)
@@ -1237,7 +1237,7 @@ def test_a_clock_that_has_gone_wrong_is_set_right_by_the_next_claim(database, of
     runs = PostgresRunStore(database, "jobs", clock)
     right, local = clock._adjust(None)
     clock._set = (right + off_by, local)
-    store.insert(draft())
+    store.insert(new_job())
     [run_] = runs.claim_due(1, worker="worker", lease=timedelta(minutes=1))
     told = clock.now()
     [(after,)] = run(database, "select clock_timestamp()")

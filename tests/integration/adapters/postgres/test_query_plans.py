@@ -135,12 +135,16 @@ STATEMENTS = {
     # With few due, the planner may look the id up among those; measured, it costs the same with 60,000 due.
     "claim": (RUNS.claim, LEASE | {"id": new_id(), "generation": 1}, {"jobs_pkey|jobs_due"}),
     "claim_due": (RUNS.claim_due, LEASE | {"limit": 500}, {"jobs_due", "jobs_pkey"}),
-    "claim_apart": (
-        RUNS.claim_apart,
-        LEASE | {"id": new_id(), "generation": 1, "apart": ["Limited"]},
+    "claim_except": (
+        RUNS.claim_except,
+        LEASE | {"id": new_id(), "generation": 1, "limited": ["Limited"]},
         {"jobs_pkey|jobs_due"},
     ),
-    "claim_due_apart": (RUNS.claim_due_apart, LEASE | {"limit": 500, "apart": ["Limited"]}, {"jobs_due", "jobs_pkey"}),
+    "claim_due_except": (
+        RUNS.claim_due_except,
+        LEASE | {"limit": 500, "limited": ["Limited"]},
+        {"jobs_due", "jobs_pkey"},
+    ),
     "claim_limited": (LIMITS.claim_limited, LEASE | LIMITED, {"jobs_due_limited", "jobs_running_limited", "jobs_pkey"}),
     "claim_named": (
         LIMITS.claim_named,

@@ -28,7 +28,7 @@ from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.jobs import NOW, Change, Inserted
 from jobs.core.strict_json import MalformedJson, parse_json, write_json
-from tests.support import draft, until
+from tests.support import new_job, until
 
 DUE = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
 FUZZ = settings(
@@ -73,7 +73,7 @@ def put(request: pytest.FixtureRequest, store: PostgresJobStore) -> Put:
 
 
 def added(store: PostgresJobStore, job_name: str = "job", **fields: Any) -> Job:
-    new = draft(job_name, **fields)
+    new = new_job(job_name, **fields)
     assert store.insert(new) is not None
     found = store.get(new.id)
     assert found is not None
@@ -106,7 +106,7 @@ REVIVE = Change("replay", {"status": JobStatus.SCHEDULED, "handled_at": None, "n
 
 
 def test_a_job_is_read_back_as_it_was_inserted(put, store):
-    new = draft(
+    new = new_job(
         "naïve \U0001f600 \\ \" ' {} $1 :x %s \n",
         schedule="0 9 * * *",
         timezone="Europe/Berlin",
@@ -143,7 +143,7 @@ def test_a_job_that_is_due_now_is_due_by_the_databases_clock(store, database):
 
 
 def test_many_jobs_are_inserted_in_one_statement_and_answered_in_the_order_given(put, store):
-    drafts = [draft(f"job-{number % 7}-{number}") for number in range(500)]
+    drafts = [new_job(f"job-{number % 7}-{number}") for number in range(500)]
     assert [row.id for row in put(drafts)] == [new.id for new in drafts]
     assert {job.job_name for job in store.find(JobQuery(limit=500)).jobs} == {new.job_name for new in drafts}
 
@@ -155,12 +155,12 @@ def test_nothing_to_insert_is_fine(put, store, database):
 
 def test_a_name_that_an_active_job_holds_is_not_inserted_and_the_others_are(put, store, database):
     added(store, "taken")
-    assert [row is None for row in put([draft("a"), draft("taken"), draft("b")])] == [False, True, False]
+    assert [row is None for row in put([new_job("a"), new_job("taken"), new_job("b")])] == [False, True, False]
     assert count(database) == 3
 
 
 def test_a_name_that_stands_twice_in_one_batch_is_inserted_once(put, store, database):
-    rows = put([draft("same"), draft("other"), draft("same")])
+    rows = put([new_job("same"), new_job("other"), new_job("same")])
     assert sorted(row is None for row in rows) == [False, False, True]
     assert count(database) == 2
     assert all(store.get(row.id) for row in rows if row)
@@ -169,20 +169,20 @@ def test_a_name_that_stands_twice_in_one_batch_is_inserted_once(put, store, data
 def test_names_are_compared_whole_and_by_every_character(put, store):
     """A prefix, a wildcard or a letter's case must not hit a neighbour."""
     for name in ("a", "a-1", "A", "a ", "%", "_", "%_", "\u00e1", "a\u0301"):
-        assert put([draft(name)]) != [None], name
+        assert put([new_job(name)]) != [None], name
 
 
 def test_an_id_that_exists_is_not_inserted_whatever_became_of_its_job(put, store, database):
     first = added(store, "first")
-    assert put([draft("second", id=first.id)]) == [None]
+    assert put([new_job("second", id=first.id)]) == [None]
     store.change(first, CANCEL)
-    assert put([draft("third", id=first.id)]) == [None]
+    assert put([new_job("third", id=first.id)]) == [None]
     assert count(database) == 1
 
 
 def test_an_id_that_stands_twice_in_one_batch_is_inserted_once_and_only_one_is_said_to_be(put, store, database):
     same = new_id()
-    rows = put([draft("b", id=same), draft("a", id=same)])
+    rows = put([new_job("b", id=same), new_job("a", id=same)])
     assert count(database) == 1
     assert sorted(row is None for row in rows) == [False, True]
 
@@ -193,7 +193,7 @@ def test_a_name_is_free_again_once_its_job_has_ended(put, store, status):
     ended = Change("test", {"status": status, "handled_at": NOW, "next_run_at": None})
     assert store.change(job, ended) is not None
     assert store.active_holder("name") is None
-    assert put([draft("name")]) != [None]
+    assert put([new_job("name")]) != [None]
 
 
 def test_the_active_job_of_a_name_is_found(store):
@@ -206,7 +206,7 @@ def test_the_active_job_of_a_name_is_found(store):
 def test_text_that_cannot_be_stored_is_invalid_input_and_leaves_the_connection_in_step(put, store, database):
     for broken in ("half \ud800 a pair", "\udfff"):
         with pytest.raises(InvalidInput):
-            put([draft(broken)])
+            put([new_job(broken)])
         with pytest.raises(InvalidInput):
             store.active_holder(broken)
     with pytest.raises(InvalidInput):
@@ -262,7 +262,7 @@ def test_whatever_the_parser_accepts_is_stored_as_jsonb_and_read_back_the_same(s
             accepted.append(parse_json(text))
         except (MalformedJson, InvalidInput):
             continue
-    drafts = [draft(str(new_id()), payload=write_json(value), metadata=as_metadata(value)) for value in accepted]
+    drafts = [new_job(str(new_id()), payload=write_json(value), metadata=as_metadata(value)) for value in accepted]
     store.insert_many(drafts)
     for new, value in zip(drafts, accepted, strict=True):
         job = store.get(new.id)
@@ -304,7 +304,7 @@ def test_json_nested_as_deep_as_postgres_goes_is_readable_and_can_be_answered_wi
 def test_a_job_inserted_on_a_callers_connection_commits_with_the_callers_data(put, store, database, app_engine):
     with app_engine.begin() as connection:
         connection.execute(sa.text("insert into orders values (1)"))
-        [row] = put([draft("order-1", payload='{"n":1}')], connection=connection)
+        [row] = put([new_job("order-1", payload='{"n":1}')], connection=connection)
         assert store.get(row.id) is None, "not committed yet"
         assert store.get(row.id, connection=connection).payload == {"n": 1}
     assert store.get(row.id).job_name == "order-1"
@@ -315,7 +315,7 @@ def test_a_job_inserted_on_a_callers_connection_commits_with_the_callers_data(pu
 def test_a_job_inserted_on_a_callers_connection_is_gone_when_the_caller_rolls_back(put, store, database, app_engine):
     with app_engine.connect() as connection:
         connection.execute(sa.text("insert into orders values (1)"))
-        assert put([draft("order-1")], connection=connection) != [None]
+        assert put([new_job("order-1")], connection=connection) != [None]
         connection.rollback()
     assert count(database) == 0
     assert sql(database, "select id from orders") == []
@@ -326,7 +326,7 @@ def test_a_job_inserted_in_a_callers_session_shares_its_fate(put, store, databas
     failing = pytest.raises(ZeroDivisionError) if ending == "error" else nullcontext()
     with failing, Session(app_engine) as session:
         session.execute(sa.text("insert into orders values (1)"))
-        put([draft("order-1"), draft("order-2")], connection=session)
+        put([new_job("order-1"), new_job("order-2")], connection=session)
         if ending == "error":
             raise ZeroDivisionError
         getattr(session, ending)()
@@ -335,9 +335,9 @@ def test_a_job_inserted_in_a_callers_session_shares_its_fate(put, store, databas
 
 def test_a_savepoint_of_the_caller_takes_the_job_back_too(put, store, database, app_engine):
     with app_engine.begin() as connection:
-        put([draft("kept")], connection=connection)
+        put([new_job("kept")], connection=connection)
         savepoint = connection.begin_nested()
-        put([draft("dropped")], connection=connection)
+        put([new_job("dropped")], connection=connection)
         savepoint.rollback()
     assert names(store) == ["kept"]
 
@@ -345,7 +345,7 @@ def test_a_savepoint_of_the_caller_takes_the_job_back_too(put, store, database, 
 def test_a_taken_name_leaves_the_callers_transaction_usable(put, store, database, app_engine):
     added(store, "taken")
     with app_engine.begin() as connection:
-        assert put([draft("taken")], connection=connection) == [None]
+        assert put([new_job("taken")], connection=connection) == [None]
         connection.execute(sa.text("insert into orders values (1)"))
         assert store.active_holder("taken", connection=connection) is not None
     assert sql(database, "select id from orders") == [(1,)]
@@ -354,7 +354,7 @@ def test_a_taken_name_leaves_the_callers_transaction_usable(put, store, database
 def test_text_that_cannot_be_stored_leaves_the_callers_transaction_usable(put, store, database, app_engine):
     with app_engine.begin() as connection:
         with pytest.raises(InvalidInput):
-            put([draft("half \ud800")], connection=connection)
+            put([new_job("half \ud800")], connection=connection)
         with pytest.raises(InvalidInput):
             store.active_holder("a\x00b", connection=connection)
         connection.execute(sa.text("insert into orders values (1)"))
@@ -375,7 +375,7 @@ def test_a_change_on_a_callers_connection_shares_its_fate(store, database, app_e
 def test_a_callers_session_in_another_time_zone_gives_the_same_instants(put, store, app_engine):
     with app_engine.begin() as connection:
         connection.execute(sa.text("set local timezone to 'Asia/Kolkata'"))
-        [row] = put([draft("job", due_at=DUE)], connection=connection)
+        [row] = put([new_job("job", due_at=DUE)], connection=connection)
         inside = store.get(row.id, connection=connection)
     assert row.due_at == DUE
     assert inside == store.get(row.id)
@@ -449,7 +449,7 @@ def test_asking_for_many_metadata_keys_at_once_costs_no_more_than_their_number(s
 
 
 def test_pages_follow_one_another_newest_first_without_gap_or_repeat(store, database):
-    store.insert_many([draft(f"job-{number}") for number in range(23)])  # one statement: all of one instant
+    store.insert_many([new_job(f"job-{number}") for number in range(23)])  # one statement: all of one instant
     for number in range(10):
         added(store, f"later-{number}")
     seen: list[Job] = []
@@ -467,7 +467,7 @@ def test_pages_follow_one_another_newest_first_without_gap_or_repeat(store, data
 
 
 def test_a_page_that_is_just_full_has_no_cursor(store):
-    store.insert_many([draft(f"job-{number}") for number in range(6)])
+    store.insert_many([new_job(f"job-{number}") for number in range(6)])
     page = store.find(JobQuery(limit=6))
     assert (len(page.jobs), page.cursor) == (6, None)
     page = store.find(JobQuery(limit=3))
@@ -475,7 +475,7 @@ def test_a_page_that_is_just_full_has_no_cursor(store):
 
 
 def test_pages_stay_in_place_while_jobs_before_them_end_and_go(store, database):
-    store.insert_many([draft(f"job-{number}") for number in range(10)])
+    store.insert_many([new_job(f"job-{number}") for number in range(10)])
     first = store.find(JobQuery(limit=5))
     sql(database, "delete from jobs.jobs where id = :id", id=first.jobs[-1].id)
     second = store.find(JobQuery(limit=5, cursor=first.cursor))
@@ -607,7 +607,7 @@ def test_only_the_current_alarm_of_a_waiting_job_is_noted_as_armed(store):
 def test_the_first_answer_under_a_key_is_given_again(store):
     with store.once("key", "body-1") as entry:
         assert entry.answer is None
-        store.insert_many([draft("job")], connection=entry.connection)
+        store.insert_many([new_job("job")], connection=entry.connection)
         entry.keep('{"id": "ü"}')
     for _ in range(2):
         with store.once("key", "body-1") as entry:
@@ -631,7 +631,7 @@ def test_another_key_is_another_request(store):
 
 def test_what_fails_under_a_key_leaves_neither_job_nor_key(store, database):
     with suppress(ZeroDivisionError), store.once("key", "body-1") as entry:
-        store.insert_many([draft("job")], connection=entry.connection)
+        store.insert_many([new_job("job")], connection=entry.connection)
         entry.keep("never")
         raise ZeroDivisionError
     assert (count(database), count(database, "idempotency_keys")) == (0, 0)
@@ -682,7 +682,7 @@ def test_of_many_requests_under_one_key_exactly_one_does_the_work(store, databas
         barrier.wait()
         with store.once("key", "body") as entry:
             if entry.answer is None:
-                store.insert_many([draft(f"job-{number}")], connection=entry.connection)
+                store.insert_many([new_job(f"job-{number}")], connection=entry.connection)
                 entry.keep(f"job-{number}")
                 return f"job-{number}"
             return entry.answer
@@ -713,7 +713,7 @@ def test_of_a_hundred_inserts_of_one_name_exactly_one_stands(store, database):
 
     def insert(_: int) -> list[UUID]:
         barrier.wait()
-        return [row.id for _ in range(5) for row in store.insert_many([draft("wanted")]) if row]
+        return [row.id for _ in range(5) for row in store.insert_many([new_job("wanted")]) if row]
 
     with ThreadPoolExecutor(20) as pool:
         stand = [job_id for ids in pool.map(insert, range(20)) for job_id in ids]
@@ -731,7 +731,7 @@ def test_batches_of_the_same_names_in_any_order_never_deadlock(store, database, 
         inserted = 0
         for lap in range(6):
             barrier.wait()
-            batch = [draft(f"{lap}-{tens + units}") for tens in order for units in range(10)]
+            batch = [new_job(f"{lap}-{tens + units}") for tens in order for units in range(10)]
             inserted += sum(row is not None for row in store.insert_many(batch))
         return inserted
 
@@ -747,7 +747,7 @@ def test_batches_with_the_same_ids_under_other_names_all_end_and_each_id_is_inse
 
     def insert(worker: int) -> int:
         order = ids if worker % 2 else ids[::-1]
-        batch = [draft(f"{worker}-{place:03}", id=job_id) for place, job_id in enumerate(order)]
+        batch = [new_job(f"{worker}-{place:03}", id=job_id) for place, job_id in enumerate(order)]
         barrier.wait()
         return sum(row is not None for row in store.insert_many(batch))
 
@@ -757,7 +757,7 @@ def test_batches_with_the_same_ids_under_other_names_all_end_and_each_id_is_inse
 
 
 def test_alarms_noted_in_any_order_never_deadlock(store, database, caplog):
-    rows = store.insert_many([draft(f"job-{number}") for number in range(60)])
+    rows = store.insert_many([new_job(f"job-{number}") for number in range(60)])
     alarms = [AlarmName(row.id, 1) for row in rows]
     barrier = threading.Barrier(4)
 

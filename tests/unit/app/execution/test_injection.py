@@ -9,7 +9,7 @@ import pytest
 
 from jobs import provider
 from jobs.app.execution.services.injection import Injector
-from jobs.core.diagnostics.repeats import Repeats
+from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.core.errors import HandlerRegistrationError
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.transactions.lock import DistributedLock
@@ -430,7 +430,7 @@ def test_a_silent_service_is_told_when_the_reason_changes_and_each_minute_with_i
     registry = HandlerRegistry()
     registry.add_provider(provider(ping=ping)(_pool))
     injector, seconds = Injector(registry), [0.0]
-    injector._silent = Repeats(lambda: seconds[0])
+    injector._silent = MessageThrottle(lambda: seconds[0])
 
     def told(error: Exception | None, times: int = 20) -> list[tuple[str, bool]]:
         trouble[:] = [error]

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.core.commands import EnqueueJob
 from jobs.core.handlers.context import JobContext
-from jobs.core.lifecycle.handler_outcomes import Cancel, Discard, HandlerSignal, Retry, ShutdownRequested, Snooze
+from jobs.core.lifecycle.handler_outcomes import Cancel, Discard, HandlerOutcome, Retry, ShutdownRequested, Snooze
 
 ID = UUID("0193a5b0-0000-7000-8000-000000000001")
 
@@ -121,7 +121,7 @@ def test_a_wait_may_be_seconds_or_a_timedelta():
 
 @pytest.mark.parametrize("signal", [Retry(), Snooze(1), Discard("no"), Cancel()])
 def test_a_signal_says_why_in_its_text(signal):
-    assert isinstance(signal, HandlerSignal)
+    assert isinstance(signal, HandlerOutcome)
     assert str(signal) == signal.reason != ""
 
 
@@ -133,7 +133,7 @@ def test_a_reason_is_kept_as_text():
 
 
 class Bench:
-    """A workbench that takes down what it is asked."""
+    """A backend that takes down what it is asked."""
 
     def __init__(self):
         self.asked = []
@@ -155,7 +155,7 @@ class Bench:
 
 def test_progress_is_shown_and_kept():
     bench = Bench()
-    ctx = make_context(workbench=bench)
+    ctx = make_context(backend=bench)
     ctx.progress(0.25)
     ctx.progress(1, "done" + "!" * 1000)
     assert bench.asked == [(0.25, None), (1.0, "done" + "!" * 496)]
@@ -163,7 +163,7 @@ def test_progress_is_shown_and_kept():
 
 def test_progress_is_noted_and_then_stops_a_job_that_is_to_be_cancelled():
     bench = Bench()
-    ctx = make_context(workbench=bench)
+    ctx = make_context(backend=bench)
     ctx.signal_cancelled()
     with pytest.raises(Cancel):
         ctx.progress(0.75)
@@ -221,7 +221,7 @@ def test_a_context_made_by_hand_shows_progress_to_nobody_and_says_that_it_cannot
 
 def test_heartbeats_and_follow_ups_go_to_the_workbench():
     bench = Bench()
-    ctx = make_context(workbench=bench)
+    ctx = make_context(backend=bench)
     ctx.heartbeat()
     assert ctx.enqueue(EnqueueJob(handler_name="X", job_name="next")) == ID
     assert bench.asked == ["heartbeat", "next"]
@@ -232,7 +232,7 @@ def test_heartbeats_and_follow_ups_go_to_the_workbench():
 )
 def test_the_first_question_has_the_job_watched_for_a_request_to_cancel_and_later_ones_cost_nothing(ask):
     bench = Bench()
-    ctx = make_context(workbench=bench)
+    ctx = make_context(backend=bench)
     for _ in range(3):
         ask(ctx)
     assert bench.watched == [ctx]

@@ -16,7 +16,7 @@ from jobs.core.lifecycle.ids import new_id
 from jobs.core.lifecycle.job import ClaimedRun, RecordedOutcome, RunResult, Tally
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import TRANSITIONS, AttemptOutcome, JobStatus
-from jobs.core.lifecycle.transitions import UNKNOWN_HANDLER_DELAY, decide, settle, skip
+from jobs.core.lifecycle.transitions import UNKNOWN_HANDLER_DELAY, next_state, resolve_misfire, skip
 from jobs.core.schedules.recurrence import Occurrence
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -60,7 +60,7 @@ def run_of(schedule: str = "@once", *, attempt: int = 1, number: int = 1, **fiel
 
 
 def decided(run: ClaimedRun, result: RunResult, policy: RetryPolicy = POLICY, **options: Any) -> RecordedOutcome:
-    return decide(run, result, policy, ANY, started_at=BEGAN, finished_at=ENDED, **options)
+    return next_state(run, result, policy, ANY, started_at=BEGAN, finished_at=ENDED, **options)
 
 
 def essence(outcome: RecordedOutcome) -> tuple[Any, ...]:
@@ -153,7 +153,7 @@ def test_a_job_whose_next_run_cannot_be_computed_ends_and_says_so(monkeypatch, r
 @pytest.mark.parametrize("fields", [{"schedule": "no more"}, {"timezone": "Gone/Away"}], ids=str)
 def test_a_schedule_that_cannot_be_read_any_more_is_found_out_before_the_run(fields, attempt):
     with pytest.raises(InvalidSchedule):
-        settle(run_of(**{"schedule": "@hourly", "recurring": True} | fields, attempt=attempt), ANY)
+        resolve_misfire(run_of(**{"schedule": "@hourly", "recurring": True} | fields, attempt=attempt), ANY)
 
 
 def test_the_last_error_is_gone_after_a_success_or_a_snooze_and_kept_after_anything_else():
@@ -189,7 +189,7 @@ def test_the_last_run_of_a_recurring_job_is_retried_as_any_other():
 
 def test_a_retry_comes_before_the_next_occurrence_or_not_at_all():
     late = datetime(2026, 6, 1, 10, 59, 55, tzinfo=UTC)
-    outcome = decide(run_of("@hourly"), failing(), POLICY, ANY,
+    outcome = next_state(run_of("@hourly"), failing(), POLICY, ANY,
                      started_at=BEGAN, finished_at=late)  # fmt: skip
     assert essence(outcome) == next_run()
 
@@ -199,7 +199,7 @@ def test_a_run_that_outlasted_occurrences_is_followed_by_what_the_misfire_policy
 
     def following(**options: Any) -> RecordedOutcome:
         run = run_of("@hourly", options=options or None)
-        return decide(run, SUCCESS, POLICY, ANY, started_at=BEGAN, finished_at=done)
+        return next_state(run, SUCCESS, POLICY, ANY, started_at=BEGAN, finished_at=done)
 
     assert (following().scheduled_for, following().due_at) == (DUE + 3 * HOUR, done)
     assert following(misfire="skip").due_at == DUE + 4 * HOUR
@@ -253,7 +253,7 @@ outcomes = st.builds(
 def test_whatever_happens_the_job_goes_on_later_or_ends(schedule, result, attempt, max_retries, took, seed):
     run = run_of(schedule, attempt=attempt, max_retries=max_retries)
     finished = BEGAN + took
-    written = decide(run, result, RetryPolicy(), Random(seed), started_at=BEGAN, finished_at=finished)
+    written = next_state(run, result, RetryPolicy(), Random(seed), started_at=BEGAN, finished_at=finished)
     assert (written.due_at is None) is written.status.ended
     assert written.status in TRANSITIONS[Status.RUNNING]
     if written.due_at is not None:
@@ -274,7 +274,7 @@ def test_whatever_happens_the_job_goes_on_later_or_ends(schedule, result, attemp
 
 
 def test_a_run_claimed_in_time_stands_for_its_own_instant():
-    assert settle(run_of("@hourly", claimed_at=DUE + 59 * SECOND), ANY) == Occurrence(DUE, DUE)
+    assert resolve_misfire(run_of("@hourly", claimed_at=DUE + 59 * SECOND), ANY) == Occurrence(DUE, DUE)
 
 
 @pytest.mark.parametrize(("misfire", "expected"), [
@@ -284,19 +284,19 @@ def test_a_run_claimed_in_time_stands_for_its_own_instant():
 ])  # fmt: skip
 def test_a_run_claimed_late_stands_for_what_the_misfire_policy_says(misfire, expected):
     late = DUE + 3 * HOUR + 5 * MINUTE
-    assert settle(run_of("@hourly", claimed_at=late, options={"misfire": misfire}), ANY) == expected
+    assert resolve_misfire(run_of("@hourly", claimed_at=late, options={"misfire": misfire}), ANY) == expected
 
 
 def test_a_late_retry_and_a_late_one_time_job_are_run_as_they_are():
     late = DUE + 3 * DAY
     skipping = {"claimed_at": late, "options": {"misfire": "skip"}}
-    assert settle(run_of("@hourly", attempt=2, **skipping), ANY) == Occurrence(DUE, DUE)
-    assert settle(run_of("@once", **skipping), ANY) == Occurrence(DUE, DUE)
+    assert resolve_misfire(run_of("@hourly", attempt=2, **skipping), ANY) == Occurrence(DUE, DUE)
+    assert resolve_misfire(run_of("@once", **skipping), ANY) == Occurrence(DUE, DUE)
 
 
 def test_a_late_run_of_a_schedule_that_is_over_is_not_made_up_for_when_late_runs_are_skipped():
     ends = {"misfire": "skip", "end_at": "2026-06-01T10:30:00Z"}
-    assert settle(run_of("@hourly", claimed_at=DUE + DAY, options=ends), ANY) is None
+    assert resolve_misfire(run_of("@hourly", claimed_at=DUE + DAY, options=ends), ANY) is None
 
 
 def test_a_skipped_run_is_written_as_skipped_and_counts_neither_as_a_run_nor_as_a_failure():

@@ -78,8 +78,8 @@ def test_instants_are_given_in_utc_whatever_zone_they_came_in():
         hourly.first(now, ANY),
         hourly.following(now, now, 1, ANY),
         hourly.following(now, late, 1, ANY),
-        hourly.settle(now, now, ANY),
-        hourly.settle(now, late, ANY),
+        hourly.resolve_misfire(now, now, ANY),
+        hourly.resolve_misfire(now, late, ANY),
     ):
         assert occurrence is not None
         assert occurrence.scheduled_for.tzinfo is UTC
@@ -118,8 +118,8 @@ def test_jitter_stops_at_the_end_of_the_calendar():
 def test_a_run_that_waits_for_its_jitter_is_not_late(misfire):
     daily = recur("0 0 * * *", jitter=30 * MINUTE, misfire=misfire)
     due = ANCHOR + 30 * MINUTE
-    assert daily.settle(ANCHOR, due + 59 * SECOND, ANY) == on_time(ANCHOR)
-    assert daily.settle(ANCHOR, due + 61 * SECOND, ANY) != on_time(ANCHOR)
+    assert daily.resolve_misfire(ANCHOR, due + 59 * SECOND, ANY) == on_time(ANCHOR)
+    assert daily.resolve_misfire(ANCHOR, due + 61 * SECOND, ANY) != on_time(ANCHOR)
 
 
 # --- following
@@ -205,34 +205,34 @@ def test_a_pending_run_that_is_not_late_stays_as_it_is():
     for misfire in ("run_once", "skip", "catch_up"):
         hourly = recur("0 * * * *", misfire=misfire)
         for late in (-DAY, timedelta(), 60 * SECOND):
-            assert hourly.settle(ANCHOR, ANCHOR + late, ANY) == on_time(ANCHOR)
+            assert hourly.resolve_misfire(ANCHOR, ANCHOR + late, ANY) == on_time(ANCHOR)
 
 
 def test_a_one_time_job_runs_however_late_it_is():
     for misfire in ("run_once", "skip", "catch_up"):
-        assert recur("@once", misfire=misfire).settle(ANCHOR, ANCHOR + 900 * DAY, ANY) == on_time(ANCHOR)
+        assert recur("@once", misfire=misfire).resolve_misfire(ANCHOR, ANCHOR + 900 * DAY, ANY) == on_time(ANCHOR)
 
 
 def test_a_late_pending_run_is_settled_by_the_policy():
     back = ANCHOR + DAY + 30 * MINUTE
-    assert recur("0 * * * *").settle(ANCHOR, back, ANY) == Occurrence(ANCHOR + DAY, back)
-    assert recur("0 * * * *", misfire="skip").settle(ANCHOR, back, ANY) == on_time(ANCHOR + DAY + HOUR)
-    assert recur("0 * * * *", misfire="catch_up").settle(ANCHOR, back, ANY) == Occurrence(ANCHOR, back)
+    assert recur("0 * * * *").resolve_misfire(ANCHOR, back, ANY) == Occurrence(ANCHOR + DAY, back)
+    assert recur("0 * * * *", misfire="skip").resolve_misfire(ANCHOR, back, ANY) == on_time(ANCHOR + DAY + HOUR)
+    assert recur("0 * * * *", misfire="catch_up").resolve_misfire(ANCHOR, back, ANY) == Occurrence(ANCHOR, back)
     limited = recur("0 * * * *", misfire="catch_up", misfire_max=3)
-    assert limited.settle(ANCHOR, back, ANY) == Occurrence(ANCHOR + DAY - 2 * HOUR, back)
+    assert limited.resolve_misfire(ANCHOR, back, ANY) == Occurrence(ANCHOR + DAY - 2 * HOUR, back)
 
 
 def test_a_late_pending_run_is_the_only_one_missed():
     back = ANCHOR + 10 * MINUTE
-    assert recur("0 * * * *").settle(ANCHOR, back, ANY) == Occurrence(ANCHOR, back)
-    assert recur("0 * * * *", misfire="skip").settle(ANCHOR, back, ANY) == on_time(ANCHOR + HOUR)
-    assert recur("0 * * * *", misfire="skip", end_at=ANCHOR).settle(ANCHOR, back, ANY) is None
+    assert recur("0 * * * *").resolve_misfire(ANCHOR, back, ANY) == Occurrence(ANCHOR, back)
+    assert recur("0 * * * *", misfire="skip").resolve_misfire(ANCHOR, back, ANY) == on_time(ANCHOR + HOUR)
+    assert recur("0 * * * *", misfire="skip", end_at=ANCHOR).resolve_misfire(ANCHOR, back, ANY) is None
 
 
 def test_a_run_asked_for_out_of_turn_is_not_lost_for_being_late():
     asked, back = ANCHOR + 7 * MINUTE, ANCHOR + 20 * MINUTE
     for misfire in ("run_once", "catch_up"):
-        assert recur("0 * * * *", misfire=misfire).settle(asked, back, ANY) == Occurrence(asked, back)
+        assert recur("0 * * * *", misfire=misfire).resolve_misfire(asked, back, ANY) == Occurrence(asked, back)
 
 
 # --- against a model that lists every run
@@ -295,7 +295,7 @@ def test_what_follows_and_what_is_settled_is_what_the_policies_say(situation, ra
         width = timedelta() if made_up else recurrence.jitter or timedelta()
         assert timedelta() <= following.due_at - (now if made_up else following.scheduled_for) <= width
 
-    settled = recurrence.settle(base, now, random)
+    settled = recurrence.resolve_misfire(base, now, random)
     if now - base <= tolerance:
         assert settled == on_time(base)
     else:
@@ -326,7 +326,7 @@ def test_a_schedule_that_would_stand_still_or_go_back_is_a_fault_and_not_an_endl
     for ask in (
         lambda: stuck.first(ANCHOR, ANY),
         lambda: stuck.following(ANCHOR, ANCHOR, 1, ANY),
-        lambda: stuck.settle(ANCHOR, ANCHOR + DAY, ANY),
+        lambda: stuck.resolve_misfire(ANCHOR, ANCHOR + DAY, ANY),
         lambda: stuck.preview(ANCHOR, 3),
     ):
         with pytest.raises(ScheduleFault, match="'@every 1h' gave"):
@@ -353,7 +353,7 @@ def test_years_of_missed_runs_cost_a_bounded_number_of_questions(monkeypatch, ex
     monkeypatch.setattr(CronFields, "next_after", lambda *args: asked.append(args) or ask(*args))
     now = ANCHOR + 7300 * DAY + 200 * DAY
     assert recurrence.following(ANCHOR, now, 1, ANY) is not None
-    assert recurrence.settle(ANCHOR, now, ANY) is not None
+    assert recurrence.resolve_misfire(ANCHOR, now, ANY) is not None
     assert len(asked) <= 2 * most
 
 

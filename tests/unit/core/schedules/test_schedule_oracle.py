@@ -17,7 +17,7 @@ from tests.schedules.expressions import CHOSEN, expressions
 from tests.schedules.fuzz import LIMIT_SECONDS, fuzz
 from tests.schedules.golden import ZONES, answer, disagreement, lines, question
 from tests.schedules.oracle import Rule, Walk, understand
-from tests.schedules.turns import Turn, turns_of, zone_named
+from tests.schedules.turns import ClockChange, turns_of, zone_named
 
 BERLIN = "Europe/Berlin"
 REACH = timedelta(hours=30)
@@ -28,18 +28,18 @@ def utc(text: str) -> datetime:
 
 
 @lru_cache(maxsize=1)
-def some_turns() -> list[Turn]:
+def some_turns() -> list[ClockChange]:
     """Changes of every size that there is, at all times of day; the years have the oddest of each zone."""
     years = {"Pacific/Apia": (2011, 2011), "America/St_Johns": (2006, 2006), "Asia/Tehran": (2021, 2021)}
     return [turn for name in ZONES for turn in turns_of(zone_named(name), *years.get(name, (2025, 2026)))]
 
 
 @lru_cache(maxsize=256)
-def walk_of(turn: Turn) -> Walk:
+def walk_of(turn: ClockChange) -> Walk:
     return Walk(turn.zone.info, turn.at - REACH, turn.at + REACH)
 
 
-def turn_of(zone: str, year: int, number: int) -> Turn:
+def turn_of(zone: str, year: int, number: int) -> ClockChange:
     return list(turns_of(zone_named(zone), year, year))[number]
 
 
@@ -93,12 +93,12 @@ def test_the_oracle_knows_the_days_of_march_2026(expression, days):
 )
 def test_the_comparison_sees_what_is_missed_and_what_is_doubled(monkeypatch, expression, broken, missed, doubled):
     from jobs.core.schedules import cron
-    from jobs.core.schedules.local_time import Dst, turn_at
+    from jobs.core.schedules.local_time import Dst, clock_change_at
 
     right, tally = cron.instants_of, Tally()
 
     def wrong(local: datetime, zone: object, dst: Dst) -> list[datetime]:
-        turn = turn_at(local, zone)  # type: ignore[arg-type]
+        turn = clock_change_at(local, zone)  # type: ignore[arg-type]
         instants = right(local, zone, dst)  # type: ignore[arg-type]
         return broken(instants, turn) if turn else instants
 

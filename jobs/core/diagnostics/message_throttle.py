@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _AGAIN_SECONDS = 55.0  # below a minute, so that a probe that comes each minute says it each time
 
 
-class Repeats:
+class MessageThrottle:
     """Remembers what was told, and why. Threads may share it."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -21,7 +21,7 @@ class Repeats:
         self._told: dict[str, tuple[str, float]] = {}
         self._ever: set[tuple[str, str]] = set()
 
-    def is_news(self, what: str, why: str) -> bool:
+    def is_due(self, what: str, why: str) -> bool:
         """Whether to tell it now: it was not told yet, or for another reason, or a minute ago; notes that it is."""
         now = self._monotonic()
         with self._lock:
@@ -39,7 +39,7 @@ class Repeats:
             self._ever.add((what, why))
             return True
 
-    def is_over(self, what: str) -> bool:
+    def clear(self, what: str) -> bool:
         """Note that it has ended; whether it was told before, so that its end is worth telling."""
         with self._lock:
             return self._told.pop(what, None) is not None

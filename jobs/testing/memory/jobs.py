@@ -16,7 +16,7 @@ from jobs.testing.memory.database import MemoryConnection, RowLock
 from jobs.testing.memory.jsonb import as_stored
 from jobs.testing.memory.listing import find_attempts, find_jobs
 from jobs.testing.memory.rows import AuditRow, JobRow, KeyRow, alarm_of, attempt_of, job_of
-from jobs.testing.memory.unit_of_work import OpenTransaction
+from jobs.testing.memory.transactions import OpenTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
