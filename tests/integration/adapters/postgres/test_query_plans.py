@@ -152,7 +152,11 @@ STATEMENTS = {
         {"jobs_running_limited", "jobs_pkey"},
     ),
     "waiting": (LIMITS.waiting, {"handler_names": ["Limited", "Other"]}, {"jobs_due_limited"}),
-    "label": (LIMITS.label, {"ids": SOME_IDS, "limited": [True] * 20, "keys": ["a"] * 20}, {"jobs_pkey|jobs_running"}),
+    "set_limit_flags": (
+        LIMITS.set_limit_flags,
+        {"ids": SOME_IDS, "limited": [True] * 20, "keys": ["a"] * 20},
+        {"jobs_pkey|jobs_running"},
+    ),
     "claim_due, a few": (RUNS.claim_due, LEASE | {"limit": 5}, {"jobs_due", "jobs_pkey"}),
     "extend": (RUNS.extend, {"ids": SOME_IDS, "tokens": SOME_IDS, "lease": timedelta(1)}, {"jobs_pkey|jobs_running"}),
     "held": (RUNS.held, {"ids": SOME_IDS, "tokens": SOME_IDS}, {"jobs_pkey|jobs_running"}),
