@@ -56,7 +56,7 @@ def empty(empty_url: str) -> Iterator[Database]:
 
 def head_revision() -> str | None:
     """The last step that this release has."""
-    return ScriptDirectory(str(ROOT / "jobs/adapters/postgres/migrations")).get_current_head()
+    return ScriptDirectory(str(ROOT / "jobs/adapters/postgres/schema/migrations")).get_current_head()
 
 
 def sql(database: Database, text: str, **values: Any) -> list[Any]:
