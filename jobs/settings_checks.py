@@ -92,7 +92,7 @@ def _beyond(limit: timedelta) -> str:
 
 
 def warnings_for(settings: Settings, environment: Iterable[str], unusable: Collection[str] = ()) -> list[str]:
-    """Say what may be meant but looks like a mistake; nothing of a default that stands in for an unusable setting."""
+    """Return warnings for what may be meant but looks like a mistake; defaults of unusable settings are left out."""
     doubts = []
     compared = {"JOBS_LEASE_SECONDS", "JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS"}
     if settings.lease_seconds < settings.database_statement_timeout_seconds and compared.isdisjoint(unusable):

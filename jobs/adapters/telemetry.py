@@ -95,7 +95,7 @@ class Telemetry:
 
 
 def _told(error: BaseException) -> dict[str, str]:
-    """Give what semantic conventions have of an exception, in the words of the history, which leave out data."""
+    """Return an exception's attributes by the semantic conventions, with the texts of the history, which hide data."""
     return {
         "exception.type": f"{type(error).__module__}.{type(error).__qualname__}",
         "exception.message": describe_error(error),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What an entry point may call. ``close`` gives back what runs and lets go of connections."""
+    """What an entry point may call. ``close`` hands back what runs and closes the connections."""
 
     service: JobService
     views: JobViews

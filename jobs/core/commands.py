@@ -1,4 +1,4 @@
-"""What a caller may ask for, checked for shape. Field names are those of the HTTP API and of the client."""
+"""The commands of callers, checked for shape. Field names are those of the HTTP API and of the client."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 
 
 class EnqueueJob(Timing):
-    """Ask for a new job. ``max_retries``, ``retry`` and ``timeout`` left out are the handler's own.
+    """A request for a new job. ``max_retries``, ``retry`` and ``timeout`` left out are the handler's own.
 
     ``payload`` is JSON or a pydantic model. ``schedule`` is an expression, a datetime for a one-time job at that
     instant, or a timedelta for a one-time job that long from now. ``job_name`` left out of a one-time job is made of
@@ -100,7 +100,7 @@ class UpdateJob(BaseModel):
         return bool(self.model_fields_set & Timing.model_fields.keys())
 
     def timing_of(self, job: Job) -> Timing:
-        """Give ``job``'s timing with this change made."""
+        """Return ``job``'s timing with this change made."""
         fields = {name: getattr(job, name) for name in Timing.model_fields}
         changed = {name: value for name, value in self.changes.items() if name in Timing.model_fields}
         return Timing.model_validate(fields | changed)
@@ -161,7 +161,7 @@ class HistoryQuery(BaseModel):
 
 
 class PreviewSchedule(BaseModel):
-    """Ask when an expression would fire, as a job that is set at ``after`` would."""
+    """A request for the next fire times of an expression, for a job that is created at ``after``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -205,7 +205,7 @@ def _timing_problems(model: type[BaseModel], value: object, faulty: set[str]) ->
 
 
 def problems_of(error: ValidationError, value: object, prefix: str = "") -> list[Problem]:
-    """Turn pydantic's faults into problems; ``prefix`` is where ``value``, which was checked, stands in the request."""
+    """Turn pydantic's errors into problems. ``prefix`` is the place of ``value`` in the request."""
     return [
         Problem(prefix + _pointer(fault["loc"], value, absent=fault["type"] == "missing"), fault["msg"])
         for fault in error.errors(include_url=False, include_context=False, include_input=False)

@@ -182,7 +182,7 @@ class MiddlewareFault(JobsError):
 
 
 class ProviderFault(JobsError):
-    """A provider gave None in place of its service; the message names it and the mend."""
+    """A provider returned None in place of its service; the message names it and the mend."""
 
 
 class LockNotAcquired(JobsError):

@@ -53,7 +53,7 @@ def read_stored(text: str) -> float | Decimal:
 
 
 def as_decimal(number: float | Decimal) -> Decimal:
-    """Give a number as the decimal that its JSON shows: 0.1 is a tenth, and not the binary fraction beside it."""
+    """Return a number as the decimal that its JSON shows: 0.1 is a tenth, and not the binary fraction beside it."""
     return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 
@@ -73,7 +73,7 @@ def marked(value: Any) -> str:
 
 
 def unmarked(text: str) -> str:
-    """Put the numbers in the place of what ``marked`` gave. No other string in ``text`` may hold a NUL character."""
+    """Put the numbers in place of what ``marked`` returned. No other string in ``text`` may hold a NUL character."""
     return _MARKED.sub(r"\1", text) if "\\u0000" in text else text
 
 
@@ -108,7 +108,7 @@ def refuse_inflated(value: Any, text: str, *, decimals: bool) -> None:
 
 
 def _digits_named(text: str) -> int:
-    """Add up the exponents in JSON text, which is how many digits they stand for; what looks like one counts, too."""
+    """Sum the exponents in JSON text: how many digits they would expand to. Anything that looks like one counts."""
     return sum(map(int, _EXPONENT.findall(text)))
 
 
@@ -136,7 +136,7 @@ def _check_length(text: str, what: str) -> None:
 
 
 def _zero(text: str) -> float:
-    """Give the zero that ``text`` is; raises ``BadNumber`` if it is kept as a zero and is not quite one."""
+    """Return the zero that ``text`` is; raises ``BadNumber`` if it is kept as a zero and is not quite one."""
     if text.lower().partition("e")[0].strip("+-0."):
         raise BadNumber(f"{_shown(text)} is too small for a double, so others would read zero; send it as a text")
     if text.startswith("-"):

@@ -50,16 +50,16 @@ def read_place(cursor: str, moments: int) -> tuple[list[datetime], UUID]:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """Give an instant in UTC: PostgreSQL takes no offset of 16 hours or more, and none with seconds in it."""
+    """Return an instant in UTC: PostgreSQL takes no offset of 16 hours or more, and none with seconds in it."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def fill_page(
     limit: int, read: Callable[[Row | None, int], Sequence[Row]], size_of: Callable[[Row], int]
 ) -> tuple[list[Row], bool]:
-    """Read rows until ``limit`` or the page's size is reached; gives them, and whether there are more.
+    """Read rows until ``limit`` or the page's size is reached; returns them, and whether there are more.
 
-    ``read`` gives so many rows after a row, None for the first. ``size_of`` gives a row's size in bytes.
+    ``read`` returns so many rows after a row, None for the first. ``size_of`` returns a row's size in bytes.
     """
     rows: list[Row] = []
     size = 0
@@ -76,5 +76,5 @@ def fill_page(
 
 
 def size_of_texts(*texts: str | None) -> int:
-    """Give the size of texts in bytes, as they are sent."""
+    """Return the size of texts in bytes, as they are sent."""
     return sum(len(text) if text.isascii() else len(text.encode()) for text in texts if text)

@@ -125,7 +125,7 @@ class PaymentGateway(Protocol):
     def charge(self, card_token: str, amount: int, currency: str, *, idempotency_key: str) -> str:
         """Charge a card once per ``idempotency_key``, and give the receipt's number.
 
-        A key that was charged before gives its receipt again. Raises ``CardDeclined`` and ``GatewayBusy``.
+        A key that was charged before returns its receipt again. Raises ``CardDeclined`` and ``GatewayBusy``.
         """
 
 

@@ -36,7 +36,7 @@ def process_payment(args: ProcessPaymentArgs, ctx: JobContext, gateway: PaymentG
     either, send the order's number as the key.
 
     ``Discard`` fails the job at once: no retry could help. ``Retry`` waits as long as the gateway asks, and uses up one
-    of the retries. Whatever else is raised, a lost connection say, waits as ``PATIENT`` has it.
+    of the retries. Whatever else is raised, a lost connection say, waits as ``PATIENT`` holds it.
     """
     try:
         receipt = gateway.charge(args.card_token, args.amount, args.currency, idempotency_key=ctx.idempotency_key)

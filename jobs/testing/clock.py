@@ -12,7 +12,7 @@ class FrozenClock:
         self._now = in_utc(at)
 
     def now(self) -> datetime:
-        """Give the present instant in UTC."""
+        """Return the present instant in UTC."""
         return self._now
 
     def advance(self, by: timedelta) -> datetime:
@@ -27,14 +27,14 @@ class FrozenClock:
 
 
 def a_span(by: timedelta) -> timedelta:
-    """Give ``by``; raises ``TypeError`` for what is no timedelta, such as a number of who knows what."""
+    """Return ``by``; raises ``TypeError`` for what is no timedelta, such as a number of who knows what."""
     if not isinstance(by, timedelta):
         raise TypeError(f"{by!r} is no timedelta; write such as timedelta(seconds=60)")
     return by
 
 
 def in_utc(at: datetime) -> datetime:
-    """Give ``at`` in UTC; raises ``ValueError`` for one without a zone, which could be any of 24 instants."""
+    """Return ``at`` in UTC; raises ``ValueError`` for one without a zone, which could be any of 24 instants."""
     if not isinstance(at, datetime):
         raise TypeError(
             f"{at!r} is no datetime; write such as datetime(2026, 1, 1, tzinfo=UTC), or let a timedelta pass with "

@@ -28,7 +28,7 @@ class ExpectedJob:
     status: JobStatus | str | None = None
 
     def differences(self, job: Job, now: datetime) -> list[str]:
-        """Say how ``job`` differs, in a phrase each; an empty list if it does not."""
+        """Return how ``job`` differs, in a phrase each; an empty list if it does not."""
         found = [
             f"{name} is {str(getattr(job, name))!r}, not {str(wanted)!r}"
             for name in ("handler_name", "job_name", "status")
@@ -71,7 +71,7 @@ class ExpectsJobs:
         status: JobStatus | str | None = None,
         count: int | None = None,
     ) -> list[Job]:
-        """Give the jobs that were enqueued and are as expected, whatever became of them; at least one, or ``count``.
+        """Return the jobs that were enqueued and are as expected, whatever became of them; at least one, or ``count``.
 
         Of ``payload`` and ``metadata`` only the keys that are given count, at every depth. ``due_at`` is an instant, or
         a ``timedelta`` from now; one that has ended is compared by when its last run was due. Raises

@@ -42,7 +42,7 @@ class JobsHarness(ExpectsJobs):
     """An app for a test: enqueue, let time pass, see what ran. Use it in one thread, and close it or use ``with``.
 
     ``handlers`` is the name of the package with your handlers, a ``HandlerRegistry``, or a list of what bears
-    ``@handler``, ``@provider`` or ``@middleware``. ``overrides`` gives fakes in place of services, by the type that
+    ``@handler``, ``@provider`` or ``@middleware``. ``overrides`` returns fakes in place of services, by the type that
     handlers are annotated with. The clock stands at ``at`` until ``advance`` or ``drain(until=...)`` moves it. Retry
     delays are drawn from ``seed``, so that they are the same every time. Nothing is run unless a call here says so.
 
@@ -119,7 +119,7 @@ class JobsHarness(ExpectsJobs):
     # --- run
 
     def drain(self, until: datetime | None = None, *, most: int = _MOST) -> list[RanAttempt]:
-        """Run whatever is due, one after the other, and what that makes due; gives what ran, in order.
+        """Run whatever is due, one after the other, and what that makes due; returns what ran, in order.
 
         With ``until`` the clock moves on from one due job to the next, so that retries and recurring jobs run each at
         its time, and stands at ``until`` in the end. Raises ``AssertionError`` after ``most`` attempts: a handler that
@@ -146,7 +146,7 @@ class JobsHarness(ExpectsJobs):
         return ran
 
     def advance(self, by: timedelta) -> list[RanAttempt]:
-        """Let time pass, and run whatever falls due meanwhile, each at its time; gives what ran."""
+        """Let time pass, and run whatever falls due meanwhile, each at its time; returns what ran."""
         return self.drain(until=self.clock.now() + a_span(by))
 
     def _claim_turn(self) -> list[ClaimedRun]:
@@ -210,7 +210,7 @@ class JobsHarness(ExpectsJobs):
         return run
 
     def run_reconciler(self) -> Report:
-        """Do what the timer ``reconcile`` does: take back lost runs, prune what is old; gives what was done."""
+        """Do what the timer ``reconcile`` does: take back lost runs, prune what is old; returns what was done."""
         return self.runtime.reconciler.run()
 
 

@@ -42,7 +42,7 @@ class RanAttempt:
         return self.job.job_name
 
     def check(self) -> RanAttempt:
-        """Give this attempt if it succeeded; otherwise raise what the handler raised, or an ``AssertionError``."""
+        """Return this attempt if it succeeded; otherwise raise what the handler raised, or an ``AssertionError``."""
         if self.outcome is AttemptOutcome.SUCCEEDED:
             return self
         if self.exception is not None:

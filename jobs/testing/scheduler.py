@@ -99,7 +99,7 @@ class MemoryScheduler:
         return rung
 
     def close(self) -> None:
-        """Hold no connection, so let go of none; the alarms stay for a test to look at."""
+        """Hold no connection, so release none; the alarms stay for a test to look at."""
 
     def _require_available(self) -> None:
         if not self.available:

@@ -126,7 +126,7 @@ class DaprScheduler:
                 raise
 
     def _each(self, names: dict[AlarmName, Any], call: Callable[[DaprGrpcClient, AlarmName], object]) -> set[AlarmName]:
-        """Call for each name; gives those that went well. Raises ``SchedulerUnavailable`` if none did."""
+        """Call for each name; returns those that went well. Raises ``SchedulerUnavailable`` if none did."""
         if not names:
             return set()
         client = self._connected()
@@ -143,7 +143,7 @@ class DaprScheduler:
     def _tried(
         self, client: DaprGrpcClient, name: AlarmName, call: Callable[[DaprGrpcClient, AlarmName], object]
     ) -> str | None:
-        """Call once unless the breaker is open; gives why it failed, None if it went well."""
+        """Call once unless the breaker is open; returns why it failed, None if it went well."""
         if self._breaker.why_open is not None:
             return self._breaker.why_open
         try:

@@ -33,4 +33,4 @@ class TimerScheduler:
         """Do nothing: the poll looks at the row as it then is."""
 
     def close(self) -> None:
-        """Hold nothing, so let go of nothing."""
+        """Hold nothing, so release nothing."""

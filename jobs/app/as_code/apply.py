@@ -55,7 +55,7 @@ class ScheduleChanges:
         self._sleep = sleep
 
     def plan(self, file: ScheduleFile, *, adopt: bool = False) -> list[Step]:
-        """Say what ``apply`` would do, by name; changes nothing.
+        """Return what ``apply`` would do, by name; changes nothing.
 
         Raises ``InvalidInput`` for names that active jobs of others hold, and for bounds that leave nothing of a job to
         run. With ``adopt``, a recurring one that belongs to no file is taken over instead of the former.
@@ -86,11 +86,11 @@ class ScheduleChanges:
         patience: timedelta = DEFAULT_DEADLINE,
         tell: Callable[[Step], object] = lambda _: None,
     ) -> list[Step]:
-        """Make the owner's active jobs those of ``file``, all in one transaction; gives what was done.
+        """Make the owner's active jobs those of ``file``, all in one transaction; returns what was done.
 
         Every change goes through the service, and so is audited and checked as any caller's. ``tell`` is called with
-        each step after it is committed. Only a job that is to be made anew while it runs takes longer: it is asked to
-        end, and made anew once it has, if that is within ``patience``; else ``Conflict`` is raised, and the same call
+        each step after it is committed. Only a job that is to be made again while it runs takes longer: it is asked to
+        end, and made again once it has, if that is within ``patience``; else ``Conflict`` is raised, and the same call
         later does the rest. Two calls for one owner take turns.
 
         Raises ``InvalidInput`` as ``plan`` does, then nothing has changed; ``StoreUnavailable``, ``LockNotAcquired``.
@@ -116,7 +116,7 @@ class ScheduleChanges:
         return done
 
     def _apply_retrying(self, file: ScheduleFile, caller: Caller, *, adopt: bool) -> tuple[list[Step], set[str]]:
-        """Plan and carry out; anew on what stands then, when somebody else's change came in between."""
+        """Plan and carry out; again on what stands then, when somebody else's change came in between."""
         for left in range(_TRIES, 0, -1):
             steps = self.plan(file, adopt=adopt)
             try:
@@ -128,7 +128,7 @@ class ScheduleChanges:
         raise AssertionError
 
     def _carry_out(self, steps: Sequence[Step], owner: str, caller: Caller) -> set[str]:
-        """Do all of it or nothing; gives the names of jobs that must end before they can be made anew."""
+        """Do all of it or nothing; returns the names of jobs that must end before they can be made again."""
         todo = [step for step in steps if step.changes_something]
         if not todo:
             return set()

@@ -4,7 +4,7 @@
 create     no active job has the name
 update     the job differs in what a PATCH can change; it keeps its id and its history
 replace    the handler is another, which no job can change: it is cancelled, and a new one made
-restart    the job is as the file has it, but was asked to end; a new one is made once it has
+restart    the job is as the file says, but was asked to end; a new one is made once it has
 remove     the owner's job is not in the file
 same       nothing to do
 =========  ======================================================================================
@@ -96,7 +96,7 @@ def is_as_written(entry: RecurringJob, job: Job, spec: HandlerSpec, owner: str) 
 
 
 def _differences(entry: RecurringJob, job: Job, spec: HandlerSpec, owner: str) -> Iterator[tuple[str, Any, str]]:
-    """Give each field that differs, with the value it should have, and the difference in words."""
+    """Return each field that differs, with the value it should have, and the difference in words."""
     for name in Timing.model_fields:
         old, new = getattr(job, name), getattr(entry, name)
         if old != new:

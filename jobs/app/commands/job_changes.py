@@ -37,7 +37,7 @@ def update(
 ) -> Change | None:
     """Change schedule, payload, metadata or retry settings.
 
-    Only a schedule that means something else is set anew, under a new generation, so that the old alarm does nothing
+    Only a schedule that means something else is set again, under a new generation, so that the old alarm does nothing
     when it rings. Whatever else changes leaves the pending run alone: its instant, its jitter and its attempts.
     A recurring job that is running keeps its run; the new generation makes its outcome look at the job as it is then.
     """
@@ -115,7 +115,7 @@ def _runs_as_before(job: Job, timing: Timing, clock: Clock) -> bool:
 
 
 def _first_of(job: Job, timing: Timing, clock: Clock, random: Random) -> dict[str, Any]:
-    """Set ``job`` anew: its next run is the first of ``timing`` from now on."""
+    """Set ``job`` again: its next run is the first of ``timing`` from now on."""
     first = first_run(timing, clock, random)
     columns: dict[str, Any] = {"recurring": first.recurring, "anchor": first.anchor}
     if job.status is JobStatus.SCHEDULED:

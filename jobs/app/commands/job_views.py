@@ -47,7 +47,7 @@ class JobViews:
         self._default_timeout = default_timeout
 
     def show(self, jobs: Sequence[Job], *, look: bool = True) -> list[Job]:
-        """Give ``jobs`` with ``waiting_for``, ``retry`` and ``timeout`` filled in.
+        """Return ``jobs`` with ``waiting_for``, ``retry`` and ``timeout`` filled in.
 
         For all that are due and whose handlers have limits, the store is asked once how much of these is used up; not
         at all without ``look``, as for jobs that were enqueued just now.
@@ -57,7 +57,7 @@ class JobViews:
         return [self._shown(job, now, usage) for job in jobs if now is not None]
 
     def show_one(self, job: Job, *, look: bool = True) -> Job:
-        """Give one job in the same way."""
+        """Return one job in the same way."""
         return self.show([job], look=look)[0]
 
     def _shown(self, job: Job, now: datetime, usage: LimitUsage) -> Job:
@@ -141,7 +141,7 @@ def _due(job: Job) -> str:
 
 
 def _used_up(job: Job, limits: Limits[Any], usage: LimitUsage) -> Waiting | None:
-    """Say which of its handler's limits keeps a job waiting, if one does."""
+    """Return which of its handler's limits keeps a job waiting, if one does."""
     name, key = job.handler_name, job.concurrency_key
     running = usage.running.get(name, 0)
     if limits.concurrency is not None and running >= limits.concurrency:

@@ -171,12 +171,12 @@ def options_text(timing: Timing) -> str | None:
 
 
 def retry_text(retry: RetryOptions | None) -> str | None:
-    """Write how a job waits between attempts as JSON text; None where it waits as its handler has it."""
+    """Write how a job waits between attempts as JSON text; None where it waits as its handler's policy says."""
     return (retry and retry.model_dump_json(exclude_none=True)) or None
 
 
 def job_from(command: EnqueueJob, new_job: NewJob, row: Inserted) -> Job:
-    """Give the job as a read of it just after the insert would."""
+    """Return the job as a read of it just after the insert would."""
     timing = {name: getattr(command, name) for name in Timing.model_fields}
     return Job.model_construct(
         **timing,

@@ -281,7 +281,7 @@ class JobService:
         revision: int | None,
         connection: object | None,
     ) -> Job:
-        """Read, decide, and write if nobody else has written in between; else decide anew on what stands then."""
+        """Read, decide, and write if nobody else has written in between; else decide again on what stands then."""
         for _ in range(_TRIES):
             job = self._store.get(job_id, connection=connection)
             if job is None:

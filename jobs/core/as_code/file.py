@@ -24,7 +24,7 @@ OWNER_KEY = "jobs.owner"
 
 
 class RecurringJob(Timing):
-    """One entry. What is left out is the default, also on a job that has it otherwise.
+    """One entry. What is left out is the default, also on a job that has another value.
 
     ``paused`` left out leaves the job as operators have it. ``max_retries``, ``retry`` and ``timeout`` left out are
     the handler's own.
@@ -55,7 +55,7 @@ class RecurringJob(Timing):
         return {name: getattr(self, name) for name in Timing.model_fields}
 
     def command(self, owner: str) -> EnqueueJob:
-        """Give the command that makes the job, as one of ``owner``'s."""
+        """Return the command that makes the job, as one of ``owner``'s."""
         return EnqueueJob(
             **self.timing,
             handler_name=self.handler_name,

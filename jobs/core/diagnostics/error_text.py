@@ -126,7 +126,7 @@ def _bounded(text: str, longest: int = MAX_TRACEBACK) -> str:
 
 
 def hide_parameters(error: BaseException) -> None:
-    """Have SQLAlchemy's errors among ``error`` and its causes say no parameters, whoever puts them in words."""
+    """Hide the parameters in SQLAlchemy errors among ``error`` and its causes, whoever formats them."""
     waiting, seen = [error], set[int]()
     while waiting:
         each = waiting.pop()

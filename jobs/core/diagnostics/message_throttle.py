@@ -1,4 +1,4 @@
-"""Tell what lasts once, and again each minute, however often it is found."""
+"""Log what lasts once, and again each minute, however often it is found."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _AGAIN_SECONDS = 55.0  # below a minute, so that a probe that comes each minute 
 
 
 class MessageThrottle:
-    """Remembers what was told, and why. Threads may share it."""
+    """Remembers which messages were logged, and why. Safe between threads."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -22,7 +22,7 @@ class MessageThrottle:
         self._ever: set[tuple[str, str]] = set()
 
     def is_due(self, what: str, why: str) -> bool:
-        """Whether to tell it now: it was not told yet, or for another reason, or a minute ago; notes that it is."""
+        """Whether to log it now: it is new, has another reason, or was last logged a minute ago."""
         now = self._monotonic()
         with self._lock:
             before, told_at = self._told.get(what, (None, now))
@@ -32,7 +32,7 @@ class MessageThrottle:
             return True
 
     def is_first(self, what: str, why: str) -> bool:
-        """Whether this is asked for the first time, so that details are worth their room."""
+        """Whether this is the first time, so that details are worth logging."""
         with self._lock:
             if (what, why) in self._ever:
                 return False
@@ -40,6 +40,6 @@ class MessageThrottle:
             return True
 
     def clear(self, what: str) -> bool:
-        """Note that it has ended; whether it was told before, so that its end is worth telling."""
+        """Note that it has ended. Returns whether it had been logged, so that its end is worth a line."""
         with self._lock:
             return self._told.pop(what, None) is not None

@@ -1,6 +1,6 @@
 """What the log says while the database is away: that it is, once a minute, and how it ended.
 
-Every loop runs into the same outage, some of them many times a second. So the outage is told where it is met, by the
+Every loop runs into the same outage, some of them many times a second. So the outage is logged where it is met, by the
 statements themselves; whoever is kept from his work by it says so for debugging only.
 """
 
@@ -25,7 +25,7 @@ class OutageLog:
     """Logs the beginning, each minute and the end of outages; one for a process, and safe between threads.
 
     ``going_on`` is to be read before ``over`` is called: that is cheap, so that every statement that succeeds may. An
-    outage that comes and goes is told of once a minute as well.
+    outage that comes and goes is logged once a minute as well.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""Tell the user's own frames of a traceback from those of libraries, of Python and of the framework."""
+"""Tell apart the frames of a traceback: the user's own, libraries', Python's and the framework's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a handler is told about the run that it is executing."""
+"""What a handler knows about the run that it executes, and can do with it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class ContextBackend(Protocol):
         """Keep the context's progress on the job, at the latest with the next heartbeat. Never raises."""
 
     def heartbeat(self, context: JobContext) -> None:
-        """Extend the context's lease now, and tell the context what is to be known."""
+        """Extend the attempt's lease now, and signal a cancellation or a lost lease to the context."""
 
     def watch(self, context: JobContext) -> None:
         """Look out for a request to cancel the context's job more often than heartbeats come."""
 
     def enqueue(self, command: EnqueueJob, context: JobContext) -> UUID:
-        """Enqueue a follow-up of this run; gives its id."""
+        """Enqueue a follow-up of this run; returns its id."""
 
 
 class _BoundLogger(logging.LoggerAdapter[logging.Logger]):
@@ -142,7 +142,7 @@ class JobContext:
         return self._fenced
 
     def progress(self, fraction: float, message: str | None = None) -> None:
-        """Say how far this attempt has come, from 0 to 1, and on what it is; the job shows it while it runs.
+        """Report how far this attempt has come, from 0 to 1, and on what it is; the job shows it while it runs.
 
         Costs little: it is written at most once a second. Where the job is to be cancelled, or this attempt no longer
         counts, it then raises as ``raise_if_cancelled`` does, so that a handler which only shows its progress can be
@@ -162,7 +162,7 @@ class JobContext:
 
     @property
     def result(self) -> JsonValue:
-        """What this run gives, a JSON value kept on the job and in its history if the attempt succeeds.
+        """The result of this run: a JSON value that is kept on the job and in its history if the attempt succeeds.
 
         Setting what is no JSON, or more than 64 KiB of it, raises ``ValueError``: keep large results elsewhere, and
         here where they are.
@@ -193,7 +193,7 @@ class JobContext:
             self.backend.heartbeat(self)
 
     def enqueue(self, command: EnqueueJob) -> UUID:
-        """Enqueue a follow-up, once for this run however often the run is executed; gives its id.
+        """Enqueue a follow-up, once for this run however often the run is executed; returns its id.
 
         Its id is made of this run and of its ``job_name``, which may be left out: then the run and the position among
         those without a name make both. Give a name, by what it is about, to each of several that may come in another

@@ -64,9 +64,9 @@ def handler(
     ``timeout`` bounds one attempt. Jobs may set their own ``max_retries``, ``retry`` and ``timeout``.
 
     When the arguments change so that payloads of old do not fit, raise ``version`` and give in ``upcasters``, for each
-    earlier version, a function that takes a payload of that version and returns it as the next one has it.
+    earlier version, a function that takes a payload of that version and returns it in the form of the next.
 
-    ``limits`` bounds what runs at once or starts within a time, over all instances; what is due beyond waits its turn.
+    ``limits`` bounds what runs at once or starts within a time, over all instances; due jobs beyond that are throttled.
 
     Raises ``HandlerRegistrationError`` where it stands without a name, twice, or on what is neither function nor class.
     """

@@ -23,7 +23,7 @@ _FREE_BITS = ~(0xF << 76 | 0b11 << 62)
 
 
 def identified(command: EnqueueJob, context: JobContext) -> EnqueueJob:
-    """Give ``command`` with the id and the name that it has as a follow-up of ``context``'s run.
+    """Return ``command`` with the id and the name that it has as a follow-up of ``context``'s run.
 
     One without a name is called after the run and its position among the run's unnamed ones, and is known by that.
     """

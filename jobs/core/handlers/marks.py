@@ -88,6 +88,6 @@ def marks_in(modules: Collection[str]) -> list[Mark]:
 
 
 def forget_marks(module: str) -> None:
-    """Forget the marks of a module that is about to be executed anew."""
+    """Forget the marks of a module that is about to be executed again."""
     for key in [key for key in _marks if key[0] == module]:
         del _marks[key]

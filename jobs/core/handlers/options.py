@@ -1,4 +1,4 @@
-"""Say of an option that a handler does not have which one was meant."""
+"""Suggest the option that was meant in place of one that does not exist."""
 
 from __future__ import annotations
 

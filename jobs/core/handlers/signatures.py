@@ -40,7 +40,7 @@ def origin_of(target: Callable[..., Any]) -> str:
 
 
 def made_by(function: Callable[..., Any], origin: str) -> type:
-    """Give the class that a provider makes; raises ``HandlerRegistrationError`` where its annotations do not say."""
+    """Return the class that a provider makes; raises ``HandlerRegistrationError`` where its annotations do not say."""
     made = hints_of(function, origin).get("return")
     if get_origin(made) in (Iterator, Generator, AsyncIterator, AsyncGenerator):
         made = get_args(made)[0]
@@ -50,7 +50,7 @@ def made_by(function: Callable[..., Any], origin: str) -> type:
 
 
 def constructor_of(target: type, origin: str) -> dict[str, type]:
-    """Give what a handler class's constructor wants; nothing where it has none of its own."""
+    """Return what a handler class's constructor wants; nothing where it has none of its own."""
     initialiser = target.__init__  # type: ignore[misc]
     if initialiser in (object.__init__, _OfProtocol.__init__):
         return {}
@@ -58,7 +58,7 @@ def constructor_of(target: type, origin: str) -> dict[str, type]:
 
 
 class _Bare(Protocol):
-    """A protocol gives its classes an __init__ that wants nothing; this one shows which."""
+    """A protocol adds to its classes an __init__ that wants nothing; this one shows which."""
 
 
 class _OfProtocol(_Bare):
@@ -78,7 +78,7 @@ def check_middleware(function: Callable[..., Any], origin: str) -> None:
 
 
 def split_parameters(parameters: dict[str, type], origin: str) -> tuple[str, str | None, dict[str, type]]:
-    """Tell a handler's arguments, context and services apart; raises ``HandlerRegistrationError`` if it cannot be."""
+    """Sort a handler's parameters into arguments, context and services; raises ``HandlerRegistrationError``."""
     models = [n for n, t in parameters.items() if _is_model(t)]
     contexts = [n for n, t in parameters.items() if t is JobContext]
     if len(models) != 1 or len(contexts) > 1:
@@ -92,7 +92,7 @@ def _is_model(annotation: object) -> bool:
 
 
 def _no_arguments(parameters: dict[str, Any]) -> str:
-    """Say what is missing where no parameter is a pydantic model, and which one was perhaps meant."""
+    """Describe what is missing where no parameter is a pydantic model, and which one was perhaps meant."""
     meant = next((n for n, t in parameters.items() if _is_plain(t)), None)
     if meant is None:
         meant = next((n for n, t in parameters.items() if any(map(_is_model_or_plain, get_args(t)))), None)
@@ -167,7 +167,7 @@ def check_model(model: type[BaseModel], origin: str) -> None:
 
 
 def parameters_of(function: Callable[..., Any], origin: str, *, skip_first: bool = False) -> dict[str, type]:
-    """Give the parameters that must be passed, with their types; one with a default keeps it.
+    """Return the parameters that must be passed, with their types; one with a default keeps it.
 
     Raises ``HandlerRegistrationError`` for one that cannot be passed by name or says no type.
     """

@@ -54,7 +54,7 @@ class HandlerSpec:
     limits: Limits[Any] | None = None
 
     def key_of(self, arguments: BaseModel) -> str | None:
-        """Give the key by which a job with these arguments waits for its turn; None where there is none.
+        """Return the key by which a job with these arguments is counted against ``per_key``; None without one.
 
         Raises ``InvalidInput`` with a pointer to ``/payload``.
         """

@@ -40,7 +40,7 @@ def check_upcasters(version: int, upcasters: Mapping[int, Upcaster], origin: str
 
 
 def upcast(payload: str, version: int, target: int, upcasters: Mapping[int, Upcaster]) -> str:
-    """Give ``payload``, JSON text of ``version``, as ``target`` has it.
+    """Return ``payload``, JSON text of ``version``, in the form of version ``target``.
 
     Raises ``NewerPayload`` for one from a later release, ``InvalidInput`` where an upcaster fails.
     """

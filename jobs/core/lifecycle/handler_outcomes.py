@@ -85,7 +85,7 @@ _OUTCOMES: dict[type[BaseException], AttemptOutcome] = {
 
 
 def outcome_of(error: BaseException) -> AttemptOutcome:
-    """Say how an attempt ends whose handler raised ``error``."""
+    """Return the outcome of an attempt whose handler raised ``error``."""
     error = deciding_error(error)
     return next((outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)), AttemptOutcome.FAILED)
 
@@ -104,7 +104,7 @@ def wait_of(signal: HandlerOutcome) -> float | None:
 
 
 def reason_of(signal: HandlerOutcome) -> str:
-    """Return the reason that a signal gives: its own, its text as an exception, or that it was raised."""
+    """Return the reason that a signal carries: its own, its text as an exception, or that it was raised."""
     reason = str(signal.reason) or str(signal) or f"the handler raised {type(signal).__name__}"
     return reason[:_LONGEST_REASON]
 

@@ -51,7 +51,7 @@ class AlarmName:
     generation: int
 
     def __str__(self) -> str:
-        """Give ``<32 hex digits>-<generation>``: characters that every scheduler and URL takes as they are."""
+        """Return ``<32 hex digits>-<generation>``: characters that every scheduler and URL takes as they are."""
         return f"{self.job_id.hex}-{self.generation}"
 
     @classmethod

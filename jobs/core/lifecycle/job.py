@@ -1,4 +1,4 @@
-"""A job as the store gives it, one claimed run of it, and what became of that run."""
+"""A job as the store returns it, a claimed run, and the outcome of a run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ class Job(Timing, JobHead):
     waiting_for_detail: str | None = Field(default=None, description="The same in a sentence.")
     timeout: Duration | None
     payload_version: int = Field(default=1, description="Of the handler's arguments that the payload was written for.")
-    limited: bool = Field(default=False, description="Whether it waits for its turn once due: its handler has limits.")
+    limited: bool = Field(
+        default=False, description="Whether its handler has limits, so that it may be throttled once due."
+    )
     concurrency_key: str | None = Field(default=None, description="What it is counted by, beside its handler.")
     progress: float | None = Field(default=None, description="Of the current attempt, from 0 to 1, if it tells.")
     progress_message: str | None = None

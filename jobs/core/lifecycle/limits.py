@@ -1,4 +1,4 @@
-"""How much of a handler's work may be under way at once, over all instances that share the database."""
+"""Limits on a handler's concurrency and rate, over all instances that share the database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Limits(Generic[Arguments]):
     """What ``@handler(limits=…)`` takes. At least one limit must be given; a job waits until it is within all of them.
 
     ``concurrency``: attempts under way at once. ``concurrency_key``: a function of the handler's arguments; of the
-    jobs for which it gives the same key (a text or a number; None for no key) at most ``per_key`` are under way at
+    jobs for which it returns the same key (a text or a number; None for no key) at most ``per_key`` are under way at
     once. The key is worked out when a job is enqueued, or its payload changed, and stays with it. ``rate``: attempts
     started within a period.
 
@@ -50,12 +50,12 @@ class Limits(Generic[Arguments]):
     rate: Rate | None = None
 
     def __post_init__(self) -> None:
-        """Let one of a key run at once where nothing else is said."""
+        """Default ``per_key`` to 1 where a key is given."""
         if self.concurrency_key is not None and self.per_key is None:
             object.__setattr__(self, "per_key", 1)
 
     def key_of(self, arguments: Arguments, handler_name: str) -> str | None:
-        """Work out the concurrency key; raises ``InvalidInput`` where the function fails or gives what is no key."""
+        """Work out the concurrency key; raises ``InvalidInput`` where the function fails or returns what is no key."""
         if self.concurrency_key is None:
             return None
         try:
@@ -86,7 +86,7 @@ class LimitedClaim(NamedTuple):
 
 
 class OutdatedLimitFlag(NamedTuple):
-    """An active job whose row does not say what its handler's limits are by now; the payload is JSON text."""
+    """An active job whose limit flag or concurrency key is out of date. The payload is JSON text."""
 
     id: UUID
     handler_name: str
@@ -95,7 +95,7 @@ class OutdatedLimitFlag(NamedTuple):
 
 
 class LimitFlag(NamedTuple):
-    """What a row has to say instead."""
+    """The limit flag and concurrency key that a row should have."""
 
     id: UUID
     limited: bool

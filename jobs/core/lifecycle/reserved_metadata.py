@@ -31,7 +31,7 @@ _RESERVED = "keys that begin with 'jobs.' are the framework's own; use another k
 
 
 def reserved_of(metadata: Mapping[str, Json]) -> dict[str, Json]:
-    """Give the reserved part of ``metadata``."""
+    """Return the reserved part of ``metadata``."""
     return {name: value for name, value in metadata.items() if name.startswith(RESERVED_METADATA)}
 
 

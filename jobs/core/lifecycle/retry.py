@@ -58,7 +58,7 @@ class RetryPolicy:
             raise ValueError(msg)
 
     def bound(self, attempt: int) -> timedelta:
-        """Give the longest wait after attempt ``attempt``; it grows with each attempt until ``cap``."""
+        """Return the longest wait after attempt ``attempt``; it grows with each attempt until ``cap``."""
         try:
             return min(self.base * self.factor ** (max(attempt, 1) - 1), self.cap)
         except OverflowError:  # more than any cap
@@ -79,7 +79,7 @@ def _is_exception(value: object) -> bool:
 
 
 class RetryOptions(BaseModel):
-    """How one job waits between its attempts; what is left out is as its handler has it.
+    """How one job waits between its attempts; what is left out is as its handler's policy says.
 
     How often it is tried again is the job's ``max_retries``; which exceptions end it at once is the handler's matter.
     """
@@ -92,7 +92,7 @@ class RetryOptions(BaseModel):
     jitter: bool | None = None
 
     def over(self, policy: RetryPolicy) -> RetryPolicy:
-        """Give ``policy`` with what is said here instead; a cap below the base is raised to it."""
+        """Return ``policy`` with what is said here instead; a cap below the base is raised to it."""
         said = {name: value for name, value in self if value is not None}
         base, cap = said.get("base", policy.base), said.get("cap", policy.cap)
         return replace(policy, **said | {"cap": max(base, cap)})
@@ -100,5 +100,5 @@ class RetryOptions(BaseModel):
 
 @lru_cache(maxsize=1024)
 def policy_for(retry: str | None, policy: RetryPolicy) -> RetryPolicy:
-    """Give the policy of a job whose own options, JSON text, are ``retry``."""
+    """Return the policy of a job whose own options, JSON text, are ``retry``."""
     return policy if retry is None else RetryOptions.model_validate_json(retry).over(policy)

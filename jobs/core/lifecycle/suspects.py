@@ -38,19 +38,19 @@ _ACQUITS_NOBODY = frozenset(
 
 
 def losses_after(run: ClaimedRun, result: RunResult) -> int:
-    """Give how many losses in a row count after an attempt: none after a success, one less after another end."""
+    """Return how many losses in a row count after an attempt: none after a success, one less after another end."""
     if run.lost_count == 0 or result.outcome is AttemptOutcome.SUCCEEDED:
         return 0
     return run.lost_count if result.outcome in _ACQUITS_NOBODY else run.lost_count - 1
 
 
 def convicted(lost_count: int, max_lost: int, *, alone: bool) -> bool:
-    """Say whether a run that is lost once more is the cause: it was alone, or nobody asks for so many losses."""
+    """Return whether a run that is lost once more is the cause: it was alone, or nobody asks for so many losses."""
     return lost_count + 1 >= max_lost and (alone or lost_count < SUSPECT_AFTER)
 
 
 def wait_milliseconds(lost_count: int, place: int, company: int) -> int:
-    """Give how long a run waits that was lost ``lost_count`` times before, as one of ``company`` of one worker's."""
+    """Return how long a run waits that was lost ``lost_count`` times before, as one of ``company`` of one worker's."""
     if lost_count < SUSPECT_AFTER:
         return SPREAD_MILLISECONDS * place // company
     doublings = min(lost_count - SUSPECT_AFTER, 20)

@@ -47,7 +47,7 @@ def unknown_options(error: Exception) -> str | None:
 
 
 def recurrence_of(run: ClaimedRun) -> Recurrence:
-    """Give the recurrence that a claimed run belongs to."""
+    """Return the recurrence that a claimed run belongs to."""
     return timing_of(run.schedule, run.timezone, run.options).recurrence(run.anchor)
 
 
@@ -63,7 +63,7 @@ def is_rescheduled(run: ClaimedRun, fresh: ClaimedRun, now: datetime) -> bool:
 
 
 def resolve_misfire(run: ClaimedRun, random: Random) -> Occurrence | None:
-    """Say which occurrence a freshly claimed run stands for, by the misfire policy; None when none is left to run.
+    """Return which occurrence a freshly claimed run stands for, by the misfire policy; None when none is left to run.
 
     Judged at the instant of the claim, by the clock that found the run due: by another one that is behind, the run
     would not be due yet and be put off to the same instant, over and over.
@@ -82,7 +82,7 @@ def resolve_misfire(run: ClaimedRun, random: Random) -> Occurrence | None:
 
 
 def skip(run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome:
-    """Say what to write for a run that is not made up for: the next occurrence, or the end of the schedule."""
+    """Return what to record for a run that is skipped: the next occurrence, or the end of the schedule."""
     now = run.claimed_at
     result = RunResult(
         AttemptOutcome.SKIPPED, f"not run: it was due at {run.due_at.isoformat()}, and late runs are skipped"
@@ -112,7 +112,7 @@ def next_state(
     finished_at: datetime,
     rescheduled: bool = False,
 ) -> RecordedOutcome:
-    """Say what to write for an attempt that ended with ``result``.
+    """Return what to record for an attempt that ended with ``result``.
 
     ``rescheduled``: the schedule means something else since the run began, so the next run is the new schedule's first.
     """

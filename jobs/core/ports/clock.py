@@ -10,4 +10,4 @@ class Clock(Protocol):
     """The time that counts: the database's, so that workers with a wrong clock do no harm."""
 
     def now(self) -> datetime:
-        """Give the present instant in UTC."""
+        """Return the present instant in UTC."""

@@ -1,4 +1,4 @@
-"""What the reconciler and the operators ask of the store."""
+"""Queries and clean-up for the reconciler and operators."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class PrunedHistory(NamedTuple):
 
 
 class Housekeeping(Protocol):
-    """What the reconciler asks of the store. Each call is one bounded statement."""
+    """Queries and clean-up for the reconciler. Each call is one bounded statement."""
 
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
         """Take back runs whose lease has expired; a one-time job that is what ends its workers is failed.
 
         That it is if it was lost ``max_lost`` times in a row, and alone when it last was. A recurring one is left to
-        ``RunStore.claim_convicted``. Gives each job with its next alarm, None where it has ended.
+        ``RunStore.claim_convicted``. Returns each job with its next alarm, None where it has ended.
         """
 
     def unarmed(self, limit: int, within: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
@@ -66,7 +66,7 @@ class Housekeeping(Protocol):
         """List alarms that should have rung longer than ``grace`` ago, the earliest first and behind ``after``."""
 
     def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
-        """Delete jobs that ended longer than ``retention`` ago, with their history; gives how many.
+        """Delete jobs that ended longer than ``retention`` ago, with their history; returns how many.
 
         Those with more than ``keep`` attempts wait until ``prune_history`` has deleted the rest.
         """
@@ -80,10 +80,10 @@ class Housekeeping(Protocol):
         """
 
     def prune_keys(self, limit: int, retention: timedelta) -> int:
-        """Delete idempotency keys older than ``retention``; gives how many."""
+        """Delete idempotency keys older than ``retention``; returns how many."""
 
     def prune_locks(self, limit: int, retention: timedelta) -> int:
-        """Delete locks that were released or expired longer than ``retention`` ago; gives how many."""
+        """Delete locks that were released or expired longer than ``retention`` ago; returns how many."""
 
     def outdated_limit_flags(
         self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
@@ -95,10 +95,10 @@ class Housekeeping(Protocol):
         """
 
     def set_limit_flags(self, flags: Sequence[LimitFlag]) -> int:
-        """Mark active jobs; gives how many there still were."""
+        """Set the limit flags of active jobs. Returns how many were still active."""
 
     def longest_wait(self, limit: int) -> Wait:
-        """Count due jobs, up to ``limit``, and tell how late the latest is.
+        """Count due jobs, up to ``limit``, and return how late the latest is.
 
         Paused jobs are not due; jobs of a handler with a limit are left out, since they may wait because of it.
         """

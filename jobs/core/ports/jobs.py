@@ -158,7 +158,7 @@ class JobStore(Protocol):
         """Note that the scheduler holds these alarms; those of a past generation are passed over."""
 
     def forget_armed(self, name: AlarmName) -> None:
-        """Take that note back, so that the alarm is set anew; nothing happens to one of a past generation."""
+        """Take that note back, so that the alarm is set again; nothing happens to one of a past generation."""
 
     def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
         """List the alarms that these jobs wait for and no scheduler has accepted; jobs that do not exist have none."""

@@ -12,11 +12,11 @@ class LockStore(Protocol):
     def take(self, resource: str, token: str, *, holder: str, ttl: timedelta) -> int | None:
         """Take a lock that is free or has expired under ``token``, for ``ttl``; None while another token holds it.
 
-        Gives its fencing token: a number larger than that of every holder of ``resource`` before.
+        Returns its fencing token: a number larger than that of every holder of ``resource`` before.
         """
 
     def extend(self, resource: str, token: str, ttl: timedelta) -> bool:
         """Push the expiry out to now + ``ttl``; False if ``token`` no longer holds the lock."""
 
     def free(self, resource: str, token: str) -> bool:
-        """Let go of the lock; False if ``token`` no longer held it."""
+        """Release the lock; False if ``token`` no longer held it."""

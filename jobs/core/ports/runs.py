@@ -82,7 +82,7 @@ class RunStore(Protocol):
         """Take over lost runs of recurring jobs that are what ends their workers, to record that they failed."""
 
     def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
-        """Give those of these handlers that have due jobs marked as waiting for their turn, suspects left out."""
+        """Return those of these handlers that have due throttled jobs; suspects are left out."""
 
     def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:
         """Count what runs, and what was started within a period, of handlers with limits, by their names."""
@@ -94,7 +94,7 @@ class RunStore(Protocol):
         """Read, without extending them, which of these leases are held and whose jobs are to be cancelled."""
 
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
-        """Write outcomes, history and next occurrences; gives those that stand.
+        """Write outcomes, history and next occurrences. Returns those that were recorded.
 
         One that is missing was fenced off: its lease is another's now, or the job's schedule has changed meanwhile.
         ``connection`` is that of a unit of work, whose transaction the call joins. Raises, and writes nothing, when an
@@ -108,10 +108,10 @@ class RunStore(Protocol):
         """
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
-        """Give the run with the job's present schedule and generation if its lease is still held, else None."""
+        """Return the run with the job's present schedule and generation if its lease is still held, else None."""
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
-        """Give what stands of the outcome that was recorded for this very attempt, None if none was.
+        """Return the outcome recorded for this very attempt, None if there is none.
 
         Waits for a transaction that may be about to record one.
         """

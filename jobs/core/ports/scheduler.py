@@ -10,7 +10,7 @@ from jobs.core.lifecycle.ids import AlarmName
 
 
 class Alarm(NamedTuple):
-    """A wake-up to ask a scheduler for: call back about ``name`` at ``due_at`` (UTC)."""
+    """An alarm to set: call back about ``name`` at ``due_at`` (UTC)."""
 
     name: AlarmName
     due_at: datetime
@@ -39,7 +39,7 @@ class Scheduler(Protocol):
     """Called, on a thread of the scheduler's own, as soon as it takes alarms again after it was away."""
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
-        """Ask for wake-ups; gives the names that were accepted. Setting the same alarm twice is harmless.
+        """Set alarms. Returns the names that were accepted. Setting the same alarm twice is harmless.
 
         Raises ``SchedulerUnavailable`` when none could be set.
         """
@@ -48,4 +48,4 @@ class Scheduler(Protocol):
         """Withdraw wake-ups; one that is missing or rings all the same is harmless."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""

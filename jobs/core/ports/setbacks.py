@@ -14,13 +14,13 @@ class Setbacks(Protocol):
     """What there is to mend once the store's clock, having been ahead, was set back. Each call is one statement."""
 
     def latest_record(self) -> LatestRecord:
-        """Give the present time, and the latest instant at which a job, an attempt or a change is noted."""
+        """Return the present time, and the latest instant at which a job, an attempt or a change is noted."""
 
     def waiting(self, limit: int, after: WaitingJob | None) -> WaitingPage:
         """List unpaused Scheduled jobs that are not due yet, the soonest due first, from behind ``after`` on."""
 
     def set_back(self, moves: Sequence[SetBack]) -> list[Alarm]:
-        """Give waiting jobs other times under a new generation; gives the alarms of those that still waited so."""
+        """Return waiting jobs other times under a new generation; returns the alarms of those that still waited so."""
 
     def shorten_leases(self, lease: timedelta) -> int:
-        """Have leases that last longer than two of ``lease`` expire after one; gives how many."""
+        """Have leases that last longer than two of ``lease`` expire after one; returns how many."""

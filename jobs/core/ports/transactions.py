@@ -24,11 +24,11 @@ class Transaction(Protocol):
         """Commit; may be called once. Raises ``StoreUnavailable`` when it was not committed, or nobody knows."""
 
     def close(self) -> None:
-        """Roll back what was not committed and let go of the connection. Never raises."""
+        """Roll back what was not committed and return the connection. Never raises."""
 
 
 class Transactions(Protocol):
-    """Opens transactions for units of work; what nesting, votes and completion mean is settled above it."""
+    """Opens transactions for units of work; nesting, votes and completion are decided in the core."""
 
     def begin(self) -> Transaction:
         """Open a transaction, which must be closed; raises ``StoreUnavailable`` when no connection is to be had."""

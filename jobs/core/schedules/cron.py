@@ -89,9 +89,9 @@ class CronFields:
         )
 
     def first_from(self, local: datetime) -> datetime | None:
-        """Give the first matching local time not before ``local``, both without a zone; None if there is none.
+        """Return the first matching local time not before ``local``, both without a zone; None if there is none.
 
-        Raises ``ScheduleFault`` if the library gives an earlier one: who believed it would ask for ever.
+        Raises ``ScheduleFault`` if the library returns an earlier one: who believed it would ask for ever.
         """
         # The library keeps where it stands in the object, so each question is put to a copy.
         try:
@@ -103,7 +103,7 @@ class CronFields:
         return found
 
     def next_after(self, moment: datetime, zone: tzinfo, dst: Dst) -> datetime | None:
-        """Give the first instant (UTC) strictly after ``moment``, None if there is none.
+        """Return the first instant (UTC) strictly after ``moment``, None if there is none.
 
         ``dst`` counts for fixed hours only; ``elapsed`` ones run whenever the local clock matches.
         """
@@ -118,7 +118,7 @@ class CronFields:
         return min((instant for instant in (found, again) if instant), default=None)
 
     def note(self, at: datetime, zone: tzinfo, dst: Dst) -> Note | None:
-        """Say whether the run at ``at`` was moved out of a gap, or stands at a local time that comes twice."""
+        """Return whether the run at ``at`` was moved out of a gap, or stands at a local time that comes twice."""
         if clock_change_at(at.astimezone(zone).replace(tzinfo=None), zone):
             return "overlap"
         turn = clock_change_between(at - _SECOND, at, zone)
@@ -128,7 +128,7 @@ class CronFields:
         return "gap" if skipped and skipped < turn.end else None
 
     def _first_instant(self, start: datetime, moment: datetime, zone: tzinfo, dst: Dst) -> datetime | None:
-        """Give the first run after ``moment`` among the local times not before ``start``."""
+        """Return the first run after ``moment`` among the local times not before ``start``."""
         last_year = start.year + _HORIZON_YEARS
         while (local := self.first_from(start)) and local.year <= last_year:
             for instant in instants_of(local, zone, dst):

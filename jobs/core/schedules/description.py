@@ -75,7 +75,7 @@ def _weekdays(fields: CronFields, day: list[int | str], weekday: list[int | str]
 
 
 def _words(part: str, expression: str) -> str:
-    """Ask the library for one part of a description. It words lists of ordinary values well, the rest one by one."""
+    """Describe one part with the library. It phrases lists of plain values well; other parts go in one by one."""
     # Imported here: only previews need it, and a cold start should not pay for it.
     from cron_descriptor import DescriptionTypeEnum, ExpressionDescriptor, Options  # noqa: PLC0415
 

@@ -64,7 +64,7 @@ _FORMS = (
 def parse_schedule(
     expression: str, timezone: str = "UTC", dst: Dst = _DEFAULT_DST, day_match: DayMatch = "any"
 ) -> Schedule:
-    """Read a schedule expression. What it gives cannot change, is kept for the next call, and is safe in threads.
+    """Read a schedule expression. What it returns cannot change, is kept for the next call, and is safe in threads.
 
     Raises ``InvalidSchedule`` with every fault, at ``/schedule``, ``/timezone``, ``/dst`` or ``/day_match``, saying
     what to write instead.

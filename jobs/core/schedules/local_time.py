@@ -82,7 +82,7 @@ def clock_change_between(since: datetime, until: datetime, zone: tzinfo) -> Cloc
 
 
 def instants_of(local: datetime, zone: tzinfo, dst: Dst) -> list[datetime]:
-    """Give the UTC instants at which something set for ``local`` (without a zone) runs: none, one or two, ascending."""
+    """Return the UTC instants at which a run at ``local`` (without a zone) takes place: none, one or two, ascending."""
     turn = clock_change_at(local, zone)
     moment = local.replace(tzinfo=UTC)
     if turn is None:
@@ -93,5 +93,5 @@ def instants_of(local: datetime, zone: tzinfo, dst: Dst) -> list[datetime]:
 
 
 def offset_of(moment: datetime) -> timedelta:
-    """Give the offset from UTC of an aware datetime."""
+    """Return the offset from UTC of an aware datetime."""
     return moment.utcoffset() or timedelta()

@@ -75,7 +75,7 @@ class Recurrence:
     jitter: timedelta | None = None
 
     def first(self, now: datetime, random: Random) -> Occurrence | None:
-        """Give the run that a job set at ``now`` begins with; None if there is nothing to run.
+        """Return the run that a job set at ``now`` begins with; None if there is nothing to run.
 
         A recurring schedule begins strictly after ``now``. "Now" of a one-time schedule is ``now`` itself.
         """
@@ -84,10 +84,10 @@ class Recurrence:
         return self._with_jitter(at, random)
 
     def following(self, scheduled_for: datetime, now: datetime, runs_done: int, random: Random) -> Occurrence | None:
-        """Give the run after the one that stood for ``scheduled_for``, which ended or was given up at ``now``.
+        """Return the run after the one that stood for ``scheduled_for``, which ended or was given up at ``now``.
 
         None when there is none any more: a one-time schedule, ``end_at`` passed, or ``runs_done`` at ``max_runs``.
-        What is given stands for an instant strictly later than ``scheduled_for``. Missed runs are due at ``now``.
+        The returned run stands for an instant strictly later than ``scheduled_for``. Missed runs are due at ``now``.
         """
         if self.max_runs is not None and runs_done >= self.max_runs:
             return None
@@ -98,18 +98,18 @@ class Recurrence:
         return self._make_up(scheduled_for, upcoming, now, random)
 
     def counted_by(self, now: datetime) -> Recurrence:
-        """Give the same schedule with an anchor that has come: one ahead of ``now`` is from a clock that was ahead."""
+        """Return the schedule with its anchor no later than ``now``: a later one comes from a clock that was ahead."""
         if not isinstance(self.schedule, Every) or self.start_at or self.anchor <= now:
             return self
         intervals = -((now - self.anchor) // self.schedule.interval)
         return replace(self, anchor=self.anchor - intervals * self.schedule.interval)
 
     def occurrence_after(self, moment: datetime, random: Random) -> Occurrence | None:
-        """Give the schedule's own next run strictly after ``moment``, whatever ran before; None if there is none."""
+        """Return the schedule's own next run strictly after ``moment``, whatever ran before; None if there is none."""
         return self._with_jitter(self._next(moment.astimezone(UTC)), random)
 
     def resolve_misfire(self, scheduled_for: datetime, now: datetime, random: Random) -> Occurrence | None:
-        """Give the run that takes the place of the pending one for ``scheduled_for``, found at ``now``.
+        """Return the run that takes the place of the pending one for ``scheduled_for``, found at ``now``.
 
         To be asked when a pending run is about to be claimed or its job is resumed, and only while no attempt of it
         has begun: a retry is later than its instant by right. A run that is not late, and any run of a one-time

@@ -30,7 +30,7 @@ class Schedule(ABC):
         """What two schedules have in common exactly when they run at the same instants, however they are written."""
 
     def note(self, at: datetime) -> Note | None:  # noqa: ARG002 - a schedule that reads no local time has no notes
-        """Say whether the run at ``at`` was moved out of a gap, or stands at a local time that comes twice."""
+        """Return whether the run at ``at`` was moved out of a gap, or stands at a local time that comes twice."""
         return None
 
 
@@ -43,7 +43,7 @@ class OneTime(Schedule):
 
     @abstractmethod
     def first(self, now: datetime) -> datetime | None:
-        """Give the instant of the run; None means now, by the database's clock."""
+        """Return the instant of the run; None means now, by the database's clock."""
 
 
 class Recurring(Schedule):
@@ -54,7 +54,7 @@ class Recurring(Schedule):
 
     @abstractmethod
     def next_after(self, moment: datetime, anchor: datetime) -> datetime | None:
-        """Give the first run strictly after ``moment``; None if there is none up to the year 9999.
+        """Return the first run strictly after ``moment``; None if there is none up to the year 9999.
 
         ``anchor`` counts for ``@every`` alone.
         """
@@ -70,7 +70,7 @@ class Once(OneTime):
         return ("once",)
 
     def first(self, now: datetime) -> None:
-        """Give None: now."""
+        """Return None, which means now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class At(OneTime):
         return ("at", self.instant)
 
     def first(self, now: datetime) -> datetime | None:
-        """Give the instant, or None if it is not after ``now``."""
+        """Return the instant, or None if it is not after ``now``."""
         return self.instant if self.instant > now else None
 
     def note(self, at: datetime) -> Note | None:

@@ -132,11 +132,11 @@ class Timing(BaseModel):
 
     @property
     def schedule_warnings(self) -> list[str]:
-        """What the expression means where people copy such from, as far as it is something else than here."""
+        """Warnings where the expression means something else in the systems people copy it from."""
         return warnings_of(self.parsed)
 
     def warnings_at(self, now: datetime) -> list[str]:
-        """Give the ``schedule_warnings``, and one of an instant that is past already."""
+        """Return the ``schedule_warnings``, and one of an instant that is past already."""
         return [*self.schedule_warnings, *past_instant(self.parsed, self.start_at, now)]
 
     def recurrence(self, anchor: datetime) -> Recurrence:

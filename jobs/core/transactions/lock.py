@@ -27,9 +27,9 @@ DEFAULT_WAIT = timedelta(seconds=10)
 
 
 class DistributedLock:
-    """Gives locks on named resources; lives as long as the process and is safe to share between threads.
+    """Distributed locks on named resources. Lives as long as the process; safe between threads.
 
-    A lock ends by itself after its ``ttl``, by the database's clock, so a holder that dies blocks nobody for longer.
+    A lock expires after its ``ttl``, by the database's clock, so a holder that dies blocks nobody for longer.
     A holder that is only slow may outlive it: ``extend`` it in time, and where two at once would do harm hand its
     ``fencing_token`` along. Calls raise ``StoreUnavailable`` while the database is away.
     """
@@ -68,7 +68,7 @@ class DistributedLock:
     ) -> LockHandle:
         """Take the lock, waiting for it up to ``timeout``; raises ``LockNotAcquired`` if that was not long enough.
 
-        Those who wait take no turns: whoever asks first after it is free has it. ``between_tries`` is called before
+        Waiting is not fair: the first to try after the release gets the lock. ``between_tries`` is called before
         each pause; what it raises ends the waiting.
         """
         give_up_at = self._monotonic() + timeout.total_seconds()
@@ -85,7 +85,7 @@ class DistributedLock:
     def execute_with_lock(
         self, resource: str, function: Callable[[], T], ttl: timedelta, timeout: timedelta = DEFAULT_WAIT
     ) -> T:
-        """Call ``function`` while holding the lock, and give what it gave.
+        """Call ``function`` while holding the lock, and return its result.
 
         Raises ``LockNotAcquired``, or ``LockLost`` when ``function`` took longer than ``ttl`` and so was not alone.
         """
@@ -119,7 +119,7 @@ class LockHandle:
 
     @property
     def held(self) -> bool:
-        """Whether the lock is surely still held, reckoned from before it was asked for; asks nobody."""
+        """Whether the lock is certainly still held, counted from before it was requested. Asks no database."""
         return not self._released and self._monotonic() < self._expires_at
 
     def extend(self, ttl: timedelta) -> bool:
@@ -133,7 +133,7 @@ class LockHandle:
         return True
 
     def release(self) -> bool:
-        """Let go; False if it had expired before, so that others may have held it meanwhile."""
+        """Release the lock. False if it had expired, so that others may have held it meanwhile."""
         if self._released:
             return False
         self._released = True

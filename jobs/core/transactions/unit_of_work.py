@@ -41,7 +41,7 @@ class Completion(Protocol):
         """Keep the lease from being taken away while the block commits; it is given up if the block ends well."""
 
     def stands(self) -> bool:
-        """Say whether the success was committed after all, when the commit's own answer was lost."""
+        """Return whether the success was committed after all, when the commit's own answer was lost."""
 
     def committed(self) -> None:
         """Note that the success is committed, and set the next alarm."""
@@ -242,7 +242,7 @@ def _as_ambient(block: UnitOfWork) -> Iterator[None]:
 
 
 def current_unit_of_work() -> UnitOfWork | None:
-    """Give the unit of work that is open around the caller, in this thread or task; None where there is none."""
+    """Return the unit of work that is open around the caller, in this thread or task; None where there is none."""
     block = _ambient.get()
     return block if block is not None and block._shared.is_open else None  # noqa: SLF001  blocks of one module
 

@@ -56,7 +56,7 @@ is the caller's own.
 
 
 def role_for(function_name: str) -> Role:
-    """Give the role that a function needs, of one that needs any; ``KeyError`` for one that the table does not have."""
+    """Return the role that a function needs; ``KeyError`` for a function that the table lacks."""
     needed = ROUTES[function_name]
     if needed is None:
         raise KeyError(f"{function_name} is open in the table of roles, so nothing can be asked of its callers")
@@ -84,7 +84,7 @@ class Access:
     easy_auth: bool
 
     def admit(self, headers: Mapping[str, str], needed: Role) -> Principal:
-        """Give the caller, by an app's object id where it has no name; without Easy Auth, nobody who may do all.
+        """Return the caller, by an app's object id where it has no name; without Easy Auth, nobody who may do all.
 
         Raises ``Refusal``: 401 without a principal, 403 without a sufficient role.
         """

@@ -61,12 +61,12 @@ def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bluepr
 
 
 def get_job(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Give one job."""
+    """Return one job."""
     return job_answer(runtime.views.show_one(runtime.service.get(call.job_id)))
 
 
 def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Enqueue one job: 201 with where it is; 200 where ``on_conflict`` gave an existing one."""
+    """Enqueue one job: 201 with where it is; 200 where ``on_conflict`` returned an existing one."""
     command = call.command(EnqueueRequest)
     key = call.request.headers.get(KEY_HEADER)
     try:

@@ -126,7 +126,7 @@ def read(model: type[Command], value: object) -> Command:
 
 
 def trace_of(req: func.HttpRequest, context: func.Context) -> tuple[str | None, str]:
-    """Give the caller's trace context, else the host's, and the trace's id.
+    """Return the caller's trace context, else the host's, and the trace's id.
 
     Where there is neither, the id is the invocation's, as the 32 hex digits that the id of a trace has.
     """
@@ -149,7 +149,7 @@ def job_answer(job: Job, status: int = 200, warnings: Sequence[str] = (), **head
 
 
 def etag_of(job: Job) -> str:
-    """Give the job's ETag: its revision."""
+    """Return the job's ETag: its revision."""
     return f'"{job.revision}"'
 
 
@@ -157,7 +157,7 @@ _NOT_KEPT = HOST_PARAMETERS | {"cursor"}
 
 
 def next_link(path: str, call: Call, cursor: str | None) -> str:
-    """Give the relative address of the next page as JSON: the same query with the cursor, without the function key."""
+    """Return the next page's relative address as JSON: the same query with the cursor, without the function key."""
     if cursor is None:
         return "null"
     query = call.request.url.partition("?")[2]
@@ -166,6 +166,6 @@ def next_link(path: str, call: Call, cursor: str | None) -> str:
 
 
 def payload_fields(runtime: Runtime, command: EnqueueJob) -> dict[str, tuple[str, ...]]:
-    """Give the names of the fields that a job's payload may have, by where they stand."""
+    """Return the names of the fields that a job's payload may have, by where they stand."""
     spec = runtime.registry.get(command.handler_name)
     return fields_of(spec.arguments, "/payload") if spec else {}

@@ -117,14 +117,14 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
 
 
 def preview_answer(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Give the next fire times of an expression, in UTC and local time, with what a change of clocks does to them."""
+    """Return the next fire times of an expression, in UTC and local time, with what a change of clocks does to them."""
     return json_answer(preview(call.command(PreviewSchedule), runtime.clock.now))
 
 
 def ready(
     runtime: Callable[[], Runtime], tokens: CallbackTokens, told: MessageThrottle | None = None
 ) -> func.HttpResponse:
-    """Say whether the app can take work: configured, the database answering and migrated, the services answering.
+    """Return whether the app can take work: configured, the database answering and migrated, the services answering.
 
     It can without the scheduler, and without its callbacks: then jobs run late, and the app is degraded. What is wrong
     is logged when it changes and once a minute, which ``told`` keeps track of: probes come every few seconds.
@@ -154,7 +154,7 @@ def ready(
 
 
 def _reason_of(error: Exception) -> str:
-    """Say why the app is not ready, to anybody who asks: no more than what to look at."""
+    """Return why the app is not ready, to anybody who asks: no more than what to look at."""
     match error:
         case NotMigrated():
             return "the schema is missing or old; run python -m jobs db upgrade"

@@ -185,7 +185,7 @@ _OUR_WORDS = {
 def fields_of(
     model: type[BaseModel], pointer: str = "", within: tuple[type[BaseModel], ...] = ()
 ) -> dict[str, tuple[str, ...]]:
-    """Give the names of the fields of ``model``, which stands at ``pointer``, and of the models within it.
+    """Return the names of the fields of ``model``, which stands at ``pointer``, and of the models within it.
 
     A model within itself (``within`` is the way down to it) is not followed again.
     """

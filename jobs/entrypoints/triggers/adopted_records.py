@@ -29,7 +29,7 @@ class AdoptsRecords(logging.Filter):
         self._adopted: ContextVar[str | None] = ContextVar("jobs_adopted_invocation", default=None)
 
     def watch(self, context: func.Context, known_by: ContextVar[str | None] | None) -> None:
-        """Note an invocation, which goes on for as long as its context is there; ``known_by`` is as the host has it."""
+        """Remember an invocation for as long as its context lives; ``known_by`` is the host's variable for it."""
         self._known_by = known_by
         with self._lock:
             self._going_on[context.invocation_id] = weakref.ref(context)

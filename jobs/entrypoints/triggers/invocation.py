@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def within(context: func.Context) -> Within:
-    """Give what runs work of another thread as part of the invocation of ``context``, which the caller is within."""
+    """Return what runs work of another thread as part of the invocation of ``context``, which the caller is within."""
     storage: Any = context.thread_local_storage
     invocation_id, variables = context.invocation_id, copy_context()
     known_by = _known_by()

@@ -19,7 +19,7 @@ class ClosableApp(NamedTuple):
     """A function app, and how a host of our own ends it.
 
     ``start_nothing_more`` is called first, while the host still answers: no work is claimed from then on. ``close``
-    waits for what runs, gives the rest back and closes the connections.
+    waits for what runs, returns the rest back and closes the connections.
     """
 
     app: Any

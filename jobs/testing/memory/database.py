@@ -65,7 +65,7 @@ class MemoryDatabase:
         self._numbers = count(1)
 
     def next_number(self) -> int:
-        """Give a number that no other row has had."""
+        """Return a number that no other row has had."""
         return next(self._numbers)
 
     @contextmanager

@@ -94,7 +94,7 @@ class MemoryHousekeeping:
         return len(active)
 
     def longest_wait(self, limit: int) -> Wait:
-        """Count due jobs, up to ``limit``, and tell how late the latest is."""
+        """Count due jobs, up to ``limit``, and return how late the latest is."""
         with self._database.statement() as transaction:
             jobs, now = transaction.all(self._database.jobs), transaction.now
             due = nsmallest(

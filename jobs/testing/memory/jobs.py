@@ -226,7 +226,7 @@ def _changed(row: JobRow, change: Change, now: datetime) -> JobRow:
 
 
 def _stored(name: str, value: Any, now: datetime) -> Any:
-    """Give a column's value as it is read back."""
+    """Return a column's value as it is read back."""
     if value is NOW:
         return now
     if isinstance(value, datetime):

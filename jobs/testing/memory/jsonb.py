@@ -1,4 +1,4 @@
-"""JSON as PostgreSQL's ``jsonb`` keeps it: keys in its order, numbers written out, containment as ``@>`` has it."""
+"""JSON as PostgreSQL's ``jsonb`` keeps it: keys in its order, numbers written out, containment as ``@>`` holds it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 
 def as_stored(text: str) -> str:
-    """Give JSON text as it is read back from a ``jsonb`` column; raises ``ValueError`` for what is no JSON."""
+    """Return JSON text as it is read back from a ``jsonb`` column; raises ``ValueError`` for what is no JSON."""
     return _written(parsed(text))
 
 

@@ -47,7 +47,7 @@ class Turns:
         self._forgotten = [row for row in starts if row not in self._starts]
 
     def next(self, limit: int, wanted: Callable[[JobRow], bool]) -> list[JobRow]:
-        """Give the rows that may start: wanted, due, free, the longest due first, and within every limit."""
+        """Return the rows that may start: wanted, due, free, the longest due first, and within every limit."""
         turns = max(0, min(limit, *self._allowed())) if self._allowed() else limit
         held = Counter(row.concurrency_key for row in self._running)
         chosen: list[JobRow] = []

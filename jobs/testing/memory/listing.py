@@ -63,7 +63,7 @@ def _place(row: AttemptRow) -> tuple[datetime, datetime, UUID]:
 
 
 def _reader(rows: Sequence[Row]) -> Callable[[Row | None, int], Sequence[Row]]:
-    """Give rows as a database does: so many at a time, each time those after the last."""
+    """Return rows as a database does: so many at a time, each time those after the last."""
     rest = iter(rows)
     ahead: list[Row] = []
 
@@ -102,7 +102,7 @@ def _within(moment: datetime | None, after: datetime | None, before: datetime | 
 
 
 def _readings(key: str, readings: Iterable[Json]) -> list[Any]:
-    """Give each reading of a value as an object to be contained; one that no row can hold, such as NaN, is left out."""
+    """Return each reading of a value as an object to search for; one that no row can hold, such as NaN, is left out."""
     found = []
     for reading in readings:
         with suppress(InvalidInput):

@@ -38,7 +38,7 @@ class MemoryLockStore:
         return self._expire(resource, token, ttl)
 
     def free(self, resource: str, token: str) -> bool:
-        """Let go of the lock."""
+        """Release the lock."""
         return self._expire(resource, token, timedelta())
 
     def _expire(self, resource: str, token: str, after: timedelta) -> bool:

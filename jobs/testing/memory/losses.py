@@ -34,7 +34,7 @@ def _is_cause(row: JobRow, max_lost: int) -> bool:
 
 
 def error_of(row: JobRow, *, guilty: bool) -> str:
-    """Say what became of a lost run."""
+    """Return the outcome of a lost run."""
     assert row.lease_expires_at is not None  # noqa: S101  of one that is running
     error = f"the worker {row.worker} was lost: its lease expired at {_as_text(row.lease_expires_at)}"
     if not guilty:

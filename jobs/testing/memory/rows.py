@@ -143,7 +143,7 @@ class LockRow(NamedTuple):
 
 
 def require_whole(row: JobRow) -> JobRow:
-    """Give ``row``; raises ``ValueError`` where PostgreSQL's check constraints would keep it from being written."""
+    """Return ``row``; raises ``ValueError`` where PostgreSQL's check constraints would keep it from being written."""
     ended, running = row.status.ended, row.status is JobStatus.RUNNING
     leased = (row.lease_token is not None, row.lease_expires_at is not None)
     if (row.handled_at is None) is ended or (row.next_run_at is None) is not ended or leased != (running, running):
@@ -170,12 +170,12 @@ def job_of(row: JobRow) -> Job:
 
 
 def alarm_of(row: JobRow) -> Alarm:
-    """Give the alarm that a job waits for."""
+    """Return the alarm that a job waits for."""
     return Alarm(AlarmName(row.id, row.generation), row.due_at)
 
 
 def run_of(row: JobRow) -> ClaimedRun:
-    """Give the run that a claimed job is at."""
+    """Return the run that a claimed job is at."""
     assert row.lease_token is not None  # noqa: S101  see require_whole
     assert row.scheduled_for is not None  # noqa: S101  of a job that is active
     assert row.started_at is not None  # noqa: S101  of one that is running
@@ -213,5 +213,5 @@ def attempt_of(row: AttemptRow) -> Attempt:
 
 
 def recorded_of(token: str, row: JobRow) -> Recorded:
-    """Say what stands after an outcome."""
+    """Return what stands after an outcome."""
     return Recorded(token, row.status, row.generation, row.next_run_at)

@@ -166,7 +166,7 @@ class MemoryRunStore:
         return LimitUsage(Counter(row.handler_name for row in running), Counter(keys), started)
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
-        """Read the run anew if its lease is still held."""
+        """Read the run again if its lease is still held."""
         with self._database.statement(connection) as transaction:
             row = transaction.job(run.job_id)
         return run_of(row) if row is not None and row.held_under(run.token) else None
@@ -234,7 +234,7 @@ def _due(row: JobRow, now: datetime, limited: Collection[str]) -> bool:
 
 
 def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
-    """Give the row with its attempt ended.
+    """Return the row with its attempt ended.
 
     A requested cancellation turns whatever would have gone on into Cancelled.
     """

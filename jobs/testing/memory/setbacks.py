@@ -25,7 +25,7 @@ class MemorySetbacks:
         self._database = database
 
     def latest_record(self) -> LatestRecord:
-        """Give the present time, and the latest instant at which anything is noted."""
+        """Return the present time, and the latest instant at which anything is noted."""
         database = self._database
         with database.statement() as transaction:
             noted = [row.created_at for row in transaction.all(database.jobs)]

@@ -71,9 +71,9 @@ class Database:
             raise InvalidInput.at("", str(error)) from None
 
     def run_locked(self, lock: Statement, statement: Statement, values: Mapping[str, Any]) -> Rows:
-        """Run ``lock``, which gives one row, then ``statement`` in the same transaction and round trip.
+        """Run ``lock``, which returns one row, then ``statement`` in the same transaction and round trip.
 
-        ``statement`` sees all that was committed when the lock was had. Gives its rows, and raises as ``run`` does.
+        ``statement`` sees all that was committed when the lock was had. Returns its rows, and raises as ``run`` does.
         """
         try:
             first = (lock, self._message(lock, values))
@@ -161,7 +161,7 @@ class Database:
         return bool(pool.checkedout() < pool.size())
 
     def close(self) -> None:
-        """Close every pooled connection; a later call connects anew."""
+        """Close every pooled connection; a later call connects again."""
         self.engine.dispose()
 
 
@@ -179,7 +179,7 @@ def _run_within(connection: object, statement: Statement, values: Mapping[str, A
 
 
 def _joinable(connection: object) -> Connection | Session:
-    """Give ``connection``; raises ``TypeError`` for what has no transaction that a job could join."""
+    """Return ``connection``; raises ``TypeError`` for what has no transaction that a job could join."""
     if not isinstance(connection, Connection | Session):
         if any(base.__module__.startswith("sqlalchemy.ext.asyncio") for base in type(connection).__mro__):
             raise TypeError(
@@ -236,7 +236,7 @@ class DatabaseClock:
         self._lock = Lock()
 
     def now(self) -> datetime:
-        """Give the database's present time in UTC, behind it by a round trip at most and not ahead of it.
+        """Return the database's present time in UTC, behind it by a round trip at most and not ahead of it.
 
         While the database is away the clock goes on from its last setting; ``StoreUnavailable`` if there is none.
         """

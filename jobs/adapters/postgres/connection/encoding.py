@@ -31,7 +31,7 @@ class UnsendableText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement, compiled once: for the wire, and as SQLAlchemy has it for a caller's own connection."""
+    """One statement, compiled once: for the wire, and as SQLAlchemy text for a caller's own connection."""
 
     clause: CompilerElement
     name: bytes

@@ -13,7 +13,7 @@ SCOPE = "https://ossrdbms-aad.database.windows.net/.default"
 
 
 def entra_password(client_id: str | None = None) -> Callable[[], str]:
-    """Give a function that fetches a token for each new connection; the library caches it until shortly before its end.
+    """Return a function that fetches a token for each new connection. The library caches it until it nearly expires.
 
     ``client_id`` names a user-assigned managed identity. On a developer's machine the Azure CLI's login serves.
     """

@@ -60,7 +60,7 @@ _CLOSING = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25006"}) | _
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Give the five-character code of a server's answer, None if the error is no answer of the server's."""
+    """Return the five-character code of a server's answer, None if the error is no answer of the server's."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, DriverError) and cause.args and isinstance(cause.args[0], dict):
         code = cause.args[0].get("C")
@@ -114,7 +114,7 @@ def refusal_of(error: BaseException) -> BaseException:
 
 
 def in_words(error: BaseException) -> str:
-    """Say what happened, without values that a row or a statement may have held."""
+    """Return what happened, without values that a row or a statement may have held."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     code = sqlstate(error)
     if code is not None and cause.args and isinstance(cause.args[0], dict):

@@ -90,7 +90,7 @@ def exchange(
 class _Reader:
     """Reads whole answers off a connection.
 
-    It reads the socket itself, in large pieces: every read gives other threads the interpreter, and waiting to have it
+    It reads the socket itself, in large pieces: every read lets other threads run, and waiting to have it
     back costs more than the read. Between exchanges pg8000's own buffer is empty, so nothing is read past it.
     """
 

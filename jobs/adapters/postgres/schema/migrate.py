@@ -26,7 +26,7 @@ LOCK_KEY = 0x6A6F6273
 
 
 def upgrade(engine: Engine, schema: str, revision: str = "head") -> tuple[str | None, str | None]:
-    """Migrate to ``revision``, all steps in one transaction; gives the revisions before and after.
+    """Migrate to ``revision``, all steps in one transaction; returns the revisions before and after.
 
     When several processes start at once, one migrates and the others wait for it and then find nothing to do.
     Raises ``StoreUnavailable`` if the database cannot be reached or the role lacks a right.
@@ -48,7 +48,7 @@ def upgrade(engine: Engine, schema: str, revision: str = "head") -> tuple[str | 
 
 
 def current_revision(connection: Connection, schema: str) -> str | None:
-    """Tell which revision the schema is at; None before the first."""
+    """Return which revision the schema is at; None before the first."""
     options = {"version_table": "schema_version", "version_table_schema": schema}
     return MigrationContext.configure(connection, opts=options).get_current_revision()
 

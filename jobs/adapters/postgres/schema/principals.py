@@ -1,4 +1,4 @@
-"""Make database roles of Microsoft Entra principals, as Azure Database for PostgreSQL has it.
+"""Make database roles of Microsoft Entra principals, the way Azure Database for PostgreSQL does.
 
 (Microsoft Learn, "Manage Microsoft Entra roles in Azure Database for PostgreSQL".)
 """
@@ -47,7 +47,7 @@ class Principal:
 
 
 def map_principals(options: DatabaseOptions, principals: Iterable[Principal]) -> list[str]:
-    """Make a role of each principal that has none, with no right but to log in; gives a line for each that was made.
+    """Make a role of each principal that has none, with no right but to log in; returns a line for each that was made.
 
     ``options`` reach any database of the server. Raises ``ConfigurationError`` where the server has no function for it
     or refuses, and ``StoreUnavailable``.

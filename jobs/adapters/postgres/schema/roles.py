@@ -1,4 +1,4 @@
-"""Give two database roles what they need and no more: one that runs the app, one that migrates its schema.
+"""Grant two database roles what they need and no more: one that runs the app, one that migrates its schema.
 
 The runtime role reads and writes the tables' rows. The migrator owns schema and tables. Nothing here creates a role or
 a password; ``principals`` makes roles of Microsoft Entra principals.
@@ -39,7 +39,7 @@ _REFUSED = frozenset({"42501", "0LP01"})  # insufficient_privilege, invalid_gran
 
 
 def grant_rights(engine: Engine, schema: str, runtime: str, migrator: str | None = None) -> list[str]:
-    """Grant both roles their rights, all in one transaction; gives lines that tell what holds now.
+    """Grant both roles their rights, all in one transaction; returns lines that tell what holds now.
 
     Repeating it changes nothing; it takes back what the runtime role was granted on a table beyond its need. Tables
     that ``migrator``, or without one the present role, creates later are covered as well. Raises
@@ -162,7 +162,7 @@ class _Grant:
                 self._lines.append(f"warning: {role} may not connect to {database}, and only its owner can change that")
 
     def _warn_of_more(self) -> None:
-        """Tell what the runtime role may do beyond its need, by rights that are not ours to take."""
+        """Return what the runtime role may do beyond its need, by rights that are not ours to take."""
         more = {
             "is a superuser": "select rolsuper from pg_roles where rolname = :role",
             f"may create in the schema {self._schema}": "select has_schema_privilege(:role, :schema, 'create')",
@@ -195,7 +195,7 @@ class _Grant:
         self._connection.execute(sa.text(statement.replace(":", "\\:")))
 
     def _ask(self, question: str, **values: str) -> list[Any]:
-        """Give the first column of the rows that have something true in it."""
+        """Return the first column of the rows that have something true in it."""
         wanted = {name: value for name, value in values.items() if f":{name}" in question}
         return [row[0] for row in self._connection.execute(sa.text(question), wanted) if row[0]]
 

@@ -183,7 +183,7 @@ class JobStatements:
 
 
 def quoted(schema: str) -> str:
-    """Give the schema as it stands in a statement.
+    """Return the schema as it stands in a statement.
 
     Raises ``ConfigurationError`` for a name that would need care.
     """

@@ -1,4 +1,4 @@
-"""Many new rows as one statement's parameters, and its answer as what became of each."""
+"""Many new rows as one statement's parameters, and its answer as the outcome of each."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def read_batches(jobs: Sequence[NewJob], answers: Sequence[tuple[Any, ...]], siz
 
 
 def inserted_at(job: NewJob, moment: datetime) -> Inserted:
-    """Say what the database made of a row that it inserted at ``moment``: what was left open is now."""
+    """Return what the database made of a row that it inserted at ``moment``: what was left open is now."""
     return Inserted(job.id, moment, job.due_at or moment, job.scheduled_for or moment)

@@ -88,7 +88,7 @@ class PostgresHousekeeping:
         return len(self._run(self._limits.set_limit_flags, {"ids": ids, "limited": limited, "keys": keys}))
 
     def longest_wait(self, limit: int) -> Wait:
-        """Count due jobs, up to ``limit``, and tell how late the latest is."""
+        """Count due jobs, up to ``limit``, and return how late the latest is."""
         [(due, seconds)] = self._run(self._statements.longest_wait, {"limit": limit})
         return Wait(due, seconds)
 

@@ -77,7 +77,7 @@ class PostgresLockStore:
         return bool(self._repeatable(self._statements.extend, {"resource": resource, "token": token, "ttl": ttl}))
 
     def free(self, resource: str, token: str) -> bool:
-        """Let go of the lock. Not repeated after a lost answer: a second time would not tell whether it was lost."""
+        """Release the lock. Not repeated after a lost answer: a second time would not tell whether it was lost."""
         return bool(self._database.run(self._statements.free, {"resource": resource, "token": token}))
 
     def _repeatable(self, statement: Statement, values: dict[str, Any]) -> Rows:

@@ -175,7 +175,7 @@ class PostgresRunStore:
         return LimitUsage(running, by_key, started)
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
-        """Read the run anew if its lease is still held."""
+        """Read the run again if its lease is still held."""
         rows = self._run_outcome(self._statements.reread, {"id": run.job_id, "token": run.token}, connection)
         return run_of(rows[0]) if rows else None
 
@@ -232,7 +232,7 @@ def _heartbeat(rows: Sequence[tuple[Any, ...]]) -> Heartbeat:
 
 
 def _in_order(rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
-    """The longest due first: RETURNING gives rows in no order."""
+    """The longest due first: RETURNING promises no order."""
     return sorted(map(run_of, rows), key=attrgetter("due_at"))
 
 

@@ -31,7 +31,7 @@ class PostgresSetbacks:
         self._statements = setback_statements(schema)
 
     def latest_record(self) -> LatestRecord:
-        """Give the present time, and the latest instant at which anything is noted."""
+        """Return the present time, and the latest instant at which anything is noted."""
         asked = 0.0 if self._clock is None else self._clock.mark()
         [(now, written_at)] = self._run(self._statements.latest_record, {})
         if self._clock is not None:

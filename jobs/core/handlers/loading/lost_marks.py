@@ -72,7 +72,7 @@ def _imported(module: ModuleType, ours: Mapping[str, object], registry: HandlerR
 
 
 def _never_reached(module: ModuleType, places: set[str]) -> Iterator[str]:
-    """Say which decorators stand within functions that were not called while the module was loaded."""
+    """List the decorators within functions that were not called while the module was loaded."""
     file = getattr(module, "__file__", None)
     if file is None or not file.endswith(".py"):
         return

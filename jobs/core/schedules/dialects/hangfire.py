@@ -31,7 +31,7 @@ def is_hangfire(text: str) -> bool:
 
 
 def from_hangfire(text: str) -> str | None:
-    """Give the expression that Hangfire makes of ``text``; None where an argument is no plain value."""
+    """Return the expression that Hangfire makes of ``text``; None where an argument is no plain value."""
     found = _CALL.fullmatch(text)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What an expression that is accepted means where people copy such from, as far as that is something else than here."""
+"""Warnings for expressions that are accepted here but mean something else in the systems people copy them from."""
 
 from __future__ import annotations
 

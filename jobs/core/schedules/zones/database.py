@@ -1,7 +1,7 @@
 """Time zones, from the database of the ``tzdata`` package and no other.
 
 Hosts differ in the release of their own database, and some have none. The package is pinned with the app, so that a
-schedule means the same on every instance, on the machine where it was previewed, and until the app is deployed anew.
+schedule means the same on every instance, on the machine where it was previewed, and until the app is deployed again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def rules_of(name: str) -> bytes:
 
 
 def zone_release() -> str:
-    """Give the release of the time zone database that is in use, such as ``2026a``."""
+    """Return the release of the time zone database that is in use, such as ``2026a``."""
     import tzdata  # noqa: PLC0415
 
     return str(tzdata.IANA_VERSION)

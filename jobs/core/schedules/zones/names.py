@@ -38,7 +38,7 @@ def suggestion_for(name: str) -> str:
 
 
 def is_zone_name(name: str) -> bool:
-    """Whether ``name`` is written as the time zone database has it."""
+    """Whether ``name`` is written as the time zone database holds it."""
     return _by_lower_case().get(name.casefold()) == name
 
 

@@ -1,4 +1,4 @@
-"""Which IANA zone each of Windows' time zones is: CLDR's windowsZones, the zone it gives for the world ("001").
+"""Which IANA zone each of Windows' time zones is: CLDR's windowsZones, the zone it returns for the world ("001").
 
 Only for telling who writes a Windows name what to write instead. A line has the Windows name and the IANA name.
 """

@@ -83,7 +83,7 @@ class Route:
     methods: frozenset[str] | None
 
     def shares_a_method_with(self, other: Route) -> bool:
-        """Tell whether some method is served by both."""
+        """Return whether some method is served by both."""
         return self.methods is None or other.methods is None or bool(self.methods & other.methods)
 
 
