@@ -73,10 +73,6 @@ def test_every_block_of_json_is_json_and_every_block_has_a_language_or_is_a_draw
 
 SAYING = [ROOT / "Makefile", *sorted((ROOT / "jobs").rglob("*.py"))]
 SOURCE = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in SAYING))
-    r'"\s*\n\s*f?"',
-    "",
-    "\n".join(path.read_text() for path in [ROOT / "Makefile", *sorted((ROOT / "jobs").rglob("*.py"))]),
-)
 _LEAST = 14
 _SAYS = re.compile(r"^\| `([^`]+)`", re.MULTILINE)
 
@@ -92,11 +88,6 @@ def quoted() -> list[tuple[str, str]]:
     lines = [("observability.md", line) for row in rows for line in re.findall(r"`([^`]+)`", row[2])]
     whole = ("503-at-start.md", "callback-401.md", "make-run-does-not-start.md")
     for name, heading in (("it-fails.md", "| `error` says"), *((name, "") for name in whole)):
-        ("503-at-start.md", ""),
-        ("callback-401.md", ""),
-        ("it-fails.md", "| `error` says"),
-        ("make-run-does-not-start.md", ""),
-    ):
         page = (ROOT / "docs/troubleshooting" / name).read_text()
         lines += [(name, line) for line in _SAYS.findall(page[page.index(heading) :] if heading else page)]
     return lines
