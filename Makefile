@@ -10,17 +10,27 @@ INFRA := .venv-infra
 DOCS := .venv-docs
 CHECKOV := 3.3.30
 
-# The newest supported Python that really starts: on PATH, or among pyenv's.
-FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/python python3.12 \
-  $$HOME/.pyenv/versions/3.12*/bin/python python3.11 $$HOME/.pyenv/versions/3.11*/bin/python python3; do \
-    [ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+# The packages of the user's own code, if there are any.
+OWN := $(wildcard requirements-app.txt)
+
+# The first of these Pythons that really starts: on PATH, or among pyenv's. 3.13 is what the app is deployed on.
+FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/python python3.14 \
+  $$HOME/.pyenv/versions/3.14*/bin/python python3.12 $$HOME/.pyenv/versions/3.12*/bin/python python3.11 \
+  $$HOME/.pyenv/versions/3.11*/bin/python python3; do \
+    [ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
       && { echo "$$p"; exit 0; }; done; \
-  echo "Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make run PYTHON=/path/to/python" >&2; exit 1
+  echo "Python 3.11, 3.12, 3.13 or 3.14 is needed; install one, or name it: make run PYTHON=/path/to/python" >&2; exit 1
+
+# pip where uv fails: it may know a mirror or an authority of yours, by a pip.conf that uv does not read.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes $(foreach file,$(1),-r $(file)) || \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$(1),-r $(file))
 
 .PHONY: run test lint docs infra-check bench lock clean
 
-run: $(VENV)/installed  ## set up, start Postgres and the app, run two sample jobs, stay up until Ctrl-C
-	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
+# HOST is read from the command line only, since some shells have a variable of that name.
+run: $(VENV)/running  ## set up, start Postgres and the app, run two sample jobs, stay up until Ctrl-C
+	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
+	  $(if $(filter command%,$(origin HOST)),--host $(HOST))
 
 test: $(VENV)/installed  ## set up and run every test
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --cov --cov-report=term
@@ -59,14 +69,28 @@ bench: $(VENV)/installed  ## throughput beside pgqueuer on the same Postgres, in
 	$(BIN)/python -m tests.benchmarks --rounds $(ROUNDS)
 
 lock: $(VENV)/installed  ## write requirements*.txt anew from requirements*.in
-	for name in requirements requirements-dev requirements-docs; do \
+	for name in requirements requirements-run requirements-dev requirements-docs; do \
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url \
 	    --no-emit-find-links --no-header --python-version 3.11 $$name.in --output-file $$name.txt; done
 
-$(VENV)/installed: requirements-dev.txt
+# What running needs, and no more: a first `make run` waits for nothing that only tests use.
+$(VENV)/running: requirements-run.txt $(OWN) $(BIN)/uv
+	@$(call INSTALL,requirements-run.txt $(OWN))
+	@touch $@
+
+$(VENV)/installed: requirements-dev.txt $(VENV)/running
+	@echo "adding what tests and checks need"
+	@$(call INSTALL,requirements-dev.txt $(OWN))
+	@touch $@
+
+# uv is installed into the environment as it is locked, by a uv that is there already or by pip.
+$(BIN)/uv:
 	@set -e; python="$$($(FIND_PYTHON))"; echo "setting up $(VENV) with $$("$$python" --version)"; \
+	  mkdir -p $(VENV); sed -n '/^uv==/,/[^\\]$$/p' requirements-run.txt > $(VENV)/uv.txt; \
+	  if uv venv --quiet --seed --allow-existing --python "$$python" $(VENV) 2>/dev/null \
+	    && uv pip install --quiet --python $(BIN)/python --require-hashes -r $(VENV)/uv.txt; then exit 0; fi; \
 	  "$$python" -m venv $(VENV); \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $(VENV)/uv.txt
 	@touch $@
 
 clean:  ## remove the environment and the local data

