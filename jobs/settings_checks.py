@@ -1,4 +1,4 @@
-"""What is wrong with settings that are fine each by itself: contradictions, misspelt names, the host's own limits."""
+"""Faults between settings that are fine one by one: contradictions, misspelt names, the host's own limits."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Telemetry:
         self._lateness = meter.create_histogram("jobs.attempt.lateness", "s", "From an attempt's due time to its start")
 
     def observe_abandoned_threads(self, count: Callable[[], int]) -> None:
-        """Have the meter ask ``count`` how many threads handlers keep past their timeout."""
+        """Register a gauge that reads ``count``: the threads that handlers keep past their timeout."""
         self._meter.create_observable_gauge(
             "jobs.abandoned_threads",
             callbacks=[lambda _: [metrics.Observation(count())]],

@@ -45,13 +45,13 @@ class ExpectedJob:
         return found
 
     def __str__(self) -> str:
-        """Tell it as the call that expects it."""
+        """Write it as the call that expects it."""
         given = [(field.name, getattr(self, field.name)) for field in fields(self)]
         return ", ".join(f"{name}={value!r}" for name, value in given if value is not None) or "anything"
 
 
 class ExpectsJobs:
-    """Says what was enqueued. ``jobs`` are all there are, ``clock`` tells the time."""
+    """Assertions about enqueued jobs. ``jobs`` are all there are; ``clock`` is the time."""
 
     clock: FrozenClock
 

@@ -39,7 +39,7 @@ _ENDLESS = (
 
 
 class JobsHarness(ExpectsJobs):
-    """An app for a test: enqueue, let time pass, see what ran. Use it in one thread, and close it or use ``with``.
+    """An app for a test: enqueue, advance time, see what ran. Use it in one thread, and close it or use ``with``.
 
     ``handlers`` is the name of the package with your handlers, a ``HandlerRegistry``, or a list of what bears
     ``@handler``, ``@provider`` or ``@middleware``. ``overrides`` returns fakes in place of services, by the type that
@@ -103,7 +103,7 @@ class JobsHarness(ExpectsJobs):
             raise
 
     def job(self, which: Job | UUID | str) -> Job:
-        """Read a job as it stands now: by itself, its id, or its name, of which the newest counts."""
+        """Read a job as it is now: by the job, its id, or its name (the newest of that name)."""
         if not isinstance(which, str):
             return self.runtime.service.get(which.id if isinstance(which, Job) else which)
         named = [job for job in self.jobs if job.job_name == which]
@@ -146,7 +146,7 @@ class JobsHarness(ExpectsJobs):
         return ran
 
     def advance(self, by: timedelta) -> list[RanAttempt]:
-        """Let time pass, and run whatever falls due meanwhile, each at its time; returns what ran."""
+        """Advance time, and run whatever falls due meanwhile, each at its time. Returns what ran."""
         return self.drain(until=self.clock.now() + a_span(by))
 
     def _claim_turn(self) -> list[ClaimedRun]:
@@ -177,7 +177,7 @@ class JobsHarness(ExpectsJobs):
     ) -> RanAttempt:
         """Run one handler once, as the app would: payload checked, services made, middleware around, outcome recorded.
 
-        ``attempt`` says which attempt of the run this is. ``deliveries`` executes that attempt so many times, all but
+        ``attempt`` says which attempt of the run this is. ``deliveries`` executes that attempt that many times, all but
         the last by a worker that is lost before it can tell: what at-least-once may do to a handler. ``scheduled_for``
         is when the run was due, now if left out. ``cancelled`` has cancellation requested before it begins. The other
         fields are those of ``EnqueueJob``. A handler with a rate waits for its turn, and the clock moves on. Raises

@@ -50,7 +50,7 @@ class RanAttempt:
         raise AssertionError(f"the attempt did not succeed: {self!r}")
 
     def __repr__(self) -> str:
-        """Tell it in a line, as a failed assertion shows it."""
+        """Describe it in a line, for a failed assertion."""
         error = f", {self.error}" if self.error else ""
         return (
             f"<{self.handler_name} {self.job_name!r} run {self.run} attempt {self.attempt}: {self.outcome}{error}; "

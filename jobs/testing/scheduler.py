@@ -1,4 +1,4 @@
-"""A scheduler that keeps its alarms in memory, and rings them when it is told to."""
+"""A scheduler that keeps its alarms in memory, and rings them on request."""
 
 from __future__ import annotations
 

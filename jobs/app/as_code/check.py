@@ -1,4 +1,4 @@
-"""Check a file of recurring jobs against the app's handlers and the grammar of schedules; tell all faults at once."""
+"""Check a file of recurring jobs against the handlers and the grammar of schedules, and report all faults at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_file(
     *,
     longest_run: timedelta | None = None,
 ) -> ScheduleFile:
-    """Read parsed YAML or JSON; ``owner`` stands for a file that names none. Asks no database.
+    """Read parsed YAML or JSON; ``owner`` is for a file that names none. Uses no database.
 
     ``longest_run`` is how long the host lets an attempt run, None without end.
 

@@ -59,7 +59,7 @@ class Step:
 
     @property
     def warnings(self) -> list[str]:
-        """What a schedule that the step sets may mean to whoever copied it."""
+        """Warnings about the schedule that the step sets."""
         sets = self.action is not Action.UPDATE or self.changes.keys() & {"schedule", "day_match"}
         return self.entry.schedule_warnings if self.entry and self.changes_something and sets else []
 
@@ -90,7 +90,7 @@ def step_for(entry: RecurringJob, job: Job | None, spec: HandlerSpec, owner: str
 
 
 def is_as_written(entry: RecurringJob, job: Job, spec: HandlerSpec, owner: str) -> bool:
-    """Whether an ended job is what the entry asks for, so that the entry's runs have taken place."""
+    """Whether an ended job is what the entry describes, so that its runs have taken place."""
     differs = (name for name, _, _ in _differences(entry, job, spec, owner) if name != "paused")
     return job.handler_name == entry.handler_name and next(differs, None) is None
 

@@ -1,4 +1,4 @@
-"""Who asks for a job, and what they are given for it."""
+"""The caller of a command, and the answer to an enqueue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and within which trace; both are kept with the job.
+    """Who calls, and within which trace; both are kept with the job.
 
     ``may_manage`` is whether the caller may end jobs that others have enqueued, ``may_mark`` whether the framework
     itself asks, which keeps its own metadata under ``jobs.*``. ``parent_id`` is the job whose handler asks.
@@ -60,7 +60,7 @@ class Enqueued:
 
     @property
     def warnings(self) -> list[str]:
-        """What the schedule of the request may mean to whoever copied it; nothing where an existing job was given."""
+        """Warnings about the request's schedule; none where an existing job was returned."""
         if self._origin is None:
             return []
         command, _, row = self._origin
@@ -68,7 +68,7 @@ class Enqueued:
 
     @property
     def job(self) -> Job:
-        """The job as it was when it was enqueued. Put together when first asked for: a batch may never ask."""
+        """The job as it was enqueued, built on first use: a batch may never need it."""
         if self._job is None:
             assert self._origin is not None  # noqa: S101  one of the two is always there
             self._job = job_from(*self._origin)

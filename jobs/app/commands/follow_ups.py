@@ -1,4 +1,4 @@
-"""Enqueue what a handler asks for as a follow-up of its run: once, however often that run is executed."""
+"""Enqueue a handler's follow-ups: once per run, however often that run is executed."""
 
 from __future__ import annotations
 

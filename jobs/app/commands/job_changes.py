@@ -142,7 +142,7 @@ def _refuse_to_end(job: Job, timing: Timing) -> None:
 
 
 def cancel(job: Job) -> Change | None:
-    """End a waiting job; ask a running one to end."""
+    """Cancel a waiting job; request the cancellation of a running one."""
     if job.status is JobStatus.SCHEDULED:
         columns = {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}
         return Change("delete", columns, new_generation=True)
@@ -158,7 +158,7 @@ def pause(job: Job) -> Change | None:
 
 
 def resume(job: Job, clock: Clock, random: Random) -> Change | None:
-    """Let a job be claimed again; an overdue occurrence is settled by the misfire policy."""
+    """Resume a job; the misfire policy decides about an overdue occurrence."""
     _refuse_ended(job, "resumed")
     if not job.paused:
         return None

@@ -1,4 +1,4 @@
-"""What callers ask for: enqueue, update, delete, pause, resume, run now, replay. Each changes one row."""
+"""The commands on jobs: enqueue, update, delete, pause, resume, run now, replay. Each changes one row."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class JobService:
     def enqueue_many(
         self, commands: Iterable[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
     ) -> list[Enqueued | JobsError]:
-        """Insert many jobs, each on its own merit: what is wrong with one does not stop the others.
+        """Insert many jobs, each on its own: a faulty one does not stop the others.
 
         Up to 1,000 make one transaction; of these, either all that can be are inserted or, when this raises, none.
         ``commands`` may be a generator: then they are made while the database works on the ones before.
@@ -184,7 +184,7 @@ class JobService:
     def delete(
         self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
     ) -> Job:
-        """Cancel a job: at once if it is waiting; if it is running, its handler is told. An ended one stays so."""
+        """Cancel a job: at once if it waits; a running one's handler is signalled. An ended job stays as it is."""
         return self._revise(job_id, cancel, caller, revision, connection)
 
     def pause(
@@ -196,7 +196,7 @@ class JobService:
     def resume(
         self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
     ) -> Job:
-        """Let a paused job run again. What fell due meanwhile is settled by its misfire policy."""
+        """Resume a paused job. Its misfire policy decides about runs that fell due meanwhile."""
         return self._revise(job_id, lambda job: resume(job, self._clock, self._random), caller, revision, connection)
 
     def run_now(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
@@ -248,7 +248,7 @@ class JobService:
     def _resolve_conflict(
         self, command: EnqueueJob, new_job: NewJob, connection: object | None, caller: Caller
     ) -> Enqueued:
-        """An id or a name is taken: do as ``on_conflict`` says, against whoever holds it by now."""
+        """Resolve a taken id or name by ``on_conflict``, against its present holder."""
         for _ in range(_TRIES_FOR_A_NAME):
             if command.id is not None and self._store.get(command.id, connection=connection) is not None:
                 raise JobIdTaken(command.id)

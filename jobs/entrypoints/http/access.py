@@ -64,7 +64,7 @@ def role_for(function_name: str) -> Role:
 
 
 class Principal(NamedTuple):
-    """Who calls, None where nobody can tell, and whether they may change what is others'."""
+    """Who calls, None where unknown, and whether they may change other callers' jobs."""
 
     name: str | None
     may_manage: bool

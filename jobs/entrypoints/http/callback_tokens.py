@@ -1,4 +1,4 @@
-"""The tokens that the scheduler's callback must bring, and what is told of callbacks that bring another."""
+"""The tokens that the scheduler's callback must carry, and how refused callbacks are reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKEN_HEADER = "dapr-api-token"  # noqa: S105  the header's name
 
 
 class CallbackTokens:
-    """Lets callbacks in, or refuses and counts them; lives as long as the app.
+    """Accepts callbacks, or refuses and counts them; lives as long as the app.
 
     A callback that is refused rings again every few seconds, for ever, while its job waits for the sweep. So it is
     logged, once a minute at most, and makes the app degraded for ten minutes.
@@ -43,13 +43,13 @@ class CallbackTokens:
         self.refused = 0
 
     def accept(self, given: str) -> bool:
-        """Compare as bytes and in constant time with every token, so that timing tells nothing of either."""
+        """Compare as bytes and in constant time with every token, so that timing reveals nothing of either."""
         sent = given.encode("utf-8", "surrogatepass")
         matches = [hmac.compare_digest(sent, token) for token in self._tokens]
         return any(matches) or self._open
 
     def refusal(self, given: str) -> Refusal:
-        """Count a callback that is not let in, and say what to answer it."""
+        """Count a refused callback, and return its answer."""
         now = self._monotonic()
         with self._lock:
             self.refused += 1

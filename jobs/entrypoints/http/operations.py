@@ -38,7 +38,7 @@ _AWAY = "the scheduler takes no alarms, so the reconciler runs what is due; /api
 
 
 def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens: CallbackTokens) -> func.Blueprint:
-    """Make the functions that read the app's state. The two health probes are open and tell nothing but health."""
+    """Make the functions that read the app's state. The two health probes are open and answer nothing but health."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
     told = MessageThrottle()
 
@@ -154,7 +154,7 @@ def ready(
 
 
 def _reason_of(error: Exception) -> str:
-    """Return why the app is not ready, to anybody who asks: no more than what to look at."""
+    """Return why the app is not ready. The answer is public, so it says no more than what to look at."""
     match error:
         case NotMigrated():
             return "the schema is missing or old; run python -m jobs db upgrade"

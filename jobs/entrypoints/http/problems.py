@@ -94,7 +94,7 @@ class Refusal(JobsError):
 
 
 def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
-    """Describe ``error`` to a caller; what was not raised on purpose is logged and told only by its trace id."""
+    """Describe ``error`` to a caller. An unexpected error is logged, and the answer holds only its trace id."""
     kind = error.kind if isinstance(error, Refusal) else next((k for t, k in _KINDS if isinstance(error, t)), INTERNAL)
     detail = str(error)
     if kind is INTERNAL:

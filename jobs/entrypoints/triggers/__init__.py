@@ -1,1 +1,1 @@
-"""What Functions calls by itself: the scheduler's callback and timers."""
+"""Functions that no user calls: the scheduler's callback and timers."""

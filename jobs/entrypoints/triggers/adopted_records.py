@@ -19,7 +19,7 @@ _OURS = ("jobs",)
 
 
 class AdoptsRecords(logging.Filter):
-    """Lets every record through, and names an invocation for those of ours that have none. Safe to share."""
+    """Passes every record, and assigns an invocation to those of ours that have none. Safe to share."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class AdoptsRecords(logging.Filter):
                 handler.filters.insert(0, self)  # before any that asks which invocation it is
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let the record through."""
+        """Pass the record."""
         if record.name.partition(".")[0] in _OURS and (context := self._latest()) is not None:
             self._name(context)
         return True

@@ -73,7 +73,7 @@ async def _ring(runtime: Callable[[], Runtime], name: AlarmName, within: Within)
 
 
 def _asked(runtime: Callable[[], Runtime], name: AlarmName, within: Within) -> Future[Rung]:
-    """Ask the worker, on a thread that logs as part of the invocation."""
+    """Handle the alarm on a thread that logs as part of the invocation."""
     answers: list[Future[Rung]] = []
     within(lambda: answers.append(runtime().worker.ring(name, within)))
     return answers[0]

@@ -1,4 +1,4 @@
-"""Let what the app's own threads log be part of the invocation that set them to work.
+"""Attach log records of the app's own threads to the invocation that started their work.
 
 The Functions host passes a record on only if it names an invocation that is going on. Its Python worker finds that name
 in a thread-local (3.12 and older) or in a context variable (3.13), neither of which follows work to another thread, and

@@ -16,7 +16,7 @@ _AGAIN_SECONDS = 55.0  # below a minute, so that a timer that ticks each minute 
 
 
 class SetupFaults:
-    """Logs what is wrong with the app's setup as an error: at once, and once a minute as long as it is told so."""
+    """Logs what is wrong with the app's setup as an error: at once, and once a minute while it lasts."""
 
     def __init__(self, logger: logging.Logger, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger

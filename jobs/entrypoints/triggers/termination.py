@@ -1,4 +1,4 @@
-"""Give runs back when the process is told to end by SIGTERM, at which Python calls nothing that ``atexit`` knows of."""
+"""Release runs on SIGTERM, on which Python does not run ``atexit`` handlers."""
 
 from __future__ import annotations
 

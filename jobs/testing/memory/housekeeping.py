@@ -1,4 +1,4 @@
-"""What the reconciler and the operators ask of the store in memory."""
+"""Queries and clean-up in memory for the reconciler and operators."""
 
 from __future__ import annotations
 
@@ -206,5 +206,5 @@ class MemoryHousekeeping:
             return statistics_of(list(jobs), list(attempts), transaction.now)
 
     def ping(self) -> None:
-        """Notice a store that was told to be unavailable."""
+        """Raise if the store was made unavailable."""
         self._database.require_available()

@@ -1,4 +1,4 @@
-"""List jobs by what operators ask for, newest first, page by page."""
+"""List jobs by a query, newest first, page by page."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _place(row: AttemptRow) -> tuple[datetime, datetime, UUID]:
 
 
 def _reader(rows: Sequence[Row]) -> Callable[[Row | None, int], Sequence[Row]]:
-    """Return rows as a database does: so many at a time, each time those after the last."""
+    """Return rows as a database does: a page at a time, after the last row read."""
     rest = iter(rows)
     ahead: list[Row] = []
 

@@ -1,4 +1,4 @@
-"""Locks in memory. A released row stays until it is pruned: the next holder's fencing token is reckoned from it."""
+"""Locks in memory. A released row stays until it is pruned: the next holder's fencing token is counted from it."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class MemoryRunStore:
             return (row.due_at - self._database.clock.now()).total_seconds()
 
     def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
-        """Look for handlers with a due job that waits for its turn."""
+        """Look for handlers with a due throttled job."""
         with self._database.statement() as transaction:
             jobs = transaction.all(self._database.jobs)
             due = {row.handler_name for row in jobs if row.limited and not row.suspect and row.is_due(transaction.now)}
@@ -220,7 +220,7 @@ class MemoryRunStore:
         return written
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
-        """Look in the history. Whoever holds the row is waited for first."""
+        """Look in the history, after waiting for any transaction that holds the row."""
         with self._database.statement() as transaction:
             row = transaction.job(run.job_id, lock=True)
             line = transaction.get(self._database.attempts, (run.job_id, run.token))

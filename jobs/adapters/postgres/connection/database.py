@@ -220,7 +220,7 @@ def raise_as_ours(error: Exception) -> NoReturn:
 
 
 class DatabaseClock:
-    """The database's time, told from a local monotonic clock that is set by the database every few minutes."""
+    """The database's time, kept by a local monotonic clock that is set from the database every few minutes."""
 
     def __init__(
         self,

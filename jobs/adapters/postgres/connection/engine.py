@@ -143,7 +143,7 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
 def _watch(  # noqa: C901  small listeners that share a moment
     engine: Engine, options: DatabaseOptions, connect: Callable[..., DriverConnection]
 ) -> None:
-    """Ask for the password again, invalidate what is out of step, and ping what was idle or is under suspicion."""
+    """Fetch the password again, invalidate connections that are out of step, ping idle or suspect ones."""
     suspected_at = 0.0
     pool = 0
 

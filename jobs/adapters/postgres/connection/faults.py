@@ -1,4 +1,4 @@
-"""What a failed statement means. Decided by SQLSTATE alone: the driver's exception classes do not tell.
+"""What a failed statement means. Decided by SQLSTATE alone: the driver's exception classes say too little.
 
 pg8000 raises deadlocks as ProgrammingError, serialization failures as DatabaseError, and a socket's time-out as a bare
 TimeoutError; whatever was not answered by the server leaves the connection in an unknown state.
@@ -106,7 +106,7 @@ def refuses_writes(error: BaseException) -> bool:
 
 
 def refusal_of(error: BaseException) -> BaseException:
-    """Find why no connection could be made: pg8000 may hide the server's answer behind its failure to hang up."""
+    """Find why connecting failed: pg8000 may hide the server's answer behind its own failure to close."""
     found: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
     while found is not None and sqlstate(found) is None:
         found = found.__context__

@@ -138,7 +138,7 @@ class LentConnection(DriverConnection):
         return [f"{word}; {_RESET_IN_ONE}"] if self._pgbouncer else [word, *_RESET]
 
     def _answer(self, text: str) -> Exception | None:
-        """Read the answer to one message, and return the error that it tells of. Raises where no answer comes."""
+        """Read the answer to one message. Returns the error in it, if any; raises where no answer comes."""
         context = Context(text)
         try:
             self.handle_messages(context)

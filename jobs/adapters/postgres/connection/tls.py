@@ -38,7 +38,7 @@ _MODES = {"disable": Tls.NONE, "require": Tls.FULL, "verify-ca": Tls.CHAIN, "ver
 
 
 def read_tls(url: sa.URL, *, setting: bool | None, entra: bool) -> Tls:
-    """Return what JOBS_DATABASE_TLS, None where it is not set, and the address ask for together.
+    """Combine JOBS_DATABASE_TLS (None where unset) with the URL's ``sslmode``.
 
     With ``entra`` the password is a token, which must never leave in clear text.
 

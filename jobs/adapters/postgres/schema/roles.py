@@ -39,7 +39,7 @@ _REFUSED = frozenset({"42501", "0LP01"})  # insufficient_privilege, invalid_gran
 
 
 def grant_rights(engine: Engine, schema: str, runtime: str, migrator: str | None = None) -> list[str]:
-    """Grant both roles their rights, all in one transaction; returns lines that tell what holds now.
+    """Grant both roles their rights, all in one transaction; returns one line for each right that holds now.
 
     Repeating it changes nothing; it takes back what the runtime role was granted on a table beyond its need. Tables
     that ``migrator``, or without one the present role, creates later are covered as well. Raises
@@ -100,7 +100,7 @@ class _Grant:
 
     @contextmanager
     def _membership(self, role: str) -> Iterator[bool]:
-        """Be a member of ``role`` for the block, as one must be to hand it things; False if that cannot be had."""
+        """Be a member of ``role`` for the block, which passing ownership needs; False if membership is refused."""
         if self._ask("select pg_has_role(current_user, :role, 'usage')", role=role):
             yield True
             return

@@ -157,7 +157,7 @@ def _index_jobs(table: sa.Table) -> None:
         column.id,
         postgresql_where=sa.text("status = 'Scheduled' AND NOT paused AND NOT limited"),
     )
-    # Jobs that wait for their turn stand apart, so that however many they are, the others' claim walks past none.
+    # Throttled jobs have an index of their own, so that claims of other jobs never walk past them.
     sa.Index(
         "jobs_due_limited",
         column.handler_name,

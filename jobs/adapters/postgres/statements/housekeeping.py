@@ -75,7 +75,7 @@ order by next_run_at, id limit :limit)
 order by next_run_at, id limit :limit
 """
 
-# A job with limits may be late because it waits for its turn; that is no alarm that was lost.
+# A job with limits may be late because it is throttled; that is no lost alarm.
 _OVERDUE = """
 select id, generation, next_run_at from {schema}.jobs
 where status = 'Scheduled' and not paused and not limited and next_run_at <= now() - cast(:grace as interval)

@@ -1,4 +1,4 @@
-"""Statements about handlers with limits: whose jobs wait for their turn, who may start, and what rows must say."""
+"""Statements about handlers with limits: throttled jobs, claims within limits, limit flags."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ where exists (
     and j.next_run_at <= (select now()) and j.lost_count < {suspect_after})
 """
 
-# ``moment`` is read once the turn to claim has come; now() is when the transaction began to wait for it. What runs is
-# counted in the rows: a worker that died gives its turn back when its run is reaped, and nothing else must be undone.
-# Rows of keys that have no turn left are passed over before the others, the first so many, are ranked.
+# ``moment`` is read once the handler's lock is held; now() is when the transaction began to wait for it. What runs is
+# counted in the rows: a dead worker's slot is free once its run is reaped, and nothing else must be undone.
+# Rows of keys without a free slot are passed over before the first few of the others are ranked.
 _CLAIM_LIMITED = (
     """
 with moment as materialized (select clock_timestamp() as at),

@@ -1,4 +1,4 @@
-"""Be told when a caller's transaction commits, so that what it enqueued can be armed."""
+"""Call back when a caller's transaction commits, so that the jobs it enqueued are armed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reconciler and the operators ask of PostgreSQL. Each call is bounded."""
+"""Queries and clean-up on PostgreSQL for the reconciler and operators. Each call is bounded."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class PostgresJobStore:
         self._statements = job_statements(schema)
 
     def insert(self, job: NewJob, *, connection: object | None = None) -> Inserted | None:
-        """Insert one row. If the answer is lost on the way, reading the id tells what happened."""
+        """Insert one row. If the answer is lost, the id is read to find out what happened."""
         values = job._asdict()
         try:
             rows = self._database.run(self._statements.insert, values, connection)
@@ -232,7 +232,7 @@ def _unless_at_fault(connection: Connection) -> Iterator[None]:
 
 
 def _each_id_once(jobs: Iterable[NewJob], repeated: list[int]) -> Iterator[NewJob]:
-    """Pass over rows whose id one before them has, and note their places: an answer tells ids, not rows."""
+    """Skip rows with the id of an earlier row, and note their places: the answer names ids, not rows."""
     seen: set[UUID] = set()
     for place, job in enumerate(jobs):
         if job.id in seen:

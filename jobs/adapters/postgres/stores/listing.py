@@ -1,4 +1,4 @@
-"""List jobs by what operators ask for, newest first, page by page."""
+"""List jobs by a query, newest first, page by page."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ _YES_OR_NO = {
 
 
 def _any_of(column: str, kind: str, wanted: tuple[Any, ...], values: dict[str, Any]) -> str:
-    """Ask for one value as such, so that the planner knows how common it is."""
+    """Compare with one value directly, so that the planner knows how common it is."""
     values[column] = wanted[0] if len(wanted) == 1 else list(wanted)
     return f"j.{column} = " + (
         f"cast(:{column} as {kind})" if len(wanted) == 1 else f"any(cast(:{column} as {kind}[]))"
@@ -108,7 +108,7 @@ def _name_conditions(query: JobQuery, values: dict[str, Any]) -> list[str]:
 
 
 def _metadata_condition(query: JobQuery, values: dict[str, Any]) -> str:
-    """Ask for any reading of each value: ``OrderId=1`` in a URL may be the number or the text.
+    """Match any reading of each value: ``OrderId=1`` in a URL may be the number or the text.
 
     A reading that no row can hold, such as NaN, is left out.
     """

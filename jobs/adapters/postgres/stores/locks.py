@@ -1,6 +1,6 @@
 """Locks as rows: one upsert takes a lock that is free or has expired, by the database's clock.
 
-A released row stays until it is pruned: the next holder's fencing token is reckoned from it.
+A released row stays until it is pruned: the next holder's fencing token is counted from it.
 """
 
 from __future__ import annotations

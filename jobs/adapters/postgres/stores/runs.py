@@ -49,7 +49,7 @@ class PostgresRunStore:
         outcomes: Database | None = None,
         heartbeats: Database | None = None,
     ) -> None:
-        """``clock`` is corrected by what claims tell of the database's time.
+        """``clock`` is corrected by the database times that claims return.
 
         ``outcomes`` and ``heartbeats`` are pools of their own for these; without them ``database`` serves for all.
         """
@@ -73,7 +73,7 @@ class PostgresRunStore:
     def claim(
         self, alarm: AlarmName, *, worker: str, lease: timedelta, limited: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
-        """Claim one job. If the answer is lost the lease runs out by itself and the reconciler takes the run back."""
+        """Claim one job. If the answer is lost, the lease expires and the reconciler takes the run back."""
         values = {"id": alarm.job_id, "generation": alarm.generation, "worker": worker, "lease": lease}
         statements = self._statements
         asked = self._mark()
@@ -143,7 +143,7 @@ class PostgresRunStore:
         return float(rows[0][0]) if rows else None
 
     def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
-        """Look, handler by handler, for one due job that waits for its turn."""
+        """Look for one due throttled job per handler."""
         return [row[0] for row in self._run(self._limits.waiting, {"handler_names": sorted(handler_names)})]
 
     def due_suspects(self, limit: int) -> list[AlarmName]:
@@ -201,7 +201,7 @@ class PostgresRunStore:
         return False
 
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
-        """Write outcomes in one statement. After a lost answer the history tells which of them were written."""
+        """Write outcomes in one statement. After a lost answer, the history is read to find which were written."""
         values = {"outcomes": "[" + ",".join([_outcome_text(outcome) for outcome in outcomes]) + "]"}
         if connection is not None:
             rows = self._run(self._statements.record, values, connection)
@@ -218,7 +218,7 @@ class PostgresRunStore:
             return list({row[0]: recorded_of(row) for row in [*before, *again]}.values())
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
-        """Look in the history. Whoever holds the row is waited for first, by a statement that sees nothing newer."""
+        """Look in the history, after waiting for any transaction that holds the row."""
         self._run_outcome(self._statements.await_writer, {"id": run.job_id})
         rows = self._run_outcome(self._statements.recorded_before, _attempts([run]))
         return recorded_of(rows[0]) if rows else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.store")
 _TURNS_WAIT = 6
-"""How often the pool's patience a unit of work waits for its turn while its thread holds none of the connections."""
+"""How many pool timeouts a unit of work waits for a connection while its thread holds none."""
 
 
 class PostgresTransactions:

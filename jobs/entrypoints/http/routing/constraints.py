@@ -16,7 +16,7 @@ _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
 
 def constraint(name: str, argument: str | None) -> Predicate:
-    """Return what tells whether a route value satisfies the constraint.
+    """Return a test of whether a route value satisfies the constraint.
 
     Raises ``ValueError`` for a constraint that this host does not know, or an argument that it cannot use.
     """
