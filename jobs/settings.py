@@ -129,12 +129,14 @@ class Settings(BaseSettings):
     environment: str = Field(
         default="Production",
         validation_alias=AliasChoices("AZURE_FUNCTIONS_ENVIRONMENT"),
-        description="`Development` where the app runs on a developer's machine; Core Tools set it by themselves.",
+        description="`Development` where the app runs on a developer's machine; Core Tools set it by themselves. "
+        "`JOBS_ENVIRONMENT` is read where it is not set.",
     )
     easy_auth: bool = Field(
         default=False,
         validation_alias=AliasChoices("WEBSITE_AUTH_ENABLED"),
-        description="Set by App Service with Easy Auth: callers need `Jobs.Read`, `Jobs.Enqueue` or `Jobs.Manage`.",
+        description="Set by App Service with Easy Auth: callers need `Jobs.Read`, `Jobs.Enqueue` or `Jobs.Manage`. "
+        "`JOBS_EASY_AUTH` is read where it is not set.",
     )
     roles: bool = Field(
         default=False,

@@ -60,6 +60,10 @@ class JobViews:
         """Return one job in the same way."""
         return self.show([job], look=look)[0]
 
+    def timeout_of(self, spec: HandlerSpec) -> timedelta | None:
+        """Return how long an attempt of a job may take that says nothing of it; None is without end."""
+        return spec.timeout or self._default_timeout
+
     def _shown(self, job: Job, now: datetime, usage: LimitUsage) -> Job:
         spec = self._registry.get(job.handler_name)
         waiting = self._waiting(job, spec, now, usage)

@@ -7,6 +7,7 @@ the log are read by others than the data is.
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from traceback import StackSummary, TracebackException, format_list
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,22 @@ def _with_place(error: BaseException, longest: int) -> str:
 
 def _message_of(error: BaseException) -> str:
     try:
-        return " ".join(redact(str(error)[:_MAX_REDACTED]).splitlines())  # the traceback has its lines
+        told = _answer_in(error) or error
+        return " ".join(redact(str(told)[:_MAX_REDACTED]).splitlines())  # the traceback has its lines
     except BaseException:  # noqa: BLE001  an exception whose own text fails must not hide that the handler failed
         return "(its message could not be read)"
+
+
+def _answer_in(error: BaseException) -> str | None:
+    """Return what the server answered to a statement, if ``error`` is SQLAlchemy's around a driver's error.
+
+    Without the statement, which the traceback has.
+    """
+    cause = getattr(error, "orig", None)
+    if not isinstance(cause, BaseException) or not hasattr(error, "statement"):
+        return None
+    code = getattr(cause, "sqlstate", None)  # psycopg; pg8000 has it among its fields
+    return f"{cause} (SQLSTATE {code})" if code else str(cause)
 
 
 def _place_of(traceback: TracebackType | None) -> str:
@@ -159,7 +173,10 @@ _REVEALING = [
     ),
     (re.compile(r"value \"[^\n]*?\" is out of range"), f"value {_HIDDEN} is out of range"),
 ]
+_FIELDS = re.compile(r"\{'S': (?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|'[A-Za-z]': |, )*\}", re.DOTALL)
+"""A server's answer as pg8000 has it: a dict of the protocol's fields."""
 _SIGNS = (
+    "{'S': ",
     "[parameters: ",
     "DETAIL:  ",
     "CONTEXT:  ",
@@ -175,9 +192,18 @@ _SIGNS = (
 def redact(text: str) -> str:
     """Return ``text`` without what a database's error in it says of parameters and rows."""
     if any(sign in text for sign in _SIGNS):
+        text = _FIELDS.sub(_in_words, text)
         for pattern, instead in _REVEALING:
             text = pattern.sub(instead, text)
     return text
+
+
+def _in_words(fields: re.Match[str]) -> str:
+    try:
+        found = literal_eval(fields[0])
+        return f"{found['M']} (SQLSTATE {found['C']})"
+    except (ValueError, SyntaxError, TypeError, KeyError):
+        return fields[0]
 
 
 def printable(text: str) -> str:

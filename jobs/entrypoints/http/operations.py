@@ -27,6 +27,7 @@ from jobs.entrypoints.http.problems import RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from jobs.app.runtime import Runtime
     from jobs.core.handlers.specs import HandlerSpec
@@ -67,10 +68,12 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens:
 
 def handlers(runtime: Runtime) -> func.HttpResponse:
     """List the handlers of this version of the app, with the JSON Schema of their arguments."""
-    return json_answer({"handlers": [_described(spec) for spec in runtime.registry.all()]})
+    return json_answer(
+        {"handlers": [_described(spec, runtime.views.timeout_of(spec)) for spec in runtime.registry.all()]}
+    )
 
 
-def _described(spec: HandlerSpec) -> dict[str, Any]:
+def _described(spec: HandlerSpec, timeout: timedelta | None) -> dict[str, Any]:
     try:
         arguments = spec.arguments.model_json_schema()
     except PydanticUserError as error:  # one such model must not hide the other handlers
@@ -80,7 +83,7 @@ def _described(spec: HandlerSpec) -> dict[str, Any]:
         "description": (spec.target.__doc__ or "").strip().partition("\n")[0] or None,
         "version": spec.version,
         "max_retries": spec.retry.max_retries,
-        "timeout": format_duration(spec.timeout) if spec.timeout else None,
+        "timeout": format_duration(timeout) if timeout is not None else None,
         "limits": _limits(spec),
         "arguments": arguments,
     }

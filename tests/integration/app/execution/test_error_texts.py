@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.core.commands import JobQuery
 from jobs.core.handlers.context import JobContext
 from jobs.core.lifecycle.retry import RetryPolicy
 from tests.support import Anything, job, until
@@ -19,6 +22,39 @@ def test_an_error_of_the_frameworks_engine_holds_no_value_that_a_statement_carri
         connection.execute(statement, {"owner": SECRET})
     assert "nowhere" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_a_handlers_own_sql_error_is_told_in_words(runtime, registry):
+    def read(args: Anything, ctx: JobContext) -> None:
+        with ctx.unit_of_work() as uow:
+            uow.connection.execute(sa.text("select 1 from nowhere where owner = :owner"), {"owner": SECRET})
+
+    def told_again(args: Anything, ctx: JobContext) -> None:
+        try:
+            read(args, ctx)
+        except SQLAlchemyError as error:
+            raise ValueError(f"no owner: {error}") from None
+
+    said = 'relation "nowhere" does not exist (SQLSTATE 42P01)'
+    for handler, begins in ((read, "ProgrammingError: "), (told_again, "ValueError: no owner: ")):
+        registry.add_handler(handler.__name__, handler, retry=RetryPolicy(max_retries=0))
+        job_id = runtime.service.enqueue(job(handler.__name__, handler.__name__)).id
+        runtime.worker.drain(10)
+        [attempt] = until(lambda job_id=job_id: runtime.service.attempts(job_id))
+        assert attempt.error.startswith(begins)
+        for text in (attempt.error, attempt.traceback):
+            assert said in text
+            assert "{'S'" not in text
+    failed = runtime.service.find(JobQuery(job_name="read")).jobs[0]
+    assert (
+        failed.last_error == f"ProgrammingError: {said} (in read, test_error_texts.py:{line_of('select 1 from now')})"
+    )
+
+
+def line_of(text: str) -> int:
+    """Give the number of the first line of this file that holds ``text``."""
+    lines = Path(__file__).read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
 def test_no_value_of_a_handlers_own_statement_is_kept_or_logged(runtime, registry, sql, caplog):

@@ -377,13 +377,13 @@ class TestHandlers:
         assert send["arguments"]["required"] == ["to"]
         assert send["arguments"]["properties"]["copies"] == {"default": 1, "title": "Copies", "type": "integer"}
         assert send["arguments"]["additionalProperties"] is False
-        assert (found["Fail"]["description"], found["Fail"]["timeout"]) == (None, None)
+        assert (found["Fail"]["description"], found["Fail"]["timeout"]) == (None, "PT25M")
 
     def test_a_model_without_a_schema_does_not_hide_the_other_handlers(self):
         registry = HandlerRegistry()
         registry.add_handler("Odd", odd)
         registry.add_handler("Plain", plain)
-        runtime = SimpleNamespace(registry=registry)
+        runtime = SimpleNamespace(registry=registry, views=SimpleNamespace(timeout_of=lambda spec: spec.timeout))
         app = build_app(lambda: runtime, Settings(poll_schedule=NEVER, reconcile_schedule=NEVER))
         with DevHost(app, port=0, route_prefix="") as host:
             odd_one, plain_one = httpx.get(f"{host.url}/api/handlers").json()["handlers"]
