@@ -45,7 +45,7 @@ docs: $(DOCS)/installed  ## the documentation as a site under .local/site; a bro
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict  # with --quiet it would count no warnings
 
 # In an environment of its own: nothing else needs the generator, and few need the site.
-$(DOCS)/installed: requirements-docs.txt $(VENV)/installed
+$(DOCS)/installed: requirements-docs.txt $(BIN)/uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DOCS)
 	$(BIN)/uv pip install --quiet --python $(DOCS) --require-hashes -r requirements-docs.txt
 	@touch $@
