@@ -79,6 +79,13 @@ def test_every_target_of_make_is_listed() -> None:
     assert_same([each.removeprefix("make ") for each in first_column("command-line.md", "Make")], phony.split())
 
 
+def test_the_site_is_built_strictly_and_not_so_quietly_that_nothing_counts() -> None:
+    [build] = re.findall(r"\bmkdocs build (.*)", (ROOT / "Makefile").read_text())
+    options = build.partition("#")[0].split()
+    assert "--strict" in options
+    assert not {"-q", "--quiet"} & set(options), "a warning that is not shown is not counted either"
+
+
 def test_every_form_of_a_schedule_is_accepted_and_is_of_the_kind_that_the_page_says() -> None:
     for row in table("schedules.md", "Forms"):
         recurring = expression.parse_schedule(code(row[0])).recurring
