@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from jobs.entrypoints.http.api import MAX_KEY
 from jobs.entrypoints.http.batch import MAX_BATCH, MAX_BATCH_BODY
 from jobs.entrypoints.http.exchange import MAX_BODY
 from jobs.settings import Settings
+from jobs.testing import JobsHarness
 from tests.docs.pages import assert_same, code, first_column, page, table
 
 PAGE = "http-api.md"
@@ -87,7 +89,8 @@ def test_every_field_of_a_handler_is_listed() -> None:
         pass
 
     registry.add_handler("Limited", limited, limits=Limits(concurrency=1, rate=Rate(1, timedelta(minutes=1))))
-    described = operations._described(registry.require("Limited"))
+    with JobsHarness(registry) as harness:
+        [described] = json.loads(operations.handlers(harness.runtime).get_body())["handlers"]
     assert_same(first_column(PAGE, "A handler"), described)
     [limits] = [row[2] for row in table(PAGE, "A handler") if code(row[0]) == "limits"]
     named = {*described["limits"], *described["limits"]["rate"]}
