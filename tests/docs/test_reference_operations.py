@@ -107,6 +107,13 @@ def test_what_the_page_says_is_refused_is_refused_with_what_it_says_to_write() -
             assert plain in str(caught.value), f"{row[0]}: {caught.value}"
 
 
+def test_a_time_zone_that_the_page_says_is_refused_is_refused_with_the_name_to_write() -> None:
+    for row in table("schedules.md", "Refused, with what to write instead", 1):
+        with pytest.raises(InvalidInput) as caught:
+            expression.parse_schedule("@daily", code(row[0]))
+        assert code(row[1]) in str(caught.value), f"{row[0]}: {caught.value}"
+
+
 def test_what_the_page_says_is_warned_about_is_accepted_with_a_warning() -> None:
     for row in table("schedules.md", "Accepted, with a warning"):
         assert len(Timing(schedule=code(row[0])).warnings_at(NOW)) == 1, row[0]
