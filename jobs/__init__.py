@@ -9,6 +9,7 @@ def send_email(args: SendEmailArgs, ctx: JobContext, sender: EmailSender) -> Non
 from jobs.packages import is_run_as_a_module, packages_needed
 
 with packages_needed(at_the_command_line=is_run_as_a_module()):
+    from jobs.connecting import Jobs, connect
     from jobs.core.command_fields import OnConflict
     from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, UpdateJob
     from jobs.core.errors import (
@@ -30,7 +31,10 @@ with packages_needed(at_the_command_line=is_run_as_a_module()):
         UnknownHandler,
     )
     from jobs.core.handlers.context import JobContext
+    from jobs.core.handlers.declared import declare
     from jobs.core.handlers.decorators import handler, middleware, provider
+    from jobs.core.handlers.enqueuing.open_jobs import EnqueuedJob
+    from jobs.core.handlers.enqueuing.typed import DeclaredHandler, Handler
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.lifecycle.handler_outcomes import Cancel, Discard, Retry, Snooze
     from jobs.core.lifecycle.job import Attempt, Job
@@ -47,10 +51,13 @@ __all__ = [
     "Cancel",
     "ConfigurationError",
     "Conflict",
+    "DeclaredHandler",
     "Discard",
     "DistributedLock",
     "DstOptions",
     "EnqueueJob",
+    "EnqueuedJob",
+    "Handler",
     "HandlerRegistry",
     "HistoryQuery",
     "InvalidInput",
@@ -62,6 +69,7 @@ __all__ = [
     "JobNotFound",
     "JobQuery",
     "JobStatus",
+    "Jobs",
     "JobsError",
     "LeaseLost",
     "Limits",
@@ -83,7 +91,9 @@ __all__ = [
     "UnitsOfWork",
     "UnknownHandler",
     "UpdateJob",
+    "connect",
     "current_unit_of_work",
+    "declare",
     "handler",
     "middleware",
     "provider",

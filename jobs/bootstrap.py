@@ -9,7 +9,7 @@ import socket
 import threading
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from jobs.adapters.postgres.connection.database import Database, DatabaseClock
 from jobs.adapters.postgres.connection.engine import DatabaseOptions
@@ -34,6 +34,8 @@ from jobs.app.upkeep.limit_flags import LimitFlags
 from jobs.app.upkeep.reaper import Reaper
 from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
 from jobs.core.errors import ConfigurationError, StoreUnavailable
+from jobs.core.handlers.declared import KnownHandlers
+from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
@@ -93,7 +95,13 @@ def _join(startup: Startup) -> ClosableApp:
 
     runtime = LazyRuntime(startup.settings, startup.registry, startup.fault, startup.function_timeout)
     app = build_app(runtime, startup.settings, startup.function_timeout)
-    return ClosableApp(app, runtime.close, runtime.start_nothing_more)
+    no_longer_open = open_jobs(lambda: runtime().service)
+
+    def close() -> None:
+        no_longer_open()
+        runtime.close()
+
+    return ClosableApp(app, close, runtime.start_nothing_more)
 
 
 class LazyRuntime:
@@ -261,6 +269,59 @@ def database_options(settings: Settings) -> DatabaseOptions:
         pgbouncer=settings.database_pgbouncer,
         password=password,
     )
+
+
+class Address(NamedTuple):
+    """Where a program other than the app finds the database, and how it connects."""
+
+    url: str
+    pool_size: int
+    tls: bool | None
+    ca_file: str | None
+    pgbouncer: bool
+    password: Callable[[], str] | None
+    schema: str
+
+
+_ARGUMENTS = {
+    "JOBS_DATABASE_URL": "database_url",
+    "JOBS_DATABASE_CA_FILE": "ca_file",
+    "JOBS_DATABASE_TLS=false": "tls=False",
+    "JOBS_DATABASE_TLS": "tls",
+}
+"""What ``connect`` takes in place of settings."""
+
+
+def connect_service(
+    address: Address, scheduler: Scheduler | Literal["dapr"] | None, handlers: str | HandlerRegistry | None
+) -> tuple[JobService, Callable[[], None]]:
+    """Join what enqueues and steers jobs, for a program that runs none; returns it and what closes it.
+
+    Reads no settings. Raises ``ConfigurationError`` for an address that cannot be used.
+    """
+    url, pool_size, tls, ca_file, pgbouncer, password, schema = address
+    options = DatabaseOptions(url, pool_size, tls=tls, ca_file=ca_file, pgbouncer=pgbouncer, password=password)
+    registry = load_handlers(handlers) if isinstance(handlers, str) else handlers or KnownHandlers()
+    try:
+        database = Database(options)
+    except ConfigurationError as error:
+        text = str(error)
+        for setting, argument in _ARGUMENTS.items():
+            text = text.replace(setting, argument)
+        raise ConfigurationError(text) from None
+    if scheduler == "dapr":
+        from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  as above
+
+        scheduler = DaprScheduler()
+    store = PostgresJobStore(database, schema)
+    alarms = Alarms(scheduler or TimerScheduler(), store)
+
+    def close() -> None:
+        alarms.close()
+        database.close()
+
+    random = Random()  # noqa: S311  jitter, not secrets
+    return JobService(store, alarms, registry, DatabaseClock(database), random), close
 
 
 def _scheduler(settings: Settings) -> Scheduler:

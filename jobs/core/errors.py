@@ -79,11 +79,10 @@ class InvalidSchedule(InvalidInput):
 class UnknownHandler(InvalidInput):
     """No handler of that name is registered in this app."""
 
-    def __init__(self, handler_name: str, known: Sequence[str]) -> None:
+    def __init__(self, handler_name: str, known: Sequence[str], mend: str | None = None) -> None:
         names = ", ".join(sorted(known)) or "none"
-        super().__init__(
-            [Problem("/handler_name", f"no handler is registered as {handler_name!r}; registered are: {names}")]
-        )
+        what = f"no handler is registered as {handler_name!r}; registered are: {names}"
+        super().__init__([Problem("/handler_name", f"{what}; {mend}" if mend else what)])
 
 
 class JobNotFound(JobsError):

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from jobs.core.commands import EnqueueJob
 from jobs.core.errors import ConfigurationError, InvalidInput
+from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Job
 from jobs.core.ports.jobs import Change
@@ -46,6 +47,8 @@ class JobsHarness(ExpectsJobs):
     handlers are annotated with. The clock stands at ``at`` until ``advance`` or ``drain(until=...)`` moves it. Retry
     delays are drawn from ``seed``, so that they are the same every time. Nothing is run unless a call here says so.
 
+    While it is open, handlers that are called as ``send_invoice.enqueue(args)`` enqueue here.
+
     ``runtime`` holds the parts as the app has them: ``runtime.service``, ``runtime.units``, ``runtime.lock``.
     Raises ``ConfigurationError`` for handlers that the app would not start with, and for overrides that nobody takes.
     """
@@ -72,6 +75,7 @@ class JobsHarness(ExpectsJobs):
         self._rates_allow: list[datetime] = []
         self.runtime.dispatcher.turns.later = self._wait_for_rate
         self._named = 0
+        self._no_longer_open = open_jobs(lambda: self.runtime.service, alone=True)
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +85,7 @@ class JobsHarness(ExpectsJobs):
 
     def close(self) -> None:
         """Clean up the services that live as long as the app."""
+        self._no_longer_open()
         self.runtime.close()
 
     # --- enqueue and look

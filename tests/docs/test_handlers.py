@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
 from jobs import EnqueueJob, JobContext, LockNotAcquired
 from jobs.core.handlers.loading.package import load_handlers
@@ -29,7 +28,7 @@ from tests.support import Anything, MakeRuntime, job
 HOW_TO = "docs/how-to"
 WRITE, TEST = f"{HOW_TO}/write-a-handler.md", f"{HOW_TO}/test-a-handler.md"
 EXACTLY_ONCE, LIMITS = f"{HOW_TO}/write-exactly-once.md", f"{HOW_TO}/limit-what-runs.md"
-LOCK, FROM_PYTHON = f"{HOW_TO}/run-one-at-a-time.md", f"{HOW_TO}/enqueue-from-python.md"
+LOCK = f"{HOW_TO}/run-one-at-a-time.md"
 SAMPLES = ROOT / "jobs/handlers"
 
 
@@ -202,27 +201,6 @@ def test_the_documented_test_on_a_real_postgres_passes_and_notices_a_faulty_hand
     handler, test = block(EXACTLY_ONCE, '@handler("ShipOrder")'), block(TEST, "ShipOrder")
     assert "1 passed" in reader(handler, test)
     assert "1 failed" in reader(handler.replace("uow.complete()", "uow.rollback()"), test)
-
-
-def test_a_job_enqueued_in_a_transaction_exists_exactly_if_that_commits(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, database: Any
-) -> None:
-    monkeypatch.setenv("JOBS_DATABASE_URL", database_url)
-    with database.engine.begin() as connection:
-        connection.execute(sa.text("create table orders (id text primary key)"))
-    variables: dict[str, Any] = {
-        "engine": database.engine,
-        "insert_order": sa.text("insert into orders values ('1')"),
-        "mail": {"to": "customer@example.com", "subject": "Order 1", "body": "On its way."},
-    }
-    code = compile(block(FROM_PYTHON, "connection=connection"), FROM_PYTHON, "exec")
-    exec(code, variables)
-    with pytest.raises(sa.exc.IntegrityError):  # the order is there already
-        exec(code, variables)
-    with database.engine.begin() as connection:
-        assert connection.execute(sa.text("select job_name from jobs.jobs")).fetchall() == [("order-1-mail",)]
-    made = variables["service"]
-    assert made.find  # the service is the app's own
 
 
 def test_the_framework_s_tables_join_an_application_s_metadata(database: Any) -> None:

@@ -152,3 +152,12 @@ def test_no_page_of_the_reference_names_an_internal_module() -> None:
     for name in ("handlers.md", "python-api.md", "testing.md", "errors.md", "states.md", "schedules.md"):
         assert "jobs.core" not in page(name)
         assert "jobs.app" not in page(name)
+
+
+def test_every_argument_of_connect_is_listed() -> None:
+    assert_same(first_column("python-api.md", "`connect`"), inspect.signature(jobs.connect).parameters)
+
+
+def test_every_method_of_jobs_is_listed() -> None:
+    rows = [code(row[0]).partition("(")[0] for row in table("python-api.md", "`Jobs`")]
+    assert_same(rows, sorted(public(jobs.Jobs)))

@@ -7,7 +7,19 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 from sqlalchemy import text
 
-from jobs import EnqueueJob, JobContext, Limits, Rate, UnitsOfWork, UpdateJob, handler
+from jobs import (
+    EnqueuedJob,
+    EnqueueJob,
+    JobContext,
+    JobStatus,
+    Limits,
+    Rate,
+    UnitsOfWork,
+    UpdateJob,
+    connect,
+    declare,
+    handler,
+)
 
 
 class SyncShopArgs(BaseModel):
@@ -67,3 +79,55 @@ EnqueueJob(handler_name="A", schedul="@daily")  # refused: Unexpected keyword ar
 EnqueueJob(handler_name="A", on_conflict="ignore")  # refused: Argument "on_conflict" to "EnqueueJob"
 UpdateJob(schedule=timedelta(hours=1), payload=SyncShopArgs(shop="a"), max_runs=None)
 UpdateJob(job_name="a")  # refused: Unexpected keyword argument "job_name"
+
+
+class OtherArgs(BaseModel):
+    number: int
+
+
+@handler("ContextFirst")
+async def context_first(ctx: JobContext, args: SyncShopArgs, units: UnitsOfWork) -> None:
+    await context_first(ctx, args=args, units=units)
+    counted.enqueue(args, jobs=ctx).hex  # noqa: B018  the follow-up's id
+
+
+@handler("OfAClass")
+class OfAClass:
+    def handle(self, args: SyncShopArgs) -> None: ...
+
+
+declared = declare("Declared", SyncShopArgs, limits=Limits(concurrency_key=lambda args: args.shop))
+declare(
+    "Wrong",
+    SyncShopArgs,
+    limits=Limits(
+        concurrency_key=lambda args: args.shopp,  # refused: "SyncShopArgs" has no attribute "shopp"
+    ),
+)
+
+
+@handler(declared)
+def of_declared(args: SyncShopArgs) -> None: ...
+
+
+counted(SyncShopArgs(shop="a"))
+counted(args=SyncShopArgs(shop="a"))
+counted(OtherArgs(number=1))  # refused: Argument 1 to "counted" has incompatible type "OtherArgs"
+OfAClass().handle(SyncShopArgs(shop="a"))
+one: EnqueueJob = counted.command(SyncShopArgs(shop="a"), job_name="a", schedule=timedelta(hours=1))
+counted.command(OtherArgs(number=1))  # refused: Argument 1 to "command"
+context_first.command(SyncShopArgs(shop="a"))
+context_first.command(OtherArgs(number=1))  # refused: Argument 1 to "command"
+declared.command(SyncShopArgs(shop="a"))
+declared.command(OtherArgs(number=1))  # refused: Argument 1 to "command"
+declared.command(SyncShopArgs(shop="a"), schedul="@daily")  # refused: Unexpected keyword argument "schedul"
+of_declared.command(OtherArgs(number=1))  # refused: Argument 1 to "command"
+
+with connect("postgresql://localhost/shop") as jobs:
+    enqueued: EnqueuedJob = counted.enqueue(SyncShopArgs(shop="a"), jobs=jobs)
+    enqueued = declared.enqueue(SyncShopArgs(shop="a"))
+    declared.enqueue(OtherArgs(number=1), jobs=jobs)  # refused: No overload variant of "enqueue"
+    counted.enqueue(OtherArgs(number=1))  # refused: No overload variant of "enqueue"
+    status: JobStatus = jobs.get(enqueued.id).status
+    jobs.enqueue(one, connection="conn")  # refused: Argument "connection" to "enqueue" of "Jobs"
+    jobs.cancel(enqueued)  # refused: Argument 1 to "cancel" of "Jobs"

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from jobs.core.handlers.enqueuing.known import note_marked
+from jobs.core.handlers.enqueuing.typed import DeclaredHandler, attach_commands
+from jobs.core.handlers.handler_options import handler_options
 from jobs.core.handlers.marks import mark as keep_mark
 from jobs.core.handlers.marks import place_of_caller
 from jobs.core.handlers.options import explains_unknown_options
 from jobs.core.handlers.signatures import origin_of, refuse
-from jobs.core.lifecycle.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from jobs.core.handlers.context import JobContext
+    from jobs.core.handlers.enqueuing.typed import HandlerDecorator
+    from jobs.core.handlers.handler_options import HandlerOptions
     from jobs.core.handlers.versions import Upcaster
     from jobs.core.lifecycle.limits import Limits
+    from jobs.core.lifecycle.retry import RetryPolicy
 
 MARK = "__jobs_handler__"
 PROVIDER_MARK = "__jobs_provider__"
@@ -35,29 +41,20 @@ calls it twice, fails the attempt.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerOptions:
-    """What ``@handler`` was given."""
-
-    name: str
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    timeout: timedelta | None = None
-    version: int = 1
-    upcasters: Mapping[int, Upcaster] = field(default_factory=dict)
-    limits: Limits[Any] | None = None
-
-
 @explains_unknown_options
 def handler(
-    name: str,
+    name: str | DeclaredHandler[Any],
     *,
     retry: RetryPolicy | None = None,
     timeout: timedelta | None = None,
     version: int = 1,
     upcasters: Mapping[int, Upcaster] | None = None,
     limits: Limits[Any] | None = None,
-) -> Callable[[Target], Target]:
+) -> HandlerDecorator:
     """Mark a function, or a class with a ``handle`` method, as the handler of jobs whose ``handler_name`` is ``name``.
+
+    A function stays what it is, and has ``command(args, …)``, which makes the command of a job for it, and
+    ``enqueue(args, …)``, which enqueues one.
 
     The name is stored with every job: keep it when you rename the function. One parameter is annotated with a pydantic
     model, the job's arguments; one may be annotated ``JobContext``; every other one is a service, found by its type.
@@ -66,10 +63,17 @@ def handler(
     When the arguments change so that payloads of old do not fit, raise ``version`` and give in ``upcasters``, for each
     earlier version, a function that takes a payload of that version and returns it in the form of the next.
 
+    In place of a name it takes what ``declare`` returned: then the options are those that were declared.
+
     ``limits`` bounds what runs at once or starts within a time, over all instances; due jobs beyond that are throttled.
 
     Raises ``HandlerRegistrationError`` where it stands without a name, twice, or on what is neither function nor class.
     """
+    if isinstance(name, DeclaredHandler):
+        if (retry, timeout, version, limits) != (None, None, 1, None):
+            refuse(place_of_caller(), f"{name.name!r} is declared elsewhere; give its options there, in declare(...)")
+        options = replace(name.options, upcasters=upcasters or {})
+        return _marking(options)
     if not isinstance(name, str):
         bare = inspect.isfunction(name) or inspect.isclass(name)
         suggested = "".join(part.title() for part in name.__name__.split("_")) if bare else "SendEmail"
@@ -79,9 +83,13 @@ def handler(
             origin_of(name) if bare else place_of_caller(),
             f'{stands}; write @handler("{suggested}"): the name is stored with every job, and outlives the function\'s',
         )
-    options = handler_options(name, retry, timeout, version, upcasters, limits)
+    return _marking(handler_options(name, retry, timeout, version, upcasters, limits))
 
-    def mark(target: Target) -> Target:
+
+def _marking(options: HandlerOptions) -> HandlerDecorator:
+    name = options.name
+
+    def mark(target: Any) -> Any:
         known: HandlerOptions | None = getattr(target, "__dict__", {}).get(MARK)
         if known is not None and known.name != name:
             refuse(
@@ -90,28 +98,12 @@ def handler(
                 f"and register the other in register_handlers(registry), with registry.add_handler({name!r}, function)",
             )
         keep_mark(target, MARK, options, f"@handler({name!r})")
+        note_marked(options, target)
+        if not inspect.isclass(target):
+            attach_commands(target, name)
         return target
 
     return mark
-
-
-def handler_options(
-    name: str,
-    retry: RetryPolicy | None,
-    timeout: timedelta | None,
-    version: int,
-    upcasters: Mapping[int, Upcaster] | None,
-    limits: Limits[Any] | None,
-) -> HandlerOptions:
-    """Fill in what was left out; what was given is kept as it is, to be checked where the handler is registered."""
-    return HandlerOptions(
-        name,
-        RetryPolicy() if retry is None else retry,
-        timeout,
-        version,
-        {} if upcasters is None else upcasters,
-        limits,
-    )
 
 
 class Scope(StrEnum):

@@ -43,7 +43,13 @@ class Mark:
 _marks: dict[tuple[str, str, str], Mark] = {}
 
 
-_OURS = {__name__, "jobs.core.handlers.decorators", "jobs.core.handlers.options", "jobs.core.handlers.registry"}
+_OURS = {
+    __name__,
+    "jobs.core.handlers.declared",
+    "jobs.core.handlers.decorators",
+    "jobs.core.handlers.options",
+    "jobs.core.handlers.registry",
+}
 
 
 def mark(target: Callable[..., Any], attribute: str, options: object, text: str) -> None:

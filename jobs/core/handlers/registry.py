@@ -11,12 +11,11 @@ from jobs.core.handlers.decorators import (
     MARK,
     MIDDLEWARE_MARK,
     PROVIDER_MARK,
-    HandlerOptions,
     Middleware,
     ProviderOptions,
     Scope,
-    handler_options,
 )
+from jobs.core.handlers.handler_options import HandlerOptions, handler_options
 from jobs.core.handlers.marks import Mark, marks_of
 from jobs.core.handlers.options import explains_unknown_options
 from jobs.core.handlers.signatures import check_middleware, made_by, origin_of, parameters_of, refuse

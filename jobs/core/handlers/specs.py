@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.core.commands import MAX_NAME, problems_of
 from jobs.core.errors import InvalidInput
-from jobs.core.handlers.decorators import HandlerOptions, Scope
+from jobs.core.handlers.decorators import Scope
 from jobs.core.handlers.exact_models import read_model
+from jobs.core.handlers.handler_options import HandlerOptions
 from jobs.core.handlers.limit_checks import check_limits
 from jobs.core.handlers.signatures import (
     check_model,
@@ -94,9 +95,8 @@ class ProviderSpec:
         return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(self.function)
 
 
-def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
-    """Describe a marked function or class; raises ``HandlerRegistrationError`` for what could not be served."""
-    origin = origin_of(target)
+def check_options(options: HandlerOptions, origin: str) -> None:
+    """Raise ``HandlerRegistrationError`` for options that no handler can have."""
     if not isinstance(options.name, str) or not 0 < len(options.name) <= MAX_NAME:
         refuse(origin, f"a handler's name has 1 to {MAX_NAME} characters")
     if not options.name.isprintable() or options.name != options.name.strip():
@@ -113,8 +113,14 @@ def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> Handler
         if type(seconds) in {int, float} and 0 < seconds < _PLAUSIBLE_SECONDS:
             mend = f"timedelta(seconds={seconds})"
         refuse(origin, f"a handler's timeout is a timedelta above zero, not {seconds!r}; write timeout={mend}")
-    check_upcasters(options.version, options.upcasters, origin)
     check_limits(options.limits, origin)
+
+
+def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
+    """Describe a marked function or class; raises ``HandlerRegistrationError`` for what could not be served."""
+    origin = origin_of(target)
+    check_options(options, origin)
+    check_upcasters(options.version, options.upcasters, origin)
     constructor_services = None
     function = target
     if inspect.isclass(target):

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    # For type checkers alone, so that what users do with a connection is checked; the core itself runs no SQL.
-    from sqlalchemy import Connection
-    from sqlalchemy.orm import Session
-
     from jobs.core.ports.transactions import Transaction, Transactions
+    from jobs.core.transactions.sql import Connection, Session
 
 T = TypeVar("T")
 

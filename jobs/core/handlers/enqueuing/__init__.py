@@ -1,0 +1,1 @@
+"""A handler from the side of those who enqueue for it."""

@@ -1,0 +1,130 @@
+"""Commands that a handler makes for its jobs, whether its code is here or it is declared only."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from datetime import timedelta
+
+import pytest
+from pydantic import BaseModel
+
+from jobs import (
+    ConfigurationError,
+    EnqueueJob,
+    HandlerRegistry,
+    JobContext,
+    Limits,
+    RetryPolicy,
+    declare,
+    handler,
+)
+from jobs.core.errors import HandlerRegistrationError
+from jobs.core.handlers.declared import KnownHandlers
+from jobs.testing import JobsHarness
+
+
+class MailArgs(BaseModel):
+    to: str
+
+
+ANN = MailArgs(to="ann")
+
+
+@handler("DeclaredMail", retry=RetryPolicy(max_retries=9))
+def mail(args: MailArgs) -> None:
+    """Send it."""
+
+
+def test_a_marked_function_stays_what_it_is_and_makes_commands():
+    assert inspect.isfunction(mail)
+    assert (mail.__name__, mail.__doc__, mail(ANN)) == ("mail", "Send it.", None)
+    command = mail.command(ANN, job_name="mail", schedule=timedelta(hours=1))
+    assert command == EnqueueJob(handler_name="DeclaredMail", payload=ANN, job_name="mail", schedule="PT1H")
+
+
+def test_a_function_around_a_marked_one_makes_commands_as_well():
+    @functools.wraps(mail)
+    def around(*args, **kwargs):
+        return mail(*args, **kwargs)
+
+    assert around.command(ANN) == mail.command(ANN)
+
+
+def test_a_marked_class_keeps_its_own_attributes():
+    @handler("DeclaredClass")
+    class Mails:
+        command = "mine"
+
+        def handle(self, args: MailArgs) -> None: ...
+
+    assert Mails.command == "mine"
+    assert not hasattr(Mails, "enqueue")
+
+
+def test_a_declared_handler_makes_the_commands_that_the_handler_makes():
+    assert declare("DeclaredMail", MailArgs).command(ANN, max_retries=1) == mail.command(ANN, max_retries=1)
+
+
+def test_a_handler_is_known_with_its_own_options_rather_than_those_that_it_is_declared_with():
+    declare("DeclaredMail", MailArgs)
+    assert KnownHandlers().require("DeclaredMail").retry.max_retries == 9
+
+
+def test_a_handler_takes_its_name_and_options_from_what_was_declared():
+    limits = Limits[MailArgs](concurrency_key=lambda args: args.to)
+    declared = declare("DeclaredOnce", MailArgs, retry=RetryPolicy(max_retries=8), version=2, limits=limits)
+
+    @handler(declared, upcasters={1: lambda payload: payload})
+    def once(args: MailArgs) -> None: ...
+
+    registry = HandlerRegistry()
+    registry.add_marked(once)
+    spec = registry.require("DeclaredOnce")
+    assert (spec.retry.max_retries, spec.version, spec.limits) == (8, 2, limits)
+    assert once.command(ANN) == declared.command(ANN)
+
+
+def test_options_beside_a_declaration_are_refused_since_those_who_enqueue_would_not_know_them():
+    declared = declare("DeclaredTwice", MailArgs)
+    with pytest.raises(
+        HandlerRegistrationError, match=r"test_declared\.py:\d+: 'DeclaredTwice' .*in declare\(\.\.\.\)"
+    ):
+        handler(declared, timeout=timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "says"),
+    [
+        (dict, {}, "takes the model of the handler's arguments, not <class 'dict'>"),
+        (ANN, {}, "takes the model of the handler's arguments"),
+        (MailArgs, {"retry": 3}, r"write retry=RetryPolicy\(max_retries=3\)"),
+        (MailArgs, {"max_retries": 3}, r"write retry=RetryPolicy\(max_retries=3\)"),
+        (MailArgs, {"timeout": 30}, r"write timeout=timedelta\(seconds=30\)"),
+        (MailArgs, {"version": 0}, "version is a whole number from 1"),
+        (MailArgs, {"limits": Limits(per_key=1)}, "give that as well"),
+    ],
+)
+def test_what_no_handler_can_be_declared_with_is_refused_with_the_place(arguments, options, says):
+    with pytest.raises(HandlerRegistrationError, match=rf"test_declared\.py:\d+: .*{says}"):
+        declare("DeclaredWrongly", arguments, **options)
+
+
+def test_a_handler_enqueues_a_follow_up_of_the_run_with_its_context():
+    @handler("DeclaredFirst")
+    def first(args: MailArgs, ctx: JobContext) -> None:
+        mail.enqueue(args, jobs=ctx)
+        mail.enqueue(args, jobs=ctx)
+
+    with JobsHarness([first, mail]) as jobs:
+        ran = jobs.run_handler("DeclaredFirst", ANN, deliveries=2).check()
+        assert [job.parent_id for job in jobs.jobs if job.handler_name == "DeclaredMail"] == [ran.job.id] * 2
+
+
+def test_what_is_enqueued_in_a_test_without_naming_the_jobs_is_in_its_harness():
+    with JobsHarness([mail]) as jobs:
+        assert mail.enqueue(ANN).created
+        assert mail.enqueue(ANN, jobs=jobs) in jobs.jobs
+        jobs.assert_enqueued("DeclaredMail", payload={"to": "ann"}, count=2)
+    with pytest.raises(ConfigurationError, match="nothing is connected to"):
+        mail.enqueue(ANN)
