@@ -11,7 +11,8 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from jobs.adapters.postgres.connection.database import Database, DatabaseClock
+from jobs.adapters.postgres.connection.clock import DatabaseClock
+from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.adapters.postgres.connection.pools import Pools
 from jobs.adapters.postgres.stores.housekeeping import PostgresHousekeeping

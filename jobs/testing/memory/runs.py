@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC
 from heapq import nsmallest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,16 @@ from uuid import uuid4
 
 from jobs.core.errors import StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName
-from jobs.core.lifecycle.job import Tally
 from jobs.core.lifecycle.limits import LimitedClaim
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.lifecycle.waiting import LimitUsage
 from jobs.core.ports.runs import Conviction, Heartbeat
-from jobs.core.strict_json import MAX_TRACEBACK, storable
+from jobs.core.strict_json import storable
 from jobs.testing.memory.database import RowLock
-from jobs.testing.memory.jsonb import as_stored
 from jobs.testing.memory.limits import Turns
 from jobs.testing.memory.losses import error_of, is_guilty
-from jobs.testing.memory.rows import AttemptRow, recorded_of, run_of
+from jobs.testing.memory.outcomes import ended, history_line
+from jobs.testing.memory.rows import recorded_of, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -213,8 +211,8 @@ class MemoryRunStore:
             for outcome in outcomes:
                 run, row = outcome.run, transaction.job(outcome.run.job_id)
                 if row is not None and row.held_under(run.token) and row.generation == run.generation:
-                    after = transaction.put_job(_ended(row, outcome, transaction.now))
-                    line = _history(after, outcome)
+                    after = transaction.put_job(ended(row, outcome, transaction.now))
+                    line = history_line(after, outcome)
                     transaction.put(self._database.attempts, (row.id, run.token), line)
                     written.append(recorded_of(run.token, after))
         return written
@@ -231,59 +229,3 @@ class MemoryRunStore:
 
 def _due(row: JobRow, now: datetime, limited: Collection[str]) -> bool:
     return row.is_due(now) and not row.limited and row.handler_name not in limited
-
-
-def _ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
-    """Return the row with its attempt ended.
-
-    A requested cancellation turns whatever would have gone on into Cancelled.
-    """
-    goes_on = outcome.status is JobStatus.SCHEDULED
-    cancelled = goes_on and row.cancel_requested_at is not None
-    waits = goes_on and not cancelled
-    failures = {Tally.RESET: 0, Tally.INCREMENT: row.consecutive_failures + 1, Tally.KEEP: row.consecutive_failures}
-    result = None if outcome.result.result is None else as_stored(outcome.result.result)
-    return row._replace(
-        status=JobStatus.CANCELLED if cancelled else outcome.status,
-        handled_at=None if waits else now,
-        next_run_at=_utc(outcome.due_at) if waits else None,
-        scheduled_for=_utc(outcome.scheduled_for) or row.scheduled_for,
-        generation=row.generation + goes_on,
-        armed_at=None,
-        attempt=outcome.attempt,
-        lost_count=outcome.lost_count,
-        lease_token=None,
-        lease_expires_at=None,
-        run_count=row.run_count + outcome.run_ended,
-        consecutive_failures=failures[outcome.tally],
-        last_run_at=row.started_at,
-        last_error=storable(outcome.last_error),
-        result=result if outcome.result.outcome is AttemptOutcome.SUCCEEDED else row.result,
-        revision=row.revision + 1,
-        updated_at=now,
-    )
-
-
-def _history(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
-    run, result = outcome.run, outcome.result
-    began = max(outcome.started_at, after.started_at or outcome.started_at)
-    own_instant = run.recurring or outcome.due_at is not None
-    return AttemptRow(
-        job_id=run.job_id,
-        token=run.token,
-        run=after.run_count + (not outcome.run_ended),
-        attempt=run.attempt,
-        scheduled_for=_utc(run.scheduled_for) if own_instant else after.scheduled_for,
-        started_at=began.astimezone(UTC),
-        finished_at=max(outcome.finished_at, began).astimezone(UTC),
-        outcome=result.outcome,
-        error=storable(result.error),
-        worker=after.worker,
-        trace_id=result.trace_id,
-        result=None if result.result is None else as_stored(result.result),
-        traceback=storable(result.traceback, MAX_TRACEBACK),
-    )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC)

@@ -7,43 +7,19 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import INTERVAL, JSONB, TIMESTAMP, UUID
 
-from jobs.core.lifecycle.status import ENDED, AttemptOutcome, JobStatus
+from jobs.adapters.postgres.schema.constraints import (
+    ATTEMPT_INSTANTS,
+    JOB_INSTANTS,
+    JOB_VALUES,
+    KNOWN_OUTCOME,
+    STATE_IS_WHOLE,
+)
 
 DEFAULT_SCHEMA = "jobs"
 
 _MOMENT = TIMESTAMP(timezone=True)
-_STATE_IS_WHOLE = (
-    "CASE status "
-    + " ".join(
-        f"WHEN '{status}' THEN handled_at IS {'NOT ' if status in ENDED else ''}NULL "
-        f"AND next_run_at IS {'' if status in ENDED else 'NOT '}NULL "
-        f"AND lease_token IS {'NOT ' if status is JobStatus.RUNNING else ''}NULL "
-        f"AND lease_expires_at IS {'NOT ' if status is JobStatus.RUNNING else ''}NULL"
-        for status in JobStatus
-    )
-    + " ELSE false END"
-)
-"""The statuses there are, and what comes with each: an end with the ended ones, a lease with the running one."""
-_FIRST, _END = "'0001-01-01 00:00:00+00'", "'10000-01-01 00:00:00+00'"
 
 
-def _can_be_read(*columns: str) -> str:
-    """Keep instants within the years that Python has; ``infinity`` lies outside, and null is passed over."""
-    listed = ", ".join(columns)
-    return f"LEAST({listed}) >= {_FIRST} AND GREATEST({listed}) < {_END}"
-
-
-_JOB_INSTANTS = _can_be_read(
-    "next_run_at", "scheduled_for", "anchor", "armed_at", "lease_expires_at", "started_at", "last_run_at",
-    "handled_at", "cancel_requested_at", "created_at", "updated_at",
-)  # fmt: skip
-_JOB_VALUES = (
-    "(timeout IS NULL OR timeout > '0'::interval AND timeout <= '366 days'::interval) "
-    "AND (progress IS NULL OR progress >= 0 AND progress <= 1) "
-    "AND (options IS NULL OR jsonb_typeof(options) = 'object')"
-)
-_ATTEMPT_INSTANTS = _can_be_read("scheduled_for", "started_at", "finished_at")
-_KNOWN_OUTCOME = "outcome IN (" + ", ".join(f"'{outcome}'" for outcome in AttemptOutcome) + ")"
 _NOW = sa.func.now()
 
 
@@ -130,11 +106,11 @@ def _jobs(metadata: sa.MetaData, schema: str) -> sa.Table:
             comment="Whether nothing else starts beside the current attempt, see jobs.core.lifecycle.suspects",
         ),
         # One expression that ends at the first hit: every row version is checked, three of them in a job's life.
-        sa.CheckConstraint(_STATE_IS_WHOLE, name="jobs_state_is_whole"),
+        sa.CheckConstraint(STATE_IS_WHOLE, name="jobs_state_is_whole"),
         sa.CheckConstraint("attempt >= 0 AND max_retries >= 0 AND generation > 0", name="jobs_counts_are_sane"),
         # What was written by hand and could never be read would make an error of every list that holds it.
-        sa.CheckConstraint(_JOB_INSTANTS, name="jobs_instants_can_be_read"),
-        sa.CheckConstraint(_JOB_VALUES, name="jobs_values_can_be_read"),
+        sa.CheckConstraint(JOB_INSTANTS, name="jobs_instants_can_be_read"),
+        sa.CheckConstraint(JOB_VALUES, name="jobs_values_can_be_read"),
         schema=schema,
     )
     _index_jobs(table)
@@ -212,8 +188,8 @@ def _attempts(metadata: sa.MetaData, schema: str) -> sa.Table:
         # By time, so that a job's newest attempts and its oldest are found at once, however many lie between.
         sa.PrimaryKeyConstraint("job_id", "started_at", "token", name="job_attempts_pkey"),
         # Rows arrive in the order in which they finish, so a block range index finds the recent ones at no cost.
-        sa.CheckConstraint(_ATTEMPT_INSTANTS, name="job_attempts_instants_can_be_read"),
-        sa.CheckConstraint(_KNOWN_OUTCOME, name="job_attempts_outcome_is_known"),
+        sa.CheckConstraint(ATTEMPT_INSTANTS, name="job_attempts_instants_can_be_read"),
+        sa.CheckConstraint(KNOWN_OUTCOME, name="job_attempts_outcome_is_known"),
         sa.Index("job_attempts_finished", "finished_at", postgresql_using="brin"),
         schema=schema,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,20 +11,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.adapters.postgres.connection.database import raise_as_ours
 from jobs.adapters.postgres.connection.faults import OutcomeUnknown, RolledBack, UniqueViolation
-from jobs.adapters.postgres.statements.jobs import change_statement, job_statements
+from jobs.adapters.postgres.statements.changes import change_statement
+from jobs.adapters.postgres.statements.jobs import job_statements
 from jobs.adapters.postgres.stores.after_commit import on_commit
 from jobs.adapters.postgres.stores.batches import batch_values, batched, inserted_at, read_batches
 from jobs.adapters.postgres.stores.history import find_attempts, latest_attempts
+from jobs.adapters.postgres.stores.idempotency import HeldKey, closed_unless_sound
 from jobs.adapters.postgres.stores.listing import find_jobs
 from jobs.adapters.postgres.stores.rows import alarm_of, job_of
-from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken, NotMigrated, StoreUnavailable
+from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken
 from jobs.core.ports.jobs import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
-
-    from sqlalchemy.engine import Connection
 
     from jobs.adapters.postgres.connection.database import Database
     from jobs.core.commands import HistoryQuery, JobQuery
@@ -202,33 +201,23 @@ class PostgresJobStore:
         on_commit(connection, call)
 
     @contextmanager
-    def once(self, key: str, fingerprint: str) -> Iterator[_OnceEntry]:
+    def once(self, key: str, fingerprint: str) -> Iterator[HeldKey]:
         """Hold ``key`` in a transaction; a concurrent request under it waits on the unique index for this one's end."""
         run, statements = self._database.run, self._statements
         try:
-            with self._database.engine.begin() as connection, _unless_at_fault(connection):
+            with self._database.engine.begin() as connection, closed_unless_sound(connection):
                 held = run(statements.hold_key, {"key": key, "fingerprint": fingerprint}, connection)
                 answer = None
                 if not held:
                     [(known, answer)] = run(statements.read_key, {"key": key}, connection)
                     if known != fingerprint:
                         raise IdempotencyKeyReused
-                entry = _OnceEntry(answer, connection)
+                entry = HeldKey(answer, connection)
                 yield entry
                 if entry.kept is not None:
                     run(statements.keep_answer, {"key": key, "answer": entry.kept}, connection)
         except (OSError, SQLAlchemyError) as error:
             raise_as_ours(error)
-
-
-@contextmanager
-def _unless_at_fault(connection: Connection) -> Iterator[None]:
-    """Close a connection on which a statement of ours failed as none should: its session may be the cause."""
-    try:
-        yield
-    except (StoreUnavailable, NotMigrated, SQLAlchemyError):
-        connection.invalidate()
-        raise
 
 
 def _each_id_once(jobs: Iterable[NewJob], repeated: list[int]) -> Iterator[NewJob]:
@@ -240,13 +229,3 @@ def _each_id_once(jobs: Iterable[NewJob], repeated: list[int]) -> Iterator[NewJo
         else:
             seen.add(job.id)
             yield job
-
-
-@dataclass(slots=True)
-class _OnceEntry:
-    answer: str | None
-    connection: object
-    kept: str | None = None
-
-    def keep(self, answer: str) -> None:
-        self.kept = answer

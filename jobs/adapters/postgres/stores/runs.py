@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from datetime import timedelta
 from operator import attrgetter
@@ -15,26 +14,25 @@ from jobs.adapters.postgres.connection.faults import OutcomeUnknown, in_words
 from jobs.adapters.postgres.statements.limits import limit_statements
 from jobs.adapters.postgres.statements.runs import run_statements
 from jobs.adapters.postgres.statements.suspects import suspect_statements
+from jobs.adapters.postgres.stores.outcomes import outcome_text
 from jobs.adapters.postgres.stores.rows import recorded_of, run_of
 from jobs.core.errors import NotRecordable, StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.limits import LimitedClaim
 from jobs.core.lifecycle.waiting import LimitUsage
 from jobs.core.ports.runs import Conviction, Heartbeat
-from jobs.core.strict_json import MAX_TRACEBACK, storable
+from jobs.core.strict_json import storable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
 
-    from jobs.adapters.postgres.connection.database import Database, DatabaseClock, Rows
+    from jobs.adapters.postgres.connection.clock import DatabaseClock
+    from jobs.adapters.postgres.connection.database import Database, Rows
     from jobs.adapters.postgres.connection.encoding import Statement
     from jobs.core.lifecycle.job import ClaimedRun, Lease, Recorded, RecordedOutcome
     from jobs.core.lifecycle.limits import Limits
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _CLOCKS_DIFFER_BY = timedelta(minutes=1)
-_BOOLEAN = {True: "true", False: "false"}
 
 
 class PostgresRunStore:
@@ -202,7 +200,7 @@ class PostgresRunStore:
 
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
         """Write outcomes in one statement. After a lost answer, the history is read to find which were written."""
-        values = {"outcomes": "[" + ",".join([_outcome_text(outcome) for outcome in outcomes]) + "]"}
+        values = {"outcomes": "[" + ",".join([outcome_text(outcome) for outcome in outcomes]) + "]"}
         if connection is not None:
             rows = self._run(self._statements.record, values, connection)
             return [recorded_of((str(row[0]), *row[1:])) for row in rows]
@@ -243,38 +241,3 @@ def _keys(leases: Collection[Lease] | Collection[ClaimedRun]) -> dict[str, Any]:
 def _attempts(runs: Collection[ClaimedRun]) -> dict[str, Any]:
     """Where to find attempts in the history: none began before it was claimed, whatever the clock that dated it."""
     return _keys(runs) | {"since": [run.claimed_at - _CLOCKS_DIFFER_BY for run in runs]}
-
-
-def _outcome_text(outcome: RecordedOutcome) -> str:
-    """Write one outcome as JSON, without the keys that are null: most outcomes are a plain success."""
-    run, result = outcome.run, outcome.result
-    text = (
-        f'{{"id":"{run.job_id.hex}","token":"{run.token}","generation":{run.generation},"status":"{outcome.status}"'
-        f',"next_attempt":{outcome.attempt},"tally":"{outcome.tally.value}","run_ended":{_BOOLEAN[outcome.run_ended]}'
-        f',"attempt":{run.attempt},"started_at":"{outcome.started_at}","finished_at":"{outcome.finished_at}"'
-        f',"outcome":"{result.outcome}"'
-    )
-    if run.recurring or outcome.due_at is not None:
-        rest = {
-            "due_at": _iso(outcome.due_at),
-            "next_for": _iso(outcome.scheduled_for),
-            "scheduled_for": _iso(run.scheduled_for),
-        }
-        text += "," + _ENCODER.encode(rest)[1:-1]
-    if result.error is not None or outcome.last_error is not None or result.trace_id is not None:
-        words = {
-            "error": storable(result.error),
-            "last_error": storable(outcome.last_error),
-            "trace_id": result.trace_id,
-            "traceback": storable(result.traceback, MAX_TRACEBACK),
-        }
-        text += "," + _ENCODER.encode(words)[1:-1]
-    if outcome.lost_count:
-        text += f',"lost_count":{outcome.lost_count}'
-    if result.result is not None:
-        text += f',"result":{result.result}'
-    return text + "}"
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

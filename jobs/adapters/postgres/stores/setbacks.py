@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from jobs.adapters.postgres.connection.database import Database, DatabaseClock
+    from jobs.adapters.postgres.connection.clock import DatabaseClock
+    from jobs.adapters.postgres.connection.database import Database
     from jobs.core.ports.scheduler import Alarm
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -27,7 +27,8 @@ from pg8000.core import EXECUTE_MSG, SYNC_MSG
 from pg8000.exceptions import DatabaseError as DriverError
 
 from jobs.adapters.postgres.connection import engine as engine_module
-from jobs.adapters.postgres.connection.database import Database, DatabaseClock
+from jobs.adapters.postgres.connection.clock import DatabaseClock
+from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.encoding import Statement
 from jobs.adapters.postgres.connection.engine import DatabaseOptions, make_engine
 from jobs.adapters.postgres.connection.faults import OutcomeUnknown, UniqueViolation
