@@ -5,26 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobs.app.commands.callers import NOBODY, Caller, Enqueued, OnceAnswer
+from jobs.app.commands.insertion import NewJobs
 from jobs.app.commands.job_changes import cancel, pause, replay, resume, run_now, update
-from jobs.app.commands.new_job_row import new_job_row
-from jobs.app.commands.replacing import refuse_to_replace
 from jobs.app.commands.timeout_limit import refuse_timeout
-from jobs.core.command_fields import OnConflict
 from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, UpdateJob
 from jobs.core.errors import (
     Conflict,
-    InvalidInput,
-    JobIdTaken,
-    JobNameTaken,
     JobNotFound,
     JobsError,
     PreconditionFailed,
-    UnknownHandler,
 )
-from jobs.core.handlers.follow_ups import refuse_follow_up_id
 from jobs.core.lifecycle.ids import AlarmName
-from jobs.core.lifecycle.reserved_metadata import refuse_reserved
-from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.scheduler import Alarm
 
 if TYPE_CHECKING:
@@ -37,11 +28,9 @@ if TYPE_CHECKING:
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.lifecycle.job import Attempt, Job
     from jobs.core.ports.clock import Clock
-    from jobs.core.ports.jobs import AttemptPage, Change, Inserted, JobStore, NewJob, Page
+    from jobs.core.ports.jobs import AttemptPage, Change, JobStore, NewJob, Page
 
 _TRIES = 10
-_TRIES_FOR_A_NAME = 100
-"""Of several that replace one job at once all but one must look again, and the next time all but one of those."""
 
 
 class JobService:
@@ -63,6 +52,7 @@ class JobService:
         self._clock = clock
         self._random = random
         self._longest_run = longest_run
+        self._new_jobs = NewJobs(store, registry, clock, random, longest_run, self._withdraw_alarm_of)
 
     def enqueue(self, command: EnqueueJob, *, connection: object | None = None, caller: Caller = NOBODY) -> Enqueued:
         """Insert a job. With ``connection``, a SQLAlchemy connection or session, it joins the caller's transaction.
@@ -71,7 +61,7 @@ class JobService:
         commits, and is armed right after; if the process dies in between, by the next reconciliation.
         Raises ``InvalidInput``, ``JobNameTaken``, ``JobIdTaken``.
         """
-        enqueued = self._insert(command, connection, caller)
+        enqueued = self._new_jobs.insert(command, connection, caller)
         self._arm([enqueued], connection)
         return enqueued
 
@@ -83,28 +73,28 @@ class JobService:
         Up to 1,000 make one transaction; of these, either all that can be are inserted or, when this raises, none.
         ``commands`` may be a generator: then they are made while the database works on the ones before.
         """
-        self._clock.now()  # set before a connection is held, since drafting may ask for it
+        self._clock.now()  # set before a connection is held, since making rows may read it
         results: list[Enqueued | JobsError | None] = []
         new_jobs: list[tuple[int, EnqueueJob, NewJob]] = []
 
-        def drafting() -> Iterator[NewJob]:
+        def rows() -> Iterator[NewJob]:
             for place, command in enumerate(commands):
                 results.append(None)
                 try:
-                    new_job = self._new_row(command, caller)
+                    new_job = self._new_jobs.new_row(command, caller)
                 except JobsError as error:
                     results[place] = error
                 else:
                     new_jobs.append((place, command, new_job))
                     yield new_job
 
-        inserted = self._store.insert_many(drafting(), connection=connection)
+        inserted = self._store.insert_many(rows(), connection=connection)
         for (place, command, new_job), row in zip(new_jobs, inserted, strict=True):
             if row is not None:
                 results[place] = Enqueued.new(command, new_job, row)
                 continue
             try:
-                results[place] = self._resolve_conflict(command, new_job, connection, caller)
+                results[place] = self._new_jobs.resolve_conflict(command, new_job, connection, caller)
             except JobsError as error:
                 results[place] = error
         self._arm([result for result in results if isinstance(result, Enqueued)], connection)
@@ -119,15 +109,15 @@ class JobService:
         render: Callable[[Enqueued], str],
         caller: Caller = NOBODY,
     ) -> OnceAnswer:
-        """Enqueue under an idempotency key: the rendered answer is kept in the same transaction, and given again.
+        """Enqueue under an idempotency key: the rendered answer is kept in the same transaction, and repeated.
 
         Raises ``IdempotencyKeyReused`` if the key belongs to another ``fingerprint``.
         """
-        self._clock.now()  # set before a connection is held, since drafting may ask for it
+        self._clock.now()  # set before a connection is held, since making rows may read it
         with self._store.once(key, fingerprint) as entry:
             if entry.answer is not None:
                 return OnceAnswer(entry.answer, replayed=True)
-            enqueued = self._insert(command, entry.connection, caller)
+            enqueued = self._new_jobs.insert(command, entry.connection, caller)
             answer = render(enqueued)
             entry.keep(answer)
         self._arm([enqueued], None)
@@ -207,13 +197,6 @@ class JobService:
         """Run an ended job once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
         return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision, None)
 
-    def _insert(self, command: EnqueueJob, connection: object | None, caller: Caller) -> Enqueued:
-        new_job = self._new_row(command, caller)
-        inserted = self._store.insert(new_job, connection=connection)
-        if inserted is None:
-            return self._resolve_conflict(command, new_job, connection, caller)
-        return Enqueued.new(command, new_job, inserted)
-
     def _arm(self, enqueued: Iterable[Enqueued], connection: object | None) -> None:
         if not self._alarms.needed:
             return
@@ -222,56 +205,6 @@ class JobService:
             self._alarms.arm(alarms)
         else:
             self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
-
-    def _new_row(self, command: EnqueueJob, caller: Caller) -> NewJob:
-        try:
-            spec = self._registry.require(command.handler_name)
-        except UnknownHandler as error:
-            if others := command.problems():
-                raise InvalidInput([*error.problems, *others]) from None
-            raise
-        if not caller.may_mark:
-            refuse_reserved(command.metadata)
-        if command.id is not None and caller.parent_id is None:
-            refuse_follow_up_id(command.id)
-        refuse_timeout(command.timeout, self._longest_run)
-        return new_job_row(
-            command,
-            spec,
-            self._clock,
-            self._random,
-            actor=caller.actor,
-            trace_parent=caller.trace_parent,
-            parent_id=caller.parent_id,
-        )
-
-    def _resolve_conflict(
-        self, command: EnqueueJob, new_job: NewJob, connection: object | None, caller: Caller
-    ) -> Enqueued:
-        """Resolve a taken id or name by ``on_conflict``, against its present holder."""
-        for _ in range(_TRIES_FOR_A_NAME):
-            if command.id is not None and self._store.get(command.id, connection=connection) is not None:
-                raise JobIdTaken(command.id)
-            holder = self._store.active_holder(new_job.job_name, connection=connection)
-            if holder is not None and command.on_conflict is OnConflict.RETURN_EXISTING:
-                return Enqueued.existing(holder)
-            if holder is not None and command.on_conflict is OnConflict.REPLACE:
-                inserted = self._replace(holder, new_job, connection, caller)
-            elif holder is not None:
-                raise JobNameTaken(new_job.job_name, holder.id, running=holder.status is JobStatus.RUNNING)
-            else:
-                inserted = self._store.insert(new_job, connection=connection)
-            if inserted is not None:
-                return Enqueued.new(command, new_job, inserted)
-        raise Conflict(f"job_name {new_job.job_name!r} changes hands faster than this call can follow; try again")
-
-    def _replace(self, holder: Job, new_job: NewJob, connection: object | None, caller: Caller) -> Inserted | None:
-        """Put ``new_job`` in the place of a waiting holder; None where that one has changed meanwhile."""
-        refuse_to_replace(holder, caller)
-        inserted = self._store.replace(holder, new_job, actor=caller.actor, connection=connection)
-        if inserted is not None:
-            self._withdraw_alarm_of(holder, connection)
-        return inserted
 
     def _revise(
         self,

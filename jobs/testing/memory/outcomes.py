@@ -50,6 +50,7 @@ def ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
 
 
 def history_line(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
+    """Return the attempt's line in the history; ``after`` is the row with the attempt ended."""
     run, result = outcome.run, outcome.result
     began = max(outcome.started_at, after.started_at or outcome.started_at)
     own_instant = run.recurring or outcome.due_at is not None
@@ -71,4 +72,5 @@ def history_line(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
 
 
 def utc(moment: datetime | None) -> datetime | None:
+    """Return the same instant in UTC."""
     return None if moment is None else moment.astimezone(UTC)
