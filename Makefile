@@ -32,8 +32,8 @@ run: $(VENV)/running  ## set up, start Postgres and the app, run two sample jobs
 	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
 	  $(if $(filter command%,$(origin HOST)),--host $(HOST))
 
-test: $(VENV)/installed  ## set up and run every test
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --cov --cov-report=term
+test: $(VENV)/installed  ## set up and run every test; or some, without coverage: make test TESTS=tests/handlers
+	$(BIN)/python -m pytest $(or $(TESTS),--numprocesses $(PROCESSES) --dist loadfile --cov --cov-report=term)
 
 lint: $(VENV)/installed  ## style, types, import contracts
 	$(BIN)/ruff format --check .

@@ -34,7 +34,7 @@ TimerSchedule = Annotated[str, AfterValidator(_check_timer_schedule)]
 
 
 class Settings(BaseSettings):
-    """Settings named ``JOBS_<FIELD>``. The README's table has these descriptions, and a test holds it to them."""
+    """Settings named ``JOBS_<FIELD>``. The reference's table has these descriptions, and a test holds it to them."""
 
     model_config = SettingsConfigDict(env_prefix="JOBS_", extra="ignore", frozen=True, populate_by_name=True)
 
@@ -205,17 +205,3 @@ def setting_name(field_name: str) -> str:
     """Return the environment variable that a field of ``Settings`` is read from."""
     alias = Settings.model_fields[field_name].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"JOBS_{field_name.upper()}"
-
-
-def settings_table() -> str:
-    """Write the settings as the README's table."""
-    rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        named = setting_name(name)
-        default = (
-            ""
-            if field.default in (None, ())
-            else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
-        )
-        rows.append(f"| `{named}` | {default} | {field.description} |")
-    return "\n".join(rows) + "\n"

@@ -55,11 +55,11 @@ class Project:
 
     @staticmethod
     def _make_wrapper(folder: Path) -> Path:
-        """Put a ``make`` first on PATH that takes the environment for installed, since the tests run in it."""
+        """Put a ``make`` first on PATH that installs nothing: the environment is the one that the tests run in."""
         bin_folder = folder / "bin"
         bin_folder.mkdir()
         wrapper = bin_folder / "make"
-        wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("make")} -o .venv/installed "$@"\n')
+        wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("make")} -o .venv/running -o .venv/installed "$@"\n')
         wrapper.chmod(0o755)
         return bin_folder
 

@@ -130,3 +130,8 @@ def test_what_running_needs_has_no_tool_of_the_tests_and_all_that_is_deployed():
     running = names("requirements-run.txt")
     assert running.isdisjoint({"pytest", "ruff", "mypy", "hypothesis", "httpx", "pgqueuer", "coverage"})
     assert names("requirements.txt") < running < names("requirements-dev.txt")
+
+
+def test_make_test_runs_those_tests_only_that_it_is_given(make) -> None:
+    assert make("test", "TESTS=tests/handlers")[-1].endswith("-m pytest tests/handlers")
+    assert "--cov" in make("test")[-1]

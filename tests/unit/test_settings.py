@@ -281,3 +281,7 @@ def test_a_schedule_of_a_timer_that_cannot_be_read_names_the_setting_and_the_six
         read(environment, **{name: "every minute"})
     assert told.value.names == (name,)
     assert "six fields, {second} {minute} {hour} {day} {month} {day of week}, as in 0 */5 * * * *" in str(told.value)
+
+
+def test_every_setting_is_described():
+    assert all(field.description for field in Settings.model_fields.values())

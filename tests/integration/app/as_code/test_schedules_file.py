@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -38,6 +37,7 @@ from jobs.entrypoints.cli.main import main
 from jobs.entrypoints.cli.parts import Parts
 from jobs.settings import Settings
 from jobs.testing import MemoryScheduler
+from tests.docs.blocks import block
 from tests.support import ROOT, Anything, job, until
 
 ACTIVE = (JobStatus.SCHEDULED, JobStatus.RUNNING)
@@ -737,7 +737,7 @@ def test_a_name_that_others_hold_is_told_with_its_line(command, runtime):
 
 def test_the_module_runs_as_a_deployment_step_does(database_url, tmp_path):
     file = tmp_path / "schedules.yaml"
-    file.write_text(EXAMPLE)
+    file.write_text(block("docs/how-to/jobs-as-code.md", "owner: shop"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_SCHED")}
     environment |= {"JOBS_DATABASE_URL": database_url, "JOBS_SCHEDULER": "dapr"}  # without a sidecar beside it
     environment |= {"PYTHONPATH": str(ROOT)}
@@ -752,18 +752,14 @@ def test_the_module_runs_as_a_deployment_step_does(database_url, tmp_path):
     assert again.stdout.splitlines()[-1] == "plan: 2 same; nothing was changed"
 
 
-README = (ROOT / "README.md").read_text()
-[EXAMPLE] = re.findall(r"```yaml\n(owner: .*?)```", README, re.DOTALL)
-
-
-def test_the_example_in_the_readme_makes_what_the_readme_says(make_runtime, tmp_path, capsys):
+def test_the_documented_file_makes_what_its_page_says(make_runtime, tmp_path, capsys):
+    page = "docs/how-to/jobs-as-code.md"
     handlers = load_handlers("jobs.handlers")
     runtime = make_runtime(handlers)
     file = tmp_path / "schedules.yaml"
-    file.write_text(EXAMPLE)
+    file.write_text(block(page, "owner: shop"))
     assert main(["apply", str(file)], Parts(None, None, lambda: handlers, lambda _: runtime, None)) == 0
-    [told] = re.findall(r"```\n(\+ create .*?)```", README, re.DOTALL)
-    assert capsys.readouterr().out == told
+    assert capsys.readouterr().out == block(page, "+ create")
 
 
 def test_where_alarms_are_held_those_of_what_changed_are_set_after_the_commit(database, registry):
