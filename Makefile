@@ -25,15 +25,28 @@ FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/p
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes $(foreach file,$(1),-r $(file)) || \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$(1),-r $(file))
 
-.PHONY: run test lint docs infra-check bench lock clean
+.PHONY: run test coverage soak lint docs infra-check bench lock clean
 
 # HOST is read from the command line only, since some shells have a variable of that name.
 run: $(VENV)/running  ## set up, start Postgres and the app, run two sample jobs, stay up until Ctrl-C
 	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
 	  $(if $(filter command%,$(origin HOST)),--host $(HOST))
 
-test: $(VENV)/installed  ## set up and run every test; or some, without coverage: make test TESTS=tests/handlers
-	$(BIN)/python -m pytest $(or $(TESTS),--numprocesses $(PROCESSES) --dist loadfile --cov --cov-report=term)
+# Of the test files and of what they import, compiled code is kept between runs, or each process compiles it anew.
+test coverage soak: export PYTHONDONTWRITEBYTECODE =
+PYTEST := $(BIN)/python -m pytest --quiet
+MANY := --brief --numprocesses $(PROCESSES) --dist loadfile
+
+test: $(VENV)/installed  ## set up and run every test, yours too, the long ones for a short while; or some: make test TESTS=tests/handlers
+	$(PYTEST) $(or $(TESTS),$(MANY))
+
+coverage: $(VENV)/installed  ## the same tests, and how much of jobs/ they run; less than 90 % fails
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+	  $(PYTEST) $(MANY) --cov --cov-report=term
+
+# Alarms, kills, hostile requests, random walks and random examples: for hours. Repeat what failed by the seed it says.
+soak: $(VENV)/installed  ## the tests that go on for longer or over more cases, at full size
+	$(PYTEST) $(MANY) --soak --timeout 14400 -m "soak or hypothesis"
 
 lint: $(VENV)/installed  ## style, types, import contracts
 	$(BIN)/ruff format --check .

@@ -23,6 +23,8 @@ from jobs.bootstrap import build_runtime, database_options
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer
+from tests.progress import Progress
+from tests.sizes import choose_sizes, seed_line
 from tests.support import Anything, MakeRuntime, start_children_with_default_signals
 
 # Most tests need none, and the default needs a sidecar. Tests of Dapr ask for it by name.
@@ -34,10 +36,24 @@ _numbers = itertools.count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pgbouncer", action="store_true", help="reach Postgres through PgBouncer in transaction mode")
+    parser.addoption("--soak", action="store_true", help="run each test at full size: hours, not minutes")
+    parser.addoption("--brief", action="store_true", help="say every few seconds how far it is, not a dot a test")
 
 
-def pytest_configure() -> None:
+@pytest.hookimpl(tryfirst=True)  # before files are imported, whose decorators read the sizes
+def pytest_configure(config: pytest.Config) -> None:
     start_children_with_default_signals()
+    choose_sizes(config)
+
+
+@pytest.hookimpl(trylast=True)  # once there is a reporter
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("brief") and not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(Progress(session.config), "jobs-progress")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(seed_line(config))
 
 
 @dataclass(frozen=True)

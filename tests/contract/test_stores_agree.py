@@ -11,11 +11,14 @@ import pytest
 
 from tests.contract.stores import Stores, memory_stores
 from tests.contract.walk import Disagreement, Walk
+from tests.sizes import sized
 
 STEPS = 700
+SEEDS = [*range(1, sized(3, 200)), None]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, None])
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_stores_agree(postgres: Stores, seed: int | None):
     seed = SystemRandom().randrange(2**32) if seed is None else seed
     print(f"seed {seed}")

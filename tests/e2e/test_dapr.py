@@ -1,7 +1,7 @@
 """The app under a real Dapr, each part of which is killed in its turn: nothing is lost, nothing counts twice.
 
 Skipped where ``scheduler`` and ``daprd`` are not installed; the reason says how to get them. Figures are printed: -s.
-With SOAK=1 in the environment, what is a matter of time goes on for as long as one would wait for it: ten minutes.
+With --soak, what is a matter of time goes on for as long as one would wait for it: ten minutes.
 """
 
 import os
@@ -20,6 +20,7 @@ from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.devhost.dapr import find_dapr, free_ports
 from tests.e2e.dapr_app import DEATH, Work
 from tests.e2e.dapr_system import LEASE_SECONDS, ROOT, System
+from tests.sizes import sized
 from tests.support import job, most_at_once, until
 
 try:
@@ -29,8 +30,6 @@ except ConfigurationError as error:
     WHY_NOT = str(error)
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
-
-SOAK = bool(os.environ.get("SOAK"))
 
 
 @pytest.fixture
@@ -99,7 +98,8 @@ def test_alarms_beyond_a_handlers_limit_are_not_in_vain(system):
     assert_each_completed_once(system)
 
 
-@pytest.mark.parametrize("seconds", [60 if SOAK else 20])
+@pytest.mark.soak
+@pytest.mark.parametrize("seconds", [sized(20, 60)])
 def test_a_recurring_job_runs_on_the_beat(system, seconds):
     job_id = system.enqueue("beat", schedule="@every 2s")
     until(lambda: system.get(job_id)["run_count"] >= seconds / 2)
@@ -245,7 +245,8 @@ def test_forged_callbacks_run_nothing_and_reveal_nothing(system):
     assert system.get(later)["status"] == "Scheduled"
 
 
-@pytest.mark.parametrize("seconds", [600 if SOAK else 4 * LEASE_SECONDS])
+@pytest.mark.soak
+@pytest.mark.parametrize("seconds", [sized(4 * LEASE_SECONDS, 600)])
 def test_a_handler_far_longer_than_its_lease_is_neither_redelivered_nor_reaped(system, seconds):
     job_id = system.enqueue("long", seconds=seconds)
     until(lambda: system.get(job_id)["status"] == "Running")
@@ -301,7 +302,8 @@ def test_the_api_answers_while_two_hundred_callbacks_wait_for_their_handlers(sys
     until(lambda: everything_completed(system, 200))
 
 
-@pytest.mark.parametrize("count", [10_000 if SOAK else 1_200])
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [sized(1_200, 10_000)])
 def test_after_the_scheduler_has_lost_its_data_every_overdue_job_runs_soon_however_many_they_are(system, count):
     """With one page a sweep, those beyond the first 500 had to wait for another reconciliation, and so on."""
     system.dapr.kill("daprd")

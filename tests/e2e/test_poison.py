@@ -1,6 +1,6 @@
 """Poison jobs among innocent ones, on workers of which some are killed: only the poison is failed.
 
-With SOAK=1 in the environment it goes on for ten minutes, with 200 jobs and 30 kills, on leases as they are by default.
+With --soak it goes on for ten minutes, with 200 jobs and 30 kills, on leases as they are by default.
 """
 
 import os
@@ -20,11 +20,11 @@ from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
 from jobs.settings import Settings
 from tests.e2e.poisoned_worker import CONCURRENCY, DEATH, registry
+from tests.sizes import sized
 from tests.support import MakeRuntime, job
 
 pytestmark = pytest.mark.slow
 
-SOAK = bool(os.environ.get("SOAK"))
 SCRIPT = Path(__file__).with_name("poisoned_worker.py")
 ROOT = SCRIPT.parents[2]
 MAX_LOST = Settings().max_lost_runs
@@ -161,8 +161,9 @@ def test_a_recurring_poison_job_costs_one_worker_an_occurrence_once_it_is_found(
     until(lambda: workers.replace() or of_handler(sql, "Innocent").keys() == {"Completed"})
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
-    ("seconds", "jobs", "kills", "lease"), [(600, 200, 30, Settings().lease_seconds)] if SOAK else [(40, 60, 6, 2.0)]
+    ("seconds", "jobs", "kills", "lease"), [sized((40, 60, 6, 2.0), (600, 200, 30, Settings().lease_seconds))]
 )
 def test_only_poison_is_failed_however_many_workers_are_killed(runtime, work, sql, seconds, jobs, kills, lease):
     draw = random.Random(11)
@@ -181,7 +182,7 @@ def test_only_poison_is_failed_however_many_workers_are_killed(runtime, work, sq
         while time.monotonic() < began + seconds * (round_ + 1) / kills:
             workers.replace()
             time.sleep(0.1)
-        workers.kill_one(draw, () if SOAK else alone())
+        workers.kill_one(draw, sized(alone(), []))
     innocent = (
         "select status, lost_count, last_error, next_run_at - now() from jobs.jobs where handler_name = 'Innocent'"
     )

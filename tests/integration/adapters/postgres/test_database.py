@@ -41,7 +41,7 @@ from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.job import ClaimedRun, RecordedOutcome, RunResult
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
-from jobs.core.lifecycle.transitions import decide
+from jobs.core.lifecycle.transitions import next_state
 from jobs.core.ports.jobs import Change, NewJob
 from tests.support import new_job, until
 
@@ -543,7 +543,9 @@ def claimed(runs: PostgresRunStore, lease: timedelta = timedelta(minutes=1)) -> 
 
 def success(taken: ClaimedRun) -> RecordedOutcome:
     now = datetime.now(UTC)
-    return decide(taken, RunResult(AttemptOutcome.SUCCEEDED), RetryPolicy(), Random(1), started_at=now, finished_at=now)
+    return next_state(
+        taken, RunResult(AttemptOutcome.SUCCEEDED), RetryPolicy(), Random(1), started_at=now, finished_at=now
+    )
 
 
 @pytest.mark.parametrize("fault", [*LOST, LATE])

@@ -28,6 +28,7 @@ from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.jobs import NOW, Change, Inserted
 from jobs.core.strict_json import MalformedJson, parse_json, write_json
+from tests.sizes import examples
 from tests.support import new_job, until
 
 DUE = datetime(2026, 6, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -35,7 +36,7 @@ FUZZ = settings(
     database=None,
     print_blob=True,
     deadline=None,
-    max_examples=60,
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

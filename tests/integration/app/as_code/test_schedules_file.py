@@ -38,6 +38,7 @@ from jobs.entrypoints.cli.parts import Parts
 from jobs.settings import Settings
 from jobs.testing import MemoryScheduler
 from tests.docs.blocks import block
+from tests.sizes import examples
 from tests.support import ROOT, Anything, job, until
 
 ACTIVE = (JobStatus.SCHEDULED, JobStatus.RUNNING)
@@ -436,7 +437,12 @@ ENTRIES = st.fixed_dictionaries(
 FILES = st.dictionaries(st.sampled_from(["a", "b", "c"]), ENTRIES, max_size=3)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@settings(
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    print_blob=True,
+)
 @given(first=FILES, second=FILES)
 def test_whatever_was_there_before_a_file_leaves_exactly_what_it_says(emptied, module_runtime, first, second):
     service, changes = module_runtime.service, changes_of(module_runtime)
@@ -479,7 +485,12 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True)
+@settings(
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    print_blob=True,
+)
 @given(
     payload=st.dictionaries(TEXTS, VALUES, max_size=3), metadata=st.dictionaries(TEXTS.filter(bool), VALUES, max_size=2)
 )

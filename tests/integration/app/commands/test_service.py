@@ -48,6 +48,7 @@ from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import FrozenClock, MemoryScheduler
+from tests.sizes import examples
 from tests.support import Anything, job, until
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -303,7 +304,7 @@ commands = st.fixed_dictionaries(
     database=None,
     print_blob=True,
     deadline=None,
-    max_examples=60,
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_the_job_that_is_answered_with_is_the_job_that_stands(store, registry, clock, database, fields, name, seed):
@@ -1334,7 +1335,7 @@ def test_whatever_is_commanded_and_however_attempts_end_every_job_is_where_the_r
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            database=None, print_blob=True, deadline=None, max_examples=40, stateful_step_count=20,
+            database=None, print_blob=True, deadline=None, max_examples=examples(40), stateful_step_count=20,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip

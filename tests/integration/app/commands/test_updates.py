@@ -22,6 +22,7 @@ from jobs.core.lifecycle.handler_outcomes import Snooze
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import JobsHarness
+from tests.sizes import examples
 from tests.support import Anything, job
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -287,7 +288,7 @@ def histories(draw: st.DrawFn) -> tuple[dict[str, Any], timedelta, dict[str, Any
 
 
 @given(histories())
-@settings(database=None, deadline=None, max_examples=60)
+@settings(database=None, deadline=None, max_examples=examples(60))
 def test_an_update_of_anything_but_the_meaning_commutes_with_the_pending_run(history):
     fields, wait, change, fails = history
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from jobs.entrypoints.http.problems import fields_of
 from tests.integration.entrypoints.http.test_http_api import problem, serving, serving_a_new_database
+from tests.sizes import examples
 
 JSON = {"content-type": "application/json"}
 
@@ -310,7 +311,7 @@ PLAUSIBLE = st.one_of(
     st.tuples(st.just(("PATCH", "{job}")), OPTIONS),
     st.tuples(PATHS, VALUES),
 )
-quickly = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+quickly = settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 class TestTimeoutsBeyondTheHosts:

@@ -14,6 +14,7 @@ from jobs.core.schedules.cron import CronFields
 from jobs.core.schedules.expression import parse_schedule
 from jobs.core.schedules.recurrence import Fire, Occurrence, Recurrence
 from jobs.core.schedules.schedule import Every, Recurring
+from tests.sizes import examples
 
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -279,7 +280,7 @@ def chosen(recurrence: Recurrence, late: list[datetime], rest: list[datetime], n
 
 
 @given(situations(), st.randoms(use_true_random=False))
-@settings(database=None, deadline=None, max_examples=200)
+@settings(database=None, deadline=None, max_examples=examples(200))
 def test_what_follows_and_what_is_settled_is_what_the_policies_say(situation, random):
     recurrence, base, now = situation
     runs = all_runs(recurrence, base)
@@ -303,7 +304,7 @@ def test_what_follows_and_what_is_settled_is_what_the_policies_say(situation, ra
 
 
 @given(situations(), st.lists(st.timedeltas(timedelta(), DAY), max_size=30))
-@settings(database=None, deadline=None, max_examples=100)
+@settings(database=None, deadline=None, max_examples=examples(100))
 def test_instants_strictly_increase_whatever_the_delays(situation, delays):
     recurrence, now, _ = situation
     occurrence = recurrence.first(now, ANY)

@@ -20,6 +20,7 @@ from jobs.core.schedules.expression import parse_schedule
 from jobs.core.schedules.local_time import Dst
 from jobs.core.schedules.schedule import After, At, Cron, Every, Once, Recurring, Schedule
 from jobs.core.schedules.zones.database import load_zone
+from tests.sizes import examples
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -492,7 +493,7 @@ TEXTS = st.one_of(
 
 
 @given(text=TEXTS, zone=st.sampled_from(["UTC", BERLIN, "Pacific/Apia"]) | st.text(max_size=8))
-@settings(quick, max_examples=600)
+@settings(quick, max_examples=examples(600))
 @example("0 0 31 1-12 1#1", "UTC")
 @example("0 0 30 2 6", "UTC")
 def test_any_text_is_a_schedule_or_is_refused_and_quickly(text, zone):

@@ -18,6 +18,7 @@ from tests.schedules.fuzz import LIMIT_SECONDS, fuzz
 from tests.schedules.golden import ZONES, answer, disagreement, lines, question
 from tests.schedules.oracle import Rule, Walk, understand
 from tests.schedules.turns import ClockChange, turns_of, zone_named
+from tests.sizes import examples
 
 BERLIN = "Europe/Berlin"
 REACH = timedelta(hours=30)
@@ -139,7 +140,7 @@ def cron(draw: st.DrawFn) -> str:
 )
 @example(turn_of(BERLIN, 2026, 1), "* 2 * * *", DEFAULT, [timedelta()])
 @example(turn_of(BERLIN, 2026, 1), "* 2 * * *", Rule("shift", "twice"), [timedelta()])
-@settings(database=None, deadline=None, max_examples=80)
+@settings(database=None, deadline=None, max_examples=examples(80))
 def test_runs_around_changes_of_clocks_are_those_of_a_walk_through_the_minutes(turn, expression, rule, looks):
     zone, meaning = turn.zone.names[0], meaning_of(expression)
     expected = walk_of(turn).runs(meaning, rule)

@@ -1,0 +1,50 @@
+"""How far a test goes: far enough under ``make test``, all the way under ``make soak``, which passes ``--soak``.
+
+What a test shows is the same; with ``--soak`` it shows it for longer, or over more cases. Such a test is marked
+``soak``, or is one of Hypothesis's.
+"""
+
+from __future__ import annotations
+
+import os
+from random import SystemRandom
+from typing import TypeVar
+
+import pytest
+from hypothesis import core, settings
+
+Size = TypeVar("Size")
+
+_SOAKING = "TESTS_SOAK"
+_SOAK_TIMES = 20
+
+
+def sized(size: Size, soak: Size) -> Size:
+    """The size for this run of the tests: ``soak`` with ``--soak``. Known from when test files are imported."""
+    return soak if os.environ.get(_SOAKING) else size
+
+
+def examples(count: int) -> int:
+    """How many examples Hypothesis tries: twenty times ``count`` with ``--soak``."""
+    return sized(count, _SOAK_TIMES * count)
+
+
+def choose_sizes(config: pytest.Config) -> None:
+    """Choose all sizes by ``--soak``, and the seed of Hypothesis, which each process of xdist's then has."""
+    os.environ.pop(_SOAKING, None)
+    if config.getoption("soak"):
+        os.environ[_SOAKING] = "1"
+    # No deadline, since other processes share the machine; no database, since a seed says all.
+    settings.register_profile(
+        "jobs", database=None, deadline=None, print_blob=True, max_examples=examples(settings.default.max_examples)
+    )
+    settings.load_profile("jobs")
+    if config.getoption("hypothesis_seed") is None:
+        config.option.hypothesis_seed = str(SystemRandom().randrange(2**32))
+    core.global_force_seed = int(config.getoption("hypothesis_seed"))
+
+
+def seed_line(config: pytest.Config) -> str:
+    """Which seed there is, and how to use it again."""
+    seed = config.getoption("hypothesis_seed")
+    return f"the random examples are those of seed {seed}; for the same again: pytest --hypothesis-seed={seed}"
