@@ -1,7 +1,7 @@
 """Cron expressions, and how the local times they name become instants where clocks change.
 
-The cron library is asked only about local times without a zone. What becomes of a local time that is skipped or
-repeated is decided here, because the library runs some of them twice and drops others.
+The cron library computes local times without a zone only. This module handles local times that are skipped or repeated,
+because the library runs some of them twice and drops others.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _ACCEPTED = {
 }
 _MAX_FIELDS = 6
 _FULL_MINUTE: list[list[int | str]] = [[0]]
-"""The seconds of an expression that says none."""
+"""The seconds of an expression that has no seconds field."""
 _WEEKDAYS = 7
 _HORIZON_YEARS = 40
 """The longest wait that the calendar has: from a 29 February on some weekday to the next, over a year such as 2100.
-What has not matched by then never does."""
+An expression that has not matched by then never matches."""
 
 PROBE = datetime(2026, 1, 1, tzinfo=UTC)
-"""Where the search starts that finds out whether an expression ever matches: fixed, so that the answer is, too."""
+"""Where the check whether an expression ever matches starts: fixed, so that the answer never changes."""
 
 _RANDOM = re.compile(r"(?:^|,)[hr](?![a-z])", re.IGNORECASE)
 _RANGE = re.compile(r"(?:^|,)(\w+)-(\w+)(?=[/,#]|$)(/?)", re.ASCII)
@@ -59,8 +59,8 @@ _COUNTED_FROM_ONE = ("day of month", "month")
 class CronFields:
     """A cron expression of five fields, or of six with the seconds first. Safe to share between threads.
 
-    ``day_match`` counts only where day of month and weekday are both restricted; ``both_days`` says so. ``elapsed``
-    says that the hour is a wildcard or a step. Raises ``InvalidSchedule`` naming the field.
+    ``both_days`` is true if day of month and weekday are both restricted; only then does ``day_match`` count.
+    ``elapsed`` is true if the hour is a wildcard or a step. Raises ``InvalidSchedule`` naming the field.
     """
 
     def __init__(self, text: str, day_match: DayMatch = "any") -> None:
@@ -91,9 +91,9 @@ class CronFields:
     def first_from(self, local: datetime) -> datetime | None:
         """Return the first matching local time not before ``local``, both without a zone; None if there is none.
 
-        Raises ``ScheduleFault`` if the library returns an earlier one: who believed it would ask for ever.
+        Raises ``ScheduleFault`` if the library returns an earlier one: a caller that accepted it would loop forever.
         """
-        # The library keeps where it stands in the object, so each question is put to a copy.
+        # The library keeps its position in the object, so each call works on a copy.
         try:
             found: datetime = copy.copy(self._cron).get_next(datetime, start_time=local - _SECOND)
         except (ValueError, OverflowError):  # nothing within the horizon, or past the year 9999
@@ -110,33 +110,33 @@ class CronFields:
         rule = AS_TIME_PASSES if self.elapsed else dst
         local = moment.astimezone(zone).replace(tzinfo=None, microsecond=0)
         found = self._first_instant(local + _SECOND, moment, zone, rule)
-        turn = clock_change_between(moment, moment + _DAY, zone) if rule.overlap == "twice" else None
-        if turn is None or turn.kind == "gap" or turn.start > local:
+        change = clock_change_between(moment, moment + _DAY, zone) if rule.overlap == "twice" else None
+        if change is None or change.kind == "gap" or change.start > local:
             return found
-        # The clock is about to go back to before ``local``: what matches in the repeated stretch may come first.
-        again = self._first_instant(turn.start, turn.at - timedelta.resolution, zone, rule)
+        # The clock is about to go back to before ``local``: a match in the repeated hour may come first.
+        again = self._first_instant(change.start, change.at - timedelta.resolution, zone, rule)
         return min((instant for instant in (found, again) if instant), default=None)
 
     def note(self, at: datetime, zone: tzinfo, dst: Dst) -> Note | None:
-        """Return whether the run at ``at`` was moved out of a gap, or stands at a local time that comes twice."""
+        """Return ``gap`` if the run at ``at`` was moved out of a gap, ``overlap`` if its local time comes twice."""
         if clock_change_at(at.astimezone(zone).replace(tzinfo=None), zone):
             return "overlap"
-        turn = clock_change_between(at - _SECOND, at, zone)
-        if turn is None or turn.kind != "gap" or self.elapsed or dst.gap == "skip":
+        change = clock_change_between(at - _SECOND, at, zone)
+        if change is None or change.kind != "gap" or self.elapsed or dst.gap == "skip":
             return None
-        skipped = self.first_from(turn.start)
-        return "gap" if skipped and skipped < turn.end else None
+        skipped = self.first_from(change.start)
+        return "gap" if skipped and skipped < change.end else None
 
     def _first_instant(self, start: datetime, moment: datetime, zone: tzinfo, dst: Dst) -> datetime | None:
-        """Return the first run after ``moment`` among the local times not before ``start``."""
+        """Return the first run after ``moment`` whose local time is ``start`` or later."""
         last_year = start.year + _HORIZON_YEARS
         while (local := self.first_from(start)) and local.year <= last_year:
             for instant in instants_of(local, zone, dst):
                 if instant > moment:
                     return instant
-            # A gap that is passed over, or an overlap whose first pass is gone: go on behind it.
-            turn = clock_change_at(local, zone)
-            start = turn.end if turn else local + _SECOND
+            # The policy skips this gap, or the first pass of this overlap is over: continue after it.
+            change = clock_change_at(local, zone)
+            start = change.end if change else local + _SECOND
         return None
 
 
@@ -144,7 +144,7 @@ def _refused(detail: str) -> Exception:
     return InvalidSchedule.at("/schedule", detail)
 
 
-def _unreadable(name: str, field: str) -> str:
+def _invalid_field(name: str, field: str) -> str:
     return f"the {name} field {field!r} cannot be read; accepted are {_ACCEPTED[name]}"
 
 
@@ -169,10 +169,10 @@ def _check_ranges(name: str, field: str) -> None:
         if -1 in {low, high}:
             continue  # the library refuses it
         if low == high or (name == "weekday" and (low, high) == _SUNDAY_TO_SUNDAY):
-            # The library reads 9-9, mon-1 or 31-L as every value, which nobody means.
+            # The library reads 9-9, mon-1 or 31-L as every value, which no author intends.
             raise _refused(f"the {name} field {field!r} is a range from a value to itself; write that value, or *")
         if name in _COUNTED_FROM_ONE and 0 in {low, high}:
-            raise _refused(_unreadable(name, field))
+            raise _refused(_invalid_field(name, field))
         if step and low > high:
             # The library loses count where the range starts over: it reads the hours 22-4/3 as 22 and 2.
             raise _refused(f"the {name} field {field!r} has steps in a range that starts over; list its values instead")
@@ -195,14 +195,14 @@ def _load(fields: list[str], day_match: DayMatch) -> Any:
     try:
         return load(fields)
     except Exception:  # noqa: BLE001 - on odd text the library also fails with KeyError, TypeError and others
-        culprits = [i for i in range(len(fields)) if not _alone(load, fields, i)]
+        culprits = [i for i in range(len(fields)) if not _is_valid_alone(load, fields, i)]
     if not culprits:
         raise _refused("the fields cannot be used together; simplify the days")
-    raise InvalidSchedule([Problem("/schedule", _unreadable(_names(fields)[i], fields[i])) for i in culprits])
+    raise InvalidSchedule([Problem("/schedule", _invalid_field(_names(fields)[i], fields[i])) for i in culprits])
 
 
-def _alone(load: Any, fields: list[str], place: int) -> bool:
-    """Whether the field at ``place`` can be read by itself."""
+def _is_valid_alone(load: Any, fields: list[str], place: int) -> bool:
+    """Whether the field at ``place`` is valid when all others are ``*``."""
     try:
         load([field if i == place else "*" for i, field in enumerate(fields)])
     except Exception:  # noqa: BLE001 - as above
@@ -221,4 +221,4 @@ def _check_days(fields: CronFields, weekday: str) -> None:
         )
     if fields.nth_weekday and "*" in weekdays and len(fields.nth_weekday) < _WEEKDAYS:
         # Of 0-6,5#2 the library would leave out the plain days.
-        raise _refused(_unreadable("weekday", weekday))
+        raise _refused(_invalid_field("weekday", weekday))

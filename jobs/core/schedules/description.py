@@ -1,7 +1,7 @@
 """Schedules in plain words.
 
-A cron expression is described from what was read of it, not from its text, so that the words cannot say other than what
-is run: ``50-59/5`` and ``50,55`` are the same words.
+A cron expression is described from its parsed values, not from its text, so that the description always agrees with
+the runs: ``50-59/5`` and ``50,55`` have the same description.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LAST_DAY = "l"
 
 
 def describe(schedule: Schedule, start_at: datetime | None = None) -> str:
-    """Say in plain words when ``schedule`` runs; ``@every`` counts from ``start_at``, if there is one."""
+    """Return in plain words when ``schedule`` runs; ``@every`` counts from ``start_at``, if there is one."""
     match schedule:
         case At():
             return f"Once, at {schedule.instant.astimezone(schedule.zone).isoformat()}"
@@ -75,7 +75,10 @@ def _weekdays(fields: CronFields, day: list[int | str], weekday: list[int | str]
 
 
 def _words(part: str, expression: str) -> str:
-    """Describe one part with the library. It phrases lists of plain values well; other parts go in one by one."""
+    """Describe one part of an expression with the library.
+
+    Callers pass special weekdays one at a time: the library phrases only lists of plain values well.
+    """
     # Imported here: only previews need it, and a cold start should not pay for it.
     from cron_descriptor import DescriptionTypeEnum, ExpressionDescriptor, Options  # noqa: PLC0415
 
@@ -88,7 +91,7 @@ def _joined(phrases: list[str]) -> list[str]:
 
 
 def _stepped(values: Sequence[int | str], size: int) -> str:
-    """Write values of a unit of which there are ``size`` as a step where that is their whole truth, else as a range."""
+    """Write ``values`` as a step if they are exactly those of a step over ``0..size-1``, else as a range or list."""
     step = size // len(values)
     if 1 < step < size and list(values) == list(range(0, size, step)):
         return f"*/{step}"

@@ -30,9 +30,9 @@ def parse_duration(text: str) -> timedelta:
     """Read a duration of zero or more, such as ``PT1H30M``, ``P1D``, ``PT0.5S``, ``1h30m`` or ``250ms``.
 
     ISO 8601: weeks, days, hours, minutes, seconds, each at most once and in this order; the last may have a fraction.
-    Go (``time.ParseDuration``): h, m, s, ms, us and ns, with fractions. What is finer than a microsecond is cut off.
+    Go (``time.ParseDuration``): h, m, s, ms, us and ns, with fractions. Fractions of a microsecond are cut off.
 
-    Raises ``ValueError`` with a sentence for the caller.
+    Raises ``ValueError`` with a message for the caller.
     """
     if len(text) > _MAX_LENGTH:
         raise ValueError(f"a duration has at most {_MAX_LENGTH} characters")
@@ -50,7 +50,7 @@ def parse_duration(text: str) -> timedelta:
 def format_duration(duration: timedelta) -> str:
     """Write ``duration`` as ISO 8601, in days, hours, minutes and seconds: ``P1DT2H``, ``PT1.5S``, ``PT0S``.
 
-    A negative one gets a leading minus sign (ISO 8601-2), which ``parse_duration`` does not take.
+    A negative one gets a leading minus sign (ISO 8601-2), which ``parse_duration`` refuses.
     """
     if duration < timedelta():
         return "-" + format_duration(-duration)
@@ -60,7 +60,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def describe_duration(duration: timedelta) -> str:
-    """Say ``duration`` in words: ``1 day 2 hours``, ``1.5 seconds``."""
+    """Return ``duration`` in words: ``1 day 2 hours``, ``1.5 seconds``."""
     parts = [(str(duration.days), "d")] if duration.days else []
     parts += _clock_parts(duration)
     words = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
@@ -100,7 +100,7 @@ def _read_go(text: str) -> int | None:
 
 
 def _nanoseconds(amount: str, unit: str) -> int:
-    """Multiply without a float: 0.1 s is 100 ms, not almost."""
+    """Multiply without a float, so that 0.1 s is exactly 100 ms."""
     whole, _, fraction = amount.partition(".")
     scale = _NANOSECONDS[unit]
     return int(whole or 0) * scale + int(fraction or 0) * scale // int("1" + "0" * len(fraction))

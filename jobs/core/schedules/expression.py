@@ -1,4 +1,4 @@
-"""Schedule expressions: what may be written, and when it runs.
+"""Schedule expressions: the forms that are accepted, and when each runs.
 
 =============================================  =========  ==========================================================
 ``@once``                                      one-time   now
@@ -12,7 +12,7 @@
 =============================================  =========  ==========================================================
 
 White space of any kind separates the parts, and may surround them.
-Instants passed in must be aware; instants given back are in UTC.
+Instants passed in must be aware; returned instants are in UTC.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from functools import lru_cache
 
 from jobs.core.errors import InvalidSchedule, Problem
 from jobs.core.schedules.cron import PROBE, CronFields, DayMatch
-from jobs.core.schedules.dialects.mends import suggestion_for
+from jobs.core.schedules.dialects.suggestions import suggestion_for
 from jobs.core.schedules.durations import describe_duration, parse_duration
 from jobs.core.schedules.local_time import Dst, Note, clock_change_at, instants_of
 from jobs.core.schedules.schedule import After, At, Cron, Every, Once, Schedule
@@ -37,10 +37,10 @@ MAX_INTERVAL = timedelta(days=36_525)
 _MIN_INTERVAL = timedelta(seconds=1)
 _DEFAULT_DST = Dst()
 _WHITE_SPACE = re.compile(r"[^\S\x1c-\x1f]+")
-"""Whatever separates words for people; not the separators of data that Python counts among them."""
+"""White space between words, without the data separators (U+001C to U+001F) that Python's ``\\s`` includes."""
 
 _NO_ZONE = fixed_offset(timedelta(), "unknown")
-"""Stands for a time zone that was refused, so that what is wrong with the expression is found all the same."""
+"""Replaces a time zone that was refused, so that the faults of the expression are reported as well."""
 
 _NICKNAMES = {
     "@hourly": "0 * * * *",
@@ -64,12 +64,12 @@ _FORMS = (
 def parse_schedule(
     expression: str, timezone: str = "UTC", dst: Dst = _DEFAULT_DST, day_match: DayMatch = "any"
 ) -> Schedule:
-    """Read a schedule expression. What it returns cannot change, is kept for the next call, and is safe in threads.
+    """Read a schedule expression. The result is immutable, cached, and safe to share between threads.
 
-    Raises ``InvalidSchedule`` with every fault, at ``/schedule``, ``/timezone``, ``/dst`` or ``/day_match``, saying
-    what to write instead.
+    Raises ``InvalidSchedule`` with every fault, at ``/schedule``, ``/timezone``, ``/dst`` or ``/day_match``, and what
+    to write instead.
     """
-    if len(expression) > MAX_EXPRESSION:  # before it is kept for the next call
+    if len(expression) > MAX_EXPRESSION:  # before it is cached
         raise InvalidSchedule.at("/schedule", f"the expression is longer than {MAX_EXPRESSION} characters; shorten it")
     return _parse(expression, timezone, dst, day_match)
 
@@ -105,11 +105,11 @@ def _read(expression: str, timezone: str, zone: tzinfo, dst: Dst, day_match: Day
     try:
         return _read_form(text, expression, timezone, zone, dst, day_match)
     except InvalidSchedule:
-        # Only now, so that nothing which is accepted is ever taken for another system's.
-        told = suggestion_for(text)
-        if told is None:
+        # Only after a refusal, so that a valid expression is never mistaken for another system's.
+        suggestion = suggestion_for(text)
+        if suggestion is None:
             raise
-        raise InvalidSchedule.at("/schedule", told) from None
+        raise InvalidSchedule.at("/schedule", suggestion) from None
 
 
 def _read_form(text: str, expression: str, timezone: str, zone: tzinfo, dst: Dst, day_match: DayMatch) -> Schedule:
@@ -158,10 +158,10 @@ def _read_instant(text: str, zone: tzinfo, dst: Dst) -> tuple[datetime, Note | N
     if zone is UTC:
         raise InvalidSchedule.at("/schedule", "the instant needs an offset such as Z or +03:00, or give a timezone")
     try:
-        turn = clock_change_at(moment, zone)
+        change = clock_change_at(moment, zone)
         instants = instants_of(moment, zone, dst)
     except OverflowError:
         raise InvalidSchedule.at("/schedule", "lies at the end of the calendar; give another instant") from None
     if not instants:
         raise InvalidSchedule.at("/schedule", "clocks skip this local time; give another, or dst gap shift")
-    return instants[0], turn.kind if turn else None
+    return instants[0], change.kind if change else None

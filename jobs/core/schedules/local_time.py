@@ -1,4 +1,4 @@
-"""Local times and the instants they are: what becomes of one that a change of clocks skips or repeats."""
+"""Convert local times to instants, including local times that a change of clocks skips or repeats."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Dst:
-    """What becomes of a fixed local time that a change of clocks skips (``gap``) or repeats (``overlap``).
+    """The policy for a fixed local time that a change of clocks skips (``gap``) or repeats (``overlap``).
 
-    ``shift`` runs at the first instant after the gap. ``once`` runs at the first of the two.
+    ``shift`` runs at the first instant after the gap, ``skip`` not at all. ``once`` runs at the first of the two
+    instants, ``twice`` at both.
     """
 
     gap: Literal["shift", "skip"] = "shift"
@@ -26,14 +27,14 @@ class Dst:
 
 
 AS_TIME_PASSES = Dst(gap="skip", overlap="twice")
-"""The rule for an hour field that is a wildcard or a step: a run whenever the clock on the wall matches."""
+"""The policy for an hour field that is a wildcard or a step: a run whenever the local clock matches."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockChange:
-    """A change of a zone's offset at the instant ``at``: forward over a gap, or back, which makes an overlap.
+    """A change of a zone's offset at the instant ``at``: clocks go forward (a gap) or back (an overlap).
 
-    ``start`` and ``end`` bound the local times that are skipped or repeated; ``end`` is not one of them.
+    The local times from ``start`` to ``end``, which is excluded, are skipped or repeated.
     """
 
     at: datetime
@@ -42,7 +43,7 @@ class ClockChange:
 
     @property
     def kind(self) -> Note:
-        """Which of the two it is."""
+        """``gap`` if clocks go forward, ``overlap`` if they go back."""
         return "gap" if self.after > self.before else "overlap"
 
     @property
@@ -67,7 +68,7 @@ def clock_change_at(local: datetime, zone: tzinfo) -> ClockChange | None:
 
 def clock_change_between(since: datetime, until: datetime, zone: tzinfo) -> ClockChange | None:
     """Find the change of clocks after ``since`` and not after ``until``, if the offsets at the two differ."""
-    # Clocks change on whole seconds. With fractions left on one side, the last step of the search would not move.
+    # Clocks change on whole seconds. With a fraction on one side, the binary search would never end.
     low, high = since.replace(microsecond=0), until.replace(microsecond=0)
     before = offset_of(low.astimezone(zone))
     if before == offset_of(high.astimezone(zone)):
@@ -83,13 +84,13 @@ def clock_change_between(since: datetime, until: datetime, zone: tzinfo) -> Cloc
 
 def instants_of(local: datetime, zone: tzinfo, dst: Dst) -> list[datetime]:
     """Return the UTC instants at which a run at ``local`` (without a zone) takes place: none, one or two, ascending."""
-    turn = clock_change_at(local, zone)
+    change = clock_change_at(local, zone)
     moment = local.replace(tzinfo=UTC)
-    if turn is None:
+    if change is None:
         return [moment - offset_of(local.replace(tzinfo=zone))]
-    if turn.kind == "gap":
-        return [turn.at] if dst.gap == "shift" else []
-    return [moment - turn.before, moment - turn.after][: 2 if dst.overlap == "twice" else 1]
+    if change.kind == "gap":
+        return [change.at] if dst.gap == "shift" else []
+    return [moment - change.before, moment - change.after][: 2 if dst.overlap == "twice" else 1]
 
 
 def offset_of(moment: datetime) -> timedelta:

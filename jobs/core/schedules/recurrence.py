@@ -1,19 +1,19 @@
-"""Which runs of a schedule take place: start and end, jitter, and what becomes of runs that fell due unattended.
+"""Which runs of a schedule take place: start and end, jitter, and the policy for missed runs.
 
-Pure functions of what is passed in. Every instant must be aware; instants given back are in UTC. Runs of a schedule
-strictly increase: one that would not, whatever computed it, raises ``ScheduleFault``.
+All functions are pure. Every instant must be aware; returned instants are in UTC. Runs of a schedule strictly increase:
+one that would not raises ``ScheduleFault``.
 
-A run is *late* when more than ``misfire_grace`` (plus ``jitter``, which is waited for on purpose) has gone by since the
-instant it stands for. Late runs are *missed*, and ``misfire`` says what becomes of them:
+A run is *late* when more than ``misfire_grace`` plus ``jitter`` (a deliberate delay) has passed since its scheduled
+instant. Late runs are *missed*, and ``misfire`` is the policy for them:
 
-===========  ===============================================================================================
-``run_once``  one run at once, standing for the latest instant that has come; then the next future one
-``skip``      none of them; next is the first that is not late
-``catch_up``  each of them, oldest first, at once; of more than ``misfire_max`` the oldest are given up
-===========  ===============================================================================================
+============  ==========================================================================================
+``run_once``  one run at once, for the latest instant that has passed; then the next future one
+``skip``      none of them; the next run is the first that is not late
+``catch_up``  each of them at once, oldest first; of more than ``misfire_max`` the oldest are dropped
+============  ==========================================================================================
 
-However long the outage, no policy walks through all that was missed: ``run_once`` and ``skip`` ask the schedule some
-dozens of times, ``catch_up`` a small multiple of ``misfire_max`` times.
+However long the outage, no policy computes every missed run: ``run_once`` and ``skip`` compute some dozens,
+``catch_up`` a small multiple of ``misfire_max``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FIRST_STEP = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One run to be. ``scheduled_for`` is the schedule's own instant; ``due_at``, never before it, is when to start."""
+    """A future run. ``scheduled_for`` is the schedule's own instant; ``due_at``, never earlier, is when to start it."""
 
     scheduled_for: datetime
     due_at: datetime
@@ -47,7 +47,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """One line of a preview: the instant in UTC, the same in the schedule's time zone, and what is odd about it."""
+    """One line of a preview: the instant in UTC and in the schedule's zone, and a note if a clock change affects it."""
 
     at: datetime
     local: datetime
@@ -59,9 +59,9 @@ class Recurrence:
     """A schedule with its policies.
 
     ``@every`` counts from ``start_at``, which is then its first run, or else from ``anchor``. ``start_at`` and
-    ``end_at`` (both inclusive) bound the instants that runs stand for, not when they are made up for. ``max_runs``
-    counts runs that have ended. ``jitter`` delays each run that is not made up for by a time drawn evenly from zero to
-    ``jitter``. ``misfire_max`` None is no limit.
+    ``end_at`` (both inclusive) bound the scheduled instants of runs, not the time at which a missed run is made up.
+    ``max_runs`` counts runs that have ended. ``jitter`` delays each run by a random time from zero to ``jitter``,
+    evenly distributed; made-up runs are not delayed. ``misfire_max`` None is no limit.
     """
 
     schedule: Schedule
@@ -75,19 +75,19 @@ class Recurrence:
     jitter: timedelta | None = None
 
     def first(self, now: datetime, random: Random) -> Occurrence | None:
-        """Return the run that a job set at ``now`` begins with; None if there is nothing to run.
+        """Return the first run of a job whose schedule is set at ``now``; None if there is nothing to run.
 
-        A recurring schedule begins strictly after ``now``. "Now" of a one-time schedule is ``now`` itself.
+        The first run of a recurring schedule is strictly after ``now``. A one-time schedule may run at ``now`` itself.
         """
         now = now.astimezone(UTC)
         at = self._once(self.schedule, now) if isinstance(self.schedule, OneTime) else self._next(now)
         return self._with_jitter(at, random)
 
     def following(self, scheduled_for: datetime, now: datetime, runs_done: int, random: Random) -> Occurrence | None:
-        """Return the run after the one that stood for ``scheduled_for``, which ended or was given up at ``now``.
+        """Return the run after the one scheduled for ``scheduled_for``, which ended or was dropped at ``now``.
 
-        None when there is none any more: a one-time schedule, ``end_at`` passed, or ``runs_done`` at ``max_runs``.
-        The returned run stands for an instant strictly later than ``scheduled_for``. Missed runs are due at ``now``.
+        None if no run is left: a one-time schedule, ``end_at`` passed, or ``runs_done`` at ``max_runs``. The returned
+        run is scheduled strictly later than ``scheduled_for``. Missed runs are due at ``now``.
         """
         if self.max_runs is not None and runs_done >= self.max_runs:
             return None
@@ -98,26 +98,27 @@ class Recurrence:
         return self._make_up(scheduled_for, upcoming, now, random)
 
     def counted_by(self, now: datetime) -> Recurrence:
-        """Return the schedule with its anchor no later than ``now``: a later one comes from a clock that was ahead."""
+        """Return the recurrence with its anchor at ``now`` or earlier: a later one is from a clock that was ahead."""
         if not isinstance(self.schedule, Every) or self.start_at or self.anchor <= now:
             return self
         intervals = -((now - self.anchor) // self.schedule.interval)
         return replace(self, anchor=self.anchor - intervals * self.schedule.interval)
 
     def occurrence_after(self, moment: datetime, random: Random) -> Occurrence | None:
-        """Return the schedule's own next run strictly after ``moment``, whatever ran before; None if there is none."""
+        """Return the schedule's next run strictly after ``moment``, with no misfire policy; None if there is none."""
         return self._with_jitter(self._next(moment.astimezone(UTC)), random)
 
     def resolve_misfire(self, scheduled_for: datetime, now: datetime, random: Random) -> Occurrence | None:
-        """Return the run that takes the place of the pending one for ``scheduled_for``, found at ``now``.
+        """Return the run that replaces the pending one for ``scheduled_for`` by the misfire policy at ``now``.
 
-        To be asked when a pending run is about to be claimed or its job is resumed, and only while no attempt of it
-        has begun: a retry is later than its instant by right. A run that is not late, and any run of a one-time
-        schedule, stays as it is, with ``due_at`` equal to ``scheduled_for``. A late one:
+        Call it before a pending run is claimed or when its job is resumed, and only before its first attempt: a retry
+        is rightly later than its scheduled instant. A run that is not late, and any run of a one-time schedule, stays
+        as it is, with ``due_at`` equal to ``scheduled_for``. A late one becomes:
 
-        - ``run_once``: the latest instant that has come, due at ``now``;
-        - ``skip``: the first that is not late, None when there is none any more;
-        - ``catch_up``: itself, due at ``now``; if more than ``misfire_max`` are missed, the oldest of the last so many.
+        - ``run_once``: the latest instant that has passed, due at ``now``;
+        - ``skip``: the first run that is not late; None if there is none;
+        - ``catch_up``: itself, due at ``now``; if more than ``misfire_max`` are missed, the oldest of the last
+          ``misfire_max``.
         """
         pending, now = scheduled_for.astimezone(UTC), now.astimezone(UTC)
         if not self.schedule.recurring or pending >= self._late_before(now):
@@ -125,9 +126,9 @@ class Recurrence:
         return self._make_up(pending, pending, now, random)
 
     def preview(self, after: datetime, count: int) -> list[Fire]:
-        """Give up to ``count`` runs strictly after ``after``, in order and without jitter.
+        """Return up to ``count`` runs strictly after ``after``, in order and without jitter.
 
-        A one-time schedule has one, reckoned as if it were set at ``after``.
+        A one-time schedule has one, computed as if the schedule were set at ``after``.
         """
         after = after.astimezone(UTC)
         if isinstance(self.schedule, OneTime):
@@ -141,7 +142,10 @@ class Recurrence:
         ]
 
     def _make_up(self, after: datetime, oldest: datetime, now: datetime, random: Random) -> Occurrence | None:
-        """Choose among missed runs: ``oldest``, which need not be of the schedule, and all of those after ``after``."""
+        """Choose a missed run by the policy, from ``oldest`` and the schedule's runs after ``after``.
+
+        ``oldest`` may be an instant that is not on the schedule, such as one set by hand.
+        """
         late_before = self._late_before(now)
         if self.misfire == "skip":
             return self._with_jitter(self._next(late_before - _MOMENT), random)
@@ -189,8 +193,9 @@ class Recurrence:
     def _latest(self, after: datetime, until: datetime, count: int) -> datetime | None:
         """Find the ``count``-th latest run after ``after`` and not after ``until``; None if there are fewer.
 
-        A schedule can only be asked forwards. So look at stretches before ``until``, each twice as long as the one
-        before; runs counted there are done with. Once a stretch holds more than are wanted, halve it.
+        A schedule computes runs only forwards. So count the runs in intervals that end at ``until``, each twice as long
+        as the one before, and move ``until`` back past the counted ones. Once an interval holds too many runs, halve
+        it.
         """
         step, enough = _FIRST_STEP, False
         while after < until:

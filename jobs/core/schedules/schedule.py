@@ -1,4 +1,4 @@
-"""The kinds of schedule, and when each runs. Instants passed in must be aware; instants given back are in UTC."""
+"""The kinds of schedule, and when each runs. Instants passed in must be aware; returned instants are in UTC."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Schedule(ABC):
     @property
     @abstractmethod
     def meaning(self) -> tuple[object, ...]:
-        """What two schedules have in common exactly when they run at the same instants, however they are written."""
+        """A value that two schedules share exactly if they run at the same instants, however they are written."""
 
     def note(self, at: datetime) -> Note | None:  # noqa: ARG002 - a schedule that reads no local time has no notes
-        """Return whether the run at ``at`` was moved out of a gap, or stands at a local time that comes twice."""
+        """Return ``gap`` if the run at ``at`` was moved out of a gap, ``overlap`` if its local time comes twice."""
         return None
 
 
@@ -47,7 +47,7 @@ class OneTime(Schedule):
 
 
 class Recurring(Schedule):
-    """A schedule with run after run."""
+    """A schedule that runs again and again."""
 
     __slots__ = ()
     recurring = True
@@ -56,7 +56,7 @@ class Recurring(Schedule):
     def next_after(self, moment: datetime, anchor: datetime) -> datetime | None:
         """Return the first run strictly after ``moment``; None if there is none up to the year 9999.
 
-        ``anchor`` counts for ``@every`` alone.
+        Only ``@every`` uses ``anchor``.
         """
 
 
@@ -75,7 +75,7 @@ class Once(OneTime):
 
 @dataclass(frozen=True, slots=True)
 class At(OneTime):
-    """At ``instant``; now, if that is past. ``moved`` is the note on a local time that is skipped or comes twice."""
+    """At ``instant``; now, if that is past. ``moved`` notes that the local time is skipped or comes twice."""
 
     counts_from_now: ClassVar[bool] = False
 
@@ -92,7 +92,7 @@ class At(OneTime):
         return self.instant if self.instant > now else None
 
     def note(self, at: datetime) -> Note | None:
-        """Tell of the instant itself only; a run later than that is one that was past and so is now."""
+        """Return the note for the instant itself only; a later run means the instant was past and became now."""
         return self.moved if at == self.instant else None
 
 
@@ -108,23 +108,23 @@ class After(OneTime):
         return ("after", self.delay)
 
     def first(self, now: datetime) -> datetime:
-        """Count from ``now``."""
+        """Return ``now`` plus the delay."""
         return now.astimezone(UTC) + self.delay
 
 
 @dataclass(frozen=True, slots=True)
 class Every(Recurring):
-    """The n-th run is at anchor + n * ``interval``, n = 1, 2, …; the anchor is no run. Knows no clock changes."""
+    """The n-th run is at anchor + n * ``interval``, n = 1, 2, …; the anchor is not a run. Ignores clock changes."""
 
     interval: timedelta
 
     @property
     def meaning(self) -> tuple[object, ...]:
-        """See ``Schedule.meaning``; what is counted from stands beside it."""
+        """See ``Schedule.meaning``. The anchor is not part of it; callers compare it separately."""
         return ("every", self.interval)
 
     def next_after(self, moment: datetime, anchor: datetime) -> datetime | None:
-        """Find the run by division, in whole microseconds, so that it costs the same however far away it is."""
+        """Return the run by division, in whole microseconds, so that the cost does not grow with the distance."""
         start = anchor.astimezone(UTC)
         past = (moment - start) // self.interval
         try:
@@ -147,14 +147,14 @@ class Cron(Recurring):
         return ("cron", self.fields.meaning, rules_of(self.timezone), dst)
 
     def next_after(self, moment: datetime, anchor: datetime) -> datetime | None:  # noqa: ARG002
-        """Find the next match; a cron expression does not depend on ``anchor``.
+        """Return the next match; a cron expression does not depend on ``anchor``.
 
-        A fixed local time that is skipped or repeated is treated as ``dst`` says. With an hour that is a wildcard or a
-        step, runs come whenever the local clock matches: none in a gap, and in both passes of an overlap.
+        ``dst`` is the policy for a fixed local time that is skipped or repeated. If the hour is a wildcard or a step,
+        the job runs whenever the local clock matches: not in a gap, and in both passes of an overlap.
         """
         try:
             return self.fields.next_after(max(moment, _EARLIEST).astimezone(UTC), self.zone, self.dst)
-        except OverflowError:  # the search has come to the end of the year 9999
+        except OverflowError:  # the search has reached the end of the year 9999
             return None
 
     def note(self, at: datetime) -> Note | None:

@@ -1,4 +1,4 @@
-"""The options that say when a job runs, as callers give them and as the job keeps them."""
+"""The options for when a job runs: the fields of a command, stored with the job."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ Duration = Annotated[
 
 
 Runs = Annotated[int, Field(ge=1, le=2**31 - 1)]
-"""How many runs."""
+"""A number of runs."""
 
 
 class DstOptions(BaseModel):
-    """What happens to a fixed local time that a change of clocks skips (gap) or repeats (overlap)."""
+    """The policy for a fixed local time that a change of clocks skips (gap) or repeats (overlap)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -84,7 +84,7 @@ class DstOptions(BaseModel):
 
 
 class MisfireOptions(BaseModel):
-    """What happens to runs that fell due while nothing could run them. A bare policy word is accepted too."""
+    """The policy for runs that fell due while no instance could run them. A bare policy word is accepted too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,7 +107,7 @@ class MisfireOptions(BaseModel):
 
 
 class Timing(BaseModel):
-    """When a job runs: the expression, its zone, and the policies on top of it."""
+    """When a job runs: the expression, its time zone, and its policies."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -123,10 +123,7 @@ class Timing(BaseModel):
 
     @cached_property
     def parsed(self) -> Schedule:
-        """The schedule behind the expression.
-
-        Raises ``InvalidSchedule`` naming each faulty field.
-        """
+        """The parsed schedule. Raises ``InvalidSchedule`` naming each faulty field."""
         dst = Dst(gap=self.dst.gap, overlap=self.dst.overlap)
         return parse_schedule(self.schedule, self.timezone, dst, self.day_match)
 
@@ -136,7 +133,7 @@ class Timing(BaseModel):
         return warnings_of(self.parsed)
 
     def warnings_at(self, now: datetime) -> list[str]:
-        """Return the ``schedule_warnings``, and one of an instant that is past already."""
+        """Return the ``schedule_warnings``, plus one if the schedule is an instant that is past."""
         return [*self.schedule_warnings, *past_instant(self.parsed, self.start_at, now)]
 
     def recurrence(self, anchor: datetime) -> Recurrence:
@@ -159,7 +156,7 @@ class Timing(BaseModel):
         )
 
     def problems(self) -> list[Problem]:
-        """List what is wrong with the schedule and its options; nothing that depends on the time of asking."""
+        """Return the faults of the schedule and its options, none of which depends on the current time."""
         problems: list[Problem] = []
         try:
             recurring = self.parsed.recurring
@@ -178,9 +175,8 @@ class Timing(BaseModel):
     def runs_as(self, other: Timing, *, scheduled_for: datetime | None, now: datetime) -> bool:
         """Whether ``other`` names the same runs from ``now`` on, however it is written.
 
-        What is done about runs does not count: misfire, jitter, ``end_at`` and ``max_runs``. ``scheduled_for`` is what
-        the pending run stands for: of a cron schedule a ``start_at`` that lies behind it makes no difference any more.
-        Raises ``InvalidSchedule`` for one that cannot be read.
+        Misfire, jitter, ``end_at`` and ``max_runs`` are not compared. ``scheduled_for`` is the pending run's instant: a
+        ``start_at`` before it no longer matters for a cron schedule. Raises ``InvalidSchedule`` if either is invalid.
         """
         if self.parsed.meaning != other.parsed.meaning:
             return False

@@ -1,4 +1,4 @@
-"""Hangfire's ``Cron.Weekly(DayOfWeek.Monday, 9)`` and its like, as the cron expression that Hangfire makes of it."""
+"""Convert Hangfire's ``Cron.Weekly(DayOfWeek.Monday, 9)`` and similar calls to the cron expression they produce."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ _CALL = re.compile(r"Cron\.(?P<word>[A-Za-z]+) ?(?:\((?P<arguments>[^()]*)\))?;?
 _WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _DAY = "dayofweek"
 
-# The expression, and its parameters in Hangfire's order with what they are where they are left out. A week begins on
-# Monday there, where @weekly is Sunday.
+# The expression, and its parameters in Hangfire's order with their defaults. Hangfire's week begins on Monday, while
+# @weekly runs on Sunday.
 _FORMS: dict[str, tuple[str, dict[str, int]]] = {
     "minutely": ("* * * * *", {}),
     "hourly": ("{minute} * * * *", {"minute": 0}),
@@ -31,7 +31,7 @@ def is_hangfire(text: str) -> bool:
 
 
 def from_hangfire(text: str) -> str | None:
-    """Return the expression that Hangfire makes of ``text``; None where an argument is no plain value."""
+    """Return the cron expression that Hangfire produces for ``text``; None if an argument is not a literal value."""
     found = _CALL.fullmatch(text)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Timer schedules as the Functions host reads them: NCRONTAB or a time span. Jobs have schedules of their own kind."""
+"""Timer schedules as the Functions host reads them: NCRONTAB or a time span. Jobs do not use this syntax."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _SETTING = re.compile("%([^%]+)%")
 def read_timer_schedule(text: str, settings: Mapping[str, str]) -> str | timedelta:
     """Read ``{second} {minute} {hour} {day} {month} {day of week}``, the same without seconds, or ``[d.]hh:mm[:ss]``.
 
-    ``%NAME%`` is replaced from ``settings`` first. Returns six fields in numbers, of which day and day of week must
-    both match, or the interval. Raises ``ValueError`` for what the Functions host would not accept, or never fires.
+    ``%NAME%`` is replaced from ``settings`` first. Returns six numeric fields, of which day and day of week must both
+    match, or the interval. Raises ``ValueError`` for a schedule that the Functions host refuses or that never fires.
     """
     expression = _SETTING.sub(lambda found: _setting(found[1], settings), text).strip()
     values = expression.split()
@@ -51,8 +51,8 @@ def read_timer_schedule(text: str, settings: Mapping[str, str]) -> str | timedel
 
 
 def read_time_span(text: str) -> timedelta:
-    """Read a .NET time span, ``[d.]hh:mm[:ss]``; raises ``ValueError`` for any other text, and for no time at all."""
-    # .NET reads 24:00 as 24 days, so an hour above 23 is never what was meant.
+    """Read a .NET time span, ``[d.]hh:mm[:ss]``; raises ``ValueError`` for any other text and for a span of zero."""
+    # .NET reads 24:00 as 24 days, so an hour above 23 is always a mistake.
     found = _INTERVAL.fullmatch(text)
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
     interval = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
@@ -78,12 +78,12 @@ def _setting(name: str, settings: Mapping[str, str]) -> str:
 
 
 def _field(value: str, name: str, allowed: range, words: Sequence[str]) -> str:
-    """Return the field in numbers, which mean the same to any cron library."""
+    """Return the field with names replaced by numbers, which every cron library reads alike."""
     items = []
     for item in value.split(","):
         found = _ITEM.fullmatch(item)
         ends = [_number(found[end], allowed, words) for end in ("low", "high") if found[end]] if found else [-1]
-        # NCRONTAB swaps the ends of a falling range where cron wraps around; nobody means the former.
+        # For a falling range, NCRONTAB swaps the ends and cron wraps around; no author intends a swap, so refuse it.
         if found is None or ends != sorted(ends) or not all(end in allowed for end in ends):
             raise ValueError(f"{value!r} is no {name} from {allowed[0]} to {allowed[-1]}, nor a list, range or step")
         items.append(("-".join(map(str, ends)) or "*") + (found["step"] or ""))
@@ -98,7 +98,7 @@ def _number(text: str, allowed: range, words: Sequence[str]) -> int:
 
 
 def _check_days(days: str, months: str) -> None:
-    """Refuse the 30 February and its like. Either field, being in numbers, begins each item with its least value."""
+    """Refuse dates that never occur, such as 30 February. Items of numeric fields begin with their least value."""
     first = min(_least(item, 1) for item in days.split(","))
     longest = max(_DAYS_OF_MONTHS[month - 1] for item in months.split(",") for month in _months(item))
     if first > longest:

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from jobs.core.schedules.dialects.mends import weekday_in_names
+from jobs.core.schedules.dialects.suggestions import weekday_in_names
 from jobs.core.schedules.schedule import At, Cron
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ _FULL_MONTH = 31
 _ALL_WEEK = 7
 _NOT_A_LEAP_YEAR = 2026
 _CLOCKS_DIFFER = timedelta(minutes=1)
-"""An instant that is past by less is what a caller whose clock is a little behind takes for now."""
+"""An instant in the past by less than this is not warned of: the caller's clock may be a little behind."""
 
 _STEP = re.compile(r"(?P<start>\*|\?|\d+)/(?P<step>\d+)", re.ASCII)
-# Of each field: its name, what it counts within, how many values it has, the first of them, and how an interval of n
-# of them is written, where that is one.
+# Each field's name, the period it counts within, how many values it has, the first of them, and the ``@every`` interval
+# of n of them, if there is one.
 _COUNTED = (
     ("second", "minute", 60, 0, "{}s"),
     ("minute", "hour", 60, 0, "{}m"),
@@ -37,7 +37,7 @@ _COUNTED = (
 
 
 def warnings_of(schedule: Schedule) -> list[str]:
-    """Return a sentence for each way in which ``schedule`` may not be what its author has in mind."""
+    """Return a sentence for each way in which ``schedule`` may differ from what its author intends."""
     if not isinstance(schedule, Cron):
         return []
     fields = schedule.fields
@@ -46,7 +46,7 @@ def warnings_of(schedule: Schedule) -> list[str]:
 
 
 def past_instant(schedule: Schedule, start_at: datetime | None, now: datetime) -> list[str]:
-    """Warn of a run at an instant that lies behind ``now``, and so is due at once."""
+    """Return a warning if the only run is at an instant before ``now``, and so is due at once."""
     if not isinstance(schedule, At) or max(schedule.instant, start_at or schedule.instant) > now - _CLOCKS_DIFFER:
         return []
     return [f"the instant {schedule.expression!r} is past, so that the job is due at once; check the date and offset"]
@@ -61,14 +61,14 @@ def _long_steps(fields: CronFields) -> Iterator[str]:
             start = first if found["start"] in "*?" else int(found["start"])
             step = int(found["step"])
             wanted = f"for one run every {step} {name.removesuffix(' of month').replace('weekday', 'day')}s, write "
-            mend = (
+            suggestion = (
                 "list the values, or let a handler decide"
                 if interval is None
                 else (f"{wanted}'@every {interval.format(step)}'")
             )
             yield (
                 f"{name} {part!r}: a step is counted anew within each {within}, so that this one means the {name} "
-                f"{start} alone; {mend}"
+                f"{start} alone; {suggestion}"
             )
 
 
@@ -76,18 +76,18 @@ def _either_day(fields: CronFields) -> str | None:
     if not fields.both_days or fields.day_match == "all":
         return None
     day, _, weekday = fields.texts[-3:]
-    said = f"day of month {day!r} and weekday {weekday!r}: it runs on days that match either"
+    meaning = f"day of month {day!r} and weekday {weekday!r}: it runs on days that match either"
     starred = [field for field in (day, weekday) if field.startswith("*")]
     if starred:
         return (
-            f"{said}. Vixie cron, that of most Linux systems, takes only days that match both where a field begins "
+            f"{meaning}. Vixie cron, that of most Linux systems, takes only days that match both where a field begins "
             f"with *, as {starred[0]!r} does; NCRONTAB and Spring take both, too. Set day_match to all for that"
         )
-    return f"{said}, as in cron. NCRONTAB and Spring take only days that match both; set day_match to all for that"
+    return f"{meaning}, as in cron. NCRONTAB and Spring take only days that match both; set day_match to all for that"
 
 
 def _quartz_weekday(fields: CronFields) -> str | None:
-    """Quartz and AWS need a ? in one of the two fields, so that one beside digits is likely to come from there."""
+    """Warn of weekday digits beside a ``?``: Quartz and AWS require it, so the expression probably comes from there."""
     day, _, weekday = fields.texts[-3:]
     digits = {int(digit) for digit in re.findall(r"(?<![\d#/L])\d(?!\d)", weekday)}
     if "?" not in {day, weekday} or not digits or 0 in digits or len(set(fields.expanded[4])) == _ALL_WEEK:

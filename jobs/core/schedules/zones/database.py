@@ -31,7 +31,7 @@ def load_zone(name: str) -> tzinfo:
                 zone = ZoneInfo.from_file(data, key=name)
         except (ValueError, OSError):  # no zone's data, no such file, or a directory
             zone = None
-        # Some file systems find europe/berlin as well, and then the same job is refused by the next host.
+        # Case-insensitive file systems find europe/berlin as well; the next host would refuse the same job.
         if zone is not None and is_zone_name(name):
             return zone
     raise InvalidSchedule.at("/timezone", suggestion_for(name))
@@ -39,7 +39,7 @@ def load_zone(name: str) -> tzinfo:
 
 @lru_cache(maxsize=256)
 def rules_of(name: str) -> bytes:
-    """Return the data of a zone that ``load_zone`` accepts: the same for two names of one zone, such as an old one."""
+    """Return the data of a zone that ``load_zone`` accepts; it is equal for two names (aliases) of one zone."""
     from importlib.resources import files  # noqa: PLC0415
 
     return files("tzdata").joinpath("zoneinfo", *name.split("/")).read_bytes()

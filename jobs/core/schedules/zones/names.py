@@ -1,4 +1,4 @@
-"""What to write for a time zone name that is none: asked only once a name has been refused."""
+"""Suggestions for an invalid time zone name. Used only after a name has been refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_HOURS = 12
 
 
 def suggestion_for(name: str) -> str:
-    """Return a sentence that says why ``name`` is no IANA time zone and which one to write instead."""
+    """Return a sentence that says why ``name`` is not an IANA time zone and which one to write instead."""
     wanted = " ".join(name.split()).casefold()
     if wanted in _WINDOWS and wanted not in _by_lower_case():
         windows, iana = _WINDOWS[wanted]
@@ -38,7 +38,7 @@ def suggestion_for(name: str) -> str:
 
 
 def is_zone_name(name: str) -> bool:
-    """Whether ``name`` is written as the time zone database holds it."""
+    """Whether ``name`` is in the time zone database, in the same case."""
     return _by_lower_case().get(name.casefold()) == name
 
 

@@ -1,6 +1,7 @@
 """Which IANA zone each of Windows' time zones is: CLDR's windowsZones, the zone it returns for the world ("001").
 
-Only for telling who writes a Windows name what to write instead. A line has the Windows name and the IANA name.
+Used only for suggesting an IANA name to a caller who writes a Windows name. Each line has the Windows name and the IANA
+name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Schedules as other systems write them: what to write here instead. Asked only once an expression was refused."""
+"""Suggestions for schedules in another system's form: what to write here instead.
+
+Used only after an expression has been refused.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _ZONE_BEHIND = re.compile(r"(?P<inner>\S+(?: \S+){4,5}) (?P<zone>[A-Za-z]+(?:/[A
 _AWS_CRON = re.compile(r"cron ?\( ?(?P<inner>[^()]*?) ?\)", re.IGNORECASE)
 _AWS_RATE = re.compile(r"rate ?\( ?(?P<count>\d{1,6}) (?P<unit>minute|hour|day)s? ?\)", re.IGNORECASE | re.ASCII)
 _AWS_AT = re.compile(r"at ?\( ?(?P<inner>\d{4}-[\w:-]+) ?\)", re.IGNORECASE | re.ASCII)
-_IN_WORDS = re.compile(
+_EVERY_N_UNITS = re.compile(
     r"(?:@?every|@every) (?P<count>\d{1,6}) ?(?P<unit>second|minute|min|hour|day|week)s?", re.IGNORECASE | re.ASCII
 )
 _REPEATING = re.compile(r"R\d*/(?:[^/]+/)?(?P<inner>P[\w.,]+)", re.ASCII)
@@ -41,15 +44,15 @@ _SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 def suggestion_for(text: str) -> str | None:
-    """Return a sentence that says whose form ``text`` is and what to write here; None if it is none that is known.
+    """Return a sentence that names the system ``text`` comes from and what to write here; None for an unknown form.
 
-    ``text`` has single spaces only. What is to be written instead is never named unless it would be accepted.
+    ``text`` has single spaces only. An expression that the sentence says to write is one that is accepted.
     """
-    return next((told for rule in _RULES if (told := rule(text)) is not None), None)
+    return next((suggestion for rule in _RULES if (suggestion := rule(text)) is not None), None)
 
 
 def _write(expression: str) -> str:
-    """Name what to write; what is not right yet is said to be so."""
+    """Return ``write`` and the expression; for one that is still invalid, say that it needs another change."""
     if expression.startswith("@"):
         return f"write such as {expression!r}"
     return f"write {expression!r}" if is_cron(expression) else f"take {expression!r} and mend it as well"
@@ -146,7 +149,7 @@ def _named_weekday(fields: list[str]) -> list[str]:
 
 
 def weekday_in_names(field: str, first: int) -> str:
-    """Write the digits of a weekday field as names; ``first`` is the number of Sunday. What is no such day is kept."""
+    """Write the digits of a weekday field as names; ``first`` is the number of Sunday. Other text stays as it is."""
 
     def named(digit: str) -> str:
         place = int(digit) - first
@@ -169,7 +172,7 @@ def _intervals(text: str) -> str | None:
     if found := _TIME_OF_DAY.fullmatch(text):
         daily = f"{int(found['minutes'])} {int(found['hours'])} * * *"
         return f"a time of day alone is no schedule; for every day, {_write(daily)}"
-    if found := _IN_WORDS.fullmatch(text):
+    if found := _EVERY_N_UNITS.fullmatch(text):
         return _every(_counted(found))
     if found := _COMPACT.fullmatch(text):
         parts = re.findall(r"(\d+)(\w)", found["parts"].lower())
@@ -186,7 +189,7 @@ def _counted(found: re.Match[str]) -> str:
 
 
 def _every(iso: str) -> str:
-    """Name the interval to write, as people do where it is less than a day, such as 1h30m, else in ISO 8601."""
+    """Return ``write`` and the interval, as ``1h30m`` if it is less than a day, else in ISO 8601."""
     interval = parse_duration(iso)
     if not timedelta(seconds=1) <= interval <= timedelta(days=36_525):
         return "an interval of 1 second to 100 years is needed, such as '@every 5m'"
@@ -211,8 +214,8 @@ def _command(text: str) -> str | None:
     fields = text.split(" ")
     known = " ".join(fields[:_CRON])
     if len(fields) > _CRON and not is_cron(" ".join(fields[:_WITH_SECONDS])) and re.search(r"[/.]\w|\w{4}", text):
-        told = "a crontab line's command has no place here, handler_name says what runs"
-        return f"{told}; {_write(known)}" if is_cron(known) else None
+        reason = "a crontab line's command has no place here, handler_name says what runs"
+        return f"{reason}; {_write(known)}" if is_cron(known) else None
     return None
 
 
