@@ -7,6 +7,11 @@ import re
 import azure.functions as func
 
 from jobs.bootstrap import create_closable_app
+from jobs.core.lifecycle.waiting import WaitingFor
+from jobs.entrypoints.http.callback_tokens import CallbackTokens
+from jobs.entrypoints.http.operations import stats
+from jobs.settings import Settings, setting_name
+from jobs.testing import JobsHarness
 from tests.docs.blocks import ROOT, blocks_of, pages
 
 
@@ -49,3 +54,23 @@ def test_the_python_versions_that_are_named_are_those_that_the_makefile_takes() 
     [first, last] = re.findall(r"Python ([\d.]+).* or ([\d.]+) is needed", (ROOT / "Makefile").read_text())[0]
     for page in ("README.md", "docs/tutorial/index.md", "docs/how-to/run-locally.md"):
         assert f"Python {first} to {last}" in words_of(page), page
+
+
+GUIDES = [page for page in pages() if page.startswith(("README", "docs/tutorial/", "docs/how-to/"))]
+
+
+def test_the_settings_that_the_guides_name_are_there() -> None:
+    known = {setting_name(field) for field in Settings.model_fields}
+    for page in GUIDES:
+        assert set(re.findall(r"\bJOBS_[A-Z_]+", (ROOT / page).read_text())) <= known, page
+
+
+def test_what_the_guides_name_of_the_statistics_is_answered_and_waiting_jobs_say_what_they_name() -> None:
+    with JobsHarness([]) as jobs:
+        answer = stats(jobs.runtime, CallbackTokens((), open_without_token=True))
+    for page in GUIDES:
+        for outer, inner in re.findall(r"`(due|recent|alarms)\.(\w+)`", (ROOT / page).read_text()):
+            assert inner in answer[outer], f"{page}: {outer}.{inner}"
+    _, why = (ROOT / "docs/how-to/operate.md").read_text().split("## Why", 1)
+    reasons = re.findall(r"^\| (`.*?`) \|", why, re.MULTILINE)
+    assert set(re.findall(r"`([a-z-]+)`", " ".join(reasons))) - {"waiting_for"} >= set(WaitingFor)
