@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from jobs.core.lifecycle.status import AttemptOutcome
 from jobs.core.strict_json import read_json
-from jobs.testing.memory.jobs import MemoryJobStore
-from jobs.testing.memory.rows import job_of
 from jobs.testing.ran import RanAttempt
 
 if TYPE_CHECKING:
@@ -18,8 +16,7 @@ if TYPE_CHECKING:
     from jobs.app.runtime import Runtime
     from jobs.core.handlers.context import JobContext
     from jobs.core.lifecycle.job import ClaimedRun
-    from jobs.testing.memory.database import MemoryDatabase
-    from jobs.testing.memory.rows import AttemptRow
+    from jobs.testing.backing import Backing, EndedAttempt
 
 _OUTERMOST = -1_000_000
 _TIMEOUT_IS_TOLD_WITHIN = 5.0
@@ -28,10 +25,9 @@ _TIMEOUT_IS_TOLD_WITHIN = 5.0
 class Execution:
     """Runs attempts in the calling thread, one at a time."""
 
-    def __init__(self, runtime: Runtime, database: MemoryDatabase) -> None:
-        self.store = MemoryJobStore(database)
+    def __init__(self, runtime: Runtime, backing: Backing) -> None:
         self._runtime = runtime
-        self._database = database
+        self._backing = backing
         self._context: JobContext | None = None
         self._exception: BaseException | None = None
         self._cancelled = False
@@ -52,15 +48,15 @@ class Execution:
     def execute(self, run: ClaimedRun, *, lost: bool = False, cancelled: bool = False) -> RanAttempt:
         """Execute a claimed run, and record how it went unless its worker is to be ``lost`` before."""
         self._context, self._exception, self._cancelled = None, None, cancelled
-        before = len(self._database.jobs.rows)
+        before = self._backing.job_ids()
         outcome = Context().run(self._runtime.dispatcher.execute, run)  # as empty as a worker's thread
         if outcome is not None and not lost:
             self._runtime.dispatcher.outcomes.record([outcome])
         line = self._line_of(run, told_elsewhere=outcome is None)
-        rows = list(self._database.jobs.rows.values())
+        jobs = self._backing.jobs()
         context = self._context
         return RanAttempt(
-            job=job_of(self._database.jobs.rows[run.job_id]),
+            job=self._runtime.service.get(run.job_id),
             run=run.run,
             attempt=run.attempt,
             outcome=AttemptOutcome.LOST if line is None else AttemptOutcome(line.outcome),
@@ -69,13 +65,12 @@ class Execution:
             result=read_json(line.result) if line is not None and line.result is not None else None,
             progress=None if context is None else context.fraction,
             progress_message=None if context is None else context.message,
-            enqueued=tuple(job_of(row) for row in rows[before:]),
+            enqueued=tuple(job for job in jobs if job.id not in before),
         )
 
-    def _line_of(self, run: ClaimedRun, *, told_elsewhere: bool) -> AttemptRow | None:
+    def _line_of(self, run: ClaimedRun, *, told_elsewhere: bool) -> EndedAttempt | None:
         """Find the attempt in the history; one that has timed out is told there by another thread, a moment later."""
         give_up_at = time.monotonic() + (_TIMEOUT_IS_TOLD_WITHIN if told_elsewhere else 0)
-        key = (run.job_id, run.token)
-        while (line := self._database.attempts.rows.get(key)) is None and time.monotonic() < give_up_at:
+        while (line := self._backing.ended(run)) is None and time.monotonic() < give_up_at:
             time.sleep(0.005)
         return line

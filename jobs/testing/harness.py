@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -19,19 +19,23 @@ from jobs.core.ports.jobs import Change
 from jobs.testing.clock import FrozenClock, a_span, in_utc
 from jobs.testing.execution import Execution
 from jobs.testing.expectations import ExpectsJobs
-from jobs.testing.memory.database import MemoryDatabase
-from jobs.testing.memory.rows import job_of
-from jobs.testing.parts import LEASE, check_overrides, join_parts, registry_of
+from jobs.testing.memory.backing import MemoryBacking
+from jobs.testing.parts import LEASE, check_override, check_overrides, join_parts, registry_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from jobs.app.upkeep.reconciler import Report
     from jobs.core.handlers.specs import HandlerSpec
     from jobs.core.lifecycle.job import ClaimedRun
+    from jobs.core.transactions.sql import Connection
+    from jobs.testing.backing import Backing
+    from jobs.testing.memory.database import MemoryDatabase
     from jobs.testing.parts import Handlers
     from jobs.testing.ran import RanAttempt
 
+Service = TypeVar("Service")
 MONDAY_NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 _MOST = 1_000
 _ENDLESS = (
@@ -47,6 +51,10 @@ class JobsHarness(ExpectsJobs):
     handlers are annotated with. The clock stands at ``at`` until ``advance`` or ``drain(until=...)`` moves it. Retry
     delays are drawn from ``seed``, so that they are the same every time. Nothing is run unless a call here says so.
 
+    With ``database_url`` the jobs are kept in that Postgres database, so that handlers run their SQL; it must be a
+    test's own, as that of the fixture ``jobs_postgres``. It is migrated where that is needed, and in the harness's
+    sessions ``now()`` is the harness's time. Without, they are kept in memory.
+
     While it is open, handlers that are called as ``send_invoice.enqueue(args)`` enqueue here.
 
     ``runtime`` holds the parts as the app has them: ``runtime.service``, ``runtime.units``, ``runtime.lock``.
@@ -60,18 +68,19 @@ class JobsHarness(ExpectsJobs):
         overrides: Mapping[type, Any] | None = None,
         at: datetime = MONDAY_NOON,
         seed: int = 0,
+        database_url: str | None = None,
     ) -> None:
         try:
             registry = registry_of(handlers)
         except ConfigurationError as error:
             raise error.with_traceback(None)  # noqa: B904  the message says where; how it was found is of no interest
         check_overrides(registry, overrides or {})
-        self.clock = FrozenClock(at)
-        self.database = MemoryDatabase(self.clock)
-        self.runtime = join_parts(registry, self.database, self.clock, Random(seed))  # noqa: S311  jitter, not secrets
+        self._backing = _backing(database_url, at)
+        self.clock = self._backing.clock
+        self.runtime = join_parts(registry, self._backing, Random(seed))  # noqa: S311  jitter, not secrets
         for service, value in (overrides or {}).items():
             self.runtime.injector.override(service, value)
-        self._execution = Execution(self.runtime, self.database)
+        self._execution = Execution(self.runtime, self._backing)
         self._rates_allow: list[datetime] = []
         self.runtime.dispatcher.turns.later = self._wait_for_rate
         self._named = 0
@@ -87,6 +96,25 @@ class JobsHarness(ExpectsJobs):
         """Clean up the services that live as long as the app."""
         self._no_longer_open()
         self.runtime.close()
+
+    @property
+    def database(self) -> MemoryDatabase:
+        """The store in memory; raises ``ConfigurationError`` where the jobs are in Postgres."""
+        if not isinstance(self._backing, MemoryBacking):
+            raise ConfigurationError("this harness keeps its jobs in Postgres; take transaction() for SQL of your own")
+        return self._backing.database
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Open a transaction for the test's own SQL: ``with jobs.transaction() as connection``; commits at the end.
+
+        Raises ``ConfigurationError`` where the jobs are kept in memory.
+        """
+        return self._backing.transaction()
+
+    def override(self, service: type[Service], value: Service) -> None:
+        """Have handlers take ``value`` in place of a service, as ``overrides`` does; before anything has run."""
+        check_override(self.runtime.registry, service, value)
+        self.runtime.injector.override(service, value)
 
     # --- enqueue and look
 
@@ -119,7 +147,7 @@ class JobsHarness(ExpectsJobs):
     @property
     def jobs(self) -> list[Job]:
         """Every job there is as it stands now, ended ones included, in the order in which they were enqueued."""
-        return [job_of(row) for row in self.database.jobs.rows.values()]
+        return self._backing.jobs()
 
     # --- run
 
@@ -166,8 +194,9 @@ class JobsHarness(ExpectsJobs):
     def _next_due(self) -> datetime | None:
         """Find the first instant to come at which a job falls due, or may start by its handler's rate."""
         now = self.clock.now()
-        waiting = [row.due_at for row in self.database.jobs.rows.values() if row.waiting]
-        return min((moment for moment in waiting + self._rates_allow if moment > now), default=None)
+        due_at = self._backing.next_due()
+        known = [*self._rates_allow, *([] if due_at is None else [due_at])]
+        return min((moment for moment in known if moment > now), default=None)
 
     def run_handler(
         self,
@@ -190,7 +219,7 @@ class JobsHarness(ExpectsJobs):
         """
         job, now = self.enqueue(handler_name, payload, **fields), self.clock.now()
         columns = {"attempt": attempt - 1, "next_run_at": now, "scheduled_for": in_utc(scheduled_for or now)}
-        self._execution.store.change(self.job(job), Change("test", columns))
+        self._backing.stores.jobs.change(self.job(job), Change("test", columns))
         for lost in range(1, deliveries):
             ran = self._execution.execute(self._claim(job), lost=True)
             if ran.job.status.ended:
@@ -217,6 +246,14 @@ class JobsHarness(ExpectsJobs):
     def run_reconciler(self) -> Report:
         """Do what the timer ``reconcile`` does: take back lost runs, prune what is old; returns what was done."""
         return self.runtime.reconciler.run()
+
+
+def _backing(database_url: str | None, at: datetime) -> Backing:
+    if database_url is None:
+        return MemoryBacking(FrozenClock(at))
+    from jobs.testing.postgres.backing import PostgresBacking  # noqa: PLC0415  a harness in memory needs no driver
+
+    return PostgresBacking(database_url, at)
 
 
 def run_handler(

@@ -25,18 +25,11 @@ from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.handlers.registry import BUILT_IN_SERVICES, HandlerRegistry
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
-from jobs.testing.memory.housekeeping import MemoryHousekeeping
-from jobs.testing.memory.jobs import MemoryJobStore
-from jobs.testing.memory.locks import MemoryLockStore
-from jobs.testing.memory.runs import MemoryRunStore
-from jobs.testing.memory.setbacks import MemorySetbacks
-from jobs.testing.memory.transactions import MemoryTransactions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from jobs.testing.clock import FrozenClock
-    from jobs.testing.memory.database import MemoryDatabase
+    from jobs.testing.backing import Backing
 
     Handlers = str | HandlerRegistry | Iterable[object]
 
@@ -67,22 +60,9 @@ def registry_of(handlers: Handlers) -> HandlerRegistry:
 
 def check_overrides(registry: HandlerRegistry, overrides: Mapping[type, Any]) -> None:
     """Raise ``ConfigurationError`` for an override that nobody would be given, and for a service that nothing makes."""
-    needs = [spec.services for spec in registry.all()]
-    needs += [spec.constructor_services or {} for spec in registry.all()]
-    needs += [provider.services for provider in registry.providers.values()]
-    wanted = {service for need in needs for service in need.values()}
-    takers = wanted | registry.providers.keys()
     for service, value in overrides.items():
-        if service not in takers | BUILT_IN_SERVICES:
-            raise ConfigurationError(
-                f"overrides[{_name(service)}] would be given to nobody; key it by the type that a handler's parameter "
-                f"is annotated with, one of: {_names(takers)}"
-            )
-        if isinstance(value, type):
-            raise ConfigurationError(
-                f"overrides[{_name(service)}] is the class {_name(value)}, which handlers would be given as it is; "
-                f"give an instance: {_name(value)}(...)"
-            )
+        check_override(registry, service, value)
+    wanted = _wanted(registry)
     missing = wanted - registry.providers.keys() - BUILT_IN_SERVICES - overrides.keys()
     if missing:
         raise ConfigurationError(
@@ -93,18 +73,41 @@ def check_overrides(registry: HandlerRegistry, overrides: Mapping[type, Any]) ->
         registry.check_services()
 
 
-def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: FrozenClock, random: Random) -> Runtime:
-    """Join the parts for ``registry`` on ``database``. Due jobs are looked for, as under the timer; no alarm is set."""
-    store, runs, housekeeping = MemoryJobStore(database), MemoryRunStore(database), MemoryHousekeeping(database)
+def check_override(registry: HandlerRegistry, service: type, value: object) -> None:
+    """Raise ``ConfigurationError`` for what nobody would be given, and for a class in place of an instance."""
+    takers = _wanted(registry) | registry.providers.keys()
+    if service not in takers | BUILT_IN_SERVICES:
+        raise ConfigurationError(
+            f"overrides[{_name(service)}] would be given to nobody; key it by the type that a handler's parameter "
+            f"is annotated with, one of: {_names(takers)}"
+        )
+    if isinstance(value, type):
+        raise ConfigurationError(
+            f"overrides[{_name(service)}] is the class {_name(value)}, which handlers would be given as it is; "
+            f"give an instance: {_name(value)}(...)"
+        )
+
+
+def _wanted(registry: HandlerRegistry) -> set[type]:
+    needs = [spec.services for spec in registry.all()]
+    needs += [spec.constructor_services or {} for spec in registry.all()]
+    needs += [provider.services for provider in registry.providers.values()]
+    return {service for need in needs for service in need.values()}
+
+
+def join_parts(registry: HandlerRegistry, backing: Backing, random: Random) -> Runtime:
+    """Join the parts for ``registry`` on ``backing``. Due jobs are looked for, as under the timer; no alarm is set."""
+    store, runs, housekeeping, setbacks, locks, transactions = backing.stores
+    clock = backing.clock
 
     def seconds_told() -> float:
         return (clock.now() - _EPOCH).total_seconds()
 
     scheduler = TimerScheduler()
     alarms = Alarms(scheduler, store)
-    units = UnitsOfWork(MemoryTransactions(database))
+    units = UnitsOfWork(transactions)
     lock = DistributedLock(
-        MemoryLockStore(database),
+        locks,
         "test",
         random,
         monotonic=seconds_told,
@@ -117,7 +120,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
     )
     reaper = Reaper(housekeeping, runs, dispatcher.outcomes, alarms, clock, LEASE, max_lost=3)
-    setback = ClockSetback(MemorySetbacks(database), alarms, random, LEASE)
+    setback = ClockSetback(setbacks, alarms, random, LEASE)
     worker = Worker(dispatcher, WorkerLimits(concurrency=1), reaper)
     dispatcher.turns.offer = lambda _: None  # turns are taken by the test's own thread, as it drains
 
@@ -125,6 +128,7 @@ def join_parts(registry: HandlerRegistry, database: MemoryDatabase, clock: Froze
         worker.stop(grace_seconds=0)
         injector.close()
         alarms.close()
+        backing.close()
 
     return Runtime(
         service=service,

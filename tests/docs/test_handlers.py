@@ -174,10 +174,11 @@ def reader(tmp_path: Path) -> Callable[..., str]:
     """A reader who puts a handler beside the samples and its test into tests/handlers; gives what pytest prints."""
     (tmp_path / "handlers").mkdir()
     beside = f"import jobs.handlers\njobs.handlers.__path__.append({str(tmp_path / 'handlers')!r})\n"
-    (tmp_path / "conftest.py").write_text(f"{beside}from tests.conftest import *\n")
+    plugin = 'pytest_plugins = ["jobs.testing.plugin"]\n'  # as conftest.py of the project has it
 
-    def tested(handler: str, test: str) -> str:
+    def tested(handler: str, test: str, fixtures: str = "") -> str:
         (tmp_path / "handlers" / "documented.py").write_text(handler)
+        (tmp_path / "conftest.py").write_text(f"{plugin}{beside}{fixtures}")
         (tmp_path / "test_documented.py").write_text(test)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "."]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -198,9 +199,10 @@ def test_the_documented_test_of_a_handler_passes_and_notices_a_faulty_handler(re
 def test_the_documented_test_on_a_real_postgres_passes_and_notices_a_faulty_handler(
     reader: Callable[..., str],
 ) -> None:
-    handler, test = block(EXACTLY_ONCE, '@handler("ShipOrder")'), block(TEST, "ShipOrder")
-    assert "1 passed" in reader(handler, test)
-    assert "1 failed" in reader(handler.replace("uow.complete()", "uow.rollback()"), test)
+    handler, test = block(EXACTLY_ONCE, '@handler("ShipOrder")'), block(TEST, '"ShipOrder"')
+    fixtures = block(TEST, "jobs_postgres_setup")
+    assert "1 passed" in reader(handler, test, fixtures)
+    assert "1 failed" in reader(handler.replace("uow.complete()", "uow.rollback()"), test, fixtures)
 
 
 def test_the_framework_s_tables_join_an_application_s_metadata(database: Any) -> None:

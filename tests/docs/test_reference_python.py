@@ -14,7 +14,7 @@ from jobs.core.handlers import context, decorators, registry
 from jobs.core.lifecycle import limits, retry, status, waiting
 from jobs.core.transactions import lock, unit_of_work
 from jobs.entrypoints.http import problems
-from jobs.testing import JobsHarness
+from jobs.testing import JobsHarness, plugin
 from jobs.testing.ran import RanAttempt
 from tests.docs.pages import assert_same, code, first_column, names_in, page, table
 
@@ -161,3 +161,8 @@ def test_every_argument_of_connect_is_listed() -> None:
 def test_every_method_of_jobs_is_listed() -> None:
     rows = [code(row[0]).partition("(")[0] for row in table("python-api.md", "`Jobs`")]
     assert_same(rows, sorted(public(jobs.Jobs)))
+
+
+def test_every_fixture_of_the_plugin_is_listed() -> None:
+    fixtures = [name for name in vars(plugin) if name.startswith("jobs_")]
+    assert_same(first_column("testing.md", "Fixtures"), fixtures)

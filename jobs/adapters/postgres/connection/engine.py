@@ -49,6 +49,8 @@ class DatabaseOptions:
     """Whether to encrypt and verify; None leaves it to ``sslmode`` of the address, and is yes without one."""
     ca_file: str | None = None
     pgbouncer: bool = False
+    session_settings: tuple[tuple[str, str], ...] = ()
+    """Further settings that each session begins with, by name; PgBouncer takes none."""
     password: Callable[[], str] | None = None
 
 
@@ -132,6 +134,7 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
             "idle_in_transaction_session_timeout": options.idle_in_transaction_seconds,
         }
         flags = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
+        flags += [f"-c {name}={value}" for name, value in options.session_settings]
         startup["options"] = " ".join(flags)
     arguments["startup_params"] = startup
     url = _address(options)

