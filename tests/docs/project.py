@@ -31,9 +31,7 @@ class Project:
     def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder = folder / "clone"
         shutil.copytree(ROOT, self.folder, ignore=_LEFT_OUT)
-        for name in ("conftest.py", "support.py", "pgbouncer.py", "ports.py"):
-            self._copy(Path("tests") / name)
-        for test in (ROOT / "tests/handlers").glob("*.py"):
+        for test in [*(ROOT / "tests").glob("*.py"), *(ROOT / "tests/handlers").glob("*.py")]:
             self._copy(test.relative_to(ROOT))
         (self.folder / ".venv").symlink_to(sys.prefix)
         self._state, self._log = folder / "state", folder / "log"

@@ -133,5 +133,5 @@ def test_what_running_needs_has_no_tool_of_the_tests_and_all_that_is_deployed():
 
 
 def test_make_test_runs_those_tests_only_that_it_is_given(make) -> None:
-    assert make("test", "TESTS=tests/handlers")[-1].endswith("-m pytest tests/handlers")
-    assert "--cov" in make("test")[-1]
+    assert make("test", "TESTS=tests/handlers")[-1].endswith("-m pytest --quiet tests/handlers")
+    assert "--numprocesses" in make("test")[-1]
