@@ -1030,9 +1030,16 @@ def test_a_connection_over_tcp_is_encrypted_and_verified():
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
-def test_encryption_can_be_left_out_on_ones_own_machine_and_is_on_a_unix_socket():
+def test_encryption_can_be_left_out_on_ones_own_machine():
     assert "ssl_context" not in connect_arguments("postgresql://u@localhost/app", tls=False)
-    assert "ssl_context" not in connect_arguments("postgresql://u@/app?host=/run/postgresql")
+
+
+def test_over_a_unix_socket_encryption_is_neither_asked_for_nor_prepared(database_url, open_database, monkeypatch):
+    prepared = []
+    monkeypatch.setattr(ssl, "create_default_context", lambda *given, **named: prepared.append((given, named)))
+    assert connect_arguments("postgresql://u@/app?host=/run/postgresql")["ssl_context"] is False
+    open_database().engine.connect().close()
+    assert prepared == []
 
 
 def test_a_server_that_refuses_encryption_is_told_nothing(open_database):
