@@ -23,18 +23,13 @@ from jobs.adapters.postgres.stores.setbacks import PostgresSetbacks
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.alarms.arming import Alarms
-from jobs.app.commands.job_views import JobViews
 from jobs.app.commands.service import JobService
-from jobs.app.execution.dispatcher import Dispatcher, WorkerIdentity
-from jobs.app.execution.services.injection import Injector
+from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.pending_results import going_down
-from jobs.app.execution.worker.worker import Worker, WorkerLimits
-from jobs.app.runtime import Runtime
-from jobs.app.upkeep.clock_setback import ClockSetback
-from jobs.app.upkeep.limit_flags import LimitFlags
-from jobs.app.upkeep.reaper import Reaper
-from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
-from jobs.core.errors import ConfigurationError, StoreUnavailable
+from jobs.app.execution.worker.pool import WorkerLimits
+from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
+from jobs.app.upkeep.reconciler import ReconcileLimits
+from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.declared import KnownHandlers
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
@@ -136,7 +131,7 @@ class LazyRuntime:
                     if self._closed:
                         raise going_down()
                     self._runtime = self._build()
-                    self._runtime.reaper.watch(self._runtime.worker.stopping)
+                    self._runtime.worker.watch()
         return self._runtime
 
     def _build(self) -> Runtime:
@@ -151,7 +146,7 @@ class LazyRuntime:
         """Claim no more work, if the runtime was ever made; what runs goes on until ``close``."""
         with self._lock:
             if self._runtime is not None:
-                self._runtime.worker.start_nothing_more()
+                self._runtime.pool.start_nothing_more()
 
     def close(self) -> None:
         """Close the runtime if it was ever made, and make none from now on."""
@@ -174,77 +169,53 @@ def build_runtime(
     ``longest_run`` is how long the host lets an attempt run; None is without end.
     """
     pools = Pools.of(database.options if database else database_options(settings), database)
-    database = pools.application
-    schema = settings.database_schema
+    ports = _ports(settings, pools, scheduler or _scheduler(settings))
+    options = _options(settings, longest_run)
+    if not settings.opentelemetry:
+        return build(registry, ports, options)
+    from jobs.adapters.telemetry import Telemetry  # noqa: PLC0415  only when chosen
+
+    telemetry = Telemetry()
+    registry.add_middleware(telemetry, order=_OUTERMOST)
+    runtime = build(registry, ports, options)
+    telemetry.observe_abandoned_threads(lambda: len(runtime.pool.abandoned))
+    return runtime
+
+
+def _ports(settings: Settings, pools: Pools, scheduler: Scheduler) -> Ports:
+    database, schema = pools.application, settings.database_schema
     clock = DatabaseClock(pools.outcomes)
     random = Random()  # noqa: S311  jitter, not secrets
-    scheduler = scheduler or _scheduler(settings)
-    store = PostgresJobStore(database, schema)
-    housekeeping = PostgresHousekeeping(database, schema)
-    alarms = Alarms(scheduler, store)
-    telemetry = None
-    if settings.opentelemetry:
-        from jobs.adapters.telemetry import Telemetry  # noqa: PLC0415  only when chosen
-
-        telemetry = Telemetry()
-        registry.add_middleware(telemetry, order=_OUTERMOST)
-    units = UnitsOfWork(PostgresTransactions(pools.units))
-    lock = DistributedLock(PostgresLockStore(database, schema), _worker_name(), random)
-    injector = Injector(registry, {UnitsOfWork: units, DistributedLock: lock})
-    identity = WorkerIdentity(
-        name=_worker_name(),
-        lease=timedelta(seconds=settings.lease_seconds),
-        default_timeout=timedelta(seconds=settings.default_timeout_seconds),
-    )
-    runs = PostgresRunStore(database, schema, clock, outcomes=pools.outcomes, heartbeats=pools.heartbeats)
-    service = JobService(store, alarms, registry, clock, random, longest_run)
-    dispatcher = Dispatcher(
-        store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
-    )
-    reaper = Reaper(housekeeping, runs, dispatcher.outcomes, alarms, clock, identity.lease, settings.max_lost_runs)
-    setback = ClockSetback(PostgresSetbacks(database, schema, clock), alarms, random, identity.lease)
-    worker = Worker(
-        dispatcher,
-        WorkerLimits(settings.concurrency, settings.batch_size, abandoned=settings.max_abandoned_threads),
-        reaper,
-    )
-    if telemetry is not None:
-        telemetry.observe_abandoned_threads(lambda: len(worker.abandoned))
-    limits = ReconcileLimits(
-        overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
-        retention=settings.retention,
-        keep_attempts=settings.keep_attempts,
-    )
-
-    reconciler = Reconciler(housekeeping, alarms, worker, LimitFlags(housekeeping, registry), limits, reaper, setback)
-    alarms.when_it_returns(reconciler.arm_missed)
-
-    def close() -> None:
-        try:
-            worker.stop(settings.shutdown_grace_seconds)
-        except StoreUnavailable as error:
-            _logger.warning("runs under way were not given back, their leases run out instead: %s", error)
-        finally:
-            injector.close()
-            alarms.close()
-            pools.close()
-
-    return Runtime(
-        service=service,
-        views=JobViews(runs, registry, scheduler, clock, identity.default_timeout),
-        dispatcher=dispatcher,
-        worker=worker,
-        reaper=reaper,
-        reconciler=reconciler,
-        housekeeping=housekeeping,
-        registry=registry,
-        injector=injector,
+    return Ports(
+        store=PostgresJobStore(database, schema),
+        runs=PostgresRunStore(database, schema, clock, outcomes=pools.outcomes, heartbeats=pools.heartbeats),
+        housekeeping=PostgresHousekeeping(database, schema),
+        setbacks=PostgresSetbacks(database, schema, clock),
         scheduler=scheduler,
-        alarms=alarms,
+        units=UnitsOfWork(PostgresTransactions(pools.units)),
+        lock=DistributedLock(PostgresLockStore(database, schema), _worker_name(), random),
         clock=clock,
-        units=units,
-        lock=lock,
-        close=close,
+        random=random,
+        release=pools.close,
+    )
+
+
+def _options(settings: Settings, longest_run: timedelta | None) -> RuntimeOptions:
+    return RuntimeOptions(
+        identity=WorkerIdentity(
+            name=_worker_name(),
+            lease=timedelta(seconds=settings.lease_seconds),
+            default_timeout=timedelta(seconds=settings.default_timeout_seconds),
+        ),
+        limits=WorkerLimits(settings.concurrency, settings.batch_size, abandoned=settings.max_abandoned_threads),
+        reconcile=ReconcileLimits(
+            overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
+            retention=settings.retention,
+            keep_attempts=settings.keep_attempts,
+        ),
+        max_lost=settings.max_lost_runs,
+        longest_run=longest_run,
+        shutdown_grace_seconds=settings.shutdown_grace_seconds,
     )
 
 

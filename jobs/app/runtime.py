@@ -1,45 +1,193 @@
-"""The app's parts, joined; made once per process by ``bootstrap`` and handed to the entry points."""
+"""The app's parts, made once per process from the ports that ``bootstrap`` chooses, and handed to the entry points."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from jobs.app.alarms.arming import Alarms
+from jobs.app.commands.follow_ups import FollowUps
+from jobs.app.commands.job_views import JobViews
+from jobs.app.commands.service import JobService
+from jobs.app.execution.attempt.abandoned import AbandonedThreads
+from jobs.app.execution.attempt.backend import AttemptBackend
+from jobs.app.execution.attempt.completion import Completions
+from jobs.app.execution.attempt.executor import Executor
+from jobs.app.execution.claims import Claims
+from jobs.app.execution.leases.alone import Alone
+from jobs.app.execution.leases.cancellations import CancellationWatch
+from jobs.app.execution.leases.keeper import LeaseKeeper
+from jobs.app.execution.leases.progress import ProgressWriter
+from jobs.app.execution.outcomes import Outcomes
+from jobs.app.execution.pipeline import RunPipeline
+from jobs.app.execution.services.injection import Injector
+from jobs.app.execution.slots import ConcurrencySlots
+from jobs.app.execution.worker.in_hand import WorkInHand
+from jobs.app.execution.worker.pending_results import PendingResults
+from jobs.app.execution.worker.pool import WorkerLimits, WorkerPool
+from jobs.app.execution.worker.worker import Worker
+from jobs.app.upkeep.clock_setback import ClockSetback
+from jobs.app.upkeep.limit_flags import LimitFlags
+from jobs.app.upkeep.reaper import Reaper
+from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
+from jobs.core.errors import StoreUnavailable
+from jobs.core.transactions.lock import DistributedLock
+from jobs.core.transactions.unit_of_work import UnitsOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
+    from random import Random
 
-    from jobs.app.alarms.arming import Alarms
-    from jobs.app.commands.job_views import JobViews
-    from jobs.app.commands.service import JobService
-    from jobs.app.execution.dispatcher import Dispatcher
-    from jobs.app.execution.services.injection import Injector
-    from jobs.app.execution.worker.worker import Worker
-    from jobs.app.upkeep.reaper import Reaper
-    from jobs.app.upkeep.reconciler import Reconciler
+    from jobs.app.commands.follow_ups import Enqueue
+    from jobs.app.execution.identity import WorkerIdentity
+    from jobs.app.execution.slots import SlotOffers
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.ports.clock import Clock
     from jobs.core.ports.housekeeping import Housekeeping
+    from jobs.core.ports.jobs import JobStore
+    from jobs.core.ports.runs import RunStore
     from jobs.core.ports.scheduler import Scheduler
-    from jobs.core.transactions.lock import DistributedLock
-    from jobs.core.transactions.unit_of_work import UnitsOfWork
+    from jobs.core.ports.setbacks import Setbacks
+
+
+_logger = logging.getLogger("jobs")
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the app needs of the outside, one implementation of each port; ``release`` lets go of connections."""
+
+    store: JobStore
+    runs: RunStore
+    housekeeping: Housekeeping
+    setbacks: Setbacks
+    scheduler: Scheduler
+    units: UnitsOfWork
+    lock: DistributedLock
+    clock: Clock
+    random: Random
+    release: Callable[[], None] = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """How the app behaves. ``longest_run`` is how long the host lets an attempt run; None means without end."""
+
+    identity: WorkerIdentity
+    limits: WorkerLimits = field(default_factory=WorkerLimits)
+    reconcile: ReconcileLimits = field(default_factory=ReconcileLimits)
+    max_lost: int = 3
+    longest_run: timedelta | None = None
+    shutdown_grace_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What an entry point may call. ``close`` hands back what runs and closes the connections."""
+    """What an entry point may call. Lives as long as the process."""
 
     service: JobService
     views: JobViews
-    dispatcher: Dispatcher
+    pipeline: RunPipeline
+    pool: WorkerPool
     worker: Worker
     reaper: Reaper
     reconciler: Reconciler
-    housekeeping: Housekeeping
     registry: HandlerRegistry
     injector: Injector
-    scheduler: Scheduler
     alarms: Alarms
-    clock: Clock
+    runs: RunStore
+    housekeeping: Housekeeping
+    scheduler: Scheduler
     units: UnitsOfWork
     lock: DistributedLock
-    close: Callable[[], None]
+    clock: Clock
+    shutdown_grace_seconds: float
+    release: Callable[[], None]
+
+    def close(self) -> None:
+        """Give back what runs, clean up the app's services, write what is pending, and let go of connections."""
+        try:
+            self.pool.stop(self.shutdown_grace_seconds)
+        except StoreUnavailable as error:
+            _logger.warning("runs under way were not given back, their leases run out instead: %s", error)
+        finally:
+            self.injector.close()
+            self.alarms.close()
+            self.release()
+
+
+def build(
+    registry: HandlerRegistry, ports: Ports, options: RuntimeOptions, offers: SlotOffers | None = None
+) -> Runtime:
+    """Make every part from those that it needs. Nothing is connected, and no thread started, until it is used.
+
+    ``offers`` is told of concurrency slots that may be free; by default the worker pool is.
+    """
+    alarms = Alarms(ports.scheduler, ports.store)
+    service = JobService(ports.store, alarms, registry, ports.clock, ports.random, options.longest_run)
+    injector = Injector(registry, {UnitsOfWork: ports.units, DistributedLock: ports.lock})
+    pool = _build_pool(registry, injector, alarms, service.enqueue, ports, options, offers)
+    pipeline, lease = pool.pipeline, options.identity.lease
+    reaper = Reaper(ports.housekeeping, ports.runs, pipeline, alarms, ports.clock, lease, options.max_lost)
+    worker = Worker(pipeline.claims, pool, reaper, options.limits.batch)
+    setback = ClockSetback(ports.setbacks, alarms, ports.random, lease)
+    flags = LimitFlags(ports.housekeeping, registry)
+    return Runtime(
+        service=service,
+        views=JobViews(ports.runs, registry, ports.scheduler, ports.clock, options.identity.default_timeout),
+        pipeline=pipeline,
+        pool=pool,
+        worker=worker,
+        reaper=reaper,
+        reconciler=Reconciler(ports.housekeeping, alarms, worker, flags, options.reconcile, reaper, setback),
+        registry=registry,
+        injector=injector,
+        alarms=alarms,
+        runs=ports.runs,
+        housekeeping=ports.housekeeping,
+        scheduler=ports.scheduler,
+        units=ports.units,
+        lock=ports.lock,
+        clock=ports.clock,
+        shutdown_grace_seconds=options.shutdown_grace_seconds,
+        release=ports.release,
+    )
+
+
+def _build_pool(
+    registry: HandlerRegistry,
+    injector: Injector,
+    alarms: Alarms,
+    enqueue: Enqueue,
+    ports: Ports,
+    options: RuntimeOptions,
+    offers: SlotOffers | None,
+) -> WorkerPool:
+    """Make the parts of execution, from the bottom up; none of them needs one that is made later."""
+    runs, identity, limits = ports.runs, options.identity, options.limits
+    abandoned = AbandonedThreads(limits.abandoned or limits.concurrency)
+    pending = PendingResults()
+    work = WorkInHand(limits.concurrency, abandoned, pending)
+    slots = ConcurrencySlots(runs, registry, identity, offers or work)
+    alone, progress = Alone(), ProgressWriter(runs)
+    leases = LeaseKeeper(runs, identity.lease, progress, alone)
+    claims = Claims(ports.store, runs, slots, leases, alarms, identity)
+    outcomes = Outcomes(runs, registry, ports.random, identity.lease)
+    backend = AttemptBackend(
+        leases,
+        CancellationWatch(runs.look, leases.holds),
+        progress,
+        FollowUps(enqueue, ports.store.get),
+        Completions(runs, leases, alarms, ports.clock, outcomes, slots),
+        ports.units,
+        ports.lock,
+    )
+    executor = Executor(registry, injector, leases, backend, identity.default_timeout)
+    pipeline = RunPipeline(claims, executor, outcomes, leases, slots, alarms, ports.clock, abandoned)
+    return WorkerPool(pipeline, work, pending, alone, limits)

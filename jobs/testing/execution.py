@@ -1,4 +1,4 @@
-"""Run claimed attempts by the real dispatcher, and see from outside how they went."""
+"""Run claimed attempts by the real pipeline, and see from outside how they went."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Execution:
         """Execute a claimed run, and record how it went unless its worker is to be ``lost`` before."""
         self._context, self._exception, self._cancelled = None, None, cancelled
         before = self._backing.job_ids()
-        outcome = Context().run(self._runtime.dispatcher.execute, run)  # as empty as a worker's thread
+        outcome = Context().run(self._runtime.pipeline.execute, run)  # as empty as a worker's thread
         if outcome is not None and not lost:
-            self._runtime.dispatcher.outcomes.record([outcome])
+            self._runtime.pipeline.record([outcome])
         line = self._line_of(run, told_elsewhere=outcome is None)
         jobs = self._backing.jobs()
         context = self._context

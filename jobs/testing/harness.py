@@ -77,12 +77,11 @@ class JobsHarness(ExpectsJobs):
         check_overrides(registry, overrides or {})
         self._backing = _backing(database_url, at)
         self.clock = self._backing.clock
-        self.runtime = join_parts(registry, self._backing, Random(seed))  # noqa: S311  jitter, not secrets
+        self._slots = _NotedSlots(self.clock)
+        self.runtime = join_parts(registry, self._backing, Random(seed), self._slots)  # noqa: S311  jitter, not secrets
         for service, value in (overrides or {}).items():
             self.runtime.injector.override(service, value)
         self._execution = Execution(self.runtime, self._backing)
-        self._rates_allow: list[datetime] = []
-        self.runtime.dispatcher.turns.later = self._wait_for_rate
         self._named = 0
         self._no_longer_open = open_jobs(lambda: self.runtime.service, alone=True)
 
@@ -163,9 +162,9 @@ class JobsHarness(ExpectsJobs):
             raise ValueError(f"it is {self.clock.now().isoformat()} already; until={end.isoformat()} has passed")
         ran: list[RanAttempt] = []
         while True:
-            if claimed := self.runtime.dispatcher.claim_due(1) or self._claim_turn():
+            if claimed := self.runtime.pipeline.claims.due(1) or self._claim_throttled():
                 if len(ran) == most:
-                    self.runtime.dispatcher.give_back(claimed, "the test's drain has run enough")
+                    self.runtime.pipeline.give_back(claimed, "the test's drain has run enough")
                     raise AssertionError(
                         f"{most} attempts ran, the last of them {ran[-1]!r}, and more are due; {_ENDLESS}"
                     )
@@ -182,20 +181,18 @@ class JobsHarness(ExpectsJobs):
         """Advance time, and run whatever falls due meanwhile, each at its time. Returns what ran."""
         return self.drain(until=self.clock.now() + a_span(by))
 
-    def _claim_turn(self) -> list[ClaimedRun]:
+    def _claim_throttled(self) -> list[ClaimedRun]:
         """Claim a job of a handler with limits; where its rate forbids it, note from when on it does not."""
-        self._rates_allow.clear()
-        turns = (self.runtime.dispatcher.claim_turn(name) for name in self.runtime.dispatcher.turns.waiting())
-        return list(islice(filter(None, turns), 1))
-
-    def _wait_for_rate(self, _: str, seconds: float) -> None:
-        self._rates_allow.append(self.clock.now() + timedelta(seconds=seconds))
+        self._slots.rates_allow.clear()
+        pipeline = self.runtime.pipeline
+        claims = (pipeline.claims.throttled(name) for name in pipeline.slots.throttled())
+        return list(islice(filter(None, claims), 1))
 
     def _next_due(self) -> datetime | None:
         """Find the first instant to come at which a job falls due, or may start by its handler's rate."""
         now = self.clock.now()
         due_at = self._backing.next_due()
-        known = [*self._rates_allow, *([] if due_at is None else [due_at])]
+        known = [*self._slots.rates_allow, *([] if due_at is None else [due_at])]
         return min((moment for moment in known if moment > now), default=None)
 
     def run_handler(
@@ -233,11 +230,11 @@ class JobsHarness(ExpectsJobs):
         """Claim one job; where its handler's rate does not allow that now, once it does."""
         waiting = self.job(job)
         name = AlarmName(waiting.id, waiting.generation)
-        self._rates_allow.clear()
-        run = self.runtime.dispatcher.claim(name, alone=True)
-        if run is None and self._rates_allow:
-            self.clock.move_to(max(self._rates_allow))
-            run = self.runtime.dispatcher.claim(name, alone=True)
+        self._slots.rates_allow.clear()
+        run = self.runtime.pipeline.claims.by_alarm(name, alone=True)
+        if run is None and self._slots.rates_allow:
+            self.clock.move_to(max(self._slots.rates_allow))
+            run = self.runtime.pipeline.claims.by_alarm(name, alone=True)
         if run is None:
             why = f"{waiting.handler_name} has limits, which other runs use up" if waiting.limited else "it is not due"
             raise AssertionError(f"job {waiting.job_name!r}, {waiting.status}, cannot be run: {why}")
@@ -246,6 +243,24 @@ class JobsHarness(ExpectsJobs):
     def run_reconciler(self) -> Report:
         """Do what the timer ``reconcile`` does: take back lost runs, prune what is old; returns what was done."""
         return self.runtime.reconciler.run()
+
+
+class _NotedSlots:
+    """Notes from when on rates allow another start; offered slots are taken by the test's own thread, as it drains."""
+
+    def __init__(self, clock: FrozenClock) -> None:
+        self.rates_allow: list[datetime] = []
+        self._clock = clock
+
+    def offer(self, handler_name: str) -> None:
+        """Do nothing."""
+
+    def offer_after(self, handler_name: str, seconds: float) -> None:  # noqa: ARG002  as the worker pool's
+        """Note when that is."""
+        self.rates_allow.append(self._clock.now() + timedelta(seconds=seconds))
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _backing(database_url: str | None, at: datetime) -> Backing:

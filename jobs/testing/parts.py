@@ -8,17 +8,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from jobs.adapters.schedulers.timer import TimerScheduler
-from jobs.app.alarms.arming import Alarms
-from jobs.app.commands.job_views import JobViews
-from jobs.app.commands.service import JobService
-from jobs.app.execution.dispatcher import Dispatcher, WorkerIdentity
-from jobs.app.execution.services.injection import Injector
-from jobs.app.execution.worker.worker import Worker, WorkerLimits
-from jobs.app.runtime import Runtime
-from jobs.app.upkeep.clock_setback import ClockSetback
-from jobs.app.upkeep.limit_flags import LimitFlags
-from jobs.app.upkeep.reaper import Reaper
-from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
+from jobs.app.execution.identity import WorkerIdentity
+from jobs.app.execution.worker.pool import WorkerLimits
+from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.decorators import MARK, MIDDLEWARE_MARK, PROVIDER_MARK
 from jobs.core.handlers.loading.package import load_handlers
@@ -29,6 +21,7 @@ from jobs.core.transactions.unit_of_work import UnitsOfWork
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from jobs.app.execution.slots import SlotOffers
     from jobs.testing.backing import Backing
 
     Handlers = str | HandlerRegistry | Iterable[object]
@@ -95,60 +88,35 @@ def _wanted(registry: HandlerRegistry) -> set[type]:
     return {service for need in needs for service in need.values()}
 
 
-def join_parts(registry: HandlerRegistry, backing: Backing, random: Random) -> Runtime:
-    """Join the parts for ``registry`` on ``backing``. Due jobs are looked for, as under the timer; no alarm is set."""
+def join_parts(registry: HandlerRegistry, backing: Backing, random: Random, offers: SlotOffers) -> Runtime:
+    """Join the parts for ``registry`` on ``backing``. Due jobs are polled for, as under the timer; no alarm is set."""
     store, runs, housekeeping, setbacks, locks, transactions = backing.stores
     clock = backing.clock
 
-    def seconds_told() -> float:
+    def seconds_passed() -> float:
         return (clock.now() - _EPOCH).total_seconds()
 
-    scheduler = TimerScheduler()
-    alarms = Alarms(scheduler, store)
-    units = UnitsOfWork(transactions)
     lock = DistributedLock(
         locks,
         "test",
         random,
-        monotonic=seconds_told,
+        monotonic=seconds_passed,
         sleep=lambda seconds: clock.advance(timedelta(seconds=seconds)),
     )
-    injector = Injector(registry, {UnitsOfWork: units, DistributedLock: lock})
-    service = JobService(store, alarms, registry, clock, random)
-    identity = WorkerIdentity("test", LEASE)
-    dispatcher = Dispatcher(
-        store, runs, registry, injector, alarms, clock, random, identity, units, lock, service.enqueue
-    )
-    reaper = Reaper(housekeeping, runs, dispatcher.outcomes, alarms, clock, LEASE, max_lost=3)
-    setback = ClockSetback(setbacks, alarms, random, LEASE)
-    worker = Worker(dispatcher, WorkerLimits(concurrency=1), reaper)
-    dispatcher.turns.offer = lambda _: None  # turns are taken by the test's own thread, as it drains
-
-    def close() -> None:
-        worker.stop(grace_seconds=0)
-        injector.close()
-        alarms.close()
-        backing.close()
-
-    return Runtime(
-        service=service,
-        views=JobViews(runs, registry, scheduler, clock, identity.default_timeout),
-        dispatcher=dispatcher,
-        worker=worker,
-        reaper=reaper,
-        reconciler=Reconciler(
-            housekeeping, alarms, worker, LimitFlags(housekeeping, registry), ReconcileLimits(), reaper, setback
-        ),
+    ports = Ports(
+        store=store,
+        runs=runs,
         housekeeping=housekeeping,
-        registry=registry,
-        injector=injector,
-        scheduler=scheduler,
-        alarms=alarms,
-        clock=clock,
-        units=units,
+        setbacks=setbacks,
+        scheduler=TimerScheduler(),
+        units=UnitsOfWork(transactions),
         lock=lock,
-        close=close,
+        clock=clock,
+        random=random,
+        release=backing.close,
     )
+    options = RuntimeOptions(WorkerIdentity("test", LEASE), WorkerLimits(concurrency=1))
+    return build(registry, ports, options, offers)
 
 
 def _names(services: Iterable[type]) -> str:

@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.adapters.schedulers.timer import TimerScheduler
-from jobs.app.alarms.arming import Alarms
 from jobs.app.execution.outcomes import Outcomes
-from jobs.app.execution.worker.slots import Turns
 from jobs.core.errors import StoreUnavailable
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.job import RecordedOutcome, RunResult
@@ -20,9 +17,7 @@ from tests.contract.stores import DAY, LEASE, NOON, Stores
 
 @pytest.fixture
 def outcomes(stores: Stores) -> Outcomes:
-    registry = HandlerRegistry()
-    alarms = Alarms(TimerScheduler(), stores.jobs)
-    return Outcomes(stores.runs, registry, alarms, Random(0), Turns(stores.runs, registry, "worker", LEASE), LEASE)
+    return Outcomes(stores.runs, HandlerRegistry(), Random(0), LEASE)
 
 
 def ended(stores: Stores, count: int) -> list[RecordedOutcome]:
@@ -33,7 +28,7 @@ def ended(stores: Stores, count: int) -> list[RecordedOutcome]:
 def test_one_outcome_that_cannot_be_recorded_takes_none_of_its_batch_along(stores, outcomes, at):
     batch = ended(stores, 7)
     batch = [each._replace(attempt=-1) if number in at else each for number, each in enumerate(batch)]
-    outcomes.record(batch)
+    outcomes.write(batch)
     for number, each in enumerate(batch):
         job = stores.read(each.run.job_id)
         [line] = stores.jobs.attempts(job.id)
@@ -47,7 +42,7 @@ def test_one_outcome_that_cannot_be_recorded_takes_none_of_its_batch_along(store
 
 def test_a_recurring_run_whose_outcome_cannot_be_recorded_is_failed_and_its_next_one_comes(stores, outcomes):
     run = stores.running(schedule="@daily", recurring=True, due_at=NOON, scheduled_for=NOON, anchor=NOON)
-    outcomes.record([stores.ended(run, status=JobStatus.SCHEDULED, due_at=NOON + DAY, attempt=-1)])
+    outcomes.write([stores.ended(run, status=JobStatus.SCHEDULED, due_at=NOON + DAY, attempt=-1)])
     job = stores.read(run.job_id)
     assert (job.status, job.consecutive_failures, job.run_count) == (JobStatus.SCHEDULED, 1, 1)
     assert job.next_run_at == NOON + DAY / 2
@@ -57,8 +52,8 @@ def test_a_recurring_run_whose_outcome_cannot_be_recorded_is_failed_and_its_next
 def test_a_run_whose_schedule_makes_its_outcome_unrecordable_is_failed_for_good(stores, outcomes, monkeypatch):
     run = stores.running(schedule="@daily", recurring=True, due_at=NOON, scheduled_for=NOON, anchor=NOON)
     bad = stores.ended(run, status=JobStatus.SCHEDULED, due_at=NOON + DAY, attempt=-1)
-    monkeypatch.setattr(outcomes, "decided", lambda *_, **__: bad)
-    outcomes.record([bad])
+    monkeypatch.setattr(outcomes, "decide", lambda *_, **__: bad)
+    outcomes.write([bad])
     job = stores.read(run.job_id)
     assert (job.status, job.next_run_at, job.consecutive_failures) == (JobStatus.FAILED, None, 1)
 
@@ -75,7 +70,7 @@ def test_an_outcome_of_which_nothing_can_be_recorded_is_left_to_its_lease_and_th
         return record(written, **options)
 
     monkeypatch.setattr(stores.runs, "record", refusing)
-    outcomes.record(batch)
+    outcomes.write(batch)
     states = [stores.read(each.run.job_id).status for each in batch]
     assert states == [JobStatus.COMPLETED, JobStatus.COMPLETED, JobStatus.RUNNING, JobStatus.COMPLETED]
 
@@ -89,9 +84,9 @@ def test_a_store_that_is_away_is_no_fault_of_an_outcome(stores, outcomes, monkey
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(stores.runs, "record", away)
-    outcomes._patience = 0
+    outcomes._deadline_seconds = 0
     with pytest.raises(StoreUnavailable):
-        outcomes.record(batch)
+        outcomes.write(batch)
     assert set(asked) == {2}, "the batch is not taken apart"
 
 

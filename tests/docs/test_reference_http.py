@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from jobs.app.execution import dispatcher
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.core.commands import MAX_NAME, MAX_PAGE, MAX_RETRIES, EnqueueRequest, PreviewSchedule, UpdateJob
 from jobs.core.handlers.context import MAX_RESULT
 from jobs.core.handlers.registry import HandlerRegistry
@@ -124,7 +124,7 @@ def test_every_problem_type_is_listed_with_its_status_and_title() -> None:
 
 
 def test_every_outcome_of_the_callback_is_listed() -> None:
-    assert_same(first_column(PAGE, "The scheduler's callback"), [str(each) for each in dispatcher.Ring])
+    assert_same(first_column(PAGE, "The scheduler's callback"), [str(each) for each in AlarmOutcome])
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -94,7 +94,7 @@ def run_one(database_url: str, job_id: UUID, deadly: int | None) -> int:
         boundaries = Boundaries(deadly)
         runtime.clock.now()  # so that the connection stands before they are counted
         boundaries.watch()
-        runtime.dispatcher.ring(AlarmName(job_id, 1))
+        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
         boundaries()
         os.write(writing, str(boundaries.passed).encode())
         os._exit(0)

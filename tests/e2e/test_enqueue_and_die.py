@@ -56,5 +56,5 @@ def test_a_job_whose_application_dies_between_its_commit_and_the_alarm_still_run
     assert runtime.reconciler.run().armed == 1
     [alarm] = scheduler.alarms
     assert alarm.job_id == job_id
-    runtime.dispatcher.ring(alarm)
+    runtime.pipeline.handle_alarm(alarm)
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED

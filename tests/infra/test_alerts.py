@@ -83,7 +83,7 @@ def test_many_failing_attempts_are_told_of(runtime, registry, lines) -> None:
 
 def test_many_lost_workers_are_told_of(runtime, lines) -> None:
     runtime.service.enqueue_many([job(f"lost {number}") for number in range(6)])
-    runtime.dispatcher._runs.claim_due(6, worker="dead", lease=timedelta())
+    runtime.runs.claim_due(6, worker="dead", lease=timedelta())
     runtime.reconciler.run()
     runtime.reconciler.run()
     assert firing(lines) == {"workers-lost"}

@@ -1,1 +1,1 @@
-"""Run due jobs: alarm or poll → claim → execute → next_state → record → arm."""
+"""Run due jobs: alarm or poll → claim → execute → decide → record → arm."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from jobs.app.alarms.arming import Alarms
-    from jobs.app.execution.outcomes import Outcomes
+    from jobs.app.execution.pipeline import RunPipeline
     from jobs.core.ports.clock import Clock
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.runs import Conviction, RunStore
@@ -41,7 +41,7 @@ class Reaper:
         self,
         housekeeping: Housekeeping,
         runs: RunStore,
-        outcomes: Outcomes,
+        pipeline: RunPipeline,
         alarms: Alarms,
         clock: Clock,
         lease: timedelta,
@@ -50,7 +50,7 @@ class Reaper:
     ) -> None:
         self._housekeeping = housekeeping
         self._runs = runs
-        self._outcomes = outcomes
+        self._pipeline = pipeline
         self._alarms = alarms
         self._clock = clock
         self._lease = lease
@@ -90,15 +90,6 @@ class Reaper:
         finally:
             self._reaping.release()
 
-    def watch(self, stopping: threading.Event) -> None:
-        """Take back what there is every few seconds, on a thread of its own, until ``stopping`` is set."""
-
-        def keep_watch() -> None:
-            while not stopping.wait(self.interval):
-                self.tick()
-
-        threading.Thread(target=keep_watch, name="jobs-reaper", daemon=True).start()
-
     def _rests(self) -> bool:
         if self._away:
             self._housekeeping.ping()
@@ -126,8 +117,8 @@ class Reaper:
             result = RunResult(AttemptOutcome.LOST, error)
             now = max(self._clock.now(), run.claimed_at)
             try:
-                outcomes.append(self._outcomes.decided(run, result, run.claimed_at, now))
+                outcomes.append(self._pipeline.outcomes.decide(run, result, run.claimed_at, now))
             except Exception as fault:
                 _logger.exception("job %s cannot go on", run.job_id)
                 outcomes.append(spoiled(run, fault, now))
-        self._outcomes.record(outcomes)
+        self._pipeline.record(outcomes)

@@ -84,7 +84,7 @@ class Reconciler:
         housekeeping: Housekeeping,
         alarms: Alarms,
         worker: Worker,
-        labels: LimitFlags,
+        flags: LimitFlags,
         limits: ReconcileLimits,
         reaper: Reaper,
         setback: ClockSetback,
@@ -92,13 +92,14 @@ class Reconciler:
         self._housekeeping = housekeeping
         self._reaper = reaper
         self._setback = setback
-        self._labels = labels
+        self._flags = flags
         self._alarms = alarms
         self._worker = worker
         self._limits = limits
         self._rung_again: frozenset[AlarmName] = frozenset()
         self._history_after: JobPosition | None = None
         self._history_rests_until = 0.0
+        alarms.when_it_returns(self.arm_missed)
 
     def run(self) -> Report:
         """Do every step once, within the budget, and report. Never raises for a step that fails."""
@@ -108,9 +109,9 @@ class Reconciler:
         self._step("clock", report, lambda: self._set_back(report, until))
         self._step("reap", report, lambda: self._reap(report, until))
         self._step("label", report, lambda: self._label(report, until))
-        self._step("turns", report, self._worker.offer_turns)
+        self._step("turns", report, self._worker.pool.offer_slots)
         if self._alarms.needed:
-            self._step("suspects", report, self._worker.offer_suspects)
+            self._step("suspects", report, self._worker.pool.offer_suspects)
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
             self._step("withdraw", report, self._alarms.withdraw_missed)
@@ -148,7 +149,7 @@ class Reconciler:
 
     def _label(self, report: Report, until: float) -> None:
         while True:
-            renewed = self._labels.renew(self._limits.page, self._limits.overdue_grace)
+            renewed = self._flags.refresh(self._limits.page, self._limits.overdue_grace)
             report.labelled += renewed
             if renewed < self._limits.page or time.monotonic() > until:
                 return
@@ -210,7 +211,7 @@ class Reconciler:
         executed = 0
         until = time.monotonic() + seconds
         while self._alarms.needed and self._alarms.away and (left := until - time.monotonic()) > 0:
-            if self._worker.stopping.wait(min(_POLL_SECONDS, left)):
+            if self._worker.pool.stopping.wait(min(_POLL_SECONDS, left)):
                 break
             executed += self._worker.drain(left).executed
         return executed

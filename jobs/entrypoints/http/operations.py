@@ -114,7 +114,7 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
     return {
         "scheduler": runtime.scheduler.name,
         "alarms": alarms,
-        "abandoned_threads": len(runtime.worker.abandoned),  # of the instance that answers
+        "abandoned_threads": len(runtime.pool.abandoned),  # of the instance that answers
         **runtime.housekeeping.stats(),
     }
 
@@ -148,7 +148,7 @@ def ready(
         reason = f"of the app's services these do not answer: {', '.join(sorted(faults))}; see its log"
         found = {"status": "unavailable", "reason": reason, "services": sorted(faults)}
         return json_answer(found, 503, Retry_After=str(RETRY_AFTER_SECONDS))
-    if (stuck := runtime().worker.abandoned.fault()) is not None:
+    if (stuck := runtime().pool.abandoned.fault()) is not None:
         return json_answer({"status": "unavailable", "reason": stuck}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
     reasons = [_AWAY] if runtime().alarms.unavailable_reason is not None else []
     reasons += [tokens.trouble] if tokens.trouble is not None else []

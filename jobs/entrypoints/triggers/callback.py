@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from jobs.app.execution.dispatcher import WAIT_SECONDS, Ring
+from jobs.app.execution.alarm_result import WAIT_SECONDS, AlarmOutcome
 from jobs.core.errors import ConfigurationError, StoreUnavailable, Unavailable
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.entrypoints.http.callback_tokens import TOKEN_HEADER
 from jobs.entrypoints.http.exchange import json_answer, trace_of
 from jobs.entrypoints.http.problems import problem_answer
-from jobs.entrypoints.triggers.invocation import within
+from jobs.entrypoints.triggers.invocation import invocation_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from jobs.app.execution.dispatcher import Rung
-    from jobs.app.execution.worker.completion_batcher import Within
+    from jobs.app.execution.alarm_result import AlarmResult
+    from jobs.app.execution.worker.scope import InvocationScope
     from jobs.app.runtime import Runtime
     from jobs.entrypoints.http.callback_tokens import CallbackTokens
 
@@ -46,9 +46,9 @@ def callback_blueprint(runtime: Callable[[], Runtime], tokens: CallbackTokens) -
             return problem_answer(tokens.refusal(given), trace_id)
         name = AlarmName.parse(req.route_params.get("alarm", ""))
         if name is None:
-            return json_answer({"outcome": Ring.UNKNOWN})
+            return json_answer({"outcome": AlarmOutcome.UNKNOWN})
         try:
-            return json_answer({"outcome": await _ring(runtime, name, within(context))})
+            return json_answer({"outcome": await _handle(runtime, name, invocation_scope(context))})
         except (Unavailable, ConfigurationError) as error:
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
             _logger.log(level, "the alarm %s could not be answered and should ring again: %s", name, error)
@@ -59,21 +59,20 @@ def callback_blueprint(runtime: Callable[[], Runtime], tokens: CallbackTokens) -
     return blueprint
 
 
-async def _ring(runtime: Callable[[], Runtime], name: AlarmName, within: Within) -> Ring:
-    """Have the worker answer; a run may take long, and no thread of the host waits for it, only this coroutine.
+async def _handle(runtime: Callable[[], Runtime], name: AlarmName, scope: InvocationScope) -> AlarmOutcome:
+    """Have the worker pool handle an alarm; only this coroutine waits for the run, and no thread of the host.
 
-    An alarm that is a little early, because the scheduler's clock is ahead of the database's, is waited with.
+    An alarm that is a little early, because the scheduler's clock is ahead of the database's, is waited for.
     """
     while True:
-        answer = await asyncio.to_thread(_asked, runtime, name, within)
-        rung = await asyncio.wrap_future(answer)
-        if rung.outcome is not Ring.NOT_DUE or rung.due_in_seconds > WAIT_SECONDS:
-            return rung.outcome
-        await asyncio.sleep(rung.due_in_seconds + _CLOCK_TOLERANCE_SECONDS)
+        result = await asyncio.wrap_future(await asyncio.to_thread(_submit, runtime, name, scope))
+        if result.outcome is not AlarmOutcome.NOT_DUE or result.due_in_seconds > WAIT_SECONDS:
+            return result.outcome
+        await asyncio.sleep(result.due_in_seconds + _CLOCK_TOLERANCE_SECONDS)
 
 
-def _asked(runtime: Callable[[], Runtime], name: AlarmName, within: Within) -> Future[Rung]:
-    """Handle the alarm on a thread that logs as part of the invocation."""
-    answers: list[Future[Rung]] = []
-    within(lambda: answers.append(runtime().worker.ring(name, within)))
-    return answers[0]
+def _submit(runtime: Callable[[], Runtime], name: AlarmName, scope: InvocationScope) -> Future[AlarmResult]:
+    """Submit an alarm to the pool, on a thread that logs as part of the invocation."""
+    futures: list[Future[AlarmResult]] = []
+    scope(lambda: futures.append(runtime().pool.handle_alarm(name, scope)))
+    return futures[0]

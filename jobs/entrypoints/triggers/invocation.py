@@ -1,4 +1,4 @@
-"""Attach log records of the app's own threads to the invocation that started their work.
+"""Invocation scopes: what the app's own threads log is part of the invocation that started their work.
 
 The Functions host passes a record on only if it names an invocation that is going on. Its Python worker finds that name
 in a thread-local (3.12 and older) or in a context variable (3.13), neither of which follows work to another thread, and
@@ -18,11 +18,11 @@ from jobs.entrypoints.triggers.adopted_records import adopted_records
 if TYPE_CHECKING:
     import azure.functions as func
 
-    from jobs.app.execution.worker.completion_batcher import Within, Work
+    from jobs.app.execution.worker.scope import InvocationScope, Work
 
 
-def within(context: func.Context) -> Within:
-    """Return what runs work of another thread as part of the invocation of ``context``, which the caller is within."""
+def invocation_scope(context: func.Context) -> InvocationScope:
+    """Return what runs work of another thread as part of the invocation of ``context``, which the caller is part of."""
     storage: Any = context.thread_local_storage
     invocation_id, variables = context.invocation_id, copy_context()
     known_by = _known_by()

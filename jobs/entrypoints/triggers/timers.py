@@ -10,7 +10,7 @@ import azure.functions as func
 
 from jobs.core.diagnostics.outage import log_failure
 from jobs.core.errors import ConfigurationError, Unavailable
-from jobs.entrypoints.triggers.invocation import within
+from jobs.entrypoints.triggers.invocation import invocation_scope
 from jobs.entrypoints.triggers.setup_faults import SetupFaults
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
     @blueprint.timer_trigger(arg_name="timer", schedule=schedules.reconcile, use_monitor=True)
     def reconcile(timer: func.TimerRequest, context: func.Context) -> None:  # noqa: ARG001  the trigger's parameter
         try:
-            runtime().worker.work_within(within(context))
+            runtime().pool.run_in_scope(invocation_scope(context))
             runtime().reconciler.run()
             runtime().reconciler.stand_in(schedules.poll_budget_seconds)
         except ConfigurationError as error:
@@ -72,7 +72,7 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
         @blueprint.timer_trigger(arg_name="timer", schedule=schedules.poll, use_monitor=False)
         def run_due(timer: func.TimerRequest, context: func.Context) -> None:  # noqa: ARG001  the trigger's parameter
             try:
-                runtime().worker.work_within(within(context))
+                runtime().pool.run_in_scope(invocation_scope(context))
                 longest = schedules.longest_poll_seconds
                 runtime().worker.drain(min(schedules.poll_budget_seconds, longest), longest)
             except ConfigurationError as error:

@@ -553,7 +553,7 @@ def test_jobs_of_a_handler_that_runs_one_at_a_time_all_run_in_a_drain():
 def test_a_handler_whose_limit_is_used_up_by_a_run_that_does_not_end_says_so():
     with limited(Limits(concurrency=1)) as jobs:
         jobs.enqueue("Work")
-        jobs.runtime.dispatcher.claim_turn("Work")
+        jobs.runtime.pipeline.claims.throttled("Work")
         with pytest.raises(AssertionError, match="Work has limits, which other runs use up"):
             jobs.run_handler("Work")
         assert jobs.drain() == []
@@ -564,7 +564,7 @@ def test_a_handler_whose_limit_is_used_up_by_a_run_that_does_not_end_says_so():
 
 def test_the_reconciler_takes_back_a_run_whose_worker_was_lost(jobs, fake):
     jobs.enqueue("Mail", {"to": "a"})
-    jobs.runtime.dispatcher.claim_due(1)
+    jobs.runtime.pipeline.claims.due(1)
     assert jobs.drain() == []
     jobs.clock.advance(2 * MINUTE)
     assert jobs.run_reconciler().reaped == 1

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobs.app.alarms.arming import Alarms
+    from jobs.app.execution.leases.keeper import LeaseKeeper
     from jobs.app.execution.outcomes import Outcomes
-    from jobs.app.execution.worker.leases import LeaseKeeper
-    from jobs.app.execution.worker.slots import Turns
+    from jobs.app.execution.slots import ConcurrencySlots
     from jobs.core.handlers.context import JobContext
     from jobs.core.lifecycle.job import ClaimedRun, Recorded
     from jobs.core.ports.clock import Clock
@@ -29,7 +29,7 @@ _TRIES = 5  # one is enough, unless the job is changed in that very moment
 
 
 class Completions:
-    """Lets attempts be completed by their handlers; lives as long as the process."""
+    """Makes the ``Completion`` of every attempt in this process. Lives as long as the process."""
 
     def __init__(
         self,
@@ -38,45 +38,48 @@ class Completions:
         alarms: Alarms,
         clock: Clock,
         outcomes: Outcomes,
-        turns: Turns,
+        slots: ConcurrencySlots,
     ) -> None:
         self.runs = runs
         self.leases = leases
         self.alarms = alarms
         self.clock = clock
         self.outcomes = outcomes
-        self.turns = turns
+        self.slots = slots
 
     def of(self, run: ClaimedRun, context: JobContext, started_at: datetime) -> AttemptCompletion:
-        """Give one attempt its right to complete itself."""
+        """Return what completes one attempt from inside its handler."""
         return AttemptCompletion(self, run, context, started_at)
 
 
 class AttemptCompletion:
     """The ``Completion`` of one attempt."""
 
-    __slots__ = ("_context", "_desk", "_recorded", "_run", "_started_at")
+    __slots__ = ("_context", "_recorded", "_run", "_shared", "_started_at")
 
-    def __init__(self, desk: Completions, run: ClaimedRun, context: JobContext, started_at: datetime) -> None:
-        self._desk = desk
+    def __init__(self, shared: Completions, run: ClaimedRun, context: JobContext, started_at: datetime) -> None:
+        self._shared = shared
         self._run = run
         self._context = context
         self._started_at = started_at
         self._recorded: Recorded | None = None
 
     def write(self, connection: object) -> None:
-        """Write the success as the dispatcher would have: fenced by the token, against the schedule as it stands."""
+        """Write the success in the handler's transaction: fenced by the token, against the schedule as it stands.
+
+        Raises ``MisusedUnitOfWork`` at the second call in an attempt, and ``LeaseLost`` where the lease is gone.
+        """
         if self._context.completed:
             raise MisusedUnitOfWork("the job was completed by an earlier unit of work; call complete() once an attempt")
         if self._context.lease_lost:
             raise LeaseLost(self._run.job_id, self._run.run)
-        runs, finished_at = self._desk.runs, max(self._desk.clock.now(), self._started_at)
+        runs, finished_at = self._shared.runs, max(self._shared.clock.now(), self._started_at)
         run, rescheduled = self._run, False
         context = self._context
         result = RunResult(AttemptOutcome.SUCCEEDED, result=context.result_text, trace_id=context.trace_id)
         context.progress_pending = False  # its write would wait for this transaction
         for _ in range(_TRIES):
-            outcome = self._desk.outcomes.decided(run, result, self._started_at, finished_at, rescheduled=rescheduled)
+            outcome = self._shared.outcomes.decide(run, result, self._started_at, finished_at, rescheduled=rescheduled)
             written = runs.record([outcome], connection=connection)
             if written:
                 [self._recorded] = written
@@ -89,20 +92,20 @@ class AttemptCompletion:
         raise LeaseLost(self._run.job_id, self._run.run)
 
     def committing(self) -> AbstractContextManager[None]:
-        """Take the lease out of the keeper's hands, so that no timeout is recorded amid the commit."""
-        return self._desk.leases.ending(self._run)
+        """Release the lease for the time of the commit, so that no timeout is recorded meanwhile."""
+        return self._shared.leases.completing(self._run)
 
     def stands(self) -> bool:
-        """Read by the token whether the success was committed; the read waits for a commit that is under way."""
-        found = self._desk.outcomes.patiently(lambda: self._desk.runs.recorded(self._run))
+        """Read by the token whether the success is committed; waits for a commit that is under way."""
+        found = self._shared.outcomes.retry_while_unavailable(lambda: self._shared.runs.recorded(self._run))
         self._recorded = found or self._recorded
         return found is not None
 
     def committed(self) -> None:
-        """Note it, and set the next alarm."""
+        """Mark the context as completed, set the next alarm, and release the concurrency slot."""
         self._context.signal_completed()
         log_end(self._run, RunResult(AttemptOutcome.SUCCEEDED))
         recorded = self._recorded
         if recorded is not None and recorded.due_at is not None:
-            self._desk.alarms.arm([Alarm(AlarmName(self._run.job_id, recorded.generation), recorded.due_at)])
-        self._desk.turns.ended([self._run.handler_name])
+            self._shared.alarms.arm([Alarm(AlarmName(self._run.job_id, recorded.generation), recorded.due_at)])
+        self._shared.slots.release([self._run.handler_name])

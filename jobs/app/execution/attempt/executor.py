@@ -1,4 +1,4 @@
-"""Execute one attempt: read the arguments, make the services, call the handler, and say how it ended."""
+"""Execute one attempt: read the arguments, make the services, call the handler, and return its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobs.app.execution.attempt.middleware import through
 from jobs.app.execution.attempt.result import SUCCEEDED, refuse_returned, result_of
 from jobs.core.diagnostics.error_text import stack_of
 from jobs.core.errors import InvalidInput
-from jobs.core.handlers.context import AttemptServices, JobContext
+from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.versions import NewerPayload
 from jobs.core.lifecycle.handler_outcomes import AttemptTimedOut
 from jobs.core.lifecycle.job import ClaimedRun, Lease, RunResult
@@ -26,40 +26,31 @@ from jobs.core.transactions.unit_of_work import outside_units_of_work
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from jobs.app.execution.attempt.completion import Completions
-    from jobs.app.execution.attempt.services import AttemptBench
+    from jobs.app.execution.attempt.backend import AttemptBackend
+    from jobs.app.execution.leases.keeper import LeaseKeeper, OnTimeout
     from jobs.app.execution.services.injection import Injector
-    from jobs.app.execution.worker.leases import LeaseKeeper
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.handlers.specs import HandlerSpec
-    from jobs.core.transactions.lock import DistributedLock
-    from jobs.core.transactions.unit_of_work import UnitsOfWork
 
 _ASYNC_CLEAN_UP_SECONDS = 5.0
 
 
 class Executor:
-    """Calls handlers; lives as long as the process, and may be called from many threads."""
+    """Calls handlers. Lives as long as the process; safe between threads."""
 
     def __init__(
         self,
         registry: HandlerRegistry,
         injector: Injector,
         leases: LeaseKeeper,
-        bench: AttemptBench,
+        backend: AttemptBackend,
         default_timeout: timedelta | None,
-        units: UnitsOfWork,
-        lock: DistributedLock,
-        completions: Completions,
     ) -> None:
         self._registry = registry
         self._injector = injector
         self._leases = leases
-        self._bench = bench
+        self._backend = backend
         self._default_timeout = None if default_timeout is None else default_timeout.total_seconds()
-        self._units = units
-        self._lock = lock
-        self._completions = completions
 
     def stack_in(self, thread: int) -> str | None:
         """Return where the handler that ``thread`` executes is now; None if that cannot be seen."""
@@ -68,10 +59,10 @@ class Executor:
         return None if stack is None else f"it went on at its time-out, here (most recent call last):\n{stack}"
 
     def timeout_of(self, run: ClaimedRun) -> float | None:
-        """Give the seconds that an attempt of ``run`` may take; None is without end."""
+        """Return the seconds that an attempt of ``run`` may take; None means without end."""
         return run.timeout_seconds or self._default_timeout
 
-    def attempt(self, run: ClaimedRun, started_at: datetime) -> RunResult:
+    def attempt(self, run: ClaimedRun, started_at: datetime, on_timeout: OnTimeout) -> RunResult:
         """Execute ``run`` once. Whatever the handler raises becomes a result; nothing is raised."""
         spec = self._registry.get(run.handler_name)
         if spec is None:
@@ -83,6 +74,24 @@ class Executor:
         except InvalidInput as error:
             return RunResult(AttemptOutcome.INVALID_PAYLOAD, f"the payload does not fit {spec.name}: {error}")
         timeout = self.timeout_of(run)
+        context = self._context(run, started_at, timeout)
+        # An async handler is cancelled by its own loop, and gets a moment to clean up before it is fenced off.
+        fence_after = timeout + _ASYNC_CLEAN_UP_SECONDS if timeout is not None and spec.is_async else timeout
+        if not self._leases.start(run, context, fence_after, on_timeout):
+            return RunResult(AttemptOutcome.RELEASED)
+        result = self._result(spec, run, arguments, context, timeout)
+        if context.progress_pending:
+            self._backend.write_progress(context)
+        if context.trace_id is not None or context.result_text is not None:
+            kept = context.result_text if result.outcome is AttemptOutcome.SUCCEEDED else None
+            return result._replace(result=kept, trace_id=context.trace_id)
+        return result
+
+    def close(self) -> None:
+        """Stop the threads that serve running attempts."""
+        self._backend.close()
+
+    def _context(self, run: ClaimedRun, started_at: datetime, timeout: float | None) -> JobContext:
         context = JobContext(
             job_id=run.job_id,
             job_name=run.job_name,
@@ -94,20 +103,10 @@ class Executor:
             deadline=None if timeout is None else started_at + timedelta(seconds=timeout),
             trace_parent=run.trace_parent,
             lease=Lease(run.job_id, run.token),
-            backend=self._bench,
+            backend=self._backend,
         )
-        context.provide(AttemptServices(self._units, self._lock, self._completions.of(run, context, started_at)))
-        # An async handler is cancelled by its own loop, and gets a moment to clean up before it is fenced off.
-        fence_after = timeout + _ASYNC_CLEAN_UP_SECONDS if timeout is not None and spec.is_async else timeout
-        if not self._leases.begin(run, context, fence_after):
-            return RunResult(AttemptOutcome.RELEASED)
-        result = self._result(spec, run, arguments, context, timeout)
-        if context.progress_pending:
-            self._bench.write_progress(context)
-        if context.trace_id is not None or context.result_text is not None:
-            kept = context.result_text if result.outcome is AttemptOutcome.SUCCEEDED else None
-            return result._replace(result=kept, trace_id=context.trace_id)
-        return result
+        self._backend.provide(context, run, started_at)
+        return context
 
     def _result(
         self, spec: HandlerSpec, run: ClaimedRun, arguments: BaseModel, context: JobContext, timeout: float | None
@@ -136,23 +135,23 @@ class Executor:
             function = spec.target
             if spec.constructor_services is not None:
                 function = function(**constructor_services).handle
-            returned = function(**given) if loop is None else loop.run(_within(function(**given), timeout))
+            returned = function(**given) if loop is None else loop.run(_with_timeout(function(**given), timeout))
             if returned is not None:
                 refuse_returned(returned, spec)
 
 
-async def _within(work: Any, seconds: float | None) -> Any:
+async def _with_timeout(work: Any, seconds: float | None) -> Any:
     try:
         async with asyncio.timeout(seconds) as limit:
             return await work
     except TimeoutError as error:
         if limit.expired():
             raise AttemptTimedOut from error
-        raise  # of something that the handler called, and so its own failure
+        raise  # from something that the handler called, and so its own failure
 
 
 def too_early(why: str) -> RunResult:
-    """Say that this release cannot run a job which a newer one can, so that it waits for that."""
+    """Return the result of a run that only a newer release can execute: the job waits for that release."""
     seconds = UNKNOWN_HANDLER_DELAY.total_seconds()
     then = f"the job is tried again every {seconds:.0f} s until a release that can is deployed, or the job is deleted"
     return RunResult(AttemptOutcome.UNKNOWN_HANDLER, f"{why}; {then}", after_seconds=seconds)

@@ -16,7 +16,7 @@ _ORDINARY = frozenset({AttemptOutcome.SUCCEEDED, AttemptOutcome.SNOOZED})
 
 
 def log_end(run: ClaimedRun, result: RunResult) -> None:
-    """Say how an attempt ended: a success or a snooze for whoever wants to know, anything else as a warning."""
+    """Log how an attempt ended: a success or a snooze at INFO, anything else as a warning."""
     level = logging.INFO if result.outcome in _ORDINARY else logging.WARNING
     if _logger.isEnabledFor(level):
         _logger.log(
@@ -30,7 +30,7 @@ def log_end(run: ClaimedRun, result: RunResult) -> None:
 
 
 def log_too_late(run: ClaimedRun, error: BaseException) -> None:
-    """Tell of what a handler raised after it had completed its job: it changes nothing."""
+    """Log what a handler raised after it had completed its job, which changes nothing."""
     _logger.warning(
         "job %s (%s, %s) run %d attempt %d was completed by its handler, which then raised %s; the success stands%s",
         *_named(run), printable(describe_error(error)), log_lines(traceback_of(error)), extra=_bound(run),

@@ -1,4 +1,4 @@
-"""Call an attempt's handler through its middleware, and see that each lets the call through, once."""
+"""Call an attempt's handler through its middleware, and check that each calls the next exactly once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def through(middleware: Sequence[Middleware], context: JobContext, call: Callable[[], None]) -> Callable[[], None]:
-    """Give ``call`` with ``middleware`` around it, the first outermost.
+    """Return ``call`` with ``middleware`` around it, the first outermost.
 
     A middleware that returns without having called ``call_next()`` would make a success of an attempt whose handler
     never ran, and one that calls it twice would run the handler twice: both raise ``MiddlewareFault``.
@@ -26,7 +26,7 @@ def through(middleware: Sequence[Middleware], context: JobContext, call: Callabl
 
 
 class _NextCall:
-    """The ``call_next`` that one middleware is given in one attempt."""
+    """The ``call_next`` of one middleware in one attempt."""
 
     __slots__ = ("_call", "_called", "_middleware", "fault")
 
@@ -48,7 +48,7 @@ class _NextCall:
         self._call()
 
     def require_called(self) -> None:
-        """Raise what was wrong with the calls, also where the middleware has caught it."""
+        """Raise ``MiddlewareFault`` for what was wrong with the calls, even if the middleware has caught it before."""
         if self.fault is not None:
             raise self.fault
         if not self._called:

@@ -1,4 +1,4 @@
-"""What an attempt comes to: by what its handler raised, or by what it returned and should not have."""
+"""The result of an attempt: from what its handler raised, or from what it returned and should not have."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from jobs.core.handlers.specs import HandlerSpec
 
 _MISTAKES = (HandlerMistake, UnknownHandler)
-"""What no other attempt can mend, since the same code would do the same."""
+"""Errors that no other attempt avoids, since the same code does the same again."""
 SUCCEEDED = RunResult(AttemptOutcome.SUCCEEDED)
 
 
 class ReturnedValue(HandlerMistake, TypeError):
-    """A handler returned something, which nobody would see; the message says what was meant."""
+    """A handler returned a value, which would be lost. The message says what to do instead."""
 
 
 def refuse_returned(value: object, spec: HandlerSpec) -> None:
@@ -58,7 +58,7 @@ def refuse_returned(value: object, spec: HandlerSpec) -> None:
 
 
 def result_of(error: BaseException, spec: HandlerSpec) -> RunResult:
-    """Say what an attempt comes to whose handler raised ``error``, which may be a group of several."""
+    """Return the result of an attempt whose handler raised ``error``, which may be an exception group."""
     try:
         result = _result_of(error, spec)
     except Exception as fault:  # noqa: BLE001  an error that cannot be judged is a failure like any other

@@ -20,7 +20,7 @@ class DrainBudget:
         self.holds_back = False
 
     def lasts(self, now: float, in_hand: int) -> bool:
-        """Say whether to go on at ``now`` with so many runs in hand."""
+        """Return whether to go on at ``now`` with ``in_hand`` runs waiting or running."""
         if now < self._spent_at:
             return True
         if now >= self._ends_at or not in_hand:

@@ -1,4 +1,4 @@
-"""Answers that alarms wait for, each given once: when the outcome of its run is recorded, or why there was none."""
+"""Results that alarms wait for. Each is set once: when the outcome of its run is recorded, or when there is no run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from jobs.app.execution.dispatcher import Ring, Rung
+from jobs.app.execution.alarm_result import AlarmOutcome, AlarmResult
 from jobs.core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
 
 def going_down() -> Unavailable:
-    """Give the error of an alarm that should ring again, elsewhere."""
+    """Return the error for an alarm that should ring again, on another instance."""
     return Unavailable("the host is going down; another instance will answer")
 
 
-class Answers:
-    """The alarms under way in this process; safe between threads. Its length is how many there are."""
+class PendingResults:
+    """The futures of the alarms under way in this process. Safe between threads. Its length is how many there are."""
 
     def __init__(self) -> None:
-        self._waiting: dict[AlarmName, Future[Rung]] = {}
+        self._futures: dict[AlarmName, Future[AlarmResult]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._futures)
 
-    def to(self, name: AlarmName) -> tuple[Future[Rung], bool]:
-        """Give the answer to an alarm, and whether it is the first to ring; the same alarm gets the same answer."""
+    def future(self, name: AlarmName) -> tuple[Future[AlarmResult], bool]:
+        """Return the future of an alarm, and whether it is new; the same alarm under way has the same future."""
         with self._lock:
-            answer = self._waiting.get(name)
-            if answer is not None:
-                return answer, False
-            answer = self._waiting[name] = Future()
-            return answer, True
+            future = self._futures.get(name)
+            if future is not None:
+                return future, False
+            future = self._futures[name] = Future()
+            return future, True
 
-    def give(self, name: AlarmName, rung: Rung | None = None, error: Exception | None = None) -> None:
-        """Answer with ``rung``, by default that its job has run, or with an error. A second answer is passed over."""
+    def resolve(self, name: AlarmName, result: AlarmResult | None = None, error: Exception | None = None) -> None:
+        """Set ``result``, by default that the job has run, or ``error``. Does nothing to an alarm not under way."""
         with self._lock:
-            answer = self._waiting.pop(name, None)
-        if answer is None:
+            future = self._futures.pop(name, None)
+        if future is None:
             return
         if error is None:
-            answer.set_result(rung or Rung(Ring.RAN))
+            future.set_result(result or AlarmResult(AlarmOutcome.RAN))
         else:
-            answer.set_exception(error)
+            future.set_exception(error)

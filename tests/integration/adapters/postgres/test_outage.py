@@ -98,7 +98,7 @@ def test_an_outage_logs_its_beginning_each_minute_and_its_end_whoever_runs_into_
 
     registry.add_handler("Work", handle)
     jobs = [runtime.service.enqueue(job(f"{n}", "Work")).job for n in range(4)]
-    rung = [runtime.worker.ring(AlarmName(each.id, each.generation)) for each in jobs]
+    rung = [runtime.pool.handle_alarm(AlarmName(each.id, each.generation)) for each in jobs]
     for _ in jobs:
         began.acquire(timeout=60)
     caplog.clear()
@@ -110,7 +110,7 @@ def test_an_outage_logs_its_beginning_each_minute_and_its_end_whoever_runs_into_
         tries: list[Callable[[], Any]] = [
             lambda: runtime.worker.drain(5),
             runtime.reconciler.run,
-            lambda: runtime.dispatcher.ring(AlarmName(jobs[0].id, 2)),
+            lambda: runtime.pipeline.handle_alarm(AlarmName(jobs[0].id, 2)),
             lambda: operations.ready(lambda: runtime, TOKENS),
         ]
         for each in tries:

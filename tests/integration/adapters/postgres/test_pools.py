@@ -64,7 +64,7 @@ def test_with_every_application_connection_held_for_two_leases_no_lease_is_lost_
     [(first,)] = sql(expiry)
     with every_application_connection_held(runtime):
         until(lambda: sql(expiry)[0][0] > float(first) + 2 * LEASE_SECONDS)
-        assert runtime.dispatcher._leases.held()
+        assert runtime.pipeline._leases.held()
         held.set()
         until(lambda: sql("select 1 from jobs.jobs where status = 'Completed' having count(*) = 4"))
     draining.join(PATIENCE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.app.execution.dispatcher import Ring
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
 from jobs.core.commands import JobQuery, UpdateJob
 from jobs.core.handlers.context import JobContext
@@ -80,7 +80,7 @@ def run_all_that_is_due(runtime: Runtime) -> None:
 def run_all_that_rings(runtime: Runtime, job_id: Any) -> None:
     """Ring the job's alarms, one after the other, for as long as they find something due."""
     while (after := runtime.service.get(job_id)).next_run_at and after.next_run_at <= runtime.clock.now():
-        assert runtime.dispatcher.ring(AlarmName(job_id, after.generation)) is Ring.RAN
+        assert runtime.pipeline.handle_alarm(AlarmName(job_id, after.generation)) is AlarmOutcome.RAN
 
 
 # --- the clock is moved three days ahead
@@ -221,7 +221,7 @@ def test_a_new_schedule_during_the_wait_for_a_retry_takes_the_place_of_the_retry
     assert (changed.attempt, changed.generation) == (0, alarm.generation + 1)
     assert changed.next_run_at == changed.anchor + 2 * HOUR
     advance(timedelta(minutes=10))
-    assert runtime.dispatcher.ring(alarm) is Ring.STALE, "the retry's alarm does nothing when it rings"
+    assert runtime.pipeline.handle_alarm(alarm) is AlarmOutcome.STALE, "the retry's alarm does nothing when it rings"
     run_all_that_is_due(runtime)
     assert len(recorder.attempts) == 1
     advance(2 * HOUR)
@@ -235,7 +235,7 @@ def test_a_new_payload_alone_during_the_wait_for_a_retry_is_for_that_retry(runti
     changed = runtime.service.update(job_id, UpdateJob(payload={"n": 2}))
     assert (changed.attempt, changed.generation) == (1, alarm.generation)
     advance(timedelta(minutes=10))
-    assert runtime.dispatcher.ring(alarm) is Ring.RAN
+    assert runtime.pipeline.handle_alarm(alarm) is AlarmOutcome.RAN
     assert recorder.attempts == [(1, 1), (1, 2)]
     assert recorder.payloads == [{"n": 1}, {"n": 2}]
 
@@ -329,11 +329,11 @@ def test_an_outcome_whose_jobs_row_was_spoiled_meanwhile_takes_no_other_along(ru
     for name in ("spoiled", "changed"):
         runtime.service.enqueue(job(name, "Record", schedule=hourly(runtime)))
     sql("update jobs.jobs set next_run_at = now()")
-    runs = sorted(runtime.dispatcher.claim_due(2), key=lambda run: run.job_name, reverse=True)
+    runs = sorted(runtime.pipeline.claims.due(2), key=lambda run: run.job_name, reverse=True)
     assert [run.job_name for run in runs] == ["spoiled", "changed"]
     sql("update jobs.jobs set generation = generation + 1")
     sql("""update jobs.jobs set options = '{"moon": "full"}' where job_name = 'spoiled'""")
-    outcomes = runtime.dispatcher.outcomes
+    outcomes = runtime.pipeline.outcomes
     succeeded = RunResult(AttemptOutcome.SUCCEEDED)
     outcomes.record([outcomes.decided(run, succeeded, run.claimed_at, run.claimed_at) for run in runs])
     assert sql("select job_name, status, run_count from jobs.jobs order by job_name") == [

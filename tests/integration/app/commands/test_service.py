@@ -27,7 +27,7 @@ from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.app.alarms.arming import Alarms
 from jobs.app.commands.callers import Caller, Enqueued
 from jobs.app.commands.service import JobService
-from jobs.app.execution.dispatcher import Ring
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
 from jobs.core.commands import EnqueueJob, JobQuery, UpdateJob
 from jobs.core.errors import (
@@ -971,7 +971,7 @@ def during(registry: HandlerRegistry, make_runtime, database) -> Callable[..., J
         enqueued = runtime.service.enqueue(command)
         stands = runtime.service.run_now(enqueued.id)
         steps.append(lambda running: step(running, runtime.service))
-        assert runtime.dispatcher.ring(AlarmName(stands.id, stands.generation)) is Ring.RAN
+        assert runtime.pipeline.handle_alarm(AlarmName(stands.id, stands.generation)) is AlarmOutcome.RAN
         return runtime.service.get(enqueued.id)
 
     return run
@@ -1226,8 +1226,14 @@ class Lifecycle(RuleBasedStateMachine):
         known = self.jobs[job_id]
         name = AlarmName(job_id, known.generation)
         if not (known.status == "Scheduled" and known.due and not known.paused):
-            why = Ring.STALE if not known.active else Ring.PAUSED if known.paused else Ring.NOT_DUE
-            assert self.runtime.dispatcher.ring(name) is why
+            why = (
+                AlarmOutcome.STALE
+                if not known.active
+                else AlarmOutcome.PAUSED
+                if known.paused
+                else AlarmOutcome.NOT_DUE
+            )
+            assert self.runtime.pipeline.handle_alarm(name) is why
             return
 
         faults: list[BaseException] = []
@@ -1248,7 +1254,7 @@ class Lifecycle(RuleBasedStateMachine):
 
         self.script.append(within)
         until(
-            lambda: self.runtime.dispatcher.ring(name) is Ring.RAN
+            lambda: self.runtime.pipeline.handle_alarm(name) is AlarmOutcome.RAN
         )  # our clock may be a moment ahead of the database's
         assert not self.script, "the handler was not called"
         if faults:
@@ -1285,7 +1291,7 @@ class Lifecycle(RuleBasedStateMachine):
     def ring_a_past_alarm(self, data: st.DataObject, ago: int) -> None:
         job_id = data.draw(st.sampled_from(list(self.jobs)))
         name = AlarmName(job_id, self.jobs[job_id].generation - ago)
-        assert self.runtime.dispatcher.ring(name) in {Ring.STALE, Ring.UNKNOWN}
+        assert self.runtime.pipeline.handle_alarm(name) in {AlarmOutcome.STALE, AlarmOutcome.UNKNOWN}
 
     # What must hold.
 

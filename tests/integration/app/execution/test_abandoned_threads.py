@@ -16,7 +16,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from jobs.app.execution.dispatcher import Ring
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
 from jobs.core.errors import Unavailable
 from jobs.core.handlers.context import JobContext
@@ -81,7 +81,7 @@ def enqueue(runtime: Runtime, handler_name: str, count: int) -> list[Job]:
 
 
 def worker_threads(runtime: Runtime) -> int:
-    return runtime.worker._threads.live
+    return runtime.pool._threads.live
 
 
 @pytest.mark.usefixtures("handlers")
@@ -89,7 +89,7 @@ def test_handlers_that_ignore_their_timeout_give_their_slots_back(make_runtime, 
     runtime = make_runtime(concurrency=2)
     stuck = enqueue(runtime, "Stuck", 2)
     runtime.worker.drain(10)
-    until(lambda: len(runtime.worker.abandoned) == 2)
+    until(lambda: len(runtime.pool.abandoned) == 2)
     assert read(runtime, stuck) == {JobStatus.FAILED}, "the time-out is recorded while the handler goes on"
 
     good = enqueue(runtime, "Good", 20)
@@ -102,7 +102,7 @@ def test_handlers_that_ignore_their_timeout_give_their_slots_back(make_runtime, 
     assert "ctx.raise_if_cancelled()" in warnings[0]
 
     release.set()
-    until(lambda: not runtime.worker.abandoned)
+    until(lambda: not runtime.pool.abandoned)
     until(lambda: worker_threads(runtime) == 2)
     at_work.clear()
     more = enqueue(runtime, "Good", 40)
@@ -116,7 +116,7 @@ def test_at_the_bound_no_more_threads_are_made_and_the_instance_is_not_ready_unt
     assert ready(runtime)[0] == 200
     enqueue(runtime, "Stuck", 2)
     runtime.worker.drain(10)
-    until(lambda: len(runtime.worker.abandoned) == 2)
+    until(lambda: len(runtime.pool.abandoned) == 2)
     assert worker_threads(runtime) == 3, "one in place of two"
     status, body = ready(runtime)
     assert status == 503
@@ -128,7 +128,7 @@ def test_at_the_bound_no_more_threads_are_made_and_the_instance_is_not_ready_unt
     until(lambda: runtime.worker.drain(10) and read(runtime, good) == {JobStatus.COMPLETED})
 
     release.set()
-    until(lambda: not runtime.worker.abandoned)
+    until(lambda: not runtime.pool.abandoned)
     assert ready(runtime)[0] == 200
     assert operations.stats(runtime, TOKENS)["abandoned_threads"] == 0
     until(lambda: worker_threads(runtime) == 2)
@@ -143,19 +143,19 @@ def test_an_instance_whose_every_thread_is_kept_leaves_due_jobs_to_others_and_go
     enqueue(full, "Stuck", 3)
     good = enqueue(full, "Good", 5)
     full.worker.drain(10)
-    until(lambda: full.worker.drain(1) and len(full.worker.abandoned) == 3)
+    until(lambda: full.worker.drain(1) and len(full.pool.abandoned) == 3)
     good += [full.service.enqueue(job(f"later {n}", "Good")).job for n in range(5)]
     assert full.worker.drain(60).left_running == 0, "nothing is claimed that could not begin"
     last = full.service.enqueue(job("last", "Good")).job
     with pytest.raises(Unavailable, match=r"Stuck \(3\); restart this instance"):
-        full.worker.ring(AlarmName(last.id, last.generation)).result(60)
-    full.worker.offer_turn("Good")
+        full.pool.handle_alarm(AlarmName(last.id, last.generation)).result(60)
+    full.pool.in_hand.offer("Good")
 
     other = make_runtime(concurrency=2)
     until(lambda: other.worker.drain(10) and read(full, [*good, last]) == {JobStatus.COMPLETED})
 
     release.set()
-    until(lambda: not full.worker.abandoned)
+    until(lambda: not full.pool.abandoned)
     more = enqueue(full, "Good", 5)
     until(lambda: full.worker.drain(10) and read(full, more) == {JobStatus.COMPLETED})
     assert full.worker.drain(10).left_running == 0
@@ -165,12 +165,12 @@ def test_an_instance_whose_every_thread_is_kept_leaves_due_jobs_to_others_and_go
 def test_an_alarm_is_answered_when_the_time_out_is_recorded_not_when_the_handler_ends(make_runtime):
     runtime = make_runtime(concurrency=1)
     [stuck] = enqueue(runtime, "Stuck", 1)
-    rung = runtime.worker.ring(AlarmName(stuck.id, stuck.generation)).result(60)
-    assert rung.outcome is Ring.RAN
+    rung = runtime.pool.handle_alarm(AlarmName(stuck.id, stuck.generation)).result(60)
+    assert rung.outcome is AlarmOutcome.RAN
     [attempt] = runtime.service.attempts(stuck.id)
     assert attempt.outcome is AttemptOutcome.TIMED_OUT
     [good] = enqueue(runtime, "Good", 1)
-    assert runtime.worker.ring(AlarmName(good.id, good.generation)).result(60).outcome is Ring.RAN
+    assert runtime.pool.handle_alarm(AlarmName(good.id, good.generation)).result(60).outcome is AlarmOutcome.RAN
     assert runtime.service.get(good.id).status is JobStatus.COMPLETED
 
 
@@ -193,17 +193,17 @@ def test_an_attempt_whose_lease_was_lost_is_abandoned_at_its_time_out(make_runti
         seen.append(ctx)
         release.wait(300)
 
-    registry.add_handler("Stuck", handle, timeout=timedelta(seconds=1.5), retry=NEVER_AGAIN)
+    registry.add_handler("Stuck", handle, timeout=timedelta(seconds=5), retry=NEVER_AGAIN)
     runtime = make_runtime(concurrency=1)
     [stuck] = enqueue(runtime, "Stuck", 1)
-    answer = runtime.worker.ring(AlarmName(stuck.id, stuck.generation))
+    answer = runtime.pool.handle_alarm(AlarmName(stuck.id, stuck.generation))
     until(lambda: seen)
     sql("update jobs.jobs set lease_token = gen_random_uuid() where id = cast(:id as uuid)", id=str(stuck.id))
     seen[0].heartbeat()
     assert seen[0].lease_lost
-    assert not runtime.worker.abandoned, "it may yet end by itself"
-    until(lambda: runtime.worker.abandoned)
-    assert answer.result(60).outcome is Ring.RAN
+    assert not runtime.pool.abandoned, "it may yet end by itself"
+    until(lambda: runtime.pool.abandoned)
+    assert answer.result(60).outcome is AlarmOutcome.RAN
     assert runtime.service.attempts(stuck.id) == [], "what it does no longer counts"
 
 
@@ -222,7 +222,7 @@ def test_a_handler_that_goes_on_after_it_has_completed_its_job_is_abandoned_at_i
     runtime = make_runtime(concurrency=1)
     [stuck] = enqueue(runtime, "Stuck", 1)
     runtime.worker.drain(10)
-    until(lambda: runtime.worker.abandoned)
+    until(lambda: runtime.pool.abandoned)
     assert runtime.service.get(stuck.id).status is JobStatus.COMPLETED
     with pytest.raises(Exception, match="lease is gone"):
         told[0]()
@@ -243,10 +243,10 @@ def test_an_async_handler_that_swallows_its_cancellation_is_abandoned_too(make_r
     runtime = make_runtime(concurrency=1)
     [stuck] = enqueue(runtime, "Stuck", 1)
     runtime.worker.drain(10)
-    until(lambda: runtime.worker.abandoned)
+    until(lambda: runtime.pool.abandoned)
     assert runtime.service.get(stuck.id).status is JobStatus.FAILED
     end.append(True)
-    until(lambda: not runtime.worker.abandoned)
+    until(lambda: not runtime.pool.abandoned)
 
 
 @pytest.mark.usefixtures("handlers", "release")
@@ -255,8 +255,8 @@ def test_a_suspect_that_ignores_its_timeout_takes_no_slot_and_lets_the_others_ru
     [stuck] = enqueue(runtime, "Stuck", 1)
     sql("update jobs.jobs set lost_count = 2 where id = cast(:id as uuid)", id=str(stuck.id))
     runtime.worker.drain(10)
-    until(lambda: runtime.worker.abandoned)
-    assert runtime.worker.abandoned.replaced == 0
+    until(lambda: runtime.pool.abandoned)
+    assert runtime.pool.abandoned.replaced == 0
     good = enqueue(runtime, "Good", 3)
     until(lambda: runtime.worker.drain(10) and read(runtime, good) == {JobStatus.COMPLETED})
 
@@ -270,7 +270,7 @@ def test_a_gauge_counts_abandoned_threads(make_runtime, monkeypatch):
         runtime = make_runtime(concurrency=2, opentelemetry=True)
         enqueue(runtime, "Stuck", 1)
         runtime.worker.drain(10)
-        until(lambda: runtime.worker.abandoned)
+        until(lambda: runtime.pool.abandoned)
         [scope] = reader.get_metrics_data().resource_metrics[0].scope_metrics
         [points] = [each.data.data_points for each in scope.metrics if each.name == "jobs.abandoned_threads"]
         assert [point.value for point in points] == [1]
@@ -291,7 +291,7 @@ def test_a_handler_that_ends_at_its_time_out_keeps_no_thread(make_runtime, regis
     until(
         lambda: runtime.worker.drain(10) or read(runtime, [*polite, *good]) == {JobStatus.FAILED, JobStatus.COMPLETED}
     )
-    until(lambda: not runtime.worker.abandoned)
+    until(lambda: not runtime.pool.abandoned)
     assert ready(runtime)[0] == 200
     assert not [each for each in caplog.records if each.levelno > logging.WARNING]
 
@@ -315,7 +315,7 @@ def test_however_many_handlers_run_over_their_time_every_slot_comes_back_and_eve
     runtime = make_runtime(concurrency=4)
     runtime.service.enqueue_many([job(f"{n}", "Plain" if n % 2 else "Async") for n in range(200)])
     until(lambda: runtime.worker.drain(20) and not sql("select from jobs.jobs where handled_at is null"))
-    until(lambda: not runtime.worker.abandoned)
+    until(lambda: not runtime.pool.abandoned)
     until(lambda: worker_threads(runtime) <= 4)
     assert sql("select count(*), count(distinct job_id) from jobs.job_attempts") == [(200, 200)]
     assert runtime.worker.drain(20).left_running == 0

@@ -107,7 +107,7 @@ def test_an_async_handler_that_blocks_the_loop_does_not_keep_later_attempts_from
     runtime.injector.loops = EventLoops(blocked_after_seconds=0.2)
     try:
         blocking = runtime.service.enqueue(job("block", "Block")).id
-        answer = runtime.worker.ring(AlarmName(blocking, 1))
+        answer = runtime.pool.handle_alarm(AlarmName(blocking, 1))
         began.wait(60)
         ids = [runtime.service.enqueue(job(f"{n}", "Work")).id for n in range(5)]
         until(

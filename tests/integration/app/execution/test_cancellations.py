@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from jobs import JobContext
-from jobs.app.execution.attempt import cancellations
-from jobs.app.execution.attempt.cancellations import CancellationWatch
+from jobs.app.execution.leases import cancellations
+from jobs.app.execution.leases.cancellations import CancellationWatch
 from jobs.core.errors import StoreUnavailable
 from jobs.core.lifecycle.job import Lease
 from jobs.core.lifecycle.status import JobStatus
@@ -101,7 +101,7 @@ def test_nothing_is_looked_for_while_no_handler_asks(make_runtime, monkeypatch):
     runtime.registry.add_handler("Work", lambda_handler)
     runtime.service.enqueue(job("job", "Work"))
     runtime.worker.drain(60)
-    assert runtime.dispatcher._cancellations._thread is None
+    assert runtime.pipeline._executor._backend._cancellations._thread is None
 
 
 def lambda_handler(args: Anything, ctx: JobContext) -> None:

@@ -13,7 +13,7 @@ import pytest
 from jobs import LeaseLost, UnitsOfWork, current_unit_of_work
 from jobs.adapters.postgres.connection.faults import OutcomeUnknown
 from jobs.adapters.postgres.stores.transactions import PostgresTransaction
-from jobs.app.execution.dispatcher import Ring
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
 from jobs.core.commands import UpdateJob
 from jobs.core.errors import ConfigurationError, StoreUnavailable, UnitOfWorkError
@@ -56,7 +56,7 @@ def let_pass(sql) -> Callable[[], None]:
 
 
 def ring(runtime: Runtime, job_id) -> Job:
-    assert runtime.dispatcher.ring(AlarmName(job_id, runtime.service.get(job_id).generation)) is Ring.RAN
+    assert runtime.pipeline.handle_alarm(AlarmName(job_id, runtime.service.get(job_id).generation)) is AlarmOutcome.RAN
     return runtime.service.get(job_id)
 
 
@@ -197,11 +197,11 @@ def test_a_run_is_reread_in_a_unit_of_work_as_it_was_claimed(runtime, let_pass):
     fields = {"payload": {"a": [1, None]}, "metadata": {"b": "c"}, "misfire": "skip", "timeout": "PT5S"}
     runtime.service.enqueue(job(schedule="@every 1h", max_retries=7, **fields))
     let_pass()
-    [run] = runtime.dispatcher.claim_due(1)
+    [run] = runtime.pipeline.claims.due(1)
     with runtime.units.begin() as uow:
-        assert runtime.dispatcher._runs.reread(run, connection=uow.connection) == run
+        assert runtime.runs.reread(run, connection=uow.connection) == run
         uow.rollback()
-    assert runtime.dispatcher._runs.reread(run) == run
+    assert runtime.runs.reread(run) == run
     assert run.options is not None
 
 
@@ -267,7 +267,7 @@ def test_a_time_out_that_comes_before_the_commit_rolls_back_and_stands(runtime, 
             raised.append(error)
 
     job_id = enqueue(handle, timeout=timedelta(seconds=0.2), max_retries=0)
-    runtime.dispatcher.ring(AlarmName(job_id, 1))
+    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
     until(lambda: runtime.service.get(job_id).status.ended)
     assert runtime.service.get(job_id).status is JobStatus.FAILED
     assert (len(raised), notes(), outcomes(runtime, job_id)) == (1, [], ["TimedOut"])
@@ -471,7 +471,7 @@ def test_a_commit_whose_fate_stays_unknown_leaves_the_effect_there_once(
 
     registry.add_handler("Work", completing())
     runtime = make_runtime(lease_seconds=1)
-    runtime.dispatcher._executor._completions.runs = Faltering(runtime.dispatcher._runs, recorded=away)
+    runtime.pipeline._executor._backend._completions.runs = Faltering(runtime.runs, recorded=away)
     job_id = runtime.service.enqueue(job("job", "Work")).id
     with lost_answer(written=written):
         after = ring(runtime, job_id)
@@ -523,7 +523,7 @@ def test_two_hundred_races_of_cancel_against_completion_in_a_unit_of_work_each_g
     def run(number: int, job_id) -> None:
         barrier.wait()
         time.sleep((number % 7) / 1000)
-        runtime.dispatcher.ring(AlarmName(job_id, 1))
+        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
 
     def cancel(number: int, job_id) -> None:
         barrier.wait()

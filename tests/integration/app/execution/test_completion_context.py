@@ -30,7 +30,7 @@ def test_a_completed_jobs_result_progress_and_follow_ups_are_kept_and_a_rolled_b
     registry.add_handler("Work", handle)
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("rolled back", "Work", retry={"base": "PT2S"})).id
-    runtime.dispatcher.ring(AlarmName(job_id, 1))
+    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
     after = runtime.service.get(job_id)
     assert (after.status, after.result) == (JobStatus.COMPLETED, {"answer": 42})
     assert runtime.service.attempts(job_id)[0].result == {"answer": 42}

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, field_validator
 
 from jobs.adapters.postgres.connection.faults import OutcomeUnknown
-from jobs.app.execution.dispatcher import Ring
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
 from jobs.core.commands import UpdateJob
 from jobs.core.errors import StoreUnavailable
@@ -64,7 +64,7 @@ def alarm_of(runtime: Runtime, job_id) -> AlarmName:
 
 def ring(runtime: Runtime, job_id) -> Job:
     """Ring the job's current alarm, which must run it, and give the job as it then stands."""
-    assert runtime.dispatcher.ring(alarm_of(runtime, job_id)) is Ring.RAN
+    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.RAN
     return runtime.service.get(job_id)
 
 
@@ -133,8 +133,8 @@ class FalteringRuns:
 
 
 def falter(runtime: Runtime, method: str, times: int) -> None:
-    faltering = FalteringRuns(runtime.dispatcher._runs, method, times)
-    runtime.dispatcher._runs = runtime.dispatcher.outcomes._runs = faltering
+    faltering = FalteringRuns(runtime.runs, method, times)
+    runtime.pipeline.claims._runs = runtime.pipeline.outcomes._runs = faltering
 
 
 # --- an alarm rings
@@ -158,7 +158,7 @@ def test_the_alarm_of_a_due_job_runs_it(runtime, enqueue):
 
 def test_an_alarm_that_rings_too_early_runs_nothing(runtime):
     job_id = runtime.service.enqueue(job(schedule="PT5S")).id
-    assert runtime.dispatcher.ring(alarm_of(runtime, job_id)) is Ring.NOT_DUE
+    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.NOT_DUE
     assert runtime.service.get(job_id).status is JobStatus.SCHEDULED
 
 
@@ -166,26 +166,26 @@ def test_an_alarm_of_a_past_generation_runs_nothing(runtime):
     job_id = runtime.service.enqueue(job()).id
     stale = alarm_of(runtime, job_id)
     runtime.service.update(job_id, UpdateJob(schedule="2020-01-01T00:00:00Z"))
-    assert runtime.dispatcher.ring(stale) is Ring.STALE
+    assert runtime.pipeline.handle_alarm(stale) is AlarmOutcome.STALE
     assert ring(runtime, job_id).status is JobStatus.COMPLETED
 
 
 def test_an_alarm_of_a_paused_job_runs_nothing_until_it_is_resumed(runtime):
     job_id = runtime.service.enqueue(job()).id
     runtime.service.pause(job_id)
-    assert runtime.dispatcher.ring(alarm_of(runtime, job_id)) is Ring.PAUSED
+    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.PAUSED
     runtime.service.resume(job_id)
     assert ring(runtime, job_id).status is JobStatus.COMPLETED
 
 
 def test_an_alarm_of_an_unknown_job_runs_nothing(runtime):
-    assert runtime.dispatcher.ring(AlarmName(new_id(), 1)) is Ring.UNKNOWN
+    assert runtime.pipeline.handle_alarm(AlarmName(new_id(), 1)) is AlarmOutcome.UNKNOWN
 
 
 def test_an_alarm_of_a_job_that_has_ended_runs_nothing(runtime):
     job_id = runtime.service.enqueue(job()).id
     runtime.service.delete(job_id)
-    assert runtime.dispatcher.ring(alarm_of(runtime, job_id)) is Ring.STALE
+    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.STALE
     assert outcomes(runtime, job_id) == []
 
 
@@ -193,10 +193,10 @@ def test_an_alarm_that_rings_again_while_its_job_runs_does_nothing(runtime, enqu
     again = []
 
     def handle(args: Anything, ctx: JobContext) -> None:
-        again.append(runtime.dispatcher.ring(alarm_of(runtime, ctx.job_id)))
+        again.append(runtime.pipeline.handle_alarm(alarm_of(runtime, ctx.job_id)))
 
     assert ring(runtime, enqueue(handle)).status is JobStatus.COMPLETED
-    assert again == [Ring.ALREADY_RUNNING]
+    assert again == [AlarmOutcome.ALREADY_RUNNING]
 
 
 def test_fifty_deliveries_of_one_alarm_at_once_run_it_once(make_runtime, registry):
@@ -211,14 +211,14 @@ def test_fifty_deliveries_of_one_alarm_at_once_run_it_once(make_runtime, registr
     job_id = runtimes[0].service.enqueue(job("job", "Work")).id
     alarm, barrier = AlarmName(job_id, 1), threading.Barrier(50)
 
-    def deliver(number: int) -> Ring:
+    def deliver(number: int) -> AlarmOutcome:
         barrier.wait()
-        return runtimes[number % 2].dispatcher.ring(alarm)
+        return runtimes[number % 2].pipeline.handle_alarm(alarm)
 
     with ThreadPoolExecutor(50) as pool:
         rings = list(pool.map(deliver, range(50)))
-    assert rings.count(Ring.RAN) == 1
-    assert set(rings) <= {Ring.RAN, Ring.ALREADY_RUNNING, Ring.STALE}
+    assert rings.count(AlarmOutcome.RAN) == 1
+    assert set(rings) <= {AlarmOutcome.RAN, AlarmOutcome.ALREADY_RUNNING, AlarmOutcome.STALE}
     assert ran == [1]
     assert outcomes(runtimes[0], job_id) == ["Succeeded"]
 
@@ -227,7 +227,7 @@ def test_an_alarm_that_finds_the_database_away_says_so_that_it_may_ring_again(ru
     job_id = runtime.service.enqueue(job()).id
     falter(runtime, "claim", 1)
     with pytest.raises(StoreUnavailable):
-        runtime.dispatcher.ring(AlarmName(job_id, 1))
+        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
     assert ring(runtime, job_id).status is JobStatus.COMPLETED
 
 
@@ -442,7 +442,7 @@ def test_a_spoiled_row_stops_nobody_and_is_let_go(make_runtime, registry, sql, l
     spoil(sql, bad, *SPOILED[spoiled])
     runtime.worker.drain(60)
     assert {tuple(outcomes(runtime, job_id)) for job_id in good} == {("Succeeded",)}
-    assert runtime.dispatcher._leases.held() == [], "what is not executing must not be kept from the reconciler"
+    assert runtime.pipeline._leases.held() == [], "what is not executing must not be kept from the reconciler"
     sql("update jobs.jobs set lease_expires_at = now() - interval '1 second' where status = 'Running'")
     runtime.reconciler.run()
     [(status, error)] = sql("select status, last_error from jobs.jobs where id = cast(:id as uuid)", id=str(bad))
@@ -591,7 +591,7 @@ def stuck(enqueue) -> Iterator[dict]:
 
 
 def test_a_sync_handler_past_its_time_out_is_recorded_while_it_still_runs(runtime, stuck):
-    ringing = threading.Thread(target=runtime.dispatcher.ring, args=[alarm_of(runtime, stuck["id"])])
+    ringing = threading.Thread(target=runtime.pipeline.handle_alarm, args=[alarm_of(runtime, stuck["id"])])
     ringing.start()
     waiting = until(lambda: (found := runtime.service.get(stuck["id"])).attempt and found.worker and found)
     timed_out = until(lambda: outcomes(runtime, stuck["id"]) and runtime.service.get(stuck["id"]))
@@ -608,7 +608,7 @@ def test_a_sync_handler_past_its_time_out_is_recorded_while_it_still_runs(runtim
 
 
 def test_the_attempt_after_a_time_out_is_not_disturbed_by_the_one_before(runtime, stuck, make_due):
-    ringing = threading.Thread(target=runtime.dispatcher.ring, args=[alarm_of(runtime, stuck["id"])])
+    ringing = threading.Thread(target=runtime.pipeline.handle_alarm, args=[alarm_of(runtime, stuck["id"])])
     ringing.start()
     until(lambda: outcomes(runtime, stuck["id"]))
     make_due(stuck["id"])
@@ -626,7 +626,7 @@ def test_a_time_out_with_no_retries_left_fails_the_job(runtime, enqueue):
         ctx.raise_if_cancelled()
 
     job_id = enqueue(handle, timeout=timedelta(seconds=0.1), max_retries=0)
-    runtime.dispatcher.ring(alarm_of(runtime, job_id))
+    runtime.pipeline.handle_alarm(alarm_of(runtime, job_id))
     until(lambda: runtime.service.get(job_id).status is JobStatus.FAILED)
     assert outcomes(runtime, job_id) == ["TimedOut"]
 
@@ -699,7 +699,7 @@ def test_services_are_cleaned_up_however_the_attempt_ends(make_runtime, registry
     registry.add_handler("Work", handle if kind == "sync" else handle_async)
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("job", "Work")).id
-    runtime.dispatcher.ring(AlarmName(job_id, 1))
+    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
     assert services == ["made", "handled", "cleaned up"]
 
 
@@ -925,7 +925,7 @@ def test_a_job_paused_during_a_run_stays_paused_after_it(runtime, enqueue, let_p
     after = ring(runtime, job_id)
     assert (after.status, after.paused, after.run_count) == (JobStatus.SCHEDULED, True, 1)
     let_pass(HOUR)
-    assert runtime.dispatcher.ring(alarm_of(runtime, job_id)) is Ring.PAUSED
+    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.PAUSED
     assert runtime.worker.drain(1).executed == 0
 
 
@@ -934,13 +934,13 @@ def test_a_job_paused_during_a_run_stays_paused_after_it(runtime, enqueue, let_p
 
 def test_a_handler_hears_of_its_jobs_deletion_within_a_heartbeat(make_runtime, registry, monkeypatch):
     runtime = make_runtime(lease_seconds=1)
-    extend, beats = runtime.dispatcher._leases._runs.extend, []
+    extend, beats = runtime.pipeline._leases._runs.extend, []
 
     def counting(*args):
         beats.append(1)
         return extend(*args)
 
-    monkeypatch.setattr(runtime.dispatcher._leases._runs, "extend", counting)
+    monkeypatch.setattr(runtime.pipeline._leases._runs, "extend", counting)
 
     def handle(args: Anything, ctx: JobContext) -> None:
         runtime.service.delete(ctx.job_id)
@@ -989,7 +989,7 @@ def test_a_job_deleted_while_it_times_out_is_cancelled(runtime, enqueue):
         until(lambda: ctx.lease_lost)
 
     job_id = enqueue(handle, timeout=timedelta(seconds=0.1))
-    runtime.dispatcher.ring(alarm_of(runtime, job_id))
+    runtime.pipeline.handle_alarm(alarm_of(runtime, job_id))
     until(lambda: runtime.service.get(job_id).status.ended)
     assert runtime.service.get(job_id).status is JobStatus.CANCELLED
     assert outcomes(runtime, job_id) == ["TimedOut"]
@@ -1022,7 +1022,7 @@ def test_five_hundred_races_of_cancel_against_completion_each_give_one_end(make_
 
     def run(job_id) -> None:
         barrier.wait()
-        runtime.dispatcher.ring(AlarmName(job_id, 1))
+        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
 
     def cancel(number: int, job_id) -> None:
         barrier.wait()
@@ -1066,7 +1066,7 @@ def test_an_outcome_that_cannot_be_written_within_the_lease_leaves_the_run_to_be
     job_id = runtime.service.enqueue(job()).id
     falter(runtime, "record", 1_000)
     with pytest.raises(StoreUnavailable):
-        runtime.dispatcher.ring(AlarmName(job_id, 1))
+        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
     assert runtime.service.get(job_id).status is JobStatus.RUNNING
     healthy = make_runtime()
     until(lambda: healthy.reconciler.run().reaped)
@@ -1087,7 +1087,7 @@ def test_an_answer_lost_on_the_way_is_neither_taken_for_a_failure_nor_written_tw
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("job", "Work", schedule="@every 1h")).id
     let_pass(HOUR)
-    store = runtime.dispatcher._runs
+    store = runtime.runs
     run, lost = store._run_outcome, []
 
     def lose_one_answer(statement, values):
@@ -1107,7 +1107,7 @@ def test_an_answer_lost_on_the_way_is_neither_taken_for_a_failure_nor_written_tw
 def test_a_run_that_is_claimed_and_cannot_begin_is_not_kept_from_the_reconciler(make_runtime, monkeypatch):
     runtime = make_runtime(lease_seconds=1)
     job_id = runtime.service.enqueue(job()).id
-    clock = runtime.dispatcher._clock
+    clock = runtime.pipeline._clock
     away = iter([True])
 
     class Clock:
@@ -1116,9 +1116,9 @@ def test_a_run_that_is_claimed_and_cannot_begin_is_not_kept_from_the_reconciler(
                 raise StoreUnavailable("the database went away")
             return clock.now()
 
-    runtime.dispatcher._clock = Clock()
+    runtime.pipeline._clock = Clock()
     try:
-        runtime.dispatcher.ring(AlarmName(job_id, 1))
+        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
     except StoreUnavailable:
         until(lambda: runtime.reconciler.run().reaped)
         ring(runtime, job_id)
@@ -1134,9 +1134,9 @@ def test_a_hiccup_in_the_midst_of_a_batch_forgets_nothing_of_it(make_runtime, re
     runtime = make_runtime()
     ids = [runtime.service.enqueue(job(name, "Work", schedule="@every 1h")).id for name in ("plain", "changed")]
     let_pass(HOUR)
-    recorded = [runtime.dispatcher.execute(run) for run in runtime.dispatcher.claim_due(2)]
+    recorded = [runtime.pipeline.execute(run) for run in runtime.pipeline.claims.due(2)]
     falter(runtime, "reread", 1)
-    runtime.dispatcher.outcomes.record(recorded)
+    runtime.pipeline.record(recorded)
     for job_id in ids:
         after = runtime.service.get(job_id)
         assert (after.status, after.run_count) == (JobStatus.SCHEDULED, 1)
@@ -1168,7 +1168,7 @@ def test_the_next_alarm_is_set_under_the_new_generation(make_runtime, registry, 
     job_id = runtime.service.enqueue(job("job", "Work", schedule=schedule)).id
     assert list(scheduler.alarms) == [AlarmName(job_id, 1)]
     let_pass(HOUR)
-    scheduler.ring_due(datetime.max.replace(tzinfo=UTC), runtime.dispatcher.ring)
+    scheduler.ring_due(datetime.max.replace(tzinfo=UTC), runtime.pipeline.handle_alarm)
     after = runtime.service.get(job_id)
     assert after.generation == 2
     assert scheduler.alarms == {AlarmName(job_id, 2): after.next_run_at}
@@ -1182,7 +1182,7 @@ def test_a_timed_out_runs_next_alarm_is_set_too(make_runtime, registry, schedule
     registry.add_handler("Work", handle, timeout=timedelta(seconds=0.1))
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("job", "Work")).id
-    runtime.dispatcher.ring(AlarmName(job_id, 1))
+    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
     until(lambda: AlarmName(job_id, 2) in scheduler.alarms and runtime.service.get(job_id).armed_at)
     assert scheduler.alarms[AlarmName(job_id, 2)] == runtime.service.get(job_id).next_run_at
 
@@ -1192,7 +1192,7 @@ def test_a_job_that_has_ended_sets_no_alarm(make_runtime, registry, scheduler):
     runtime = make_runtime()
     for handler_name in ("Noop", "Fail"):
         runtime.service.enqueue(job(handler_name, handler_name))
-    scheduler.ring_due(datetime.now(UTC) + HOUR, runtime.dispatcher.ring)
+    scheduler.ring_due(datetime.now(UTC) + HOUR, runtime.pipeline.handle_alarm)
     assert scheduler.alarms == {}
 
 
@@ -1203,12 +1203,12 @@ def test_an_alarm_that_rings_before_it_was_noted_runs_its_job(make_runtime, sche
 
     def ring_within(alarms):
         accepted = arm_many(alarms)
-        rung.extend(runtime.dispatcher.ring(alarm.name) for alarm in alarms)
+        rung.extend(runtime.pipeline.handle_alarm(alarm.name) for alarm in alarms)
         return accepted
 
     scheduler.arm_many = ring_within
     job_id = runtime.service.enqueue(job()).id
-    assert rung == [Ring.RAN]
+    assert rung == [AlarmOutcome.RAN]
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED
 
 
@@ -1217,7 +1217,7 @@ def test_an_alarm_that_rang_long_before_its_time_is_set_again_by_the_reconciler(
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job(schedule="PT1H")).id
     due_at = until(lambda: (stands := runtime.service.get(job_id)).armed_at and stands.next_run_at)
-    [name] = scheduler.ring_due(due_at, runtime.dispatcher.ring)
+    [name] = scheduler.ring_due(due_at, runtime.pipeline.handle_alarm)
     assert scheduler.alarms == {}
     assert runtime.reconciler.run().armed == 1
     assert scheduler.alarms == {name: due_at}
@@ -1258,7 +1258,11 @@ def test_a_job_lives_its_whole_life_on_alarms(make_runtime, registry, scheduler,
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("job", "Work", schedule="@every 1s", max_runs=2)).id
     a_little = timedelta(seconds=0.05)  # by which our reckoning of the database's clock may be ahead
-    until(lambda: scheduler.ring_due(runtime.clock.now() - a_little, runtime.dispatcher.ring) and not scheduler.alarms)
+    until(
+        lambda: (
+            scheduler.ring_due(runtime.clock.now() - a_little, runtime.pipeline.handle_alarm) and not scheduler.alarms
+        )
+    )
     assert calls == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED
     assert outcomes(runtime, job_id) == ["Failed", "Succeeded"] * 2

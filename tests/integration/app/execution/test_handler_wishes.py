@@ -80,7 +80,7 @@ def test_progress_is_no_change_that_a_caller_must_have_seen(run):
 
 def test_much_progress_costs_few_statements(run, monkeypatch, runtime):
     written = []
-    monkeypatch.setattr(runtime.dispatcher._runs, "report_progress", lambda *values: written.append(values))
+    monkeypatch.setattr(runtime.runs, "report_progress", lambda *values: written.append(values))
 
     def handle(args: Anything, ctx: JobContext) -> None:
         for number in range(1_000):

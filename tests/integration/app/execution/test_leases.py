@@ -10,8 +10,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs.app.execution.dispatcher import Ring
-from jobs.app.execution.worker.leases import LeaseKeeper
+from jobs.app.execution.alarm_result import AlarmOutcome
+from jobs.app.execution.leases.alone import Alone
+from jobs.app.execution.leases.keeper import LeaseKeeper
+from jobs.app.execution.leases.progress import ProgressWriter
 from jobs.app.runtime import Runtime
 from jobs.core.errors import LeaseLost, StoreUnavailable
 from jobs.core.handlers.context import JobContext
@@ -29,8 +31,8 @@ def outcomes(runtime: Runtime, job_id) -> list[str]:
     return [str(attempt.outcome) for attempt in reversed(runtime.service.attempts(job_id))]
 
 
-def ring(runtime: Runtime, job_id) -> Ring:
-    return runtime.dispatcher.ring(AlarmName(job_id, runtime.service.get(job_id).generation))
+def ring(runtime: Runtime, job_id) -> AlarmOutcome:
+    return runtime.pipeline.handle_alarm(AlarmName(job_id, runtime.service.get(job_id).generation))
 
 
 @contextmanager
@@ -66,7 +68,7 @@ def test_runs_that_outlast_several_leases_are_never_taken_back(make_runtime, reg
     runtime, other = make_runtime(lease_seconds=LEASE.total_seconds()), make_runtime()
     ids = [runtime.service.enqueue(job(f"{n}", "Work")).id for n in range(2)]
     with reconciling(other) as reaped, ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(lambda job_id: ring(runtime, job_id), ids)) == [Ring.RAN] * 2
+        assert list(pool.map(lambda job_id: ring(runtime, job_id), ids)) == [AlarmOutcome.RAN] * 2
     assert len(reaped) > 5
     assert sum(reaped) == 0
     assert [outcomes(runtime, job_id) for job_id in ids] == [["Succeeded"]] * 2
@@ -76,16 +78,16 @@ def test_runs_that_outlast_several_leases_are_never_taken_back(make_runtime, reg
 def test_runs_that_wait_for_a_free_thread_are_not_taken_back_either(make_runtime):
     runtime, other = make_runtime(lease_seconds=LEASE.total_seconds()), make_runtime()
     runtime.service.enqueue_many([job(f"{n}") for n in range(5)])
-    runs = runtime.dispatcher.claim_due(5)
+    runs = runtime.pipeline.claims.due(5)
     time.sleep(1.5 * LEASE.total_seconds())
     assert other.reconciler.run().reaped == 0
-    runtime.dispatcher.outcomes.record([runtime.dispatcher.execute(run) for run in runs])
+    runtime.pipeline.record([runtime.pipeline.execute(run) for run in runs])
     assert {tuple(outcomes(runtime, run.job_id)) for run in runs} == {("Succeeded",)}
 
 
 def test_a_heartbeat_that_fails_for_a_while_loses_no_lease(make_runtime, registry, monkeypatch):
     runtime, other = make_runtime(lease_seconds=LEASE.total_seconds()), make_runtime()
-    extend, failures = runtime.dispatcher._leases._runs.extend, iter([StoreUnavailable("away"), RuntimeError("a bug")])
+    extend, failures = runtime.pipeline._leases._runs.extend, iter([StoreUnavailable("away"), RuntimeError("a bug")])
     beats = []
 
     def falter(*args):
@@ -94,8 +96,8 @@ def test_a_heartbeat_that_fails_for_a_while_loses_no_lease(make_runtime, registr
         beats.append(extend(*args))
         return beats[-1]
 
-    monkeypatch.setattr(runtime.dispatcher._leases, "_interval", 0.2)
-    monkeypatch.setattr(runtime.dispatcher._leases._runs, "extend", falter)
+    monkeypatch.setattr(runtime.pipeline._leases, "_interval", 0.2)
+    monkeypatch.setattr(runtime.pipeline._leases._runs, "extend", falter)
 
     def handle(args: Anything) -> None:
         until(lambda: len(beats) >= 2)
@@ -128,7 +130,7 @@ def test_a_time_out_that_cannot_be_written_keeps_no_heartbeat_from_the_others(ma
         lock = "select 1 from jobs.jobs where id = cast(:id as uuid) for update"
         connection.execute(sa.text(lock), {"id": str(late)})
         with reconciling(other):
-            assert pool.submit(ring, runtime, long).result() is Ring.RAN
+            assert pool.submit(ring, runtime, long).result() is AlarmOutcome.RAN
         assert outcomes(runtime, long) == ["Succeeded"]
         connection.rollback()
         release.set()
@@ -156,8 +158,8 @@ class Zombie:
 
         registry.add_handler("Work", handle)
         self.runtime: Runtime = make_runtime(lease_seconds=1)
-        self.beat = self.runtime.dispatcher._leases.beat
-        self.runtime.dispatcher._leases.beat = lambda: None
+        self.beat = self.runtime.pipeline._leases.beat
+        self.runtime.pipeline._leases.beat = lambda: None
         self.job_id = self.runtime.service.enqueue(job("job", "Work", **fields)).id
 
     def begin(self) -> None:
@@ -176,7 +178,7 @@ def test_an_attempt_that_ends_after_its_run_was_taken_over_changes_nothing(make_
     zombie, healthy = Zombie(make_runtime, registry, error=error), make_runtime()
     zombie.begin()
     until(lambda: healthy.reconciler.run().reaped)
-    assert ring(healthy, zombie.job_id) is Ring.RAN
+    assert ring(healthy, zombie.job_id) is AlarmOutcome.RAN
     done = healthy.service.get(zombie.job_id)
     assert done.status is JobStatus.COMPLETED
     zombie.end()
@@ -203,12 +205,12 @@ def test_a_late_attempt_does_not_touch_the_next_one_of_the_same_worker(make_runt
     zombie = Zombie(make_runtime, registry)
     zombie.begin()
     until(lambda: zombie.runtime.reconciler.run().reaped)
-    [run] = zombie.runtime.dispatcher.claim_due(1)
+    [run] = zombie.runtime.pipeline.claims.due(1)
     running = zombie.runtime.service.get(zombie.job_id)
     zombie.end()
     after = zombie.runtime.service.get(zombie.job_id)
     assert (after.status, after.revision, after.worker) == (JobStatus.RUNNING, running.revision, running.worker)
-    zombie.runtime.dispatcher.outcomes.record([zombie.runtime.dispatcher.execute(run)])
+    zombie.runtime.pipeline.record([zombie.runtime.pipeline.execute(run)])
     assert outcomes(zombie.runtime, zombie.job_id) == ["Lost", "Succeeded"]
 
 
@@ -240,7 +242,7 @@ def test_a_heartbeat_that_finds_its_lease_gone_tells_the_handler(make_runtime, r
     zombie.beat()
     assert zombie.contexts[0].lease_lost
     assert "lease-lost" in caplog.text
-    assert zombie.runtime.dispatcher._leases.held() == []
+    assert zombie.runtime.pipeline._leases.held() == []
     zombie.end()
     assert outcomes(healthy, zombie.job_id) == ["Lost"]
 
@@ -274,9 +276,13 @@ class Runs:
         return Heartbeat(frozenset(tokens - self.lost), frozenset(tokens & self.cancelled))
 
 
+def keeper_of(runs: Runs) -> LeaseKeeper:
+    return LeaseKeeper(runs, timedelta(seconds=30), ProgressWriter(runs), Alone())
+
+
 @pytest.fixture
 def keeper() -> Iterator[LeaseKeeper]:
-    keeper = LeaseKeeper(Runs(), timedelta(seconds=30), lambda run, thread: None)
+    keeper = keeper_of(Runs())
     yield keeper
     keeper.close()
 
@@ -285,7 +291,7 @@ def keeper() -> Iterator[LeaseKeeper]:
 def runs(make_runtime) -> list:
     runtime = make_runtime()
     runtime.service.enqueue_many([job(f"{n}") for n in range(3)])
-    return runtime.dispatcher._runs.claim_due(3, worker="w", lease=timedelta(seconds=30))
+    return runtime.runs.claim_due(3, worker="w", lease=timedelta(seconds=30))
 
 
 def context() -> JobContext:
@@ -293,8 +299,8 @@ def context() -> JobContext:
 
 
 def test_a_beat_extends_every_lease_in_hand_in_one_statement(keeper, runs):
-    keeper.hold(runs)
-    assert keeper.let_go(runs[0])
+    keeper.track(runs)
+    assert keeper.release(runs[0])
     keeper.beat()
     assert keeper._runs.extended == [{run.token for run in runs[1:]}]
 
@@ -306,59 +312,59 @@ def test_a_beat_with_nothing_in_hand_asks_nothing(keeper):
 
 def test_a_beat_tells_only_those_whose_cancellation_was_requested(keeper, runs):
     contexts = [context() for _ in runs]
-    keeper.hold(runs)
+    keeper.track(runs)
     for run, ctx in zip(runs, contexts, strict=True):
-        assert keeper.begin(run, ctx, None)
+        assert keeper.start(run, ctx, None)
     keeper._runs.cancelled = {runs[1].token}
     keeper.beat()
     assert [ctx.cancelled for ctx in contexts] == [False, True, False]
 
 
 def test_a_run_that_was_cancelled_before_its_handler_began_hears_of_it_at_the_next_beat(keeper, runs):
-    keeper.hold(runs[:1])
+    keeper.track(runs[:1])
     keeper._runs.cancelled = {runs[0].token}
     keeper.beat()
     ctx = context()
-    keeper.begin(runs[0], ctx, None)
+    keeper.start(runs[0], ctx, None)
     keeper.beat()
     assert ctx.cancelled
 
 
 def test_a_run_that_was_lost_before_its_handler_began_must_not_be_begun(keeper, runs):
-    keeper.hold(runs)
+    keeper.track(runs)
     keeper._runs.lost = {runs[0].token}
     keeper.beat()
-    assert not keeper.begin(runs[0], context(), None)
-    assert not keeper.let_go(runs[0])
-    assert keeper.begin(runs[1], context(), None)
+    assert not keeper.start(runs[0], context(), None)
+    assert not keeper.release(runs[0])
+    assert keeper.start(runs[1], context(), None)
 
 
 def test_a_run_that_ends_during_a_beat_is_not_reported_as_lost(keeper, runs, caplog):
-    keeper.hold(runs[:1])
+    keeper.track(runs[:1])
     keeper._runs.lost = {runs[0].token}
-    keeper._runs.during = lambda: keeper.let_go(runs[0])
+    keeper._runs.during = lambda: keeper.release(runs[0])
     keeper.beat()
     assert "lease-lost" not in caplog.text
 
 
 def test_a_lease_is_out_of_the_keepers_hands_while_a_success_is_committed(keeper, runs):
-    keeper.hold(runs[:1])
-    keeper.begin(runs[0], context(), 0.05)
-    with keeper.ending(runs[0]):
+    keeper.track(runs[:1])
+    keeper.start(runs[0], context(), 0.05)
+    with keeper.completing(runs[0]):
         time.sleep(0.15)
         assert keeper.held() == [], "no timeout is recorded amid the commit"
-    assert not keeper.let_go(runs[0]), "it ended with the commit"
-    with pytest.raises(LeaseLost, match="no longer this attempt's"), keeper.ending(runs[0]):
+    assert not keeper.release(runs[0]), "it ended with the commit"
+    with pytest.raises(LeaseLost, match="no longer this attempt's"), keeper.completing(runs[0]):
         pass
 
 
 def test_a_commit_that_failed_gives_the_lease_back(keeper, runs):
-    keeper.hold(runs[:1])
-    with pytest.raises(StoreUnavailable), keeper.ending(runs[0]):
+    keeper.track(runs[:1])
+    with pytest.raises(StoreUnavailable), keeper.completing(runs[0]):
         raise StoreUnavailable
     keeper.beat()
     assert keeper._runs.extended == [{runs[0].token}]
-    assert keeper.let_go(runs[0])
+    assert keeper.release(runs[0])
 
 
 def test_runs_past_their_deadline_are_all_fenced_at_once_and_reported_once():
@@ -369,32 +375,33 @@ def test_runs_past_their_deadline_are_all_fenced_at_once_and_reported_once():
         def __init__(self, number: int) -> None:
             self.token = self.job_id = number
 
-    def report(run: Run, thread: int) -> None:
+    def report(run: Run, *, thread: int, held: bool) -> None:
+        assert held
         reported.append(run.token)
         if run.token == 1:
             raise RuntimeError("could not be reported")
 
-    keeper = LeaseKeeper(Runs(), timedelta(seconds=30), report)
+    keeper = keeper_of(Runs())
     numbered = [Run(number) for number in range(3)]
-    keeper.hold(numbered)
+    keeper.track(numbered)
     for run, ctx in zip(numbered, contexts, strict=True):
-        keeper.begin(run, ctx, 0.1)
+        keeper.start(run, ctx, 0.1, report)
     until(lambda: len(reported) == 3)
     assert sorted(reported) == [0, 1, 2]
     assert all(ctx.lease_lost for ctx in contexts)
-    assert not any(keeper.let_go(run) for run in numbered)
+    assert not any(keeper.release(run) for run in numbered)
     again = Run(4)
-    keeper.hold([again])
-    keeper.begin(again, context(), 0.05)
+    keeper.track([again])
+    keeper.start(again, context(), 0.05, report)
     until(lambda: 4 in reported)
     keeper.close()
 
 
 def test_shutting_down_is_announced_to_those_that_run(keeper, runs):
     contexts = [context(), context()]
-    keeper.hold(runs)
+    keeper.track(runs)
     for run, ctx in zip(runs, contexts, strict=False):
-        keeper.begin(run, ctx, None)
+        keeper.start(run, ctx, None)
     keeper.announce_shutdown()
     assert all(ctx.shutting_down for ctx in contexts)
     assert len(keeper.held()) == 3
@@ -403,5 +410,5 @@ def test_shutting_down_is_announced_to_those_that_run(keeper, runs):
 def test_a_closed_keeper_starts_no_thread(keeper, runs):
     keeper.close()
     keeper.close()
-    keeper.hold(runs)
+    keeper.track(runs)
     assert keeper._thread is None

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from pydantic import BaseModel
 
-from jobs.app.execution.dispatcher import Ring
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.core.commands import UpdateJob
 from jobs.core.errors import InvalidInput
 from jobs.core.handlers.context import JobContext
@@ -147,11 +147,11 @@ def test_an_alarm_beyond_the_limit_is_answered_so_and_the_job_runs_when_a_turn_i
     importing.hold.clear()
     runtime = make_runtime()
     first, second = enqueue(runtime, None, None)
-    answer = runtime.worker.ring(AlarmName(first, 1))
+    answer = runtime.pool.handle_alarm(AlarmName(first, 1))
     until(lambda: importing.began)
-    assert runtime.worker.ring(AlarmName(second, 1)).result(60).outcome is Ring.WAITING
+    assert runtime.pool.handle_alarm(AlarmName(second, 1)).result(60).outcome is AlarmOutcome.THROTTLED
     importing.hold.set()
-    assert answer.result(60).outcome is Ring.RAN
+    assert answer.result(60).outcome is AlarmOutcome.RAN
     until(lambda: statuses(runtime, [first, second]) == {"Completed": 2})
 
 
@@ -159,7 +159,7 @@ def test_an_alarm_within_the_limit_runs_its_job(scheduler, make_runtime, importi
     importing.limit(concurrency=1)
     runtime = make_runtime()
     _, second = enqueue(runtime, None, None)
-    assert runtime.worker.ring(AlarmName(second, 1)).result(60).outcome is Ring.RAN
+    assert runtime.pool.handle_alarm(AlarmName(second, 1)).result(60).outcome is AlarmOutcome.RAN
     assert runtime.service.get(second).status is JobStatus.COMPLETED
 
 
@@ -168,7 +168,7 @@ def test_an_instance_that_goes_down_leaves_the_turns_to_others(scheduler, make_r
     importing.hold.clear()
     one, other = make_runtime(shutdown_grace_seconds=0), make_runtime()
     ids = enqueue(one, None, None, None)
-    one.worker.ring(AlarmName(ids[0], 1))
+    one.pool.handle_alarm(AlarmName(ids[0], 1))
     until(lambda: importing.began)
     one.close()
     importing.hold.set()
@@ -193,8 +193,8 @@ def test_without_a_poll_the_next_starts_as_soon_as_the_rate_allows(scheduler, ma
     importing.limit(rate=Rate(1, timedelta(seconds=3)))
     runtime = make_runtime()
     ids = enqueue(runtime, None, None, None)
-    outcomes = [runtime.worker.ring(AlarmName(one, 1)).result(60).outcome for one in ids]
-    assert outcomes == [Ring.RAN, Ring.WAITING, Ring.WAITING]
+    outcomes = [runtime.pool.handle_alarm(AlarmName(one, 1)).result(60).outcome for one in ids]
+    assert outcomes == [AlarmOutcome.RAN, AlarmOutcome.THROTTLED, AlarmOutcome.THROTTLED]
     until(lambda: statuses(runtime, ids) == {"Completed": 3})
     starts = [at for (at,) in sql("select started_at from jobs.jobs order by 1")]
     assert all(late - early >= timedelta(seconds=3) for early, late in pairwise(starts))
@@ -227,10 +227,10 @@ def test_a_job_that_its_handler_completes_frees_its_turn_at_the_commit(scheduler
     registry.add_handler("Import", complete, limits=Limits(concurrency=1))
     runtime = make_runtime()
     ids = enqueue(runtime, None, None)
-    first, second = [runtime.worker.ring(AlarmName(one, 1)) for one in ids]
+    first, second = [runtime.pool.handle_alarm(AlarmName(one, 1)) for one in ids]
     until(lambda: len(notes()) == 2)
     held.set()
-    assert first.result(60).outcome is Ring.RAN
+    assert first.result(60).outcome is AlarmOutcome.RAN
     second.result(60)  # whichever comes first by its turn, the alarm or the commit
 
 
@@ -239,7 +239,7 @@ def test_the_statistics_and_the_list_of_handlers_tell_of_limits_and_turns(make_r
     importing.hold.clear()
     runtime = make_runtime()
     enqueue(runtime, None, None, None)
-    runtime.worker.offer_turns()
+    runtime.pool.offer_slots()
     until(lambda: importing.began)
     assert runtime.housekeeping.stats()["due"]["waiting_for_turn"] == 2
     listed = {each["name"]: each["limits"] for each in json.loads(handlers(runtime).get_body())["handlers"]}
@@ -274,7 +274,7 @@ def test_runs_that_were_under_way_count_as_well(make_runtime, importing):
     importing.hold.clear()
     before = make_runtime(release(importing))
     first, second = enqueue(before, None, None)
-    before.worker.ring(AlarmName(first, 1))
+    before.pool.handle_alarm(AlarmName(first, 1))
     until(lambda: importing.began)
     after = make_runtime(release(importing, concurrency=1))
     after.reconciler.run()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.app.execution.dispatcher import Ring
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
 from jobs.core.lifecycle.ids import AlarmName
 from tests.support import job
@@ -29,8 +29,8 @@ def set_wrong(runtime: Runtime, off_by: timedelta) -> None:
     """Put a wrong clock into all that asks one for the time, once the database has set the right one."""
     wrong = WrongClock(runtime.clock, off_by)
     runtime.clock.now()
-    runtime.dispatcher._clock = wrong
-    runtime.dispatcher._executor._completions.clock = wrong
+    runtime.pipeline._clock = wrong
+    runtime.pipeline._executor._backend._completions.clock = wrong
 
 
 @pytest.mark.parametrize("misfire", ["skip", "run_once", {"policy": "catch_up", "max": 3}], ids=str)
@@ -52,6 +52,6 @@ def test_an_alarm_that_rings_early_is_told_by_how_much_in_the_databases_time(run
     enqueued = runtime.service.enqueue(job(schedule="PT1H"))
     name = AlarmName(enqueued.id, 1)
     sql("update jobs.jobs set next_run_at = now() + interval '200 seconds', armed_at = now()")
-    early = runtime.dispatcher.why_not(name)
-    assert early.outcome is Ring.NOT_DUE
+    early = runtime.pipeline.claims.explain(name)
+    assert early.outcome is AlarmOutcome.NOT_DUE
     assert 100 < early.due_in_seconds <= 200

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.app.execution.dispatcher import Ring, Rung
+from jobs.app.execution.alarm_result import AlarmOutcome, AlarmResult
 from jobs.app.runtime import Runtime
 from jobs.core.errors import Unavailable
 from jobs.core.lifecycle.ids import AlarmName
@@ -64,8 +64,8 @@ def suspect(sql) -> Callable[..., object]:
 
 
 def alone_for(runtime: Runtime, *, others: float = 60, alone: float = 60) -> None:
-    runtime.worker._suspects._others_seconds = others
-    runtime.worker._suspects._alone_seconds = alone
+    runtime.pool._suspects._others_seconds = others
+    runtime.pool._suspects._alone_seconds = alone
 
 
 def drain_aside(runtime: Runtime) -> threading.Thread:
@@ -100,7 +100,7 @@ def test_handlers_that_run_already_are_waited_for(make_runtime, play, suspect):
     drain = drain_aside(runtime)
     until(lambda: play.began("slow neighbour"))
     suspect(runtime, "suspect")
-    until(lambda: runtime.dispatcher.alone.on)
+    until(lambda: runtime.pool.alone.on)
     enqueue(runtime, "other")
     assert play.events == [("began", "slow neighbour")]
     play.let_go.set()
@@ -165,17 +165,19 @@ def test_an_alarm_of_a_suspect_is_answered_once_it_has_run_alone(make_runtime, p
     runtime = make_runtime()
     alone_for(runtime)
     [neighbour] = enqueue(runtime, "slow neighbour")
-    neighbours_answer = runtime.worker.ring(alarm(runtime, neighbour))
+    neighbours_answer = runtime.pool.handle_alarm(alarm(runtime, neighbour))
     until(lambda: play.began("slow neighbour"))
     job_id = suspect(runtime, "suspect")
-    answer = runtime.worker.ring(alarm(runtime, job_id))
-    assert runtime.worker.ring(alarm(runtime, job_id)) is answer
-    until(lambda: runtime.dispatcher.alone.on)
+    answer = runtime.pool.handle_alarm(alarm(runtime, job_id))
+    assert runtime.pool.handle_alarm(alarm(runtime, job_id)) is answer
+    until(lambda: runtime.pool.alone.on)
     [other] = enqueue(runtime, "other")
-    others_answer = runtime.worker.ring(alarm(runtime, other))
+    others_answer = runtime.pool.handle_alarm(alarm(runtime, other))
     assert not answer.done()
     play.let_go.set()
-    assert [each.result(30) for each in (neighbours_answer, answer, others_answer)] == [Rung(Ring.RAN)] * 3
+    assert [each.result(30) for each in (neighbours_answer, answer, others_answer)] == [
+        AlarmResult(AlarmOutcome.RAN)
+    ] * 3
     assert play.events[1:4] == [("ended", "slow neighbour"), ("began", "suspect"), ("ended", "suspect")]
 
 
@@ -186,8 +188,8 @@ def test_a_suspect_of_a_handler_with_limits_keeps_within_them(make_runtime, play
     drain = drain_aside(runtime)
     until(lambda: play.began("slow neighbour"))
     job_id = suspect(runtime, "suspect", "Limited")
-    answer = runtime.worker.ring(alarm(runtime, job_id))
-    until(lambda: answer.done() and not runtime.dispatcher.alone.on)
+    answer = runtime.pool.handle_alarm(alarm(runtime, job_id))
+    until(lambda: answer.done() and not runtime.pool.alone.on)
     assert not play.began("suspect")
     play.let_go.set()
     drain.join(60)
@@ -210,9 +212,9 @@ def test_when_the_host_goes_down_an_alarm_of_a_suspect_that_waits_is_to_ring_aga
     drain_aside(runtime)
     until(lambda: play.began("slow neighbour"))
     job_id = suspect(runtime, "suspect")
-    answer = runtime.worker.ring(alarm(runtime, job_id))
-    until(lambda: runtime.dispatcher.alone.on)
-    runtime.worker.stopping.set()
+    answer = runtime.pool.handle_alarm(alarm(runtime, job_id))
+    until(lambda: runtime.pool.alone.on)
+    runtime.pool.stopping.set()
     with pytest.raises(Unavailable):
         answer.result(30)
     assert runtime.service.get(job_id).lost_count == 2
@@ -224,10 +226,10 @@ def test_what_was_claimed_ahead_when_a_suspect_comes_is_given_back_unharmed(make
     drain_aside(runtime)
     until(lambda: play.began("slow suspect"))
     [other] = enqueue(runtime, "other")
-    run = runtime.dispatcher.claim(alarm(runtime, other))
-    outcome = runtime.dispatcher.execute(run)
+    run = runtime.pipeline.claims.by_alarm(alarm(runtime, other))
+    outcome = runtime.pipeline.execute(run)
     assert outcome.result.outcome == "Released"
-    runtime.dispatcher.outcomes.record([outcome])
+    runtime.pipeline.record([outcome])
     after = runtime.service.get(other)
     assert (after.status, after.attempt, after.lost_count) == (JobStatus.SCHEDULED, 0, 0)
     play.let_go.set()
@@ -248,7 +250,7 @@ def test_runs_that_were_lost_before_are_not_held_before_they_begin(make_runtime,
 def test_a_lost_run_is_taken_back_by_the_poll_itself(make_runtime, play, sql):
     runtime = make_runtime(lease_seconds=1)
     [job_id] = enqueue(runtime, "other")
-    assert runtime.dispatcher._runs.claim_due(1, worker="dead/1", lease=timedelta())
+    assert runtime.runs.claim_due(1, worker="dead/1", lease=timedelta())
     until(lambda: runtime.worker.drain(60).executed)
     assert [str(attempt.outcome) for attempt in runtime.service.attempts(job_id)] == ["Succeeded", "Lost"]
 
@@ -262,15 +264,15 @@ def test_suspects_whose_limit_is_used_up_rest_and_neither_hide_others_nor_hold_t
     drain_aside(runtime)
     until(lambda: play.began("slow holder"))
     phases = []
-    begin = runtime.dispatcher.alone.begin
-    monkeypatch.setattr(runtime.dispatcher.alone, "begin", lambda: phases.append(None) or begin())
+    begin = runtime.pool.alone.begin
+    monkeypatch.setattr(runtime.pool.alone, "begin", lambda: phases.append(None) or begin())
     waiting = [suspect(runtime, f"waiting {number}", "Limited") for number in range(20)]
     other = suspect(runtime, "behind them")
     until(lambda: runtime.service.get(other).status is JobStatus.COMPLETED)
     assert len(phases) <= 6, "one was tried in vain for all of its handler, now and then"
 
     play.let_go.set()
-    runtime.worker._suspects._rests._until.clear()
+    runtime.pool._suspects._backoffs._until.clear()
     all_have_run = {JobStatus.COMPLETED}
     until(
         lambda: (

@@ -77,10 +77,10 @@ def test_a_recurring_job_that_ran_by_a_slot_keeps_the_alarm_of_its_next_run_alon
 def test_an_alarm_that_rang_before_its_job_got_a_slot_costs_no_call(make_runtime, scheduler):
     runtime = make_runtime()
     ids = enqueue(runtime, 8)
-    holder = runtime.dispatcher.claim_turn("Import")  # uses up the limit, so that the others are throttled
+    holder = runtime.pipeline.claims.throttled("Import")  # uses up the limit, so that the others are throttled
     until(lambda: scheduler.withdrawn == [AlarmName(holder.job_id, holder.generation)])
-    scheduler.ring_due(LATER, runtime.dispatcher.ring)
-    runtime.dispatcher.give_back([holder], "the test goes on")
+    scheduler.ring_due(LATER, runtime.pipeline.handle_alarm)
+    runtime.pipeline.give_back([holder], "the test goes on")
     runtime.reconciler.run()
     until(lambda: completed(runtime, ids))
     last = enqueue(runtime, 1, schedule="PT4H", handler_name="Noop")[0]
@@ -111,7 +111,7 @@ def test_a_suspect_that_a_poll_ran_has_its_alarm_withdrawn(make_runtime, schedul
 def test_the_alarm_of_a_run_whose_worker_was_lost_is_withdrawn_when_it_is_taken_back(make_runtime, scheduler):
     runtime = make_runtime()
     [one] = enqueue(runtime, 1, handler_name="Noop")
-    runtime.dispatcher._runs.claim_due(1, worker="dead/1", lease=timedelta())
+    runtime.runs.claim_due(1, worker="dead/1", lease=timedelta())
     runtime.reconciler.run()
     until(lambda: AlarmName(one, 1) not in scheduler.alarms)
 

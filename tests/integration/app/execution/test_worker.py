@@ -230,7 +230,7 @@ def test_a_second_drain_at_the_same_time_returns_at_once(make_runtime, gate):
     first.start()
     until(lambda: gate.contexts)
     enqueue(runtime, "Noop", 5)
-    assert runtime.worker.drain(60) == Drained(0, 0.0, left_running=runtime.worker._in_hand)
+    assert runtime.worker.drain(60) == Drained(0, 0.0, left_running=runtime.pool.in_hand.count)
     gate.open.set()
     first.join(60)
     assert not first.is_alive()
@@ -244,7 +244,7 @@ def test_a_database_that_is_away_ends_the_drain_and_the_next_one_works(make_runt
     runtime = make_runtime()
     enqueue(runtime, "Noop", 5)
     with monkeypatch.context() as patch:
-        patch.setattr(runtime.dispatcher._runs, "claim_due", _raise(StoreUnavailable("away")))
+        patch.setattr(runtime.runs, "claim_due", _raise(StoreUnavailable("away")))
         with pytest.raises(StoreUnavailable):
             runtime.worker.drain(60)
     assert runtime.worker.drain(60).executed == 5
@@ -263,7 +263,7 @@ def _raise(error: Exception) -> Callable[..., None]:
 def test_outcomes_that_cannot_be_recorded_do_not_wear_out_the_worker(make_runtime, gate, monkeypatch, error, when):
     runtime = make_runtime(concurrency=1, lease_seconds=1)
     [slow] = enqueue(runtime, "Slow", 1)
-    store = runtime.dispatcher._runs
+    store = runtime.runs
     with monkeypatch.context() as patch:
         recorded = threading.Event()
 
@@ -277,25 +277,25 @@ def test_outcomes_that_cannot_be_recorded_do_not_wear_out_the_worker(make_runtim
         drain_until(runtime, lambda: gate.contexts)
         gate.open.set()
         until(recorded.is_set)
-        until(lambda: runtime.worker._in_hand == 0)
+        until(lambda: runtime.pool.in_hand.count == 0)
     until(lambda: runtime.reconciler.run().reaped or outcomes(runtime, slow) == ["Lost"])
     enqueue(runtime, "Noop", 5)
     drain_until(runtime, lambda: runtime.service.get(slow).status is JobStatus.COMPLETED)
     assert outcomes(runtime, slow)[-2:] == ["Lost", "Succeeded"]
-    assert runtime.worker._in_hand == 0
+    assert runtime.pool.in_hand.count == 0
 
 
 def test_an_attempt_that_cannot_be_executed_at_all_stops_no_other(make_runtime, registry, monkeypatch, count):
     runtime = make_runtime(concurrency=1)
     ids = enqueue(runtime, "Noop", 5)
-    execute = runtime.dispatcher.execute
+    execute = runtime.pipeline.execute
 
     def fail_one(run):
         if run.job_id == ids[2]:
             raise ZeroDivisionError("a bug")
         return execute(run)
 
-    monkeypatch.setattr(runtime.dispatcher, "execute", fail_one)
+    monkeypatch.setattr(runtime.pipeline, "execute", fail_one)
     assert runtime.worker.drain(60).left_running == 0
     assert count() == {"Completed": 4, "Running": 1}
 
@@ -310,9 +310,9 @@ def test_stopping_gives_back_what_runs_and_what_has_not_begun(make_runtime, gate
     draining = threading.Thread(target=runtime.worker.drain, args=[60])
     draining.start()
     until(lambda: len(gate.contexts) == 2 and count()["Completed"] == 300)
-    until(lambda: runtime.worker._waiting.qsize() > 0)
+    until(lambda: runtime.pool.in_hand.waiting.qsize() > 0)
     assert count()["Running"] > 2, "fast jobs before them made the worker claim ahead"
-    runtime.worker.stop(0.2)
+    runtime.pool.stop(0.2)
     draining.join(60)
     assert not draining.is_alive()
     assert all(ctx.shutting_down and ctx.lease_lost is False for ctx in gate.contexts)
@@ -336,8 +336,27 @@ def test_a_handler_that_ends_within_the_grace_period_has_its_outcome(make_runtim
     enqueue(runtime, "Slow", 1)
     drain_until(runtime, lambda: gate.contexts)
     threading.Timer(0.2, gate.open.set).start()
-    runtime.worker.stop(60)
+    runtime.pool.stop(60)
     assert until(history) == {"Succeeded": 1}
+
+
+def test_an_outcome_that_is_just_being_decided_when_the_host_goes_down_is_recorded(make_runtime, history, monkeypatch):
+    runtime = make_runtime()
+    decide, deciding, done = runtime.pipeline.outcomes.decide, threading.Event(), threading.Event()
+
+    def slowly(*given, **named):
+        deciding.set()
+        done.wait(0.2)
+        return decide(*given, **named)
+
+    monkeypatch.setattr(runtime.pipeline.outcomes, "decide", slowly)
+    enqueue(runtime, "Noop", 1)
+    draining = threading.Thread(target=runtime.worker.drain, args=[60])
+    draining.start()
+    until(deciding.is_set)
+    runtime.pool.stop(60)
+    assert until(history) == {"Succeeded": 1}
+    draining.join(60)
 
 
 def test_a_handler_that_heeds_the_hosts_end_gives_its_run_back_and_no_attempt_counts(make_runtime, registry, count):
@@ -354,7 +373,7 @@ def test_a_handler_that_heeds_the_hosts_end_gives_its_run_back_and_no_attempt_co
     runtime, other = make_runtime(), make_runtime()
     [job_id] = enqueue(runtime, "Long", 1, max_retries=0)
     drain_until(runtime, began.is_set)
-    runtime.worker.stop(5)
+    runtime.pool.stop(5)
     after = until(lambda: (found := other.service.get(job_id)).status is JobStatus.SCHEDULED and found)
     assert (after.attempt, after.run_count) == (0, 0)
     assert outcomes(other, job_id) == ["Released"]
@@ -365,7 +384,7 @@ def test_a_job_that_was_deleted_while_the_host_stops_is_cancelled(make_runtime, 
     [job_id] = enqueue(runtime, "Slow", 1)
     drain_until(runtime, lambda: gate.contexts)
     runtime.service.delete(job_id)
-    runtime.worker.stop(0)
+    runtime.pool.stop(0)
     assert runtime.service.get(job_id).status is JobStatus.CANCELLED
 
 
@@ -374,7 +393,7 @@ def test_a_claim_that_is_under_way_when_the_host_stops_is_given_back_too(make_ru
     enqueue(runtime, "Noop", 10)
     runtime.worker.drain(60)
     runtime.service.enqueue_many([job(f"later {n}") for n in range(5)])
-    claim_due, claimed, go_on = runtime.dispatcher.claim_due, threading.Event(), threading.Event()
+    claim_due, claimed, go_on = runtime.pipeline.claims.due, threading.Event(), threading.Event()
 
     def slowly(limit):
         runs = claim_due(limit)
@@ -382,11 +401,11 @@ def test_a_claim_that_is_under_way_when_the_host_stops_is_given_back_too(make_ru
         go_on.wait(60)
         return runs
 
-    monkeypatch.setattr(runtime.dispatcher, "claim_due", slowly)
+    monkeypatch.setattr(runtime.pipeline.claims, "due", slowly)
     draining = threading.Thread(target=runtime.worker.drain, args=[60])
     draining.start()
     claimed.wait(60)
-    stopping = threading.Thread(target=runtime.worker.stop, args=[0.5])
+    stopping = threading.Thread(target=runtime.pool.stop, args=[0.5])
     stopping.start()
     time.sleep(0.1)
     go_on.set()
@@ -402,12 +421,12 @@ def test_once_told_to_start_nothing_more_a_worker_claims_nothing_and_what_runs_g
     draining.start()
     until(lambda: len(gate.contexts) == 1)
     waiting = runtime.service.enqueue(job("waiting")).job
-    runtime.worker.start_nothing_more()
+    runtime.pool.start_nothing_more()
     draining.join(60)
     assert not draining.is_alive()
     assert runtime.worker.drain(60).executed == 0
     with pytest.raises(Unavailable, match="going down"):
-        runtime.worker.ring(AlarmName(waiting.id, waiting.generation)).result(60)
+        runtime.pool.handle_alarm(AlarmName(waiting.id, waiting.generation)).result(60)
     assert runtime.service.get(waiting.id).status is JobStatus.SCHEDULED
     assert gate.contexts[0].shutting_down is False
     gate.open.set()
@@ -417,7 +436,7 @@ def test_once_told_to_start_nothing_more_a_worker_claims_nothing_and_what_runs_g
 def test_a_stopped_worker_claims_nothing(make_runtime, count):
     runtime = make_runtime()
     enqueue(runtime, "Noop", 5)
-    runtime.worker.stop(0)
+    runtime.pool.stop(0)
     assert runtime.worker.drain(1).executed == 0
     assert count() == {"Scheduled": 5}
 
@@ -441,7 +460,7 @@ def test_one_outcome_that_the_database_refuses_does_not_make_its_neighbours_run_
 
     registry.add_handler("Work", handle)
     ids = enqueue(runtime, "Work", 30)
-    decided = runtime.dispatcher.outcomes.decided
+    decided = runtime.pipeline.outcomes.decide
 
     def spoiling(run, result, *rest, **options):
         outcome = decided(run, result, *rest, **options)
@@ -449,7 +468,7 @@ def test_one_outcome_that_the_database_refuses_does_not_make_its_neighbours_run_
             return outcome._replace(result=result._replace(result='{"a number": 1e999999}'))
         return outcome
 
-    monkeypatch.setattr(runtime.dispatcher.outcomes, "decided", spoiling)
+    monkeypatch.setattr(runtime.pipeline.outcomes, "decide", spoiling)
     runtime.worker.drain(60)
     assert count() == {"Completed": 29, "Failed": 1}
     assert history() == {"Succeeded": 29, "Failed": 1}

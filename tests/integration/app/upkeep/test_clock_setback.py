@@ -117,7 +117,7 @@ def test_what_waits_by_right_is_left_as_it_is(harness):
 def test_a_job_whose_worker_died_while_the_clock_was_ahead_is_taken_back_soon(harness):
     harness.clock.advance(AHEAD)
     harness.enqueue("Record", job_name="a")
-    assert len(harness.runtime.dispatcher.claim_due(1)) == 1
+    assert len(harness.runtime.pipeline.claims.due(1)) == 1
     harness.clock.advance(-AHEAD)
     harness.runtime.reconciler.run()
     harness.clock.advance(2 * MINUTE)

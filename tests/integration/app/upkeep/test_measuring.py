@@ -71,7 +71,7 @@ def test_running_and_ended_jobs_are_not_late(runtime, measure, sql):
     enqueue(runtime, "ended")
     runtime.worker.drain(60)
     enqueue(runtime, "running")
-    runtime.dispatcher._runs.claim_due(1, worker="alive", lease=timedelta(minutes=1))
+    runtime.runs.claim_due(1, worker="alive", lease=timedelta(minutes=1))
     sql("update jobs.jobs set next_run_at = now() - interval '1 hour' where next_run_at is not null")
     assert measure() == ("INFO", [0, 0, 0, 0])
 
@@ -88,7 +88,7 @@ def test_failures_are_those_of_the_last_five_minutes_by_handler_or_by_loss(runti
     enqueue(runtime, "fine")
     runtime.worker.drain(60)
     enqueue(runtime, "lost")
-    runtime.dispatcher._runs.claim_due(1, worker="dead", lease=timedelta())
+    runtime.runs.claim_due(1, worker="dead", lease=timedelta())
     assert measure() == ("INFO", [0, 0, 1, 0]), "measured first: the lost run is not yet found"
     assert measure()[1][2:] == [1, 1]
 

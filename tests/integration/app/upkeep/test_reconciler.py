@@ -68,9 +68,9 @@ def enqueue(runtime: Runtime, times: int, handler_name: str = "Noop", **fields) 
 
 def lose(runtime: Runtime, times: int = 1) -> list:
     """Claim due jobs for a worker that dies at once, suspects too, and give their ids."""
-    runs = runtime.dispatcher._runs.claim_due(times, worker="dead/1", lease=timedelta())
-    for name in runtime.dispatcher.due_suspects(times - len(runs)):
-        runs.append(runtime.dispatcher._runs.claim(name, worker="dead/1", lease=timedelta(), alone=True))
+    runs = runtime.runs.claim_due(times, worker="dead/1", lease=timedelta())
+    for name in runtime.pipeline.claims.due_suspects(times - len(runs)):
+        runs.append(runtime.runs.claim(name, worker="dead/1", lease=timedelta(), alone=True))
     assert len(runs) == times
     return [run.job_id for run in runs]
 
@@ -88,7 +88,7 @@ def come_back_unnoticed(scheduler: MemoryScheduler) -> None:
 
 def ring(runtime: Runtime, scheduler: MemoryScheduler) -> list[AlarmName]:
     """Let the scheduler ring all that is due, as it would by itself."""
-    return scheduler.ring_due(runtime.clock.now() + timedelta(seconds=1), runtime.dispatcher.ring)
+    return scheduler.ring_due(runtime.clock.now() + timedelta(seconds=1), runtime.pipeline.handle_alarm)
 
 
 # --- lost runs
@@ -140,7 +140,7 @@ def test_reaping_goes_on_past_a_full_page(runtime):
 
 def test_runs_whose_lease_holds_are_left_alone(runtime):
     enqueue(runtime, 2)
-    runtime.dispatcher._runs.claim_due(1, worker="alive", lease=timedelta(minutes=1))
+    runtime.runs.claim_due(1, worker="alive", lease=timedelta(minutes=1))
     lose(runtime)
     assert runtime.reconciler.run().reaped == 1
     assert runtime.reconciler.run().reaped == 0
@@ -316,8 +316,8 @@ def test_every_overdue_job_is_rung_again_in_one_sweep_and_each_instance_takes_it
     assert len(scheduler.alarms) == 400
     now = runtimes[0].clock.now() + timedelta(seconds=1)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda runtime: scheduler.ring_due(now, runtime.dispatcher.ring), runtimes))
-    until(lambda: scheduler.ring_due(now, runtimes[0].dispatcher.ring) == [])
+        list(pool.map(lambda runtime: scheduler.ring_due(now, runtime.pipeline.handle_alarm), runtimes))
+    until(lambda: scheduler.ring_due(now, runtimes[0].pipeline.handle_alarm) == [])
     assert sql("select status, count(*) from jobs.jobs group by 1") == [("Completed", 400)]
 
 
@@ -451,7 +451,7 @@ def test_only_jobs_that_ended_long_ago_are_pruned_with_all_that_belongs_to_them(
     cancelled = runtime.service.enqueue(job("cancelled")).id
     runtime.service.delete(cancelled)
     running = runtime.service.enqueue(job("running")).id
-    runtime.dispatcher._runs.claim_due(1, worker="w", lease=LONG_AGO + HOUR)
+    runtime.runs.claim_due(1, worker="w", lease=LONG_AGO + HOUR)
     let_pass(LONG_AGO)
     runtime.worker.drain(60)
     recent = runtime.service.enqueue(job("recent")).id

@@ -23,7 +23,7 @@ def outcomes(runtime, job_id) -> list[str]:
 
 
 def lose(runtime) -> None:
-    [_] = runtime.dispatcher._runs.claim_due(1, worker="dead/1", lease=timedelta())
+    [_] = runtime.runs.claim_due(1, worker="dead/1", lease=timedelta())
 
 
 def test_an_instance_that_polls_nothing_takes_back_the_runs_of_lost_workers(instance, make_runtime):

@@ -134,7 +134,7 @@ def test_the_api_goes_on_as_ever_while_and_after_a_handler_does_that(runtime: Ru
             uow.commit()
         enqueued = runtime.service.enqueue(job(f"after-{number}"))
         runtime.housekeeping.ping()
-        assert runtime.dispatcher.ring(AlarmName(enqueued.id, 1)) is not None
+        assert runtime.pipeline.handle_alarm(AlarmName(enqueued.id, 1)) is not None
         assert runtime.service.get(enqueued.id).status is JobStatus.COMPLETED, statement
 
 

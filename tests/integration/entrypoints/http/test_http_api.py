@@ -88,7 +88,7 @@ class Api:
 
     def run(self, job):
         """Ring the job's present alarm, and read what became of it."""
-        self.runtime.dispatcher.ring(AlarmName(uuid.UUID(job["id"]), self.get(job)["generation"]))
+        self.runtime.pipeline.handle_alarm(AlarmName(uuid.UUID(job["id"]), self.get(job)["generation"]))
         return self.get(job)
 
     @contextmanager
@@ -390,7 +390,7 @@ class TestFaultsOfOurs:
 
         for name in ("get", "enqueue_many"):
             monkeypatch.setattr(api.runtime.service, name, fail)
-        monkeypatch.setattr(api.runtime.worker, "ring", fail)
+        monkeypatch.setattr(api.runtime.pool, "handle_alarm", fail)
 
     def check(self, answer, caplog):
         trace_id = problem(answer, 500, "internal-error")["trace_id"]

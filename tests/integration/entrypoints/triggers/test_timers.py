@@ -42,8 +42,9 @@ def invocation(name):
     return InvocationContext(name, ".", TraceContext())
 
 
-def fake_worker(drain):
-    return SimpleNamespace(drain=drain, work_within=lambda within: None)
+def fake_runtime(drain, **others):
+    pool = SimpleNamespace(run_in_scope=lambda scope: None)
+    return SimpleNamespace(worker=SimpleNamespace(drain=drain), pool=pool, **others)
 
 
 def tick(runtime, name, **settings):
@@ -90,7 +91,7 @@ class TestTicks:
         self, function_timeout, longest
     ):
         asked = []
-        runtime = SimpleNamespace(worker=fake_worker(lambda *seconds: asked.append(seconds)))
+        runtime = fake_runtime(lambda *seconds: asked.append(seconds))
         app = build_app(lambda: runtime, Settings(poll_budget_seconds=7), function_timeout)
         [run_due] = [found for found in app.get_functions() if found.get_function_name() == "run_due"]
         run_due.get_user_function()(timer=TimerRequest(), context=invocation("run_due"))
@@ -139,7 +140,7 @@ class TestTicks:
         poll = threading.Thread(target=tick, args=[runtime, "run_due"], kwargs={"poll_budget_seconds": 0.2})
         poll.start()
         until(lambda: runtime.housekeeping.stats()["jobs"] == {"Running": 1})
-        runtime.worker.stop(30)
+        runtime.pool.stop(30)
         poll.join(60)
         assert not poll.is_alive()
 
@@ -159,7 +160,7 @@ class TestTicks:
             raise StoreUnavailable("the database cannot be reached: ConnectionResetError")
 
         caplog.set_level(logging.DEBUG, "jobs")
-        tick(SimpleNamespace(worker=fake_worker(drain)), "run_due")
+        tick(fake_runtime(drain), "run_due")
         [record] = caplog.records
         assert (record.levelno, record.exc_info) == (logging.DEBUG, None), "the statement that failed has told of it"
         assert "ConnectionResetError" in caplog.text
@@ -215,8 +216,8 @@ class TestOnAHost:
 
     def test_both_tick_by_themselves_as_their_schedules_say(self):
         ticks = []
-        spy = SimpleNamespace(
-            worker=fake_worker(lambda *seconds: ticks.append("run_due")),
+        spy = fake_runtime(
+            lambda *seconds: ticks.append("run_due"),
             reconciler=SimpleNamespace(run=lambda: ticks.append("reconcile")),
         )
         every_second = Settings(poll_schedule="* * * * * *", reconcile_schedule="* * * * * *")

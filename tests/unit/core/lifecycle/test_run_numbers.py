@@ -51,12 +51,12 @@ class World:
         if step in ENDS:
             self.end = ENDS[step]
             job = service.get(self.job_id)
-            parts.dispatcher.ring(AlarmName(job.id, job.generation))
+            parts.pipeline.handle_alarm(AlarmName(job.id, job.generation))
         elif step == "lose":
             job = service.get(self.job_id)
-            run = parts.dispatcher.claim(AlarmName(job.id, job.generation), alone=True)
+            run = parts.pipeline.claims.by_alarm(AlarmName(job.id, job.generation), alone=True)
             if run is not None:
-                parts.dispatcher._leases.let_go(run)
+                parts.pipeline._leases.release(run)
                 self.harness.clock.advance(LEASE)
                 parts.reconciler.run()
         else:

@@ -1,4 +1,4 @@
-"""Tell handlers that ask of a request to cancel their job, sooner than their leases' heartbeats would."""
+"""Pass requests to cancel a job on to its handler sooner than the heartbeats of its lease do."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SECONDS_BETWEEN_LOOKS = 1.5
 
 
 class CancellationWatch:
-    """Looks for requests to cancel what is watched, all in one statement; lives as long as the process.
+    """Reads requests to cancel for all watched attempts in one statement. Lives as long as the process.
 
-    Only handlers that ask whether they are cancelled are watched, and only while they hold their leases: ``is_held``
-    says so. While there are none, there is no thread.
+    An attempt is watched once its handler reads whether it is cancelled, and while ``is_held`` returns True for its
+    token. While none is watched, there is no thread.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class CancellationWatch:
                     self._thread = None
                     return
                 watched = dict(self._watched)
-            self._tell(watched)
+            self._signal(watched)
 
     def _needed(self, token: str, context: JobContext) -> bool:
         return self._is_held(token) and not context.cancel_signalled
 
-    def _tell(self, watched: dict[str, tuple[Lease, JobContext]]) -> None:
+    def _signal(self, watched: dict[str, tuple[Lease, JobContext]]) -> None:
         try:
             found = self._look([lease for lease, _ in watched.values()])
         except Unavailable as error:

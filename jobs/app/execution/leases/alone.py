@@ -1,4 +1,4 @@
-"""Whether a suspect has this process to itself. See ``jobs.core.lifecycle.suspects``."""
+"""Keep other runs from starting while a suspect has the process to itself. See ``jobs.core.lifecycle.suspects``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class AlonePhase:
-    """A time during which nothing starts but one suspect. Over once ``ended`` is set."""
+    """A period during which only one suspect may start: the run with ``token``. It is over once ``ended`` is set."""
 
     def __init__(self) -> None:
         self.ended = threading.Event()
@@ -18,9 +18,9 @@ class AlonePhase:
 
 
 class Alone:
-    """Keeps other runs from starting beside a suspect; lives as long as the process, and is safe between threads.
+    """The phase of this process, if there is one. Lives as long as the process; safe between threads.
 
-    One phase at a time: the caller of ``begin`` has seen to it that none is under way.
+    There is one phase at a time: whoever calls ``begin`` must have ended the one before.
     """
 
     def __init__(self) -> None:
@@ -28,26 +28,26 @@ class Alone:
 
     @property
     def on(self) -> bool:
-        """Whether nothing may start but a suspect."""
+        """Whether only a suspect may start."""
         return self._phase is not None
 
     def begin(self) -> AlonePhase:
-        """Let nothing start from now on, but the run whose token the phase is given."""
+        """Begin a phase: from now on only the run whose token is set on the phase may start."""
         self._phase = AlonePhase()
         return self._phase
 
     def end(self, phase: AlonePhase) -> None:
-        """Let others start again; a phase that is over already stays so."""
+        """End a phase, so that other runs may start again. Does nothing to one that is over already."""
         if self._phase is phase:
             self._phase = None
         phase.ended.set()
 
     def admits(self, run: ClaimedRun) -> bool:
-        """Say whether a run may start."""
+        """Return whether a run may start."""
         phase = self._phase
         return phase is None or phase.token == run.token
 
     def wait(self, seconds: float) -> bool:
-        """Wait until others may start, or that long; gives whether they may."""
+        """Wait up to ``seconds`` until other runs may start. Returns whether they may."""
         phase = self._phase
         return phase is None or phase.ended.wait(seconds)

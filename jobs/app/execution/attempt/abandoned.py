@@ -1,8 +1,8 @@
-"""Attempts that go on although they no longer count: past their timeout, and deaf to being told.
+"""Attempts that go on although they no longer count: past their timeout, and without heeding it.
 
-A thread cannot be stopped. So such an attempt keeps its thread, and the thread's slot is given back: what it would have
-reported is reported without it, and the worker puts another thread in its place, up to a bound. An instance that has
-reached the bound is not ready; only a new process gets the threads back.
+A thread cannot be stopped. So an abandoned attempt keeps its thread, its outcome is reported without it, and the worker
+pool puts another thread in its place, up to a bound. An instance that has reached the bound is not ready; only a new
+process gets the threads back.
 """
 
 from __future__ import annotations
@@ -16,25 +16,22 @@ from typing import TYPE_CHECKING
 from jobs.core.diagnostics.error_text import printable
 
 if TYPE_CHECKING:
-    from jobs.app.execution.dispatcher import Dispatcher
     from jobs.core.lifecycle.job import ClaimedRun, RecordedOutcome
 
 _logger = logging.getLogger("jobs.worker")
 
 Finish = Callable[["ClaimedRun", "RecordedOutcome | None", "Exception | None"], None]
-"""Called once for a run, with what is to be recorded of it if anything, or what kept it from being executed."""
+"""Called once per run: with the outcome to record, if there is one, or with the error that kept it from executing."""
 
 
 class AbandonedThreads:
-    """The attempts under way in this process, and those among them that are abandoned; safe between threads.
+    """The attempts under way in this process, and those among them that are abandoned. Safe between threads.
 
-    ``on_change`` is called after one is abandoned and after one has come to its end.
+    ``most`` is how many threads may be abandoned before the instance is not ready. Its length is how many there are.
     """
 
-    def __init__(self, most: int, dispatcher: Dispatcher) -> None:
+    def __init__(self, most: int) -> None:
         self.most = most
-        self.on_change: Callable[[], None] = lambda: None
-        self._dispatcher = dispatcher
         self._under_way: dict[str, tuple[Finish, bool]] = {}
         self._abandoned: dict[str, tuple[ClaimedRun, bool]] = {}
         self._lock = threading.Lock()
@@ -42,33 +39,28 @@ class AbandonedThreads:
     def __len__(self) -> int:
         return len(self._abandoned)
 
-    def execute(self, run: ClaimedRun, finish: Finish, *, pooled: bool = True) -> None:
-        """Execute a run, and finish it unless that is done already because it was abandoned.
-
-        ``pooled`` says whether it takes one of the worker's slots, which another thread is then to have.
-        """
+    def begin(self, run: ClaimedRun, finish: Finish, *, pooled: bool) -> None:
+        """Note that an attempt starts. ``pooled`` says whether it takes a thread of the worker pool."""
         self._under_way[run.token] = (finish, pooled)
-        outcome = error = None
-        try:
-            outcome = self._dispatcher.execute(run)
-        except Exception as raised:  # noqa: BLE001  it is the caller's to judge
-            error = raised
+
+    def end(self, run: ClaimedRun, outcome: RecordedOutcome | None, error: Exception | None) -> bool:
+        """Note that an attempt has ended, and call its ``finish``. False if that was called when it was abandoned."""
         # Whoever takes the entry out finishes the run: this thread, or the one that abandons it.
-        if self._under_way.pop(run.token, None) is not None:
-            finish(run, outcome, error)
-            return
+        if (found := self._under_way.pop(run.token, None)) is not None:
+            found[0](run, outcome, error)
+            return True
         with self._lock:
             abandoned = self._abandoned.pop(run.token, None)
         if abandoned is not None:
             _logger.info("job %s: the attempt that went on after its time-out has come to its end", run.job_id)
-            self.on_change()
+        return False
 
     def abandon(self, run: ClaimedRun, error: Exception | None) -> None:
-        """Finish a run whose time is over and whose handler goes on, with ``error`` if that could not be recorded."""
+        """Finish a run past its timeout whose handler goes on; ``error`` if the timeout could not be recorded."""
         with self._lock:
             found = self._under_way.pop(run.token, None)
             if found is None:
-                return  # it has come to its end meanwhile
+                return  # the attempt has ended in the meantime
             finish, pooled = found
             self._abandoned[run.token] = (run, pooled)
         _logger.warning(
@@ -79,16 +71,20 @@ class AbandonedThreads:
             extra={"job_id": str(run.job_id), "handler_name": printable(run.handler_name)},
         )  # fmt: skip
         finish(run, None, error)
-        self.on_change()
+
+    @property
+    def under_way(self) -> int:
+        """How many attempts have not been finished yet."""
+        return len(self._under_way)
 
     @property
     def replaced(self) -> int:
-        """How many of the worker's threads have others in their place."""
+        """How many threads of the pool have another in their place."""
         return min(self._pooled, self.most)
 
     @property
     def unreplaced(self) -> int:
-        """How many of the worker's threads are kept, and have no other in their place."""
+        """How many threads of the pool are abandoned and have no other in their place."""
         return max(self._pooled - self.most, 0)
 
     @property
@@ -99,13 +95,13 @@ class AbandonedThreads:
             return sum(pooled for _, pooled in self._abandoned.values())
 
     def fault(self) -> str | None:
-        """Say why this process should get no more work, None while it may."""
+        """Return why this process should get no more work; None while it may."""
         with self._lock:
             names = Counter(printable(run.handler_name) for run, _ in self._abandoned.values())
         if names.total() < self.most:
             return None
-        told = ", ".join(f"{name} ({count})" for name, count in sorted(names.items()))
+        listed = ", ".join(f"{name} ({count})" for name, count in sorted(names.items()))
         return (
-            f"{names.total()} threads are kept by handlers that ignore their timeout: {told}; restart this instance, "
+            f"{names.total()} threads are kept by handlers that ignore their timeout: {listed}; restart this instance, "
             "and see the app's log"
         )

@@ -1,7 +1,7 @@
-"""Keep the leases of this process's runs alive while their handlers work, and tell handlers what they should know.
+"""Keep the leases of this process's runs alive while their handlers work.
 
-One thread for all runs: it extends leases in one statement, passes on requests to cancel, and takes the lease from an
-attempt that has run past its timeout. While nothing runs, it sleeps.
+One thread serves all runs. It extends their leases in one statement, passes requests to cancel on to the handlers, and
+takes the lease from an attempt that runs past its timeout. While nothing runs, it sleeps.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from jobs.app.execution.worker.alone import Alone
 from jobs.core.errors import LeaseLost, StoreUnavailable
 from jobs.core.lifecycle.job import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
+    from jobs.app.execution.leases.alone import Alone
+    from jobs.app.execution.leases.progress import ProgressWriter
     from jobs.core.handlers.context import JobContext
     from jobs.core.lifecycle.job import ClaimedRun
     from jobs.core.ports.runs import RunStore
@@ -29,58 +30,62 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("jobs.leases")
 
 
+class OnTimeout(Protocol):
+    """Called once when the time of an attempt is over, on a thread of its own."""
+
+    def __call__(self, run: ClaimedRun, *, thread: int, held: bool) -> None:
+        """Report the timeout of ``run``, whose handler goes on in ``thread``.
+
+        ``held`` is False where the lease was gone before, so that there is no outcome left to record.
+        """
+
+
 @dataclass(slots=True)
-class _Held:
+class _Tracked:
     run: ClaimedRun
     context: JobContext | None = None
     deadline: float | None = None
     thread: int = 0
+    on_timeout: OnTimeout | None = None
 
 
 class LeaseKeeper:
-    """The leases that this process holds; lives as long as the process.
+    """The leases that this process holds. Lives as long as the process; safe between threads."""
 
-    ``on_timeout`` is called with a run whose lease it has just taken away and the id of the thread that executes it, on
-    a thread of its own: it may have to wait for the database, and the other leases must be extended meanwhile.
-    ``on_overdue`` is called with a run whose lease was gone before, and whose handler goes on past its timeout. It must
-    not block. ``on_beat`` is called after each heartbeat with the context of every attempt under way.
-    """
-
-    def __init__(
-        self,
-        runs: RunStore,
-        lease: timedelta,
-        on_timeout: Callable[[ClaimedRun, int], None],
-        on_beat: Callable[[JobContext], None] = lambda _: None,
-        alone: Alone | None = None,
-        on_overdue: Callable[[ClaimedRun], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, runs: RunStore, lease: timedelta, progress: ProgressWriter, alone: Alone) -> None:
         self._runs = runs
         self._lease = lease
         self._interval = lease.total_seconds() / 3
-        self._on_timeout = on_timeout
-        self._on_beat = on_beat
-        self._on_overdue = on_overdue
-        self._alone = alone or Alone()
-        self._held: dict[str, _Held] = {}
-        self._gone: dict[str, _Held] = {}
+        self._progress = progress
+        self._alone = alone
+        self._held: dict[str, _Tracked] = {}
+        self._gone: dict[str, _Tracked] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._reporting: list[threading.Thread] = []
         self._closed = False
 
-    def hold(self, runs: Iterable[ClaimedRun]) -> None:
-        """Begin to extend the leases of freshly claimed runs."""
+    def track(self, runs: Iterable[ClaimedRun]) -> None:
+        """Extend the leases of these freshly claimed runs from now on."""
         with self._lock:
             for run in runs:
-                self._held[run.token] = _Held(run)
+                self._held[run.token] = _Tracked(run)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._keep, name="jobs-leases", daemon=True)
                 self._thread.start()
 
-    def begin(self, run: ClaimedRun, context: JobContext, timeout_seconds: float | None) -> bool:
-        """Note that the handler starts now; False if it must not: the run is not ours any more, or a suspect runs."""
+    def start(
+        self,
+        run: ClaimedRun,
+        context: JobContext,
+        timeout_seconds: float | None = None,
+        on_timeout: OnTimeout | None = None,
+    ) -> bool:
+        """Note that the handler starts on the calling thread; ``on_timeout`` is called after ``timeout_seconds``.
+
+        False if it must not start: the lease is gone, or a suspect has this process to itself.
+        """
         with self._lock:
             held = self._held.get(run.token)
             if held is None or not self._alone.admits(run):
@@ -89,6 +94,7 @@ class LeaseKeeper:
             held.thread = threading.get_ident()
             if timeout_seconds is not None:
                 held.deadline = time.monotonic() + timeout_seconds
+                held.on_timeout = on_timeout
         if timeout_seconds is not None and timeout_seconds < self._interval:
             self._wake.set()
         return True
@@ -97,8 +103,8 @@ class LeaseKeeper:
         """Whether this process holds the lease."""
         return token in self._held
 
-    def let_go(self, run: ClaimedRun) -> bool:
-        """Stop extending; False if the lease was already taken away, so that the outcome is not ours to record."""
+    def release(self, run: ClaimedRun) -> bool:
+        """Stop extending the lease. False if it was gone before, so that the outcome must not be recorded."""
         with self._lock:
             if self._held.pop(run.token, None) is not None:
                 return True
@@ -106,10 +112,10 @@ class LeaseKeeper:
             return False
 
     @contextmanager
-    def ending(self, run: ClaimedRun) -> Iterator[None]:
-        """Let go of a lease while its attempt's success is being committed; take it back if that fails.
+    def completing(self, run: ClaimedRun) -> Iterator[None]:
+        """Release the lease while the attempt's success is being committed; track it again if the commit fails.
 
-        Raises ``LeaseLost`` if it was already taken away.
+        Raises ``LeaseLost`` if it was gone before.
         """
         with self._lock:
             held = self._held.pop(run.token, None)
@@ -125,30 +131,30 @@ class LeaseKeeper:
         with self._lock:
             self._watch(held)
 
-    def _watch(self, held: _Held) -> None:
-        """Go on to watch the time of a handler whose lease is gone."""
+    def _watch(self, held: _Tracked) -> None:
+        """Watch the timeout of a handler whose lease is gone."""
         if held.deadline is not None:
             self._gone[held.run.token] = held
 
-    def begun(self) -> int:
-        """Count the runs in hand whose handler has been started."""
+    def started(self) -> int:
+        """Count the tracked runs whose handler has started."""
         with self._lock:
             return sum(held.context is not None for held in self._held.values())
 
     def held(self) -> list[ClaimedRun]:
-        """List the runs in hand."""
+        """List the tracked runs."""
         with self._lock:
             return [held.run for held in self._held.values()]
 
     def announce_shutdown(self) -> None:
-        """Tell every running handler that the host is going down."""
+        """Signal every running handler that the host is going down."""
         with self._lock:
             for held in [*self._held.values(), *self._gone.values()]:
                 if held.context is not None:
                     held.context.signal_shutdown()
 
     def close(self) -> None:
-        """Stop the threads; leases that are still held run out by themselves."""
+        """Stop the threads, and wait a few seconds for each. Leases that are still held expire."""
         self._closed = True
         self._wake.set()
         if self._thread is not None:
@@ -167,7 +173,7 @@ class LeaseKeeper:
                 beat_at = time.monotonic() + self._interval
                 self.beat()
                 for context in self._contexts():
-                    self._on_beat(context)
+                    self._progress.write(context)
 
     def _contexts(self) -> list[JobContext]:
         with self._lock:
@@ -182,32 +188,28 @@ class LeaseKeeper:
         """Take the lease from attempts past their deadline: a thread cannot be stopped, but it can be fenced off."""
         now = time.monotonic()
         with self._lock:
-            late = [held for held in self._held.values() if held.deadline is not None and held.deadline <= now]
-            for held in late:
-                del self._held[held.run.token]
-            overdue = [held for held in self._gone.values() if held.deadline is not None and held.deadline <= now]
-            for held in overdue:
-                del self._gone[held.run.token]
-        for held in overdue:
-            if held.context is not None:
-                held.context.signal_lease_lost()
-            self._on_overdue(held.run)
-        for held in late:
-            if held.context is not None:
-                held.context.signal_lease_lost()
+            late = _past_deadline(self._held, now)
+            overdue = _past_deadline(self._gone, now)
+        for each, held in chain(((each, False) for each in overdue), ((each, True) for each in late)):
+            if each.context is not None:
+                each.context.signal_lease_lost()
+            # On a thread of its own: it may wait for the database, and the other leases must be extended meanwhile.
             self._reporting = [thread for thread in self._reporting if thread.is_alive()]
-            self._reporting.append(threading.Thread(target=self._report, args=[held], name="jobs-timeout", daemon=True))
-            self._reporting[-1].start()
+            reporting = threading.Thread(target=self._report, args=[each, held], name="jobs-timeout", daemon=True)
+            self._reporting.append(reporting)
+            reporting.start()
 
-    def _report(self, held: _Held) -> None:
-        job_id = held.run.job_id
+    def _report(self, late: _Tracked, held: bool) -> None:  # noqa: FBT001  a thread's argument
+        if late.on_timeout is None:
+            return
         try:
-            self._on_timeout(held.run, held.thread)
+            late.on_timeout(late.run, thread=late.thread, held=held)
         except Exception:
-            _logger.exception("the time-out of job %s could not be reported; it will be taken up again", job_id)
+            what = "the time-out of job %s could not be reported; it will be taken up again"
+            _logger.exception(what, late.run.job_id)
 
     def beat(self, only: Lease | None = None) -> None:
-        """Extend every lease once, or one. While the database is away they stand until they expire there."""
+        """Extend every lease once, or ``only`` one. While the database is away nothing changes until they expire."""
         with self._lock:
             mine = {token: held for token, held in self._held.items() if only is None or token == only.token}
         if not mine:
@@ -226,7 +228,7 @@ class LeaseKeeper:
             elif token in found.cancel_requested and held.context is not None:
                 held.context.signal_cancelled()
 
-    def _lose(self, token: str, held: _Held) -> None:
+    def _lose(self, token: str, held: _Tracked) -> None:
         with self._lock:
             if self._held.pop(token, None) is None:
                 return  # it ended while the heartbeat was under way
@@ -237,3 +239,11 @@ class LeaseKeeper:
             "lease-lost: job %s run %d attempt %d was taken over; what this attempt does no longer counts",
             held.run.job_id, held.run.run, held.run.attempt,
         )  # fmt: skip
+
+
+def _past_deadline(tracked: dict[str, _Tracked], now: float) -> list[_Tracked]:
+    """Remove and return those whose deadline has passed."""
+    late = [each for each in tracked.values() if each.deadline is not None and each.deadline <= now]
+    for each in late:
+        del tracked[each.run.token]
+    return late

@@ -1,0 +1,1 @@
+"""The leases of the runs that this process executes, and what depends on them."""
