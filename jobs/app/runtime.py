@@ -181,7 +181,7 @@ def _build_pool(
     outcomes = Outcomes(runs, registry, ports.random, identity.lease)
     backend = AttemptBackend(
         leases,
-        CancellationWatch(runs.look, leases.holds),
+        CancellationWatch(runs.check_leases, leases.holds),
         progress,
         FollowUps(enqueue, ports.store.get),
         Completions(runs, leases, alarms, ports.clock, outcomes, slots),

@@ -79,10 +79,10 @@ class InvalidSchedule(InvalidInput):
 class UnknownHandler(InvalidInput):
     """No handler of that name is registered in this app."""
 
-    def __init__(self, handler_name: str, known: Sequence[str], mend: str | None = None) -> None:
+    def __init__(self, handler_name: str, known: Sequence[str], suggestion: str | None = None) -> None:
         names = ", ".join(sorted(known)) or "none"
         what = f"no handler is registered as {handler_name!r}; registered are: {names}"
-        super().__init__([Problem("/handler_name", f"{what}; {mend}" if mend else what)])
+        super().__init__([Problem("/handler_name", f"{what}; {suggestion}" if suggestion else what)])
 
 
 class JobNotFound(JobsError):

@@ -83,7 +83,7 @@ class JobsHarness(ExpectsJobs):
             self.runtime.injector.override(service, value)
         self._execution = Execution(self.runtime, self._backing)
         self._named = 0
-        self._no_longer_open = open_jobs(lambda: self.runtime.service, alone=True)
+        self._no_longer_open = open_jobs(lambda: self.runtime.service, exclusive=True)
 
     def __enter__(self) -> Self:
         return self

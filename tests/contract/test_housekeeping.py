@@ -378,7 +378,7 @@ def test_an_idempotency_key_is_forgotten_once_it_is_old(stores: Stores):
     stores.pass_time(SECOND)
     assert stores.housekeeping.prune_keys(10, DAY) == 1
     with stores.jobs.once("key", "another body") as entry:
-        assert entry.answer is None
+        assert entry.response is None
 
 
 # --- counts

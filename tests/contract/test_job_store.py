@@ -468,13 +468,13 @@ def test_the_alarms_that_jobs_wait_for_are_those_that_nobody_has_accepted(stores
 
 def test_the_first_answer_under_a_key_is_given_again(stores: Stores):
     with stores.jobs.once("key", "body-1") as entry:
-        assert entry.answer is None
+        assert entry.response is None
         assert stores.jobs.insert(new_job("job"), connection=entry.connection) is not None
         entry.keep('{"id": "ü"}')
         assert stores.names() == []
     for _ in range(2):
         with stores.jobs.once("key", "body-1") as entry:
-            assert entry.answer == '{"id": "ü"}'
+            assert entry.response == '{"id": "ü"}'
     assert stores.names() == ["job"]
 
 
@@ -482,10 +482,10 @@ def test_work_under_a_key_stands_though_no_answer_was_kept(stores: Stores):
     with stores.jobs.once("key", "body") as entry:
         stores.jobs.insert(new_job("job"), connection=entry.connection)
     with stores.jobs.once("key", "body") as entry:
-        assert entry.answer is None
+        assert entry.response is None
         entry.keep("answer")
     with stores.jobs.once("key", "body") as entry:
-        assert entry.answer == "answer"
+        assert entry.response == "answer"
     assert stores.names() == ["job"]
 
 
@@ -499,7 +499,7 @@ def test_a_key_used_for_another_request_is_refused(stores: Stores):
 def test_another_key_is_another_request(stores: Stores):
     for key in ("a", "A", "a ", "%"):
         with stores.jobs.once(key, "body") as entry:
-            assert entry.answer is None
+            assert entry.response is None
             entry.keep("answer")
 
 
@@ -510,7 +510,7 @@ def test_what_fails_under_a_key_leaves_neither_job_nor_key(stores: Stores):
         raise ZeroDivisionError
     assert stores.names() == []
     with stores.jobs.once("key", "body-2") as entry:
-        assert entry.answer is None
+        assert entry.response is None
 
 
 def test_of_many_requests_under_one_key_exactly_one_does_the_work(stores: Stores):
@@ -519,8 +519,8 @@ def test_of_many_requests_under_one_key_exactly_one_does_the_work(stores: Stores
     def request(number: int) -> str:
         barrier.wait()
         with stores.jobs.once("key", "body") as entry:
-            if entry.answer is not None:
-                return entry.answer
+            if entry.response is not None:
+                return entry.response
             stores.jobs.insert(new_job(f"job-{number}"), connection=entry.connection)
             entry.keep(f"job-{number}")
             return f"job-{number}"
@@ -537,7 +537,7 @@ def test_a_key_that_stays_in_use_is_given_up_on_and_nothing_is_written(stores: S
             pytest.fail("the block must not run")
         entry.keep("answer")
     with stores.jobs.once("key", "body") as entry:
-        assert entry.answer == "answer"
+        assert entry.response == "answer"
 
 
 def test_a_history_is_read_newest_first(stores: Stores):

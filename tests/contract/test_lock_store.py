@@ -17,14 +17,14 @@ A, B, C = (str(uuid4()) for _ in range(3))
 
 
 def take(stores: Stores, token: str, resource: str = "website", ttl: timedelta = MINUTE) -> int | None:
-    return stores.locks.take(resource, token, holder="somebody", ttl=ttl)
+    return stores.locks.acquire(resource, token, holder="somebody", ttl=ttl)
 
 
 def test_a_lock_is_one_holders_until_it_is_freed(stores: Stores):
     assert take(stores, A) is not None
     assert take(stores, B) is None
     assert take(stores, B, "another") is not None
-    assert stores.locks.free("website", A)
+    assert stores.locks.release("website", A)
     assert take(stores, B) is not None
 
 
@@ -38,7 +38,7 @@ def test_a_lock_expires_at_the_very_instant_that_its_time_is_over(stores: Stores
     assert take(stores, B) is None
     stores.pass_time(timedelta(microseconds=1))
     assert not stores.locks.extend("website", A, MINUTE)
-    assert not stores.locks.free("website", A)
+    assert not stores.locks.release("website", A)
     assert take(stores, B) is not None
 
 
@@ -62,11 +62,11 @@ def test_an_extension_may_shorten_it_too(stores: Stores):
 def test_only_its_holder_extends_or_frees_a_lock(stores: Stores):
     take(stores, A)
     assert not stores.locks.extend("website", B, DAY)
-    assert not stores.locks.free("website", B)
-    assert not stores.locks.free("unheard of", A)
+    assert not stores.locks.release("website", B)
+    assert not stores.locks.release("unheard of", A)
     assert take(stores, C) is None
-    assert stores.locks.free("website", A)
-    assert not stores.locks.free("website", A)
+    assert stores.locks.release("website", A)
+    assert not stores.locks.release("website", A)
     assert not stores.locks.extend("website", A, MINUTE)
 
 
@@ -83,7 +83,7 @@ def test_fencing_tokens_grow_from_holder_to_holder_even_while_no_time_passes(sto
     for _ in range(5):
         token = str(uuid4())
         tokens.append(take(stores, token))
-        stores.locks.free("website", token)
+        stores.locks.release("website", token)
     assert tokens == sorted(set(tokens))
     stores.move(NOON - DAY)
     assert take(stores, A) is None, "it was freed at an instant that is yet to come"
@@ -106,7 +106,7 @@ def test_locks_are_pruned_once_nobody_has_held_them_for_long(stores: Stores):
         take(stores, A, f"expires-{number}")
     take(stores, A, "freed", ttl=DAY)
     take(stores, A, "held", ttl=10 * DAY)
-    stores.locks.free("freed", A)
+    stores.locks.release("freed", A)
     stores.pass_time(MINUTE)
     assert stores.housekeeping.prune_locks(10, MINUTE) == 0
     stores.pass_time(MINUTE + SECOND)
@@ -119,7 +119,7 @@ def test_a_name_that_cannot_be_kept_is_invalid_input(stores: Stores, resource: s
     for call in (
         lambda: take(stores, A, resource),
         lambda: stores.locks.extend(resource, A, MINUTE),
-        lambda: stores.locks.free(resource, A),
+        lambda: stores.locks.release(resource, A),
     ):
         with pytest.raises(InvalidInput):
             call()

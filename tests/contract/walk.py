@@ -289,8 +289,8 @@ class Walk:
     def do_look_for_requests(self) -> None:
         runs = self._some_runs()
         self.both(
-            f"look {runs}",
-            lambda stores, tokens: stores.runs.look([Lease(r.job_id, _own(r, tokens).token) for r in runs]),
+            f"check_leases {runs}",
+            lambda stores, tokens: stores.runs.check_leases([Lease(r.job_id, _own(r, tokens).token) for r in runs]),
         )
 
     def do_progress(self) -> None:
@@ -409,11 +409,11 @@ class Walk:
     def do_lock(self) -> None:
         resource, token = self.random.choice("xy"), str(UUID(int=self.random.randrange(3)))
         ttl = timedelta(seconds=self.random.choice([1, 60]))
-        way = self.random.choice(["take", "extend", "free"])
+        way = self.random.choice(["acquire", "extend", "release"])
         asks: dict[str, Ask] = {
-            "take": lambda stores, _: stores.locks.take(resource, token, holder="me", ttl=ttl),
+            "acquire": lambda stores, _: stores.locks.acquire(resource, token, holder="me", ttl=ttl),
             "extend": lambda stores, _: stores.locks.extend(resource, token, ttl),
-            "free": lambda stores, _: stores.locks.free(resource, token),
+            "release": lambda stores, _: stores.locks.release(resource, token),
         }
         self.both(f"{way} {resource} {token} {ttl}", asks[way])
 
@@ -423,7 +423,7 @@ class Walk:
 
         def ask(stores: Stores, _: Tokens) -> Any:
             with stores.jobs.once(key, body) as entry:
-                found = entry.answer, stores.jobs.insert(new, connection=entry.connection)
+                found = entry.response, stores.jobs.insert(new, connection=entry.connection)
                 if fails:
                     raise JobsError("the work under the key failed")
                 if answer is not None:

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.core.commands import MAX_NAME, MAX_PAGE, MAX_RETRIES, EnqueueRequest, PreviewSchedule, UpdateJob
-from jobs.core.handlers.context import MAX_RESULT
 from jobs.core.handlers.registry import HandlerRegistry
+from jobs.core.handlers.results import MAX_RESULT
 from jobs.core.lifecycle.job import Attempt, Job
 from jobs.core.lifecycle.limits import Limits, Rate
 from jobs.core.lifecycle.retry import RetryOptions

@@ -115,8 +115,8 @@ class JobService:
         """
         self._clock.now()  # set before a connection is held, since making rows may read it
         with self._store.once(key, fingerprint) as entry:
-            if entry.answer is not None:
-                return OnceAnswer(entry.answer, replayed=True)
+            if entry.response is not None:
+                return OnceAnswer(entry.response, replayed=True)
             enqueued = self._new_jobs.insert(command, entry.connection, caller)
             answer = render(enqueued)
             entry.keep(answer)

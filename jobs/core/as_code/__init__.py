@@ -1,1 +1,1 @@
-"""Recurring jobs kept in a file."""
+"""Recurring jobs declared in a file."""

@@ -1,7 +1,7 @@
-"""A file of recurring jobs: what an entry may say, and what is wrong with what is written there.
+"""A file of recurring jobs: its fields, and the check of its contents.
 
-The file is ``{"owner": …, "jobs": [entry, …]}``; how it was parsed is no matter here. An entry has the fields of an
-enqueue but ``id`` and ``on_conflict``, which would make no sense in it.
+The file is ``{"owner": …, "jobs": [entry, …]}``, already parsed from YAML or JSON. An entry has the fields of an
+enqueue except ``id`` and ``on_conflict``, which make no sense in a file.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from jobs.core.lifecycle.retry import RetryOptions
 from jobs.core.schedules.timing import Duration, Timing
 
 OWNER_KEY = "jobs.owner"
-"""The key in a job's metadata that says which file it belongs to; ``metadata.jobs.owner=…`` lists those of one."""
+"""The metadata key that names the file a job belongs to; the filter ``metadata.jobs.owner=…`` lists its jobs."""
 
 
 class RecurringJob(Timing):
-    """One entry. What is left out is the default, also on a job that has another value.
+    """One entry. A field that is left out resets the job to the default.
 
-    ``paused`` left out leaves the job as operators have it. ``max_retries``, ``retry`` and ``timeout`` left out are
-    the handler's own.
+    Exceptions: without ``paused`` the job stays as operators set it; without ``max_retries``, ``retry`` and ``timeout``
+    the handler's own values apply.
     """
 
     handler_name: Name
@@ -51,11 +51,11 @@ class RecurringJob(Timing):
 
     @property
     def timing(self) -> dict[str, Any]:
-        """When it runs, by the names of ``Timing``'s fields."""
+        """The fields of ``Timing`` and their values."""
         return {name: getattr(self, name) for name in Timing.model_fields}
 
     def command(self, owner: str) -> EnqueueJob:
-        """Return the command that makes the job, as one of ``owner``'s."""
+        """Return the command that creates the job, with ``owner`` in its metadata."""
         return EnqueueJob(
             **self.timing,
             handler_name=self.handler_name,
@@ -70,13 +70,13 @@ class RecurringJob(Timing):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleFile:
-    """What a file says: these are ``owner``'s recurring jobs, and it has no others. Names are unique."""
+    """The contents of a valid file: all recurring jobs of ``owner``, and no others. Names are unique."""
 
     owner: str
     jobs: tuple[RecurringJob, ...]
 
 
-class _Whole(BaseModel):
+class _FileShape(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     owner: Name | None = None
@@ -84,10 +84,10 @@ class _Whole(BaseModel):
 
 
 @dataclass(slots=True)
-class Reading:
-    """A file as far as it could be read: entries by their place in it, and every fault that was found.
+class ParsedFile:
+    """The readable entries of a file by their position, and every fault found.
 
-    An entry with faulty fields has stand-ins for these, so that the rest of it can be checked.
+    Faulty fields of an entry are replaced by placeholders, so that the rest of the entry can be checked.
     """
 
     owner: str | None = None
@@ -96,25 +96,25 @@ class Reading:
     _faulty: dict[int, set[Any]] = field(default_factory=dict)
 
     def add(self, place: int, entry: object) -> None:
-        """Read an entry."""
+        """Read the entry at ``place``, and note its faults."""
         try:
             self.entries[place] = RecurringJob.model_validate(entry)
         except ValidationError as error:
             self.problems += problems_of(error, entry, f"/jobs/{place}")
             if isinstance(entry, dict):
                 self._faulty[place] = {part for fault in error.errors() for part in fault["loc"][:1]}
-                sound = {name: entry[name] for name in entry if name not in self._faulty[place]}
-                with suppress(ValidationError):  # what pydantic finds only now is told once the rest is mended
-                    self.entries[place] = RecurringJob.model_validate(_STAND_INS | sound)
+                valid = {name: entry[name] for name in entry if name not in self._faulty[place]}
+                with suppress(ValidationError):  # a fault that pydantic finds only now is reported on the next attempt
+                    self.entries[place] = RecurringJob.model_validate(_PLACEHOLDERS | valid)
 
     def note(self, place: int, error: InvalidInput) -> None:
-        """Add the faults of an entry, but those of a stand-in."""
+        """Add the faults of an entry, except those of a placeholder."""
         for each in error.problems:
             if each.pointer.removeprefix("/").partition("/")[0] not in self._faulty.get(place, ()):
                 self.problems.append(Problem(f"/jobs/{place}{each.pointer}", each.detail))
 
     def note_repeated_names(self) -> None:
-        """Add a fault for each entry with the name of one before it."""
+        """Add a fault for each entry whose name an earlier entry has."""
         first: dict[str, int] = {}
         for place, entry in self.entries.items():
             known = first.setdefault(entry.job_name, place)
@@ -123,26 +123,26 @@ class Reading:
                 self.note(place, InvalidInput.at("/job_name", detail))
 
 
-_STAND_INS = {"job_name": "-", "handler_name": "-", "schedule": "@daily"}
+_PLACEHOLDERS = {"job_name": "-", "handler_name": "-", "schedule": "@daily"}
 
 
-def read_entries(value: object, owner: str | None) -> Reading:
-    """Read parsed YAML or JSON as far as its shape goes. ``owner`` stands for a file that names none.
+def read_entries(value: object, owner: str | None) -> ParsedFile:
+    """Check the shape of parsed YAML or JSON. ``owner`` is used for a file that names none.
 
-    Nothing is raised: whoever checks the entries further wants to tell all faults at once.
+    Faults are collected and not raised, so that the caller can report them together with those it finds itself.
     """
     try:
-        whole = _Whole.model_validate(value)
+        shape = _FileShape.model_validate(value)
     except ValidationError as error:
-        return Reading(problems=problems_of(error, value))
-    reading = Reading(owner=whole.owner or owner)
-    if reading.owner is None:
-        reading.problems.append(
+        return ParsedFile(problems=problems_of(error, value))
+    parsed = ParsedFile(owner=shape.owner or owner)
+    if parsed.owner is None:
+        parsed.problems.append(
             Problem("/owner", "says whose jobs these are, so that no other file removes them; name one, or use --owner")
         )
-    elif owner is not None and owner != reading.owner:
-        reading.problems.append(Problem("/owner", f"the file belongs to {reading.owner!r}, and --owner says {owner!r}"))
-    for place, entry in enumerate(whole.jobs):
-        reading.add(place, entry)
-    reading.note_repeated_names()
-    return reading
+    elif owner is not None and owner != parsed.owner:
+        parsed.problems.append(Problem("/owner", f"the file belongs to {parsed.owner!r}, and --owner says {owner!r}"))
+    for place, entry in enumerate(shape.jobs):
+        parsed.add(place, entry)
+    parsed.note_repeated_names()
+    return parsed

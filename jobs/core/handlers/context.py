@@ -1,74 +1,62 @@
-"""What a handler knows about the run that it executes, and can do with it."""
+"""The context of an attempt: what a handler can read about its run, and what it can do.
+
+Longer than other files because ``JobContext`` is one class: the whole interface that handlers see.
+"""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jobs.core.diagnostics.error_text import printable
-from jobs.core.errors import ConfigurationError, InvalidInput, InvalidProgress, InvalidResult
+from jobs.core.errors import ConfigurationError, InvalidProgress
+from jobs.core.handlers.attempt_services import BoundLogger
+from jobs.core.handlers.results import result_json
 from jobs.core.lifecycle.handler_outcomes import Cancel, ShutdownRequested
-from jobs.core.strict_json import read_json, write_json
+from jobs.core.strict_json import read_json
 from jobs.core.transactions.lock import DEFAULT_WAIT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from uuid import UUID
 
     from jobs.core.commands import EnqueueJob
+    from jobs.core.handlers.attempt_services import AttemptServices
     from jobs.core.lifecycle.job import JsonValue, Lease
-    from jobs.core.transactions.lock import DistributedLock, LockHandle
-    from jobs.core.transactions.unit_of_work import Completion, UnitOfWork, UnitsOfWork
+    from jobs.core.transactions.lock import LockHandle
+    from jobs.core.transactions.unit_of_work import UnitOfWork
 
 _logger = logging.getLogger("jobs.handler")
-MAX_RESULT = 64 * 1024
 _MAX_MESSAGE = 500
 
 
 class ContextBackend(Protocol):
-    """What stands behind a context while its handler is run by the framework."""
+    """Serves a context's calls while the framework runs its handler."""
 
     def show_progress(self, context: JobContext) -> None:
-        """Keep the context's progress on the job, at the latest with the next heartbeat. Never raises."""
+        """Write the context's progress to the job, with the next heartbeat at the latest. Never raises."""
 
     def heartbeat(self, context: JobContext) -> None:
         """Extend the attempt's lease now, and signal a cancellation or a lost lease to the context."""
 
     def watch(self, context: JobContext) -> None:
-        """Look out for a request to cancel the context's job more often than heartbeats come."""
+        """Check for cancellation of the context's job more often than heartbeats do."""
 
     def enqueue(self, command: EnqueueJob, context: JobContext) -> UUID:
         """Enqueue a follow-up of this run; returns its id."""
 
 
-class _BoundLogger(logging.LoggerAdapter[logging.Logger]):
-    """Adds the job's identity to every record, so that one search finds all that a run logged."""
-
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
-        return msg, kwargs
-
-
-class AttemptServices(NamedTuple):
-    """What the framework lends to the handler of one attempt."""
-
-    units: UnitsOfWork
-    lock: DistributedLock
-    completion: Completion
-
-
 @dataclass(slots=True)
 class JobContext:
-    """One attempt, from inside: lives as long as the attempt.
+    """One attempt as its handler sees it. Lives as long as the attempt.
 
     ``run`` counts the job's due occurrences from 1, ``attempt`` the executions of this run from 1. The same run may
-    be executed more than once, so ``idempotency_key`` is there to make an effect elsewhere idempotent with.
-    ``deadline`` is when the attempt times out, None without a timeout. ``trace_id`` is the attempt's own, where a
-    tracer is at work.
+    be executed more than once; pass ``idempotency_key`` to other systems to make your effects there idempotent.
+    ``deadline`` is when the attempt times out, None without a timeout. ``trace_id`` is None without a tracer.
     """
 
     job_id: UUID
@@ -99,13 +87,13 @@ class JobContext:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this run, different for every other run."""
+        """A key that is the same for every attempt of this run, and different for every other run."""
         return f"{self.job_id}/{self.run}"
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger that adds the job's id, name, handler, run and attempt to every record."""
-        return _BoundLogger(
+        return BoundLogger(
             _logger,
             {
                 "job_id": str(self.job_id),
@@ -118,10 +106,10 @@ class JobContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked to cancel this job; known within three seconds to who has asked before.
+        """Whether cancellation of this job was requested.
 
-        From the first question on, by this, ``progress`` or ``raise_if_cancelled``, requests are looked for every other
-        second, without the handler waiting for it.
+        The first use of this, ``progress`` or ``raise_if_cancelled`` starts a check in the background, every other
+        second. From then on a request is visible within three seconds.
         """
         self._watch()
         return self._cancelled
@@ -133,7 +121,7 @@ class JobContext:
 
     @property
     def shutting_down(self) -> bool:
-        """Whether the host is going down; what is not done soon is taken up again elsewhere."""
+        """Whether the host is shutting down. An attempt that does not end soon is started again on another instance."""
         return self._shutdown
 
     @property
@@ -142,11 +130,11 @@ class JobContext:
         return self._fenced
 
     def progress(self, fraction: float, message: str | None = None) -> None:
-        """Report how far this attempt has come, from 0 to 1, and on what it is; the job shows it while it runs.
+        """Report this attempt's progress, from 0 to 1, and the current step; the job shows both while it runs.
 
-        Costs little: it is written at most once a second. Where the job is to be cancelled, or this attempt no longer
-        counts, it then raises as ``raise_if_cancelled`` does, so that a handler which only shows its progress can be
-        stopped as well. Raises ``ValueError`` for a fraction outside 0 to 1.
+        Costs little: it is written at most once a second. If cancellation was requested, or this attempt no longer
+        counts, it raises as ``raise_if_cancelled`` does, so that a handler that only reports progress can be stopped
+        as well. Raises ``ValueError`` for a fraction outside 0 to 1.
         """
         if not 0 <= fraction <= 1:
             raise InvalidProgress(
@@ -162,44 +150,34 @@ class JobContext:
 
     @property
     def result(self) -> JsonValue:
-        """The result of this run: a JSON value that is kept on the job and in its history if the attempt succeeds.
+        """The result of this run: a JSON value, stored with the job and in its history if the attempt succeeds.
 
-        Setting what is no JSON, or more than 64 KiB of it, raises ``ValueError``: keep large results elsewhere, and
-        here where they are.
+        Setting a value that is not JSON, or has more than 64 KiB of it, raises ``ValueError``. Store a large result
+        elsewhere, and its location here.
         """
         value: JsonValue = None if self.result_text is None else read_json(self.result_text)
         return value
 
     @result.setter
     def result(self, value: JsonValue) -> None:
-        try:
-            text = write_json(value, "/result")
-        except InvalidInput as error:
-            raise InvalidResult(f"a result is a JSON value: {error}") from None
-        if len(text.encode()) > MAX_RESULT:
-            raise InvalidResult(
-                f"a result has at most {MAX_RESULT} bytes of JSON, this has {len(text.encode())}; keep it elsewhere, "
-                "and give here where it is"
-            )
-        self.result_text = text
+        self.result_text = result_json(value)
 
     def heartbeat(self) -> None:
-        """Extend the lease now rather than at the next third of it, and learn whether cancellation was requested.
+        """Extend the lease now, and check whether cancellation was requested.
 
-        Leases are extended behind a handler's back; call this only from code that keeps other threads from running,
-        such as a long computation in an extension module that holds the interpreter's lock.
+        The framework extends leases in the background, every third of their length. Call this only from code that stops
+        all other threads, such as an extension module that holds the interpreter's lock for long.
         """
         if self.backend is not None:
             self.backend.heartbeat(self)
 
     def enqueue(self, command: EnqueueJob) -> UUID:
-        """Enqueue a follow-up, once for this run however often the run is executed; returns its id.
+        """Enqueue a follow-up, once per run however often the run is executed; returns its id.
 
-        Its id is made of this run and of its ``job_name``, which may be left out: then the run and the position among
-        those without a name make both. Give a name, by what it is about, to each of several that may come in another
-        order in the next attempt. Within a unit of work it is enqueued when that commits. Raises as
-        ``JobService.enqueue`` does, and ``InvalidInput`` where this attempt has enqueued another payload under the
-        same name.
+        The id derives from this run and the ``job_name``. Without a ``job_name``, the name and the id derive from this
+        run and the follow-up's position among those without a name. So name your follow-ups if the next attempt may
+        enqueue them in another order. Within a unit of work the follow-up is enqueued when that commits. Raises as
+        ``JobService.enqueue`` does, and ``InvalidInput`` if this attempt enqueued another payload under the same name.
         """
         if self.backend is None:
             raise RuntimeError(
@@ -210,31 +188,31 @@ class JobContext:
 
     @property
     def completed(self) -> bool:
-        """Whether a unit of work has committed this attempt's success; nothing can change it any more."""
+        """Whether a unit of work has committed this attempt's success, which is then final."""
         return self._completed
 
     def unit_of_work(self, *, requires_new: bool = False) -> AbstractContextManager[UnitOfWork]:
-        """Open a transaction on the framework's database, or join the one around; ``requires_new`` opens its own.
+        """Open a transaction on the framework's database, or join the enclosing one; ``requires_new`` opens its own.
 
-        The block says ``commit()``, ``complete()`` to commit the job's success with it, or ``rollback()``; one that ran
-        statements and says none of these raises. Keep it short: it holds one of the few connections that an instance
-        has for it.
+        The block calls ``commit()``, ``rollback()``, or ``complete()``, which commits the job's success with it. A
+        block that ran statements and calls none of them raises. Keep it short: it holds one of the instance's few
+        connections for units of work.
         """
         services = self._provided("unit_of_work")
         return services.units.begin(requires_new=requires_new, completion=services.completion)
 
     def lock(self, resource: str, ttl: timedelta, timeout: timedelta = DEFAULT_WAIT) -> LockHandle:
-        """Take the lock on ``resource``, to be used in a ``with``; others wait until it ends or ``ttl`` has passed.
+        """Acquire the lock on ``resource`` and return a context manager that holds it for ``ttl`` at most.
 
-        Waits up to ``timeout``, then raises ``LockNotAcquired``; stops waiting as ``raise_if_cancelled`` would.
+        Waits up to ``timeout``, then raises ``LockNotAcquired``; while waiting it raises as ``raise_if_cancelled``.
         """
         lock = self._provided("lock").lock
         return lock.acquire(resource, ttl, timeout, between_tries=self.raise_if_cancelled)
 
     def raise_if_cancelled(self) -> None:
-        """Stop here if the result is not wanted any more: cancelled, timed out, or the host is going down.
+        """Raise if this attempt should stop: the job is cancelled, the attempt timed out, or the host is shutting down.
 
-        A long handler calls this, or ``progress``, between its steps. Let what it raises pass through.
+        A long handler calls this, or ``progress``, between its steps. Do not catch what it raises.
         """
         if self.lease_lost:
             raise ShutdownRequested("this attempt's lease is gone; whatever it does no longer counts")
@@ -244,25 +222,25 @@ class JobContext:
             raise ShutdownRequested("the host is going down")
 
     def next_unnamed(self) -> int:
-        """Count one more follow-up without a name (called by the framework)."""
+        """Return the position of the next follow-up without a name, from 1 (called by the framework)."""
         self._unnamed += 1
         return self._unnamed
 
     @property
     def cancel_signalled(self) -> bool:
-        """Whether ``signal_cancelled`` was called (asked by the framework, which watches by it)."""
+        """Whether ``signal_cancelled`` was called (read by the framework; unlike ``cancelled`` it starts no check)."""
         return self._cancelled
 
     def signal_cancelled(self) -> None:
-        """Note that somebody asked to cancel the job (called by the framework)."""
+        """Note that cancellation was requested (called by the framework)."""
         self._cancelled = True
 
     def signal_shutdown(self) -> None:
-        """Note that the host is going down (called by the framework)."""
+        """Note that the host is shutting down (called by the framework)."""
         self._shutdown = True
 
     def signal_lease_lost(self) -> None:
-        """Note that this attempt no longer counts (called by the framework)."""
+        """Note that the attempt no longer counts (called by the framework)."""
         self._fenced = True
 
     def signal_completed(self) -> None:
@@ -270,7 +248,7 @@ class JobContext:
         self._completed = True
 
     def provide(self, services: AttemptServices) -> None:
-        """Lend what units of work and locks need (called by the framework)."""
+        """Set what units of work and locks need (called by the framework)."""
         self._services = services
 
     def _provided(self, wanted: str) -> AttemptServices:

@@ -1,4 +1,4 @@
-"""Handlers by name and arguments alone, for a program that enqueues jobs which another one runs."""
+"""Handlers declared by name and arguments only, for a program that enqueues jobs for another program to run."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def declare(
     version: int = 1,
     limits: Limits[Arguments] | None = None,
 ) -> DeclaredHandler[Arguments]:
-    """Return a handler to enqueue for, without its code; the app runs what bears ``@handler`` with that name.
+    """Declare a handler without its code, to enqueue jobs for it; the app runs them by the ``@handler`` of that name.
 
-    Where a module that both import declares it, ``@handler(declared)`` takes name and options from it. Otherwise give
-    the options that the handler has: retries, timeout and limits are written into each job as it is enqueued.
+    If the app imports the same declaration, ``@handler(declared)`` takes name and options from it. If not, repeat the
+    handler's options here: retries, timeout and limits are written into each job when it is enqueued.
     Raises ``HandlerRegistrationError`` for options or arguments that no handler can have.
     """
     place = place_of_caller()
@@ -56,33 +56,35 @@ def declare(
 
 
 class KnownHandlers(HandlerRegistry):
-    """The handlers that are marked or declared in this process when it is asked; for enqueuing, not for running."""
+    """The handlers marked or declared in this process at the time of a call; for enqueuing, not for running."""
 
     def __init__(self) -> None:
         super().__init__()
         self._specs: dict[str, tuple[MarkedHandler | DeclaredHandler[Any], HandlerSpec]] = {}
 
     def get(self, name: str) -> HandlerSpec | None:
-        """Find a handler; None if nothing of that name is marked or declared in this process."""
+        """Return a handler; None if no handler of that name is marked or declared in this process."""
         known = known_handler(name)
         if known is None:
             return None
-        kept = self._specs.get(name)
-        if kept is None or kept[0] is not known:
-            kept = self._specs[name] = (known, _spec_of(known))
-        return kept[1]
+        cached = self._specs.get(name)
+        if cached is None or cached[0] is not known:
+            cached = self._specs[name] = (known, _spec_of(known))
+        return cached[1]
 
     def require(self, name: str) -> HandlerSpec:
-        """Find a handler; raises ``UnknownHandler``, which says how to make it known."""
+        """Return a handler; raises ``UnknownHandler``, whose message says how to declare it."""
         spec = self.get(name)
         if spec is None:
             raise UnknownHandler(
-                name, sorted(known_names()), mend=f"import its module, or declare it: declare({name!r}, ItsArguments)"
+                name,
+                sorted(known_names()),
+                suggestion=f"import its module, or declare it: declare({name!r}, ItsArguments)",
             )
         return spec
 
     def all(self) -> list[HandlerSpec]:
-        """List the handlers by name."""
+        """Return the handlers, sorted by name."""
         return [self.require(name) for name in sorted(known_names())]
 
 

@@ -1,4 +1,4 @@
-"""What marks a function or class of the user's for the framework; ``load_handlers`` finds the marks."""
+"""The decorators that mark the user's functions and classes; ``load_handlers`` finds the marks."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ MIDDLEWARE_MARK = "__jobs_middleware__"
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 Middleware = Callable[["JobContext", Callable[[], None]], None]
-"""Called around every attempt: ``call_next()`` calls the next one in, in the end the handler.
+"""Called around every attempt: ``call_next()`` calls the next middleware, the innermost one calls the handler.
 
-What the handler raises comes out of ``call_next()``, ``Retry`` and its like included, and must be let through; what a
-middleware raises of its own counts as if the handler had raised it. One that returns without having called it, or that
+``call_next()`` raises what the handler raises, including ``Retry`` and the other outcomes; do not swallow it. An error
+that the middleware raises itself counts as the handler's. A middleware that returns without calling ``call_next()``, or
 calls it twice, fails the attempt.
 """
 
@@ -53,21 +53,23 @@ def handler(
 ) -> HandlerDecorator:
     """Mark a function, or a class with a ``handle`` method, as the handler of jobs whose ``handler_name`` is ``name``.
 
-    A function stays what it is, and has ``command(args, …)``, which makes the command of a job for it, and
-    ``enqueue(args, …)``, which enqueues one.
+    A marked function can be called as before. It gains ``command(args, …)``, which returns the command of a job for it,
+    and ``enqueue(args, …)``, which enqueues one.
 
     The name is stored with every job: keep it when you rename the function. One parameter is annotated with a pydantic
     model, the job's arguments; one may be annotated ``JobContext``; every other one is a service, found by its type.
     ``timeout`` bounds one attempt. Jobs may set their own ``max_retries``, ``retry`` and ``timeout``.
 
-    When the arguments change so that payloads of old do not fit, raise ``version`` and give in ``upcasters``, for each
-    earlier version, a function that takes a payload of that version and returns it in the form of the next.
+    When the arguments change so that old payloads no longer fit, increase ``version`` and add to ``upcasters``, for
+    each earlier version, a function that takes a payload of that version and returns it in the form of the next.
 
-    In place of a name it takes what ``declare`` returned: then the options are those that were declared.
+    Instead of a name it accepts what ``declare`` returned, and takes the options from there.
 
-    ``limits`` bounds what runs at once or starts within a time, over all instances; due jobs beyond that are throttled.
+    ``limits`` bounds how many jobs run at once or start within a period, over all instances; due jobs beyond that are
+    throttled.
 
-    Raises ``HandlerRegistrationError`` where it stands without a name, twice, or on what is neither function nor class.
+    Raises ``HandlerRegistrationError`` if the name is missing, if the target already has a name, or if it is neither a
+    function nor a class.
     """
     if isinstance(name, DeclaredHandler):
         if (retry, timeout, version, limits) != (None, None, 1, None):
@@ -115,7 +117,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderOptions:
-    """What ``@provider`` was given."""
+    """The options of ``@provider``."""
 
     scope: Scope = Scope.ATTEMPT
     ping: Callable[[Any], object] | None = None
@@ -137,13 +139,13 @@ def provider(
     scope: Literal["attempt", "app"] = "attempt",
     ping: Callable[[Any], object] | None = None,
 ) -> Target | Callable[[Target], Target]:
-    """Mark a function as the maker of the service that its return annotation names.
+    """Mark a function as the provider of the service that its return annotation names.
 
-    It is called once per attempt, or with ``scope="app"`` once per process, when the service is first wanted; many
-    threads then use it at once. It may take other services as parameters. One that yields is resumed to clean up: after
-    the attempt, or when the app ends. An async one is called on the event loop of async handlers, which lasts as long
-    as the app. ``ping`` is given the service by ``/api/health/ready``; what it raises, or what raises when it is
-    awaited, makes the app count as not ready.
+    It is called when the service is first needed: once per attempt, or with ``scope="app"`` once per process. A service
+    of the app is used by many threads at once. A provider may take other services as parameters. One that yields is
+    resumed for clean-up, after the attempt or when the app ends. An async one is called on the event loop of async
+    handlers, which lives as long as the app. ``/api/health/ready`` calls ``ping`` with the service; if that raises,
+    also while it is awaited, the app is not ready.
     """
 
     def mark(target: Target) -> Target:
@@ -170,10 +172,10 @@ def middleware(*, order: int = 0) -> Callable[[Target], Target]: ...
 
 
 def middleware(function: Target | None = None, *, order: int = 0) -> Target | Callable[[Target], Target]:
-    """Mark a function ``(ctx: JobContext, call_next)`` as one to be called around every attempt of every handler.
+    """Mark a function ``(ctx: JobContext, call_next)`` as middleware: it is called around every attempt.
 
-    The lowest ``order`` is outermost; of equals, the one whose name comes first. It is called outside the services'
-    scope, so it also sees what their clean-up raises. It calls ``call_next()`` once, or raises how the attempt ends.
+    The lowest ``order`` is outermost; of equals, the one whose name comes first. It runs outside the services' scope,
+    so it also sees errors of their clean-up. It calls ``call_next()`` once, or raises an outcome instead.
     """
 
     def mark(target: Target) -> Target:

@@ -1,4 +1,4 @@
-"""Read JSON text into a pydantic model without a number being rounded that the model would keep exactly."""
+"""Read JSON text into a pydantic model without rounding numbers that the model keeps exactly."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def read_model(model: type[BaseModel], text: str) -> BaseModel:
-    """Validate JSON text; raises as ``model_validate_json`` does, and ``InvalidInput`` for what it would round.
+    """Validate JSON text; raises as ``model_validate_json`` does, and ``InvalidInput`` for a number it would round.
 
-    pydantic's own parser makes a float of every fraction, also where a ``Decimal`` is wanted. So what has more digits
-    than a float keeps is parsed here, which is seldom, and validated as Python objects. A strict model may refuse those
-    (a date as a text, say) and take the same as JSON; then no decimal of it may have come by way of a float.
+    pydantic's own parser makes a float of every fraction, even for a ``Decimal`` field. So text with a number of more
+    digits than a float keeps, which is rare, is parsed here and validated as Python objects. A strict model may refuse
+    those (a date as a string, for example) but accept the same JSON text; then no decimal in it may have been a float.
     """
     value = read_json(text) if may_be_inexact(text) else None
     if value is None or not (exact := set(_decimals(value))):

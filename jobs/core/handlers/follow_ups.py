@@ -1,7 +1,7 @@
-"""Which id and name a follow-up has: made of its parent's run, so that every execution of that run arrives at the same.
+"""The id and name of a follow-up, derived from its parent's run, so that every execution of that run computes the same.
 
-The ids are of UUID version 8, which is for what an application makes up itself (RFC 9562, section 5.8) and which no
-caller may supply: so nobody can take the id of a follow-up that is yet to come.
+The ids are UUIDs of version 8, which is for an application's own schemes (RFC 9562, section 5.8). Callers may not
+supply ids of that version, so no caller can take the id of a future follow-up.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _FREE_BITS = ~(0xF << 76 | 0b11 << 62)
 
 
 def identified(command: EnqueueJob, context: JobContext) -> EnqueueJob:
-    """Return ``command`` with the id and the name that it has as a follow-up of ``context``'s run.
+    """Return ``command`` with its id and name as a follow-up of ``context``'s run.
 
-    One without a name is called after the run and its position among the run's unnamed ones, and is known by that.
+    A command without a name is named after the run and its position among the run's unnamed follow-ups.
     """
     if command.id is not None:
         refuse_follow_up_id(command.id)
@@ -38,12 +38,12 @@ def identified(command: EnqueueJob, context: JobContext) -> EnqueueJob:
 
 
 def follow_up_id(parent_id: UUID, run: int, which: str) -> UUID:
-    """Make the id of a run's follow-up."""
+    """Return the id of a run's follow-up; ``which`` identifies it among the run's follow-ups."""
     digest = sha256(b"jobs.follow-up/" + parent_id.bytes + f"/{run}/{which}".encode("utf-8", "surrogatepass")).digest()
     return UUID(int=int.from_bytes(digest[:16], "big") & _FREE_BITS | _VERSION_BITS | _VARIANT_BITS)
 
 
 def refuse_follow_up_id(job_id: UUID) -> None:
-    """Raise ``InvalidInput`` for an id of the kind that follow-ups have."""
+    """Raise ``InvalidInput`` for an id of version 8, which is reserved for follow-ups."""
     if job_id.version == _VERSION:
         raise InvalidInput.at("/id", "ids of UUID version 8 are made by the framework; send one of version 4 or 7")

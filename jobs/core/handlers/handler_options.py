@@ -1,4 +1,4 @@
-"""What a handler is marked or declared with."""
+"""The options that a handler is marked or declared with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HandlerOptions:
-    """What ``@handler`` was given."""
+    """The options of ``@handler``."""
 
     name: str
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -35,7 +35,7 @@ def handler_options(
     upcasters: Mapping[int, Upcaster] | None = None,
     limits: Limits[Any] | None = None,
 ) -> HandlerOptions:
-    """Fill in what was left out; what was given is kept as it is, to be checked where the handler is registered."""
+    """Return the options, with defaults for missing ones. Their values are checked when the handler is registered."""
     return HandlerOptions(
         name,
         RetryPolicy() if retry is None else retry,

@@ -13,7 +13,7 @@ _MAX_PERIOD = timedelta(days=366)
 
 
 def check_limits(limits: Limits[Any] | None, origin: str) -> None:
-    """Raise ``HandlerRegistrationError`` for limits that nothing could ever be within, or that limit nothing."""
+    """Raise ``HandlerRegistrationError`` for limits that no job can satisfy, or that limit nothing."""
     if limits is None:
         return
     if not isinstance(limits, Limits):

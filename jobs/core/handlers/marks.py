@@ -1,7 +1,7 @@
-"""What ``@handler``, ``@provider`` and ``@middleware`` have marked in this process, so that no mark is lost in silence.
+"""The marks set by ``@handler``, ``@provider`` and ``@middleware`` in this process, so that none is lost silently.
 
-A mark is found through the name that its function or class has in its module. One whose name leads elsewhere, or that
-has none there, would be passed over; what is noted here shows it.
+Loading finds a marked function or class by its name in its module. A target whose name is gone or refers to something
+else would be missed; this record reveals it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
 NOTES = "__jobs_marks__"
-"""The attribute that keeps a target's marks; ``functools.wraps`` copies it to what wraps the target."""
+"""The attribute that holds a target's marks; ``functools.wraps`` copies it to the target's wrapper."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
-    """One decorator of ours, applied once: what it says, to what, and where."""
+    """One application of one of our decorators: its text, its target's module and name, and the file and line."""
 
     text: str
     module: str
@@ -53,9 +53,9 @@ _OURS = {
 
 
 def mark(target: Callable[..., Any], attribute: str, options: object, text: str) -> None:
-    """Keep ``options`` as ``attribute`` of ``target``, and note that ``text``, the decorator, was put on it, and where.
+    """Set ``options`` as ``attribute`` of ``target``, and record the mark; ``text`` is the decorator as written.
 
-    Raises ``HandlerRegistrationError`` for what is neither function nor class.
+    Raises ``HandlerRegistrationError`` if ``target`` is neither a function nor a class.
     """
     place = _place(inspect.currentframe())
     if not (inspect.isfunction(target) or inspect.isclass(target)):
@@ -71,25 +71,25 @@ def mark(target: Callable[..., Any], attribute: str, options: object, text: str)
 
 
 def _place(frame: FrameType | None) -> str:
-    """Say where the decorator stands: the first frame below ours."""
+    """Return file and line of the decorator: the first frame outside the framework."""
     while frame is not None and frame.f_globals.get("__name__") in _OURS:
         frame = frame.f_back
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def place_of_caller() -> str:
-    """Say from where one of our decorators was called: file and line."""
+    """Return the file and line from which one of our decorators was called."""
     return _place(inspect.currentframe())
 
 
 def marks_of(target: object) -> tuple[Mark, ...]:
-    """Return the marks that a function or class bears, those of what it wraps included."""
+    """Return the marks of a function or class, including those of the function it wraps."""
     notes: tuple[Mark, ...] = getattr(target, "__dict__", {}).get(NOTES, ())
     return notes
 
 
 def marks_in(modules: Collection[str]) -> list[Mark]:
-    """Return every mark set on what is defined in these modules, in the order in which they were set."""
+    """Return every mark whose target is defined in these modules, in the order in which they were set."""
     return [each for each in _marks.values() if each.module in modules]
 
 

@@ -1,4 +1,4 @@
-"""Suggest the option that was meant in place of one that does not exist."""
+"""Suggest the intended option for one that does not exist."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _COUNTS = {"retries": 0, "max_retries": 0, "attempts": 1, "max_attempts": 1}
 
 
 def explains_unknown_options(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Have ``function`` refuse options that it has not with the mend; types are checked as they were before.
+    """Make ``function`` refuse unknown options with a suggestion; its type signature stays the same.
 
-    A ``handler()`` that is called with nothing is called with None as its name, which it refuses itself.
+    A ``handler()`` without arguments is called with None as its name, which it refuses itself.
     """
     parameters = inspect.signature(function).parameters
     options = [name for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY]
@@ -32,7 +32,9 @@ def explains_unknown_options(function: Callable[Given, Result]) -> Callable[Give
     def checked(*given: Given.args, **named: Given.kwargs) -> Result:
         for name, value in named.items():
             if name not in parameters:
-                refuse(place_of_caller(), f"{function.__name__} has no option {name}; {_meant(name, value, options)}")
+                refuse(
+                    place_of_caller(), f"{function.__name__} has no option {name}; {_suggestion(name, value, options)}"
+                )
         if name_alone and not given and "name" not in named:
             return function(None, **named)  # type: ignore[arg-type]
         return function(*given, **named)
@@ -40,7 +42,7 @@ def explains_unknown_options(function: Callable[Given, Result]) -> Callable[Give
     return checked
 
 
-def _meant(name: str, value: object, options: Collection[str]) -> str:
+def _suggestion(name: str, value: object, options: Collection[str]) -> str:
     if name in _COUNTS:
         count = value - _COUNTS[name] if type(value) is int and value >= _COUNTS[name] else "..."
         return f"write retry=RetryPolicy(max_retries={count}) (from jobs import RetryPolicy)"

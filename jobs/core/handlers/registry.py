@@ -1,4 +1,4 @@
-"""Typed handlers: which function runs which jobs, what arguments it takes, and which services it is given."""
+"""The registry of handlers, providers and middleware of an app."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from jobs.core.handlers.versions import Upcaster
 
 BUILT_IN_SERVICES: frozenset[type] = frozenset({DistributedLock, UnitsOfWork})
-"""What handlers and providers may ask for without a provider; one of the app's own goes before it."""
+"""Services that handlers and providers can take without a provider. A provider of the app for the same type wins."""
 
 
 class HandlerRegistry:
-    """All handlers of an app by name. Fill it at the start; it is read by many threads afterwards."""
+    """All handlers of an app by name. It is filled at the start; many threads read it afterwards."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, HandlerSpec] = {}
@@ -43,12 +43,12 @@ class HandlerRegistry:
         """The handlers that have limits."""
         self.providers: dict[type, ProviderSpec] = {}
         self.middleware: list[Middleware] = []
-        """What is called around every attempt, the outermost first."""
+        """The middleware that is called around every attempt, the outermost first."""
         self._middleware: list[tuple[int, str, Middleware]] = []
         self.registered_marks: set[Mark] = set()
-        """The decorators whose function or class was registered, here or by a call."""
+        """The marks whose function or class was registered, found when loading or by an explicit call."""
         self.warnings: list[str] = []
-        """What was found when the handlers were loaded that may be meant, and should be said at the start."""
+        """Possible mistakes found when the handlers were loaded, to be logged at the start."""
 
     @explains_unknown_options
     def add_handler(
@@ -62,14 +62,14 @@ class HandlerRegistry:
         upcasters: Mapping[int, Upcaster] | None = None,
         limits: Limits[Any] | None = None,
     ) -> HandlerSpec:
-        """Register ``target``, a function or a class with ``handle``, under ``name``; the rest is as for ``handler``.
+        """Register ``target``, a function or a class with ``handle``, under ``name``; the options are ``handler``'s.
 
-        Raises ``HandlerRegistrationError`` for a name that is taken or a signature that cannot be served.
+        Raises ``HandlerRegistrationError`` for a name that is taken or a signature that cannot be called.
         """
         return self._add(handler_options(name, retry, timeout, version, upcasters, limits), target)
 
     def add_marked(self, value: Any) -> None:
-        """Register what ``@handler``, ``@provider`` or ``@middleware`` has marked; pass over anything else."""
+        """Register a target of ``@handler``, ``@provider`` or ``@middleware``; ignore anything else."""
         marks = getattr(value, "__dict__", {})
         if MARK in marks:
             self._add(marks[MARK], value)
@@ -93,9 +93,9 @@ class HandlerRegistry:
         return spec
 
     def add_provider(self, function: Callable[..., Any], options: ProviderOptions | None = None) -> None:
-        """Register a provider; ``options`` are those that it was marked with, if it was.
+        """Register a provider; ``options`` default to those of its ``@provider`` mark, if it has one.
 
-        Raises ``HandlerRegistrationError`` for a second one of the same type or one without annotations.
+        Raises ``HandlerRegistrationError`` for a second provider of the same type or one without annotations.
         """
         if options is None:
             options = getattr(function, PROVIDER_MARK, None) or ProviderOptions()
@@ -111,9 +111,9 @@ class HandlerRegistry:
         self.registered_marks.update(marks_of(function))
 
     def add_middleware(self, function: Middleware, *, order: int = 0) -> None:
-        """Have ``function`` called around every attempt; the lowest ``order`` is outermost.
+        """Register a middleware; the lowest ``order`` is outermost.
 
-        Raises ``HandlerRegistrationError`` for one that could not be called so.
+        Raises ``HandlerRegistrationError`` if it cannot be called with a context and the next call.
         """
         origin = origin_of(function)
         check_middleware(function, origin)
@@ -123,7 +123,7 @@ class HandlerRegistry:
         self.middleware = [function for _, _, function in self._middleware]
 
     def check_services(self) -> None:
-        """Raise ``HandlerRegistrationError`` if a handler or provider needs a service that nothing provides."""
+        """Raise ``HandlerRegistrationError`` if a handler or provider needs a service that no provider makes."""
         needers: list[HandlerSpec | ProviderSpec] = [*self._handlers.values(), *self.providers.values()]
         for needer in needers:
             wanted = dict(needer.services)
@@ -142,12 +142,12 @@ class HandlerRegistry:
 
     def _check_cycles(self, service: type, above: tuple[type, ...]) -> None:
         if service in above:
-            ring = " -> ".join(each.__qualname__ for each in (*above[above.index(service) :], service))
-            refuse(self.providers[service].origin, f"providers want each other in a ring, {ring}; break it")
+            cycle = " -> ".join(each.__qualname__ for each in (*above[above.index(service) :], service))
+            refuse(self.providers[service].origin, f"providers need each other in a cycle, {cycle}; break it")
         provider = self.providers[service]
         for wanted in provider.services.values():
             if wanted not in self.providers:
-                continue  # built in, and so the app's
+                continue  # built in, so it lives as long as the app
             self._check_cycles(wanted, (*above, service))
             if provider.scope is Scope.APP and self.providers[wanted].scope is Scope.ATTEMPT:
                 refuse(
@@ -157,16 +157,16 @@ class HandlerRegistry:
                 )
 
     def get(self, name: str) -> HandlerSpec | None:
-        """Find a handler; None if this app has none of that name."""
+        """Return a handler; None if this app has none of that name."""
         return self._handlers.get(name)
 
     def require(self, name: str) -> HandlerSpec:
-        """Find a handler; raises ``UnknownHandler``, which lists the names there are."""
+        """Return a handler; raises ``UnknownHandler``, which lists the registered names."""
         spec = self._handlers.get(name)
         if spec is None:
             raise UnknownHandler(name, list(self._handlers))
         return spec
 
     def all(self) -> list[HandlerSpec]:
-        """List the handlers by name."""
+        """Return the handlers, sorted by name."""
         return [self._handlers[name] for name in sorted(self._handlers)]

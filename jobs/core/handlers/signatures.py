@@ -1,4 +1,4 @@
-"""Read what a handler or a provider wants off its signature, and refuse what could not be served."""
+"""Read the parameters and services of a handler or provider from its signature, and refuse unusable signatures."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from jobs.core.errors import HandlerRegistrationError
 from jobs.core.handlers.context import JobContext
 
 _PLAIN = (dict, list, tuple, set, str, int, float, bool, bytes, Mapping, MutableMapping, Sequence, Any)
-"""What is no service of anybody's, and so was probably meant as a handler's arguments."""
+"""Types that are never services; a parameter of such a type was probably intended as the handler's arguments."""
 
 
 def origin_of(target: Callable[..., Any]) -> str:
-    """Say where ``target`` is defined: file, line and name."""
+    """Return where ``target`` is defined: file, line and name."""
     try:
         file = inspect.getsourcefile(target) or "?"
         line = inspect.getsourcelines(target)[1]
@@ -40,7 +40,7 @@ def origin_of(target: Callable[..., Any]) -> str:
 
 
 def made_by(function: Callable[..., Any], origin: str) -> type:
-    """Return the class that a provider makes; raises ``HandlerRegistrationError`` where its annotations do not say."""
+    """Return the class that a provider makes; raises ``HandlerRegistrationError`` if no annotation names one."""
     made = hints_of(function, origin).get("return")
     if get_origin(made) in (Iterator, Generator, AsyncIterator, AsyncGenerator):
         made = get_args(made)[0]
@@ -50,7 +50,7 @@ def made_by(function: Callable[..., Any], origin: str) -> type:
 
 
 def constructor_of(target: type, origin: str) -> dict[str, type]:
-    """Return what a handler class's constructor wants; nothing where it has none of its own."""
+    """Return the parameters of a handler class's constructor; empty if it has no constructor of its own."""
     initialiser = target.__init__  # type: ignore[misc]
     if initialiser in (object.__init__, _OfProtocol.__init__):
         return {}
@@ -58,7 +58,7 @@ def constructor_of(target: type, origin: str) -> dict[str, type]:
 
 
 class _Bare(Protocol):
-    """A protocol adds to its classes an __init__ that wants nothing; this one shows which."""
+    """A protocol gives its subclasses an ``__init__`` without parameters; this pair identifies that function."""
 
 
 class _OfProtocol(_Bare):
@@ -78,7 +78,10 @@ def check_middleware(function: Callable[..., Any], origin: str) -> None:
 
 
 def split_parameters(parameters: dict[str, type], origin: str) -> tuple[str, str | None, dict[str, type]]:
-    """Sort a handler's parameters into arguments, context and services; raises ``HandlerRegistrationError``."""
+    """Split a handler's parameters into arguments, context and services.
+
+    Raises ``HandlerRegistrationError`` unless exactly one is a pydantic model and at most one the context.
+    """
     models = [n for n, t in parameters.items() if _is_model(t)]
     contexts = [n for n, t in parameters.items() if t is JobContext]
     if len(models) != 1 or len(contexts) > 1:
@@ -92,20 +95,20 @@ def _is_model(annotation: object) -> bool:
 
 
 def _no_arguments(parameters: dict[str, Any]) -> str:
-    """Describe what is missing where no parameter is a pydantic model, and which one was perhaps meant."""
-    meant = next((n for n, t in parameters.items() if _is_plain(t)), None)
-    if meant is None:
-        meant = next((n for n, t in parameters.items() if any(map(_is_model_or_plain, get_args(t)))), None)
-    found = "" if meant is None else f" ({meant!r} is {_named(parameters[meant])})"
+    """Return the message for a handler without a pydantic model, naming the parameter that was probably intended."""
+    likely = next((n for n, t in parameters.items() if _is_plain(t)), None)
+    if likely is None:
+        likely = next((n for n, t in parameters.items() if any(map(_is_model_or_plain, get_args(t)))), None)
+    found = "" if likely is None else f" ({likely!r} is {_named(parameters[likely])})"
     return (
         f"it has no parameter annotated with a pydantic model{found}; a handler's arguments are one: write "
-        f"class Args(BaseModel) with a field for each, and the parameter {meant or 'args'}: Args. A handler without "
+        f"class Args(BaseModel) with a field for each, and the parameter {likely or 'args'}: Args. A handler without "
         "arguments takes an empty model: class Args(BaseModel): pass"
     )
 
 
 def _is_plain(annotation: object) -> bool:
-    """Whether it is data rather than a service: a built-in type, a dataclass, a TypedDict or a NamedTuple."""
+    """Whether a type is data rather than a service: a built-in type, a dataclass, a TypedDict or a NamedTuple."""
     origin = get_origin(annotation) or annotation
     if origin in _PLAIN or is_typeddict(annotation):
         return True
@@ -125,12 +128,12 @@ def _too_many(models: list[str], contexts: list[str]) -> str:
 
 
 def check_returns(function: Callable[..., Any], origin: str) -> None:
-    """Raise ``HandlerRegistrationError`` for a handler that says it returns something, for then it would always fail.
+    """Raise ``HandlerRegistrationError`` for a handler annotated to return a value: each of its attempts would fail.
 
-    What may be None is let pass, and so is what never returns.
+    Optional values and functions that never return are accepted.
     """
     if hasattr(function, "__wrapped__"):
-        return  # its decorator may keep what it returns to itself
+        return  # its decorator may drop the returned value
     returned = hints_of(function, origin).get("return", Any)
     if returned in (Any, object, types.NoneType, NoReturn, Never) or isinstance(returned, TypeVar):
         return
@@ -151,7 +154,7 @@ def _named(annotation: Any) -> str:
 
 
 def check_model(model: type[BaseModel], origin: str) -> None:
-    """Raise ``HandlerRegistrationError`` for arguments that keep nothing, or that name what is not there."""
+    """Raise ``HandlerRegistrationError`` for ``BaseModel`` itself, and for a model whose annotations do not resolve."""
     if model is BaseModel:
         refuse(origin, "its arguments are BaseModel itself, which keeps nothing of a payload; define a class of it")
     try:
@@ -162,14 +165,14 @@ def check_model(model: type[BaseModel], origin: str) -> None:
             f"a field of its arguments {model.__qualname__} names {error.name!r}, unknown in {model.__module__}; "
             "import it there outside TYPE_CHECKING",
         )
-    except Exception as error:  # noqa: BLE001  an annotation is code of the user's, and may fail in any way
+    except Exception as error:  # noqa: BLE001  an annotation is the user's code and may raise anything
         refuse(origin, f"its arguments {model.__qualname__} cannot be read: {type(error).__name__}: {error}; mend them")
 
 
 def parameters_of(function: Callable[..., Any], origin: str, *, skip_first: bool = False) -> dict[str, type]:
-    """Return the parameters that must be passed, with their types; one with a default keeps it.
+    """Return the parameters without a default, with their types.
 
-    Raises ``HandlerRegistrationError`` for one that cannot be passed by name or says no type.
+    Raises ``HandlerRegistrationError`` for one that cannot be passed by name or has no annotation.
     """
     hints = hints_of(function, origin)
     found = {}
@@ -193,7 +196,7 @@ def parameters_of(function: Callable[..., Any], origin: str, *, skip_first: bool
 
 
 def hints_of(function: Callable[..., Any], origin: str) -> dict[str, Any]:
-    """Resolve a function's annotations; raises ``HandlerRegistrationError`` for one that cannot be."""
+    """Return a function's resolved annotations; raises ``HandlerRegistrationError`` for one that does not resolve."""
     try:
         return get_type_hints(function)
     except NameError as error:
@@ -201,10 +204,10 @@ def hints_of(function: Callable[..., Any], origin: str) -> dict[str, Any]:
             origin,
             f"an annotation names {error.name!r}, unknown when the handler runs; import it outside TYPE_CHECKING",
         )
-    except Exception as error:  # noqa: BLE001  an annotation is code of the user's, and may fail in any way
+    except Exception as error:  # noqa: BLE001  an annotation is the user's code and may raise anything
         refuse(origin, f"an annotation cannot be read: {type(error).__name__}: {error}; mend it")
 
 
 def refuse(origin: str, why: str) -> NoReturn:
-    """Raise ``HandlerRegistrationError`` with the place and the mend."""
+    """Raise ``HandlerRegistrationError`` with the place and the reason."""
     raise HandlerRegistrationError(f"{origin}: {why}")

@@ -1,4 +1,4 @@
-"""A handler or provider as the framework calls it, read off its signature and what it was marked with."""
+"""A handler or provider as the framework calls it, derived from its signature and its mark."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ class HandlerSpec:
     limits: Limits[Any] | None = None
 
     def key_of(self, arguments: BaseModel) -> str | None:
-        """Return the key by which a job with these arguments is counted against ``per_key``; None without one.
+        """Return the concurrency key of a job with these arguments; None without one.
 
         Raises ``InvalidInput`` with a pointer to ``/payload``.
         """
         return None if self.limits is None else self.limits.key_of(arguments, self.name)
 
     def read_arguments(self, payload: str, version: int | None = None) -> BaseModel:
-        """Parse a payload, JSON text of ``version`` (left out: the present one), into the handler's arguments.
+        """Parse a payload, JSON text of ``version`` (default: the current one), into the handler's arguments.
 
-        Raises ``InvalidInput`` with pointers that start at ``/payload``, its kind ``NewerPayload`` for a version that
-        only a later release knows.
+        Raises ``InvalidInput`` with pointers that start at ``/payload``; for a version that only a later release knows,
+        its subclass ``NewerPayload``.
         """
         if version is not None and version != self.version:
             payload = upcast(payload, version, self.version, self.upcasters)
@@ -80,7 +80,7 @@ class HandlerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSpec:
-    """A provider: what it makes, of which other services, for how long, and how to see whether that works."""
+    """A provider as the framework calls it. ``services`` maps the parameters to inject to their types."""
 
     makes: type
     function: Callable[..., Any]
@@ -91,7 +91,7 @@ class ProviderSpec:
 
     @property
     def is_async(self) -> bool:
-        """Whether it is called on an event loop."""
+        """Whether the function is called on an event loop."""
         return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(self.function)
 
 
@@ -105,19 +105,19 @@ def check_options(options: HandlerOptions, origin: str) -> None:
         )
     if not isinstance(options.retry, RetryPolicy):
         given = options.retry
-        mend = f"RetryPolicy(max_retries={given})" if type(given) is int and given >= 0 else "RetryPolicy(...)"
-        refuse(origin, f"a handler's retry is a RetryPolicy, not {given!r}; write retry={mend}")
+        example = f"RetryPolicy(max_retries={given})" if type(given) is int and given >= 0 else "RetryPolicy(...)"
+        refuse(origin, f"a handler's retry is a RetryPolicy, not {given!r}; write retry={example}")
     if options.timeout is not None and not (isinstance(options.timeout, timedelta) and options.timeout > timedelta()):
         seconds: Any = options.timeout
-        mend = "timedelta(seconds=30)"
+        example = "timedelta(seconds=30)"
         if type(seconds) in {int, float} and 0 < seconds < _PLAUSIBLE_SECONDS:
-            mend = f"timedelta(seconds={seconds})"
-        refuse(origin, f"a handler's timeout is a timedelta above zero, not {seconds!r}; write timeout={mend}")
+            example = f"timedelta(seconds={seconds})"
+        refuse(origin, f"a handler's timeout is a timedelta above zero, not {seconds!r}; write timeout={example}")
     check_limits(options.limits, origin)
 
 
 def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
-    """Describe a marked function or class; raises ``HandlerRegistrationError`` for what could not be served."""
+    """Return the spec of a handler; raises ``HandlerRegistrationError`` if its options or signature are unusable."""
     origin = origin_of(target)
     check_options(options, origin)
     check_upcasters(options.version, options.upcasters, origin)

@@ -1,4 +1,4 @@
-"""Versions of a handler's arguments: bring a payload that an older release wrote up to what this one reads."""
+"""Versions of a handler's arguments: convert payloads of older versions to the current one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.core.handlers.signatures import origin_of, refuse
 from jobs.core.strict_json import read_json, write_json
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
-"""Takes a payload of one version and gives it as the next version has it. It may change what it is given."""
+"""Takes a payload of one version and returns it in the form of the next. It may change its argument."""
 
 
 class NewerPayload(InvalidInput):

@@ -1,1 +1,1 @@
-"""What the core needs of the outside, one file per port. Adapters implement these and no more."""
+"""The ports: interfaces that the core needs and adapters implement, one file each."""

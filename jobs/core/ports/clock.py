@@ -1,4 +1,4 @@
-"""The time that counts."""
+"""The clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time that counts: the database's, so that workers with a wrong clock do no harm."""
+    """The store's clock. All instances use it, so that a wrong clock on a worker does no harm."""
 
     def now(self) -> datetime:
-        """Return the present instant in UTC."""
+        """Return the current instant in UTC."""

@@ -13,35 +13,35 @@ from jobs.core.ports.scheduler import Alarm
 
 
 class Wait(NamedTuple):
-    """How many jobs are due and not yet running, and for how many seconds the latest of them has been."""
+    """How many jobs are due and not yet running, and for how many seconds the longest-waiting one has been due."""
 
     due: int
     seconds: float
 
 
 class Failures(NamedTuple):
-    """Attempts that ended badly: by their handler, and by the loss of their worker."""
+    """Attempts that failed: in their handler, or by the loss of their worker."""
 
     failed: int
     lost: int
 
 
 class JobPosition(NamedTuple):
-    """A job's place among all, by when it was created."""
+    """A job's position in the order of creation."""
 
     created_at: datetime
     id: UUID
 
 
 class HistoryLimit(NamedTuple):
-    """How far one call goes: jobs to look at, and lines of history to delete, of attempts as well as of the audit."""
+    """The bounds of one call: jobs to examine, and history rows to delete (attempts and audit rows, each)."""
 
     jobs: int
     rows: int
 
 
 class PrunedHistory(NamedTuple):
-    """How much was deleted, and the ``after`` of the next call; ``more`` is False once all jobs were looked at."""
+    """How much was deleted, and the ``after`` of the next call; ``more`` is False once all jobs were examined."""
 
     attempts: int
     audit: int
@@ -53,30 +53,35 @@ class Housekeeping(Protocol):
     """Queries and clean-up for the reconciler. Each call is one bounded statement."""
 
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
-        """Take back runs whose lease has expired; a one-time job that is what ends its workers is failed.
+        """Reschedule runs whose lease has expired; fail a one-time job that is the cause of its workers' deaths.
 
-        That it is if it was lost ``max_lost`` times in a row, and alone when it last was. A recurring one is left to
-        ``RunStore.claim_convicted``. Returns each job with its next alarm, None where it has ended.
+        A job is the cause if it was lost ``max_lost`` times in a row, the last time while it ran alone. Recurring jobs
+        of that kind are left to ``RunStore.claim_convicted``. Returns each job's alarm name with its next alarm, None
+        for a job that has ended.
         """
 
     def unarmed(self, limit: int, within: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
-        """List alarms that no scheduler has accepted, due within that time, the earliest first and behind ``after``."""
+        """Return alarms that no scheduler has accepted and that are due within ``within``.
+
+        The earliest first, starting after ``after``.
+        """
 
     def overdue(self, limit: int, grace: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
-        """List alarms that should have rung longer than ``grace`` ago, the earliest first and behind ``after``."""
+        """Return alarms that were due longer than ``grace`` ago, the earliest first, starting after ``after``."""
 
     def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
         """Delete jobs that ended longer than ``retention`` ago, with their history; returns how many.
 
-        Those with more than ``keep`` attempts wait until ``prune_history`` has deleted the rest.
+        Jobs with more than ``keep`` attempts stay until ``prune_history`` has deleted the rest.
         """
 
     def prune_history(
         self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPosition | None
     ) -> PrunedHistory:
-        """Delete attempts and audit older than ``retention``, of any job, but never a job's newest ``keep`` attempts.
+        """Delete attempts and audit rows older than ``retention``, except each job's newest ``keep`` attempts.
 
-        Goes from job to job, the first created first, beginning behind ``after``. Deletes nothing while another does.
+        Goes through the jobs in the order of creation, starting after ``after``. Deletes nothing while another instance
+        does.
         """
 
     def prune_keys(self, limit: int, retention: timedelta) -> int:
@@ -88,26 +93,29 @@ class Housekeeping(Protocol):
     def outdated_limit_flags(
         self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
     ) -> list[OutdatedLimitFlag]:
-        """List running and due jobs whose mark is not what this release's handlers make of it.
+        """Return running and due jobs whose limit flag does not match the handlers of this release.
 
-        Those of ``limited`` handlers must be marked, those of other ``known`` ones must not; nor must those of unknown
-        ones that are due longer than ``grace`` ago, which nobody seems to claim.
+        Jobs of ``limited`` handlers must have the flag; jobs of other ``known`` handlers must not. Jobs of unknown
+        handlers must not have it either once they are due longer than ``grace`` ago, since no instance claims them.
         """
 
     def set_limit_flags(self, flags: Sequence[LimitFlag]) -> int:
         """Set the limit flags of active jobs. Returns how many were still active."""
 
     def longest_wait(self, limit: int) -> Wait:
-        """Count due jobs, up to ``limit``, and return how late the latest is.
+        """Count due jobs, up to ``limit``, and return how long the longest-waiting one has been due.
 
-        Paused jobs are not due; jobs of a handler with a limit are left out, since they may wait because of it.
+        Paused jobs are not due. Jobs of a handler with limits are left out, since they may be throttled.
         """
 
     def recent_failures(self, window: timedelta) -> Failures:
-        """Count the attempts that ended badly within ``window``, also those that are tried again."""
+        """Count the attempts that failed within ``window``, including those that are retried."""
 
     def stats(self) -> dict[str, Any]:
-        """Count jobs by status and handler, with lateness and recent rates."""
+        """Return the number of jobs by status and handler, with lateness and recent rates."""
 
     def ping(self) -> None:
-        """Check that the database answers, is migrated and takes writes; raises what says which of these it is not."""
+        """Check that the database responds, is migrated and accepts writes.
+
+        Raises ``StoreUnavailable``, ``NotMigrated`` or ``StoreTakesNoWrites`` if not.
+        """

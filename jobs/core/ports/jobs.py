@@ -19,9 +19,9 @@ from jobs.core.ports.scheduler import Alarm
 class NewJob(NamedTuple):
     """A row to insert. ``due_at``, ``scheduled_for`` and ``anchor`` None are now, by the database's clock.
 
-    ``payload``, ``metadata``, ``options`` and ``retry`` are JSON text; ``options`` holds what the timing has beside
-    schedule and timezone, None when all of it is the default; ``retry`` is None where the handler's policy holds. The
-    first ``OWN_FIELDS`` differ from row to row; jobs that are enqueued together mostly have the rest in common.
+    ``payload``, ``metadata``, ``options`` and ``retry`` are JSON text. ``options`` holds the timing's fields except
+    schedule and timezone, None if all have their defaults. ``retry`` is None if the handler's policy applies. The first
+    ``OWN_FIELDS`` differ from row to row; jobs that are enqueued together usually share the rest.
     """
 
     id: UUID
@@ -51,7 +51,7 @@ OWN_FIELDS = 4
 
 
 class Inserted(NamedTuple):
-    """What the database decided about an inserted row."""
+    """The values that the database set on an inserted row."""
 
     id: UUID
     created_at: datetime
@@ -64,12 +64,12 @@ class _Now(Enum):
 
 
 NOW = _Now.NOW
-"""Stands in a ``Change`` for the database's present time."""
+"""A value in a ``Change``: the database's current time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Columns to set on one job, for one named action. Values are plain, JSON values text; ``NOW`` is the present."""
+    """Columns to set on one job, for one named action. JSON columns are text; ``NOW`` is the database's time."""
 
     action: str
     columns: dict[str, Any]
@@ -78,7 +78,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some jobs, newest first, and the cursor of the next page, None at the end."""
+    """One page of jobs, newest first, and the cursor of the next page, None at the end."""
 
     jobs: list[Job]
     cursor: str | None
@@ -86,25 +86,25 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class AttemptPage:
-    """Some of a job's attempts, newest first, and the cursor of the next page, None at the end."""
+    """One page of a job's attempts, newest first, and the cursor of the next page, None at the end."""
 
     attempts: list[Attempt]
     cursor: str | None
 
 
-class OnceEntry(Protocol):
+class IdempotencyEntry(Protocol):
     """An idempotency key, held in an open transaction."""
 
     @property
-    def answer(self) -> str | None:
-        """The answer kept for the first request under this key, None if this is the first."""
+    def response(self) -> str | None:
+        """The stored response of the first request under this key; None if this is the first."""
 
     @property
     def connection(self) -> object:
-        """The transaction to do the work in."""
+        """The connection of that transaction; do the work in it."""
 
-    def keep(self, answer: str) -> None:
-        """Keep the answer for repeats; it commits or rolls back with the work."""
+    def keep(self, response: str) -> None:
+        """Store the response for repeated requests; it commits or rolls back with the work."""
 
 
 class JobStore(Protocol):
@@ -114,63 +114,63 @@ class JobStore(Protocol):
     """
 
     def insert(self, job: NewJob, *, connection: object | None = None) -> Inserted | None:
-        """Insert one row in one statement; None where an active job holds its name, or a job its id."""
+        """Insert one row in one statement; None if an active job holds its name, or any job its id."""
 
     def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
-        """Insert rows, many a statement, each on its own merit. ``jobs`` may be lazy; it is read once.
+        """Insert rows, many per statement; None for each row whose name or id is taken. ``jobs`` is iterated once.
 
-        Of rows with one id only the first is tried; for the others None is given.
+        If several rows have the same id, only the first is tried; the others return None.
         """
 
     def replace(
         self, holder: Job, job: NewJob, *, actor: str | None = None, connection: object | None = None
     ) -> Inserted | None:
-        """Cancel ``holder``, noting who did it, and insert ``job`` under its name: both, or neither, in one statement.
+        """Cancel ``holder`` and insert ``job`` under its name, atomically in one statement; the audit names ``actor``.
 
-        None, with nothing changed, where the holder has changed since it was read or a job has the new one's id.
-        Raises ``JobIdTaken`` where such a job appears in that very moment.
+        Returns None and changes nothing if the holder has changed since it was read, or if the new id is taken.
+        Raises ``JobIdTaken`` if a job with that id is inserted concurrently.
         """
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
-        """Read one job."""
+        """Return a job; None if there is none with that id."""
 
     def active_holder(self, job_name: str, *, connection: object | None = None) -> Job | None:
-        """Read the Scheduled or Running job of that name."""
+        """Return the Scheduled or Running job of that name; None if there is none."""
 
     def find(self, query: JobQuery) -> Page:
-        """List jobs, newest first; the page ends early once it is large."""
+        """Return a page of jobs, newest first; it ends early once it is large in bytes."""
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
-        """Read a job's history, newest first."""
+        """Return a job's history, newest first."""
 
     def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
-        """List a job's attempts, newest first; the page ends early once it is large."""
+        """Return a page of a job's attempts, newest first; it ends early once it is large in bytes."""
 
     def change(
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
     ) -> Job | None:
-        """Change a job and note who did it; None when it has changed since ``job`` was read.
+        """Change a job, with ``actor`` in the audit; None if it has changed since ``job`` was read.
 
-        Raises ``JobNameTaken`` when the change would make it hold a name that another active job holds.
+        Raises ``JobNameTaken`` if the change makes the job active and another active job holds its name.
         """
 
     def mark_armed(self, names: Collection[AlarmName]) -> None:
-        """Note that the scheduler holds these alarms; those of a past generation are passed over."""
+        """Record that the scheduler has accepted these alarms; those of an earlier generation are ignored."""
 
     def forget_armed(self, name: AlarmName) -> None:
-        """Take that note back, so that the alarm is set again; nothing happens to one of a past generation."""
+        """Delete that record, so that the alarm is set again; one of an earlier generation is ignored."""
 
     def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
-        """List the alarms that these jobs wait for and no scheduler has accepted; jobs that do not exist have none."""
+        """Return the alarms of those of these jobs that are waiting and that no scheduler has accepted."""
 
     def on_commit(self, connection: object, call: Callable[[], object]) -> None:
-        """Have ``call`` called as the caller's transaction is about to commit, and not at all if it is rolled back.
+        """Call ``call`` just before the caller's transaction commits, and not at all if it is rolled back.
 
-        The rows may become visible to others a moment later, or never: the commit itself may fail.
+        The rows become visible to others slightly later, or never: the commit itself may fail.
         """
 
-    def once(self, key: str, fingerprint: str) -> AbstractContextManager[OnceEntry]:
-        """Open a transaction that holds an idempotency key; it commits when the block ends well.
+    def once(self, key: str, fingerprint: str) -> AbstractContextManager[IdempotencyEntry]:
+        """Open a transaction that holds an idempotency key; it commits if the block ends without an exception.
 
         A concurrent request under the same key waits for the first. Raises ``IdempotencyKeyReused`` if the key
         belongs to another request.

@@ -9,14 +9,14 @@ from typing import Protocol
 class LockStore(Protocol):
     """Named locks that expire by the store's clock. Each call is a single statement, committed when it returns."""
 
-    def take(self, resource: str, token: str, *, holder: str, ttl: timedelta) -> int | None:
-        """Take a lock that is free or has expired under ``token``, for ``ttl``; None while another token holds it.
+    def acquire(self, resource: str, token: str, *, holder: str, ttl: timedelta) -> int | None:
+        """Acquire a lock that is free or has expired, for ``ttl``; None while another token holds it.
 
-        Returns its fencing token: a number larger than that of every holder of ``resource`` before.
+        Returns its fencing token: a number larger than that of every earlier holder of ``resource``.
         """
 
     def extend(self, resource: str, token: str, ttl: timedelta) -> bool:
-        """Push the expiry out to now + ``ttl``; False if ``token`` no longer holds the lock."""
+        """Set the expiry to now + ``ttl``; False if ``token`` no longer holds the lock."""
 
-    def free(self, resource: str, token: str) -> bool:
+    def release(self, resource: str, token: str) -> bool:
         """Release the lock; False if ``token`` no longer held it."""

@@ -15,14 +15,14 @@ from jobs.core.lifecycle.waiting import LimitUsage
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a heartbeat found: the leases still held, and of these the ones whose cancellation was requested."""
+    """The result of a heartbeat: the leases still held, and those of them whose jobs are to be cancelled."""
 
     held: frozenset[str]
     cancel_requested: frozenset[str]
 
 
 class Conviction(NamedTuple):
-    """A lost run of a recurring job that is what ended its worker, under a lease of the caller's."""
+    """A lost run of a recurring job that caused its worker's death, under a lease of the caller's."""
 
     run: ClaimedRun
     error: str
@@ -31,8 +31,8 @@ class Conviction(NamedTuple):
 class RunStore(Protocol):
     """Claims, leases and outcomes: each a single statement, fenced by the lease's token.
 
-    Jobs of handlers with limits are claimed by ``claim_limited`` alone. The other claims pass them over: rows that are
-    marked as such, and those of the handlers named in ``limited``, whose mark may not be up to date.
+    Only ``claim_limited`` claims jobs of handlers with limits. The other claims skip rows with a limit flag, and all
+    rows of the handlers named in ``limited``, because their flags may be out of date.
     """
 
     def claim(
@@ -40,13 +40,14 @@ class RunStore(Protocol):
     ) -> ClaimedRun | None:
         """Claim the job of ``alarm`` if it is due, unpaused and of that generation; None otherwise.
 
-        Suspects are claimed ``alone`` only: the caller starts nothing else beside such a run until ``end_alone``.
+        Suspects are claimed only with ``alone``: the caller then starts nothing else beside the run until
+        ``end_alone``.
         """
 
     def claim_due(
         self, limit: int, *, worker: str, lease: timedelta, limited: Collection[str] = ()
     ) -> list[ClaimedRun]:
-        """Claim up to ``limit`` due jobs, the longest due first, passing over rows that others are claiming."""
+        """Claim up to ``limit`` due jobs, the longest due first, skipping rows that others are claiming."""
 
     def claim_limited(
         self,
@@ -59,59 +60,59 @@ class RunStore(Protocol):
         alarm: AlarmName | None = None,
         alone: bool = False,
     ) -> LimitedClaim:
-        """Claim up to ``limit`` due jobs of one handler, the longest due first, as far as its limits allow.
+        """Claim up to ``limit`` due jobs of one handler, the longest due first, within its limits.
 
-        What runs and what was started is read from the rows themselves, while no other claim of that handler is under
-        way: so the limits hold whatever dies. With ``alarm``, only the job that it names is claimed, and with ``alone``
-        also if it is a suspect.
+        Claims of one handler are serialized, and count running jobs and recent starts from the rows themselves: so the
+        limits hold whichever process dies. With ``alarm``, only the job that it names is claimed; with ``alone`` also
+        if it is a suspect.
         """
 
     def due_in(self, alarm: AlarmName) -> float | None:
-        """Seconds until the job of ``alarm`` is due, by the clock that claims go by; zero or less once it is.
+        """Return the seconds until the job of ``alarm`` is due, by the store's clock; zero or less once it is due.
 
-        None unless it is Scheduled and of that generation.
+        None unless the job is Scheduled and of that generation.
         """
 
     def due_suspects(self, limit: int) -> list[AlarmName]:
-        """List suspects that are due, the longest due first; no other claim takes them. See ``jobs.core.suspects``."""
+        """Return due suspects, the longest due first; ``claim_due`` skips them (``jobs.core.lifecycle.suspects``)."""
 
     def end_alone(self, lease: Lease) -> bool:
-        """Note that others start beside a suspect from now on, so that its loss convicts it no more."""
+        """Record that a suspect no longer runs alone, so that a loss from now on does not convict it."""
 
     def claim_convicted(self, limit: int, *, max_lost: int, lease: timedelta) -> list[Conviction]:
-        """Take over lost runs of recurring jobs that are what ends their workers, to record that they failed."""
+        """Claim lost runs of recurring jobs that caused their workers' deaths, to record them as failed."""
 
     def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
-        """Return those of these handlers that have due throttled jobs; suspects are left out."""
+        """Return those of these handlers that have due throttled jobs; suspects do not count."""
 
     def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:
-        """Count what runs, and what was started within a period, of handlers with limits, by their names."""
+        """Count the running jobs of each handler with limits, and its starts within its period in ``periods``."""
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
-        """Push the expiry of these leases out to now + ``lease``."""
+        """Set the expiry of these leases to now + ``lease``, and return which are still held."""
 
-    def look(self, leases: Collection[Lease]) -> Heartbeat:
-        """Read, without extending them, which of these leases are held and whose jobs are to be cancelled."""
+    def check_leases(self, leases: Collection[Lease]) -> Heartbeat:
+        """Return which of these leases are held and whose jobs are to be cancelled, without extending them."""
 
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
         """Write outcomes, history and next occurrences. Returns those that were recorded.
 
-        One that is missing was fenced off: its lease is another's now, or the job's schedule has changed meanwhile.
-        ``connection`` is that of a unit of work, whose transaction the call joins. Raises, and writes nothing, when an
-        outcome among them cannot be kept.
+        A missing one was fenced off: its lease is held by another attempt now, or the job's schedule has changed.
+        ``connection`` is that of a unit of work, whose transaction the call joins. Raises, and writes nothing, if one
+        of the outcomes cannot be stored.
         """
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
-        """Note how far an attempt has come; False, and nothing noted, if its lease is another's now.
+        """Write an attempt's progress; False, and nothing written, if its lease is no longer held.
 
-        Raises ``StoreUnavailable``, without waiting, while a transaction is writing the job's row.
+        Raises ``StoreUnavailable`` at once while another transaction is writing the job's row.
         """
 
     def reread(self, run: ClaimedRun, *, connection: object | None = None) -> ClaimedRun | None:
-        """Return the run with the job's present schedule and generation if its lease is still held, else None."""
+        """Return the run with the job's current schedule and generation; None if its lease is no longer held."""
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
-        """Return the outcome recorded for this very attempt, None if there is none.
+        """Return the outcome recorded for this attempt; None if there is none.
 
-        Waits for a transaction that may be about to record one.
+        Waits for an open transaction that may record one.
         """

@@ -1,4 +1,4 @@
-"""Alarms, and what sets them."""
+"""Alarms, and the scheduler that holds them."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from jobs.core.lifecycle.ids import AlarmName
 
 
 class Alarm(NamedTuple):
-    """An alarm to set: call back about ``name`` at ``due_at`` (UTC)."""
+    """An alarm to set: a callback for ``name`` at ``due_at`` (UTC)."""
 
     name: AlarmName
     due_at: datetime
 
 
 class Scheduler(Protocol):
-    """An alarm clock, no more. Losing every alarm costs lateness, never a run."""
+    """An alarm clock and nothing more: losing every alarm makes runs late, but loses none."""
 
     @property
     def name(self) -> str:
-        """The word that chooses it in ``JOBS_SCHEDULER``."""
+        """The value of ``JOBS_SCHEDULER`` that selects it."""
 
     @property
     def holds_alarms(self) -> bool:
-        """Whether alarms live outside the database and so must be set; False where due rows are polled for."""
+        """Whether alarms live outside the database and must be set; False if due rows are polled instead."""
 
     @property
     def available(self) -> bool:
-        """False while it is known not to take alarms, so that due jobs must be looked for. Costs nothing."""
+        """False while it is known to refuse alarms, so that due jobs must be polled. Makes no call."""
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Why it takes no alarms, in words for people; None while it is available. Costs nothing."""
+        """Why it refuses alarms, in a sentence; None while it is available. Makes no call."""
 
     on_return: Callable[[], object]
-    """Called, on a thread of the scheduler's own, as soon as it takes alarms again after it was away."""
+    """Called on one of the scheduler's threads as soon as it accepts alarms again after an outage."""
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
         """Set alarms. Returns the names that were accepted. Setting the same alarm twice is harmless.
@@ -45,7 +45,7 @@ class Scheduler(Protocol):
         """
 
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
-        """Withdraw wake-ups; one that is missing or rings all the same is harmless."""
+        """Withdraw alarms. A missing alarm is harmless, and so is one that still fires."""
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the scheduler."""

@@ -1,4 +1,4 @@
-"""What there is to mend once the store's clock was set back."""
+"""Repairs after the store's clock was set back."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jobs.core.ports.scheduler import Alarm
 
 
 class Setbacks(Protocol):
-    """What there is to mend once the store's clock, having been ahead, was set back. Each call is one statement."""
+    """Repairs after the store's clock ran ahead and was set back. Each call is one statement."""
 
     def latest_record(self) -> LatestRecord:
-        """Return the present time, and the latest instant at which a job, an attempt or a change is noted."""
+        """Return the current time, and the latest instant recorded on any job, attempt or change."""
 
     def waiting(self, limit: int, after: WaitingJob | None) -> WaitingPage:
-        """List unpaused Scheduled jobs that are not due yet, the soonest due first, from behind ``after`` on."""
+        """Return unpaused Scheduled jobs that are not due yet, the soonest due first, starting after ``after``."""
 
     def set_back(self, moves: Sequence[SetBack]) -> list[Alarm]:
-        """Return waiting jobs other times under a new generation; returns the alarms of those that still waited so."""
+        """Set the times of waiting jobs, under a new generation; returns the alarms of those that had not changed."""
 
     def shorten_leases(self, lease: timedelta) -> int:
-        """Have leases that last longer than two of ``lease`` expire after one; returns how many."""
+        """Shorten leases that expire later than twice ``lease`` from now to ``lease``; returns how many."""

@@ -6,29 +6,29 @@ from typing import Any, Protocol
 
 
 class Transaction(Protocol):
-    """An open transaction of the store's own, on a connection that nothing else uses meanwhile."""
+    """An open transaction of the store, on a connection that nothing else uses until it is closed."""
 
     @property
     def connection(self) -> Any:
-        """What the store's calls take as ``connection``; on PostgreSQL a SQLAlchemy ``Connection``."""
+        """The ``connection`` to pass to the store's calls; on PostgreSQL a SQLAlchemy ``Connection``."""
 
     @property
     def session(self) -> Any:
-        """An ORM session within it, made when first asked for; ``UnitOfWorkError`` where there is no such thing."""
+        """An ORM session in this transaction, created on first use; ``UnitOfWorkError`` if the store has none."""
 
     @property
     def executed(self) -> int:
-        """How many statements were run in it so far; more than none, too, where the session has something to flush."""
+        """The number of statements executed so far; also above zero if the session has changes to flush."""
 
     def commit(self) -> None:
-        """Commit; may be called once. Raises ``StoreUnavailable`` when it was not committed, or nobody knows."""
+        """Commit, at most once. Raises ``StoreUnavailable`` if the commit failed or its result is unknown."""
 
     def close(self) -> None:
-        """Roll back what was not committed and return the connection. Never raises."""
+        """Roll back unless committed, and return the connection to the pool. Never raises."""
 
 
 class Transactions(Protocol):
-    """Opens transactions for units of work; nesting, votes and completion are decided in the core."""
+    """Opens transactions for units of work; the core handles nesting, votes and completion."""
 
     def begin(self) -> Transaction:
-        """Open a transaction, which must be closed; raises ``StoreUnavailable`` when no connection is to be had."""
+        """Open a transaction; the caller must close it. Raises ``StoreUnavailable`` if no connection is available."""

@@ -30,8 +30,8 @@ class DistributedLock:
     """Distributed locks on named resources. Lives as long as the process; safe between threads.
 
     A lock expires after its ``ttl``, by the database's clock, so a holder that dies blocks nobody for longer.
-    A holder that is only slow may outlive it: ``extend`` it in time, and where two at once would do harm hand its
-    ``fencing_token`` along. Calls raise ``StoreUnavailable`` while the database is away.
+    A slow holder may work on after its lock has expired: ``extend`` the lock in time, and where two holders at once
+    would do harm pass its ``fencing_token`` along. Calls raise ``StoreUnavailable`` while the database is unavailable.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class DistributedLock:
         self._sleep = sleep
 
     def try_acquire(self, resource: str, ttl: timedelta) -> LockHandle | None:
-        """Take the lock if nobody holds it; None if somebody does."""
+        """Acquire the lock and return its handle; None if it is held."""
         _check(resource, ttl)
         token, asked_at = str(uuid4()), self._monotonic()
-        fencing_token = self._store.take(resource, token, holder=self._holder, ttl=ttl)
+        fencing_token = self._store.acquire(resource, token, holder=self._holder, ttl=ttl)
         if fencing_token is None:
             return None
         return LockHandle(self._store, resource, token, fencing_token, asked_at + ttl.total_seconds(), self._monotonic)
@@ -66,10 +66,10 @@ class DistributedLock:
         *,
         between_tries: Callable[[], object] = lambda: None,
     ) -> LockHandle:
-        """Take the lock, waiting for it up to ``timeout``; raises ``LockNotAcquired`` if that was not long enough.
+        """Acquire the lock, waiting up to ``timeout``; raises ``LockNotAcquired`` after that.
 
-        Waiting is not fair: the first to try after the release gets the lock. ``between_tries`` is called before
-        each pause; what it raises ends the waiting.
+        Waiting is not fair: the first to try after the release gets the lock. ``between_tries`` is called before each
+        pause; an exception from it ends the wait.
         """
         give_up_at = self._monotonic() + timeout.total_seconds()
         pause = _FIRST_PAUSE
@@ -87,17 +87,17 @@ class DistributedLock:
     ) -> T:
         """Call ``function`` while holding the lock, and return its result.
 
-        Raises ``LockNotAcquired``, or ``LockLost`` when ``function`` took longer than ``ttl`` and so was not alone.
+        Raises ``LockNotAcquired``, or ``LockLost`` if ``function`` took longer than ``ttl`` and so lost the lock.
         """
         with self.acquire(resource, ttl, timeout):
             return function()
 
 
 class LockHandle:
-    """A lock that was taken. As a context manager it is released at the end, and raises ``LockLost`` if it had expired.
+    """An acquired lock. As a context manager it is released at the end, and raises ``LockLost`` if it had expired.
 
-    ``fencing_token`` is larger than that of every holder before: a system that remembers the largest it has seen, and
-    refuses smaller ones, is safe from a holder that wakes up after its lock has expired.
+    ``fencing_token`` is larger than that of every earlier holder: a system that remembers the largest it has seen, and
+    refuses smaller ones, is safe from a holder that continues after its lock has expired.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class LockHandle:
 
     @property
     def held(self) -> bool:
-        """Whether the lock is certainly still held, counted from before it was requested. Asks no database."""
+        """Whether the lock is certainly still held, by this process's monotonic clock. Makes no query."""
         return not self._released and self._monotonic() < self._expires_at
 
     def extend(self, ttl: timedelta) -> bool:
-        """Hold it for ``ttl`` from now on; False if it had expired or was released, so that it may be another's."""
+        """Hold the lock for ``ttl`` from now; False if it had expired or was released, so that others may hold it."""
         _check(self.resource, ttl)
         asked_at = self._monotonic()
         if self._released or not self._store.extend(self.resource, self._token, ttl):
@@ -133,11 +133,11 @@ class LockHandle:
         return True
 
     def release(self) -> bool:
-        """Release the lock. False if it had expired, so that others may have held it meanwhile."""
+        """Release the lock; False if it had expired, so that others may have held it in the meantime."""
         if self._released:
             return False
         self._released = True
-        return self._store.free(self.resource, self._token)
+        return self._store.release(self.resource, self._token)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""SQLAlchemy's types, for type checkers alone: what users do with a connection is checked, and the core runs no SQL."""
+"""SQLAlchemy's types, for type checkers only: users' calls on a connection are checked; the core itself runs no SQL."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ class MemoryJobStore:
             transaction.calls.append(call)
 
     @contextmanager
-    def once(self, key: str, fingerprint: str) -> Iterator[_OnceEntry]:
+    def once(self, key: str, fingerprint: str) -> Iterator[_HeldKey]:
         """Hold ``key`` in a transaction; a concurrent request under it waits for this one's end."""
         _refuse_unstorable(key, fingerprint)
         database, opened = self._database, OpenTransaction(self._database)
@@ -173,7 +173,7 @@ class MemoryJobStore:
                     transaction.put(database.keys, key, known)
                 elif known.fingerprint != fingerprint:
                     raise IdempotencyKeyReused
-            entry = _OnceEntry(known.answer, connection)
+            entry = _HeldKey(known.answer, connection)
             yield entry
             if entry.kept is not None:
                 _refuse_unstorable(entry.kept)
@@ -185,13 +185,13 @@ class MemoryJobStore:
 
 
 @dataclass(slots=True)
-class _OnceEntry:
-    answer: str | None
+class _HeldKey:
+    response: str | None
     connection: MemoryConnection
     kept: str | None = None
 
-    def keep(self, answer: str) -> None:
-        self.kept = answer
+    def keep(self, response: str) -> None:
+        self.kept = response
 
 
 def _inserted(transaction: MemoryTransaction, job: NewJob) -> Inserted | None:

@@ -1,4 +1,4 @@
-"""Locks in memory. A released row stays until it is pruned: the next holder's fencing token is counted from it."""
+"""Locks in memory. A released row stays until it is pruned: the next holder's fencing token derives from it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class MemoryLockStore:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
-    def take(self, resource: str, token: str, *, holder: str, ttl: timedelta) -> int | None:
-        """Take a lock under ``token``."""
+    def acquire(self, resource: str, token: str, *, holder: str, ttl: timedelta) -> int | None:
+        """Acquire a lock under ``token``; returns its fencing token, None while another token holds it."""
         refuse_unstorable_text(resource, "")
         refuse_unstorable_text(holder, "")
         with self._database.statement() as transaction:
@@ -34,11 +34,11 @@ class MemoryLockStore:
         return (acquired_at - _EPOCH) // _TICK
 
     def extend(self, resource: str, token: str, ttl: timedelta) -> bool:
-        """Push the expiry out to now + ``ttl``."""
+        """Set the expiry to now + ``ttl``; False if ``token`` no longer holds the lock."""
         return self._expire(resource, token, ttl)
 
-    def free(self, resource: str, token: str) -> bool:
-        """Release the lock."""
+    def release(self, resource: str, token: str) -> bool:
+        """Release the lock; False if ``token`` no longer held it."""
         return self._expire(resource, token, timedelta())
 
     def _expire(self, resource: str, token: str, after: timedelta) -> bool:

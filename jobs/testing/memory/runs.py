@@ -182,7 +182,7 @@ class MemoryRunStore:
                     transaction.put_job(row._replace(lease_expires_at=transaction.now + lease))
         return Heartbeat(frozenset(held), frozenset(token for token, cancel in held.items() if cancel))
 
-    def look(self, leases: Collection[Lease]) -> Heartbeat:
+    def check_leases(self, leases: Collection[Lease]) -> Heartbeat:
         """Read which leases are held and whose jobs are to be cancelled."""
         with self._database.statement() as transaction:
             rows = [(lease.token, transaction.job(lease.job_id)) for lease in leases]

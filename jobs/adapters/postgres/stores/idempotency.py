@@ -1,4 +1,4 @@
-"""What an idempotency key holds, and the transaction that holds it."""
+"""An idempotency key within the transaction that holds it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def closed_unless_sound(connection: Connection) -> Iterator[None]:
-    """Close a connection on which a statement of ours failed as none should: its session may be the cause."""
+def invalidated_on_error(connection: Connection) -> Iterator[None]:
+    """Invalidate the connection if a statement in the block fails unexpectedly: its session may be the cause."""
     try:
         yield
     except (StoreUnavailable, NotMigrated, SQLAlchemyError):
@@ -28,12 +28,12 @@ def closed_unless_sound(connection: Connection) -> Iterator[None]:
 
 @dataclass(slots=True)
 class HeldKey:
-    """The ``OnceEntry`` of an idempotency key, within the transaction that holds the key."""
+    """The ``IdempotencyEntry`` of a key, within the transaction that holds it. ``kept`` is the response to store."""
 
-    answer: str | None
+    response: str | None
     connection: object
     kept: str | None = None
 
-    def keep(self, answer: str) -> None:
-        """Keep the answer for repeats."""
-        self.kept = answer
+    def keep(self, response: str) -> None:
+        """Store the response for repeated requests; it is written at the end of the transaction."""
+        self.kept = response

@@ -16,7 +16,7 @@ from jobs.adapters.postgres.statements.jobs import job_statements
 from jobs.adapters.postgres.stores.after_commit import on_commit
 from jobs.adapters.postgres.stores.batches import batch_values, batched, inserted_at, read_batches
 from jobs.adapters.postgres.stores.history import find_attempts, latest_attempts
-from jobs.adapters.postgres.stores.idempotency import HeldKey, closed_unless_sound
+from jobs.adapters.postgres.stores.idempotency import HeldKey, invalidated_on_error
 from jobs.adapters.postgres.stores.listing import find_jobs
 from jobs.adapters.postgres.stores.rows import alarm_of, job_of
 from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken
@@ -205,7 +205,7 @@ class PostgresJobStore:
         """Hold ``key`` in a transaction; a concurrent request under it waits on the unique index for this one's end."""
         run, statements = self._database.run, self._statements
         try:
-            with self._database.engine.begin() as connection, closed_unless_sound(connection):
+            with self._database.engine.begin() as connection, invalidated_on_error(connection):
                 held = run(statements.hold_key, {"key": key, "fingerprint": fingerprint}, connection)
                 answer = None
                 if not held:

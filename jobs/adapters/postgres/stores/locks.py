@@ -1,6 +1,6 @@
-"""Locks as rows: one upsert takes a lock that is free or has expired, by the database's clock.
+"""Locks as rows: one upsert acquires a lock that is free or has expired, by the database's clock.
 
-A released row stays until it is pruned: the next holder's fencing token is counted from it.
+A released row stays until it is pruned: the next holder's fencing token derives from it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from jobs.adapters.postgres.connection.database import Database, Rows
 
-# The clock is read anew under the row's lock, so that one who had to wait for it sees what is true by then; and a
-# holder always comes after the one before, even where the server's clock was set back. The same token is a repeat.
-_TAKE = """
+# clock_timestamp() is read under the row's lock, so that a statement that waited for the lock compares with the time
+# after the wait. acquired_at always increases, even if the server's clock was set back, because the fencing token
+# derives from it. A call with the current holder's token is a repeat and succeeds.
+_ACQUIRE = """
 insert into {schema}.locks as l (resource, token, holder, acquired_at, expires_at)
 values (:resource, :token, :holder, clock_timestamp(), clock_timestamp() + cast(:ttl as interval))
 on conflict (resource) do update set
@@ -37,7 +38,7 @@ where resource = :resource and token = :token and expires_at > clock_timestamp()
 returning 1
 """
 
-_FREE = """
+_RELEASE = """
 update {schema}.locks set expires_at = clock_timestamp()
 where resource = :resource and token = :token and expires_at > clock_timestamp()
 returning 1
@@ -48,15 +49,15 @@ returning 1
 class LockStatements:
     """The statements, for one schema."""
 
-    take: Statement
+    acquire: Statement
     extend: Statement
-    free: Statement
+    release: Statement
 
 
 @lru_cache(maxsize=8)
 def lock_statements(schema: str) -> LockStatements:
     """Prepare the statements for ``schema``."""
-    return LockStatements(prepare(_TAKE, schema), prepare(_EXTEND, schema), prepare(_FREE, schema))
+    return LockStatements(prepare(_ACQUIRE, schema), prepare(_EXTEND, schema), prepare(_RELEASE, schema))
 
 
 class PostgresLockStore:
@@ -66,22 +67,25 @@ class PostgresLockStore:
         self._database = database
         self._statements = lock_statements(schema)
 
-    def take(self, resource: str, token: str, *, holder: str, ttl: timedelta) -> int | None:
-        """Take a lock under ``token``."""
+    def acquire(self, resource: str, token: str, *, holder: str, ttl: timedelta) -> int | None:
+        """Acquire a lock under ``token``; returns its fencing token, None while another token holds it."""
         values = {"resource": resource, "token": token, "holder": holder, "ttl": ttl}
-        rows = self._repeatable(self._statements.take, values)
+        rows = self._run_idempotent(self._statements.acquire, values)
         return int(rows[0][0]) if rows else None
 
     def extend(self, resource: str, token: str, ttl: timedelta) -> bool:
-        """Push the expiry out to now + ``ttl``."""
-        return bool(self._repeatable(self._statements.extend, {"resource": resource, "token": token, "ttl": ttl}))
+        """Set the expiry to now + ``ttl``; False if ``token`` no longer holds the lock."""
+        return bool(self._run_idempotent(self._statements.extend, {"resource": resource, "token": token, "ttl": ttl}))
 
-    def free(self, resource: str, token: str) -> bool:
-        """Release the lock. Not repeated after a lost answer: a second time would not tell whether it was lost."""
-        return bool(self._database.run(self._statements.free, {"resource": resource, "token": token}))
+    def release(self, resource: str, token: str) -> bool:
+        """Release the lock; False if ``token`` no longer held it.
 
-    def _repeatable(self, statement: Statement, values: dict[str, Any]) -> Rows:
-        """Run a statement that the token makes the same a second time, again where its answer was lost."""
+        Not repeated after a lost response: the second result would not say whether the lock had expired.
+        """
+        return bool(self._database.run(self._statements.release, {"resource": resource, "token": token}))
+
+    def _run_idempotent(self, statement: Statement, values: dict[str, Any]) -> Rows:
+        """Run a statement that its token makes idempotent; run it again if its response was lost."""
         try:
             return self._database.run(statement, values)
         except OutcomeUnknown:

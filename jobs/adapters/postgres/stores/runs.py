@@ -185,7 +185,7 @@ class PostgresRunStore:
             rows += self._run_heartbeat(self._statements.held, values)
         return _heartbeat(rows)
 
-    def look(self, leases: Collection[Lease]) -> Heartbeat:
+    def check_leases(self, leases: Collection[Lease]) -> Heartbeat:
         """Read which leases are held and whose jobs are to be cancelled."""
         return _heartbeat(self._run_heartbeat(self._statements.held, _keys(leases)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.core.handlers.context import AttemptServices
+from jobs.core.handlers.attempt_services import AttemptServices
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -95,7 +95,7 @@ class AttemptCompletion:
         """Release the lease for the time of the commit, so that no timeout is recorded meanwhile."""
         return self._shared.leases.completing(self._run)
 
-    def stands(self) -> bool:
+    def is_recorded(self) -> bool:
         """Read by the token whether the success is committed; waits for a commit that is under way."""
         found = self._shared.outcomes.retry_while_unavailable(lambda: self._shared.runs.recorded(self._run))
         self._recorded = found or self._recorded

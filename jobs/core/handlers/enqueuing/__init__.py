@@ -1,1 +1,1 @@
-"""A handler from the side of those who enqueue for it."""
+"""Enqueue jobs for a handler from Python, with typed arguments."""

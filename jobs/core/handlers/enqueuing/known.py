@@ -1,4 +1,4 @@
-"""The handlers that this process has marked or declared, by name: whom ``connect()`` can enqueue for."""
+"""The handlers that are marked or declared in this process, by name; ``connect()`` can enqueue jobs for these."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class MarkedHandler(NamedTuple):
-    """A function or class that bears ``@handler``."""
+    """A function or class that is marked with ``@handler``."""
 
     options: HandlerOptions
     target: Callable[..., Any]
@@ -23,20 +23,20 @@ _declared: dict[str, DeclaredHandler[Any]] = {}
 
 
 def note_marked(options: HandlerOptions, target: Callable[..., Any]) -> None:
-    """Note what ``@handler`` was put on; the last of a name counts, as where a module is imported anew."""
+    """Remember a target of ``@handler``; the last of a name counts, since a module may be imported again."""
     _marked[options.name] = MarkedHandler(options, target)
 
 
 def note_declared(handler: DeclaredHandler[Any]) -> None:
-    """Note what was declared; the last of a name counts."""
+    """Remember a declared handler; the last of a name counts."""
     _declared[handler.name] = handler
 
 
 def known_handler(name: str) -> MarkedHandler | DeclaredHandler[Any] | None:
-    """Return the handler of that name, rather with its code than declared; None if there is none."""
+    """Return the handler of that name, the marked one before the declared one; None if there is none."""
     return _marked.get(name) or _declared.get(name)
 
 
 def known_names() -> set[str]:
-    """Return the names of all."""
+    """Return the names of all marked and declared handlers."""
     return _marked.keys() | _declared.keys()

@@ -1,4 +1,4 @@
-"""What this process enqueues with where nothing is passed: the app, the open ``connect()`` or a test's harness."""
+"""The default target of ``enqueue`` in this process: the app, the open ``connect()`` or a test's harness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class EnqueuedJob(Protocol):
-    """What enqueuing returns."""
+    """The result of enqueuing a job."""
 
     @property
     def id(self) -> UUID:
@@ -26,7 +26,7 @@ class EnqueuedJob(Protocol):
 
     @property
     def created(self) -> bool:
-        """False where ``on_conflict`` is ``return_existing`` and an active job of that name is returned instead."""
+        """False if ``on_conflict`` is ``return_existing`` and an active job of that name is returned instead."""
 
     @property
     def job(self) -> Job:
@@ -34,18 +34,18 @@ class EnqueuedJob(Protocol):
 
     @property
     def warnings(self) -> list[str]:
-        """What the schedule means here and not where people copy it from."""
+        """Warnings about the schedule: what it means here, where other systems read it differently."""
 
 
 class Enqueues(Protocol[Result_co]):
-    """What a command can be given to: ``Jobs``, a handler's ``JobContext``, or a test's ``JobsHarness``."""
+    """Anything that enqueues a command: ``Jobs``, a handler's ``JobContext``, or a test's ``JobsHarness``."""
 
     def enqueue(self, command: EnqueueJob, /) -> Result_co:
         """Enqueue a job."""
 
 
 class EnqueuesWithin(Protocol):
-    """What can enqueue within a caller's transaction."""
+    """Anything that enqueues a command within a caller's transaction."""
 
     def enqueue(self, command: EnqueueJob, /, *, connection: Connection | Session | None = None) -> EnqueuedJob:
         """Enqueue a job, in the transaction of ``connection`` if there is one."""
@@ -53,18 +53,18 @@ class EnqueuesWithin(Protocol):
 
 class _Opened(NamedTuple):
     current: Callable[[], EnqueuesWithin]
-    alone: bool
+    exclusive: bool
 
 
 _opened: list[_Opened] = []
 
 
-def open_jobs(current: Callable[[], EnqueuesWithin], *, alone: bool = False) -> Callable[[], None]:
-    """Have handlers enqueue with what ``current`` returns, until the returned function is called.
+def open_jobs(current: Callable[[], EnqueuesWithin], *, exclusive: bool = False) -> Callable[[], None]:
+    """Make handlers enqueue with what ``current`` returns, until the returned function is called.
 
-    With ``alone`` what was opened before counts no more until then, as in a test.
+    ``exclusive`` hides everything opened earlier until then, as a test needs it.
     """
-    opened = _Opened(current, alone)
+    opened = _Opened(current, exclusive)
     _opened.append(opened)
 
     def close() -> None:
@@ -74,12 +74,12 @@ def open_jobs(current: Callable[[], EnqueuesWithin], *, alone: bool = False) -> 
 
 
 def current_jobs() -> EnqueuesWithin:
-    """Return what is open in this process; raises ``ConfigurationError`` where that is nothing, or more than one."""
-    places = [place for place, each in enumerate(_opened) if each.alone]
-    counting = _opened[places[-1] :] if places else _opened[:]
-    if len(counting) == 1:
-        return counting[0].current()
-    found = f"{len(counting)} databases are connected to" if counting else "nothing is connected to"
+    """Return what is open in this process; raises ``ConfigurationError`` if nothing is open, or more than one."""
+    places = [place for place, each in enumerate(_opened) if each.exclusive]
+    visible = _opened[places[-1] :] if places else _opened[:]
+    if len(visible) == 1:
+        return visible[0].current()
+    found = f"{len(visible)} databases are connected to" if visible else "nothing is connected to"
     raise ConfigurationError(
         f"{found} in this process, so where to enqueue is not known; pass it: jobs = connect(database_url), once in a "
         "process, and enqueue(..., jobs=jobs)"

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class Handler(Protocol[Function_co]):
-    """A function that ``@handler`` has marked: it is called as before, and makes and enqueues its jobs."""
+    """A function marked with ``@handler``: callable as before, with ``command`` and ``enqueue`` in addition."""
 
     @property
     def __call__(self) -> Function_co:
@@ -102,18 +102,18 @@ class Handler(Protocol[Function_co]):
 
 
 class HandlerDecorator(Protocol):
-    """What ``@handler(…)`` is: it returns a class as it is, and a function with ``command`` and ``enqueue``."""
+    """The type of ``@handler(…)``: it returns a class unchanged, and a function with ``command`` and ``enqueue``."""
 
     @overload
     def __call__(self, target: type[Marked], /) -> type[Marked]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, target: Function, /) -> Handler[Function]: ...
     def __call__(self, target: Any, /) -> Any:
-        """Mark ``target``."""
+        """Mark ``target`` and return it."""
 
 
 class DeclaredHandler(Generic[Arguments]):
-    """A handler by its name and arguments, for programs that enqueue its jobs and do not have its code."""
+    """A handler's name, arguments and options, for programs that enqueue its jobs and do not have its code."""
 
     def __init__(self, arguments: type[Arguments], options: HandlerOptions) -> None:
         self.name = options.name
@@ -155,15 +155,15 @@ class DeclaredHandler(Generic[Arguments]):
     ) -> Any:
         """Enqueue a job with these arguments; the fields are those of ``EnqueueJob``.
 
-        ``jobs`` is what ``connect`` returned, or a handler's ``JobContext`` for a follow-up of its run; left out, it is
+        ``jobs`` is what ``connect`` returned, or a handler's ``JobContext`` for a follow-up of its run. The default is
         the app or the one open ``connect()`` of this process. With ``connection`` the job joins that transaction.
-        Raises as ``Jobs.enqueue`` does, and ``ConfigurationError`` where nothing is open.
+        Raises as ``Jobs.enqueue`` does, and ``ConfigurationError`` if nothing is open.
         """
         return enqueue(self.command(args, **fields), jobs, connection)
 
 
 def enqueue(command: EnqueueJob, jobs: Enqueues[Any] | None, connection: Connection | Session | None) -> Any:
-    """Enqueue with ``jobs``, or with what is open in this process."""
+    """Enqueue with ``jobs``, or with the process's default if it is None."""
     to: Any = current_jobs() if jobs is None else jobs
     return to.enqueue(command) if connection is None else to.enqueue(command, connection=connection)
 

@@ -1,4 +1,4 @@
-"""Find the decorators of handler modules that have come to nothing, and say why."""
+"""Find decorators in handler modules that registered nothing, and explain why."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _BY_HAND = "in a function register_handlers(registry) of the module"
 
 
 def check_marks(modules: Sequence[ModuleType], registry: HandlerRegistry) -> None:
-    """Raise ``HandlerRegistrationError`` listing the marks that were set in these modules and led to no registration.
+    """Raise ``HandlerRegistrationError`` listing the marks in these modules that led to no registration.
 
-    What may be meant is added to the registry's warnings: a handler that is imported from outside these modules, and
-    one within a function that nothing has called.
+    Cases that may be intended become warnings of the registry: a handler that is imported from outside these modules,
+    and one within a function that was never called.
     """
     by_name = {module.__name__: module for module in modules}
     marks = marks_in(by_name)
@@ -72,13 +72,13 @@ def _imported(module: ModuleType, ours: Mapping[str, object], registry: HandlerR
 
 
 def _never_reached(module: ModuleType, places: set[str]) -> Iterator[str]:
-    """List the decorators within functions that were not called while the module was loaded."""
+    """Yield a warning for each decorator within a function that was not called while the module was loaded."""
     file = getattr(module, "__file__", None)
     if file is None or not file.endswith(".py"):
         return
     text = Path(file).read_text("utf-8", "replace")
     if not _INDENTED.search(text):
-        return  # as in nearly every module; nothing to be parsed
+        return  # nearly every module; saves parsing it
     for function, decorator, name in _nested_decorators(ast.parse(text)):
         if f"{file}:{decorator.lineno}" not in places:
             yield (
@@ -88,7 +88,7 @@ def _never_reached(module: ModuleType, places: set[str]) -> Iterator[str]:
 
 
 def _nested_decorators(tree: ast.Module) -> Iterator[tuple[str, ast.expr, str]]:
-    """Yield our decorators that stand within a function: that function's name, the decorator, and what it is on."""
+    """Yield our decorators within functions: the function's name, the decorator, and its target's name."""
     waiting: deque[tuple[ast.AST, str | None]] = deque([(tree, None)])
     while waiting:
         node, function = waiting.popleft()

@@ -25,14 +25,14 @@ _REGISTERS = re.compile(rf"^\s*(?:@(?:\w+\.)*(?:handler|provider|middleware)\b|d
 
 
 def load_handlers(package_name: str) -> HandlerRegistry:
-    """Import ``package_name`` and every module below it, and register what is marked there.
+    """Import ``package_name`` and every module below it, and register everything that is marked there.
 
-    Folders without an ``__init__.py`` are looked into as well. A module's function ``register_handlers(registry)`` is
-    called too: it may register what bears no mark. What may be meant, but looks like a mistake, is in the registry's
-    ``warnings``.
+    Folders without an ``__init__.py`` are searched as well. A module's function ``register_handlers(registry)`` is
+    called too; it may register targets that are not marked. The registry's ``warnings`` list what may be intended but
+    looks like a mistake.
 
-    Raises ``HandlerRegistrationError`` naming the file, the line and the reason when a module cannot be imported, or
-    something that is marked in it is not registered: the app must not start with half of its handlers.
+    Raises ``HandlerRegistrationError`` naming the file, the line and the reason if a module cannot be imported, or if
+    a marked target is not registered: the app must not start with half of its handlers.
     """
     registry = HandlerRegistry()
     modules = [_import(package_name)]
@@ -43,7 +43,7 @@ def load_handlers(package_name: str) -> HandlerRegistry:
                 continue  # imported from elsewhere; it is registered where it is defined
             registry.add_marked(value)
         _call_register(module, registry)
-    check_marks(modules, registry)  # first, for a provider that is lost is why a service is missing
+    check_marks(modules, registry)  # first, because a lost provider explains a missing service
     try:
         registry.check_services()
     except HandlerRegistrationError as error:
@@ -52,21 +52,21 @@ def load_handlers(package_name: str) -> HandlerRegistry:
 
 
 def _names_below(path: Iterable[str], prefix: str) -> Iterator[str]:
-    """Yield the modules and packages in these folders, each before what is below it."""
+    """Yield the names of the modules and packages in these folders, a package before its contents."""
     path = list(path)
     found = {module.name: module.ispkg for module in pkgutil.iter_modules(path)}
     found |= dict.fromkeys(_plain_folders(path) - found.keys(), True)
     for name in sorted(found.keys() - {"__main__"}):
         yield prefix + name
         if found[name]:
-            package = _import(prefix + name)  # one that cannot be imported says here why
+            package = _import(prefix + name)  # raises here, with the reason, if it cannot be imported
             yield from _names_below(getattr(package, "__path__", ()), f"{prefix}{name}.")
 
 
 def _plain_folders(path: Iterable[str]) -> set[str]:
-    """Return the folders that lack an ``__init__.py`` and in which something is to be registered.
+    """Return the folders without an ``__init__.py`` that contain handlers, providers or middleware.
 
-    Python imports them all the same. Others hold what is none of ours: scripts, templates, migrations.
+    Python imports them as namespace packages. Other folders are not for us: scripts, templates, migrations.
     """
     folders = [each for place in path if Path(place).is_dir() for each in Path(place).iterdir() if each.is_dir()]
     return {each.name for each in folders if each.name.isidentifier() and any(map(_registers, each.glob("**/*.py")))}
@@ -98,7 +98,7 @@ def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except HandlerRegistrationError:
-        raise  # a decorator's, which names the place itself
+        raise  # raised by a decorator, with its place
     except (Exception, SystemExit) as error:
         raise HandlerRegistrationError(
             f"the handler module {name} cannot be imported: {type(error).__name__}: {error} "
@@ -107,9 +107,9 @@ def _import(name: str) -> ModuleType:
 
 
 def _place_of(error: BaseException, name: str) -> str:
-    """Say where it went wrong: a syntax error's own line, else the last line of a module that was being imported.
+    """Return file and line of an import error: a syntax error's own, else the innermost line at a module's top level.
 
-    Not the last frame: that may be deep in a library which a faulty model or decorator was given to.
+    Not the innermost frame: that may be deep in a library that was called with a faulty model or decorator.
     """
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
@@ -118,6 +118,6 @@ def _place_of(error: BaseException, name: str) -> str:
 
 
 def _place_in(error: Exception, file: str | None) -> str:
-    """Say where in a module's own file it went wrong."""
+    """Return the file and innermost line of an error within a module's own file."""
     lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     return f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(file)

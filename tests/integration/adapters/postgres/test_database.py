@@ -657,11 +657,11 @@ def test_a_request_under_a_key_whose_commit_is_lost_can_be_repeated_and_stands_o
 
     def request(*, lose: bool) -> str:
         with store.once("key", "body") as entry:
-            if entry.answer is None:
+            if entry.response is None:
                 new = new_job(f"job-{new_id()}")
                 store.insert(new, connection=entry.connection)
                 entry.keep(str(new.id))
-            answer = entry.answer or str(new.id)
+            answer = entry.response or str(new.id)
             if lose:
                 proxy.lose(fault, after=b"commit")
         return answer

@@ -607,12 +607,12 @@ def test_only_the_current_alarm_of_a_waiting_job_is_noted_as_armed(store):
 
 def test_the_first_answer_under_a_key_is_given_again(store):
     with store.once("key", "body-1") as entry:
-        assert entry.answer is None
+        assert entry.response is None
         store.insert_many([new_job("job")], connection=entry.connection)
         entry.keep('{"id": "ü"}')
     for _ in range(2):
         with store.once("key", "body-1") as entry:
-            assert entry.answer == '{"id": "ü"}'
+            assert entry.response == '{"id": "ü"}'
     assert names(store) == ["job"]
 
 
@@ -626,7 +626,7 @@ def test_a_key_used_for_another_request_is_refused(store):
 def test_another_key_is_another_request(store):
     for key in ("a", "A", "a ", "%"):
         with store.once(key, "body") as entry:
-            assert entry.answer is None
+            assert entry.response is None
             entry.keep("answer")
 
 
@@ -637,7 +637,7 @@ def test_what_fails_under_a_key_leaves_neither_job_nor_key(store, database):
         raise ZeroDivisionError
     assert (count(database), count(database, "idempotency_keys")) == (0, 0)
     with store.once("key", "body-2") as entry:
-        assert entry.answer is None
+        assert entry.response is None
 
 
 def test_a_request_under_a_key_that_is_in_use_waits_for_the_first_and_gets_its_answer(store, database):
@@ -645,7 +645,7 @@ def test_a_request_under_a_key_that_is_in_use_waits_for_the_first_and_gets_its_a
 
     def second() -> None:
         with store.once("key", "body") as entry:
-            answers.append(entry.answer)
+            answers.append(entry.response)
 
     with store.once("key", "body") as entry:
         other = threading.Thread(target=second)
@@ -662,7 +662,7 @@ def test_a_request_under_a_key_whose_first_user_fails_does_the_work_itself(store
 
     def second() -> None:
         with store.once("key", "other body") as entry:
-            answers.append(entry.answer)
+            answers.append(entry.response)
             entry.keep("the second's")
 
     with suppress(ZeroDivisionError), store.once("key", "body"):
@@ -673,7 +673,7 @@ def test_a_request_under_a_key_whose_first_user_fails_does_the_work_itself(store
     other.join(60)
     assert answers == [None]
     with store.once("key", "other body") as entry:
-        assert entry.answer == "the second's"
+        assert entry.response == "the second's"
 
 
 def test_of_many_requests_under_one_key_exactly_one_does_the_work(store, database):
@@ -682,11 +682,11 @@ def test_of_many_requests_under_one_key_exactly_one_does_the_work(store, databas
     def request(number: int) -> str:
         barrier.wait()
         with store.once("key", "body") as entry:
-            if entry.answer is None:
+            if entry.response is None:
                 store.insert_many([new_job(f"job-{number}")], connection=entry.connection)
                 entry.keep(f"job-{number}")
                 return f"job-{number}"
-            return entry.answer
+            return entry.response
 
     with ThreadPoolExecutor(8) as pool:
         answers = set(pool.map(request, range(8)))

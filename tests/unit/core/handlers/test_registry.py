@@ -401,7 +401,7 @@ def test_providers_that_want_each_other_are_refused():
     registry.add_provider(make_mailer)
     registry.add_provider(make_templates_of)
     with pytest.raises(
-        HandlerRegistrationError, match="providers want each other in a ring, Mailer -> Templates -> Mailer"
+        HandlerRegistrationError, match="providers need each other in a cycle, Mailer -> Templates -> Mailer"
     ):
         registry.check_services()
 
