@@ -8,6 +8,7 @@ from tests.docs.pages import ROOT, assert_same
 
 PAGE = (ROOT / "docs/explanation/architecture.md").read_text()
 OF_THE_USER = {"handlers"}
+FOLDERS = ("reference", "explanation", "troubleshooting", "decisions")
 
 
 def test_every_room_is_listed() -> None:
@@ -15,3 +16,9 @@ def test_every_room_is_listed() -> None:
     rooms = [room for floor in floors for room in floor.iterdir() if (room / "__init__.py").is_file()]
     listed = re.findall(r"^\| `([\w/]+)` \|", PAGE, re.MULTILINE)
     assert_same(listed, sorted(room.relative_to(ROOT).as_posix() for room in rooms))
+
+
+def test_every_path_in_the_code_that_a_page_names_is_there() -> None:
+    for page in (path for folder in FOLDERS for path in sorted((ROOT / "docs" / folder).glob("*.md"))):
+        for named in re.findall(r"`((?:jobs|infra|tests|docs)/[\w./-]*)`", page.read_text()):
+            assert (ROOT / named).exists(), f"{page.name} names {named}"
