@@ -25,10 +25,10 @@ FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/p
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes $(foreach file,$(1),-r $(file)) || \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$(1),-r $(file))
 
-.PHONY: run test coverage soak lint docs infra-check bench lock clean
+.PHONY: run test coverage soak lint docs infra-check bench lock lock-app clean
 
 # HOST is read from the command line only, since some shells have a variable of that name.
-run: $(VENV)/running  ## set up, start Postgres and the app, run two sample jobs, stay up until Ctrl-C
+run: $(VENV)/running  ## set up, start Postgres and the app, run two jobs, stay up until Ctrl-C
 	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
 	  $(if $(filter command%,$(origin HOST)),--host $(HOST))
 
@@ -85,6 +85,12 @@ lock: $(VENV)/installed  ## write requirements*.txt anew from requirements*.in
 	for name in requirements requirements-run requirements-dev requirements-docs; do \
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url \
 	    --no-emit-find-links --no-header --python-version 3.11 $$name.in --output-file $$name.txt; done
+	echo "-r requirements-app.txt" >>requirements.txt
+
+lock-app: $(VENV)/installed  ## pin the packages of your own code: requirements-app.in into requirements-app.txt
+	UV_CUSTOM_COMPILE_COMMAND="make lock-app" $(BIN)/uv pip compile --quiet --universal --generate-hashes \
+	  --no-strip-extras --no-emit-index-url --no-emit-find-links --python-version 3.11 --constraint requirements-dev.txt \
+	  requirements-app.in --output-file requirements-app.txt
 
 # What running needs, and no more: a first `make run` waits for nothing that only tests use.
 $(VENV)/running: requirements-run.txt $(OWN) $(BIN)/uv

@@ -38,10 +38,10 @@ from jobs.core.transactions.unit_of_work import UnitsOfWork
 from jobs.entrypoints.triggers.termination import ClosableApp, on_termination
 from jobs.settings import Settings
 from jobs.settings_checks import function_timeout
-from jobs.startup import log_startup, print_startup, read_startup
+from jobs.startup import log_startup, packages_of_app, print_startup, read_startup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import azure.functions as func
 
@@ -53,14 +53,18 @@ _logger = logging.getLogger("jobs")
 _OUTERMOST = -1_000_000
 
 
-def create_app() -> func.FunctionApp:
+def create_app(handlers: str | Iterable[str] = ()) -> func.FunctionApp:
     """Make the function app: settings and handlers are read now, the database is connected to when first needed.
+
+    ``handlers`` names the package, or packages, that your handlers live in, such as ``"shop.jobs"``; write it as plain
+    text, since other commands read it too. JOBS_HANDLERS, where it is set, goes before it. With neither they are in
+    the package ``handlers`` beside host.json, or, while there is none, the samples in ``examples``.
 
     When the process ends, and is not killed, runs under way are given back. With a setting or a handler that cannot be
     used the app has its functions all the same, since the host could not show why there are none: they answer 503, the
     readiness probe fails, and the log says why at once and every minute.
     """
-    startup = read_startup()
+    startup = read_startup(handlers)
     print_startup(startup)
     app: func.FunctionApp
     app, close, _ = _join(startup)
@@ -311,7 +315,7 @@ def _worker_name() -> str:
 
 def load_registry() -> HandlerRegistry:
     """Load the handlers that the settings name; raises ``ConfigurationError``, its kind for a module at fault."""
-    registry = load_handlers(Settings.read().handlers)
+    registry = load_handlers(packages_of_app(Settings.read()))
     for warning in registry.warnings:
         _logger.warning("%s", warning)
     return registry

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationE
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.core.errors import InvalidSettings
+from jobs.core.handlers.loading.which_packages import packages_in
 from jobs.core.schedules.dialects.ncrontab import read_timer_schedule
 
 _YEAR_SECONDS = 366 * 86_400
@@ -22,12 +23,6 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
 def _check_timer_schedule(text: str) -> str:
     read_timer_schedule(text, os.environ)
     return text
-
-
-def _check_package(name: str) -> str:
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise ValueError("not the name of a package; write it with dots, as in jobs.handlers")
-    return name
 
 
 TimerSchedule = Annotated[str, AfterValidator(_check_timer_schedule)]
@@ -75,8 +70,10 @@ class Settings(BaseSettings):
         default=False,
         description="Make an OpenTelemetry span and metrics of every attempt; exporters are yours or the host's.",
     )
-    handlers: Annotated[str, AfterValidator(_check_package)] = Field(
-        default="jobs.handlers", description="The package that your handlers live in."
+    handlers: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="The packages that your handlers live in, separated by commas; left out, those of "
+        "`create_app(handlers=...)`, else `handlers`, else the samples in `examples`.",
     )
     concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=16, description="Handlers that one instance runs at once."
@@ -159,6 +156,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("handlers", mode="before")
+    @classmethod
+    def _packages(cls, value: object) -> object:
+        return packages_in(value) if isinstance(value, str) else value
 
     @classmethod
     def read(cls) -> Settings:

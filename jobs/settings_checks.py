@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError
+from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS, app_folder
 from jobs.core.schedules.dialects.ncrontab import read_time_span
 from jobs.settings import Settings, setting_name
 
@@ -109,7 +110,7 @@ def warnings_for(settings: Settings, environment: Iterable[str], unusable: Colle
             "to expire"
         )
     ours = {setting_name(field): field for field in Settings.model_fields}
-    known = {*ours, "JOBS_ENVIRONMENT", "JOBS_EASY_AUTH"}
+    known = {*ours, "JOBS_ENVIRONMENT", "JOBS_EASY_AUTH", ADDED_HANDLERS}
     for name in sorted(environment):
         upper = name.upper()
         if not upper.startswith("JOB") or upper in known:
@@ -136,7 +137,8 @@ def function_timeout(environment: Mapping[str, str] = os.environ) -> timedelta |
     """
     place, text = _FUNCTION_TIMEOUT, environment.get(_FUNCTION_TIMEOUT)
     if text is None:
-        file = _host_json(environment)
+        folder = app_folder(environment)
+        file = folder / "host.json" if folder else None
         place = f"functionTimeout in {file or 'host.json'}"
         text = _read(file).get("functionTimeout") if file else None
     if text is None:
@@ -147,13 +149,6 @@ def function_timeout(environment: Mapping[str, str] = os.environ) -> timedelta |
         return read_time_span(str(text))
     except ValueError:
         raise ConfigurationError(f'{place} is {text!r}; write a time span such as "00:30:00", or -1') from None
-
-
-def _host_json(environment: Mapping[str, str]) -> Path | None:
-    """Find the host.json that the app is started with: beside function_app.py, above the framework's own folder."""
-    root = environment.get("AzureWebJobsScriptRoot")
-    folders = [*([Path(root)] if root else []), Path(__file__).parents[1], Path.cwd()]
-    return next((folder / "host.json" for folder in folders if (folder / "host.json").is_file()), None)
 
 
 def _read(file: Path) -> dict[str, Any]:

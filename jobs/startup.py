@@ -10,17 +10,28 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.adapters.postgres.connection.engine import DatabaseOptions, check_address
 from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidSettings
 from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.loading.which_packages import (
+    ADDED_HANDLERS,
+    NO_HANDLERS,
+    SAMPLES,
+    app_folder,
+    checked,
+    packages_in,
+    packages_of,
+    which_packages,
+)
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from jobs.settings_checks import check_settings, check_timeouts, function_timeout, warnings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
 
 _logger = logging.getLogger("jobs")
@@ -35,15 +46,27 @@ class Startup:
     fault: ConfigurationError | None
     warnings: list[str]
     function_timeout: timedelta | None = None
+    packages: tuple[str, ...] = ()
+
+    def names(self) -> list[str]:
+        """Return the names of the app's own handlers, without those that ``python -m jobs dev`` adds."""
+        added = packages_of(os.environ, ADDED_HANDLERS)
+        return [spec.name for spec in self.registry.all() if getattr(spec.target, "__module__", "") not in added]
 
     def handlers(self) -> str:
-        """List the handlers in a line."""
-        names = [spec.name for spec in self.registry.all()]
-        return f"{len(names)} handlers in {self.settings.handlers}: {', '.join(names)}"
+        """List the handlers in a line, and say of the samples what they are."""
+        names = self.names()
+        line = f"{len(names)} handler{'s' * (len(names) != 1)} in {', '.join(self.packages)}: {', '.join(names)}"
+        if self.packages == (SAMPLES,):
+            line += "; these are samples, `python -m jobs new handler SendInvoice` begins your own"
+        return line
 
 
-def read_startup() -> Startup:
-    """Read the settings and load the handlers; raises nothing, for what is wrong is part of what it returns."""
+def read_startup(handlers: str | Iterable[str] = ()) -> Startup:
+    """Read the settings and load the handlers; raises nothing, for what is wrong is part of what it returns.
+
+    ``handlers`` names their packages where JOBS_HANDLERS does not.
+    """
     settings, invalid = Settings.read_or_default()
     unusable = invalid.names if invalid is not None else ()
     warnings = warnings_for(settings, os.environ, unusable)
@@ -54,35 +77,58 @@ def read_startup() -> Startup:
     except ConfigurationError as error:
         faults.append(("host.json", str(error)))
     faults += check_settings(settings, limit, unusable) + _schema_faults(settings) + _address_faults(settings)
-    registry, fault = (HandlerRegistry(), None) if "JOBS_HANDLERS" in unusable else _load(settings, limit)
+    unread = _Loaded((), HandlerRegistry(), None)
+    packages, registry, fault = unread if "JOBS_HANDLERS" in unusable else _load(settings, handlers, limit)
     warnings += registry.warnings
     if faults:
         fault = InvalidSettings([*faults, *([("JOBS_HANDLERS", str(fault))] if fault else [])])
     if fault is not None:  # which is said by the timers, and so at least once a minute
         settings = settings.model_copy(update=_default_schedules())
-    elif not registry.all():
-        warnings.append(
-            f"{settings.handlers} has no handler, so no job can be run; mark a function in it with @handler, or point "
-            "JOBS_HANDLERS at another package"
+    startup = Startup(settings, registry, fault, warnings, limit, packages)
+    if fault is None and not startup.names():
+        nothing_in_it = (
+            f"{', '.join(packages)} has no handler, so no job can be run; mark a function in it with @handler, or "
+            "point JOBS_HANDLERS at another package"
         )
-    return Startup(settings, registry, fault, warnings, limit)
+        warnings.append(nothing_in_it if packages else NO_HANDLERS)
+    return startup
 
 
 def _default_schedules() -> dict[str, str]:
     return {name: Settings.model_fields[name].default for name in ("poll_schedule", "reconcile_schedule")}
 
 
-def _load(settings: Settings, limit: timedelta | None) -> tuple[HandlerRegistry, ConfigurationError | None]:
+class _Loaded(NamedTuple):
+    packages: tuple[str, ...]
+    registry: HandlerRegistry
+    fault: ConfigurationError | None
+
+
+def _load(settings: Settings, handlers: str | Iterable[str], limit: timedelta | None) -> _Loaded:
+    packages: tuple[str, ...] = ()
     registry = HandlerRegistry()
     try:
-        registry = load_handlers(settings.handlers)
+        packages = packages_of_app(settings, handlers)
+        registry = load_handlers((*packages, *packages_of(os.environ, ADDED_HANDLERS)))
         check_timeouts(registry, limit)
     except ConfigurationError as error:
-        return registry, error
+        return _Loaded(packages, registry, error)
     except Exception as error:  # noqa: BLE001  whatever it is, it must be said, and by functions that are there
-        why = f"the handlers of {settings.handlers} cannot be loaded: {type(error).__name__}: {error}"
-        return registry, HandlerRegistrationError(why)
-    return registry, None
+        why = f"the handlers of {', '.join(packages)} cannot be loaded: {type(error).__name__}: {error}"
+        return _Loaded(packages, registry, HandlerRegistrationError(why))
+    return _Loaded(packages, registry, None)
+
+
+def packages_of_app(settings: Settings, handlers: str | Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the packages that the settings name, else ``handlers``, else those of the app's folder.
+
+    Raises ``ConfigurationError`` for a name that no package can have.
+    """
+    try:
+        given = packages_in(handlers) if isinstance(handlers, str) else checked(handlers)
+    except ValueError as error:
+        raise ConfigurationError(f"create_app(handlers=...): {error}") from None
+    return which_packages(settings.handlers or given, app_folder())
 
 
 def _schema_faults(settings: Settings) -> list[tuple[str, str]]:
@@ -109,7 +155,7 @@ def log_startup(startup: Startup) -> None:
     """Log the handlers, and what looks like a mistake."""
     for warning in startup.warnings:
         _logger.warning("%s", warning)
-    if startup.registry.all():
+    if startup.names():
         _logger.info("%s", startup.handlers())
 
 
@@ -123,7 +169,7 @@ def print_startup(startup: Startup) -> None:
         _print_line(f"warning: {warning}", to_stderr=True)
     if startup.fault is not None:
         _print_line(f"error: the app cannot work as it is set up: {startup.fault}", to_stderr=True)
-    elif startup.registry.all():
+    elif startup.names():
         _print_line(startup.handlers(), to_stderr=False)
 
 

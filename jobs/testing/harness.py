@@ -47,9 +47,10 @@ class JobsHarness(ExpectsJobs):
     """An app for a test: enqueue, advance time, see what ran. Use it in one thread, and close it or use ``with``.
 
     ``handlers`` is the name of the package with your handlers, a ``HandlerRegistry``, or a list of what bears
-    ``@handler``, ``@provider`` or ``@middleware``. ``overrides`` returns fakes in place of services, by the type that
-    handlers are annotated with. The clock stands at ``at`` until ``advance`` or ``drain(until=...)`` moves it. Retry
-    delays are drawn from ``seed``, so that they are the same every time. Nothing is run unless a call here says so.
+    ``@handler``, ``@provider`` or ``@middleware``; left out, they are those that the app has. ``overrides`` returns
+    fakes in place of services, by the type that handlers are annotated with. The clock stands at ``at`` until
+    ``advance`` or ``drain(until=...)`` moves it. Retry delays are drawn from ``seed``, so that they are the same every
+    time. Nothing is run unless a call here says so.
 
     With ``database_url`` the jobs are kept in that Postgres database, so that handlers run their SQL; it must be a
     test's own, as that of the fixture ``jobs_postgres``. It is migrated where that is needed, and in the harness's
@@ -63,7 +64,7 @@ class JobsHarness(ExpectsJobs):
 
     def __init__(
         self,
-        handlers: Handlers = "jobs.handlers",
+        handlers: Handlers | None = None,
         *,
         overrides: Mapping[type, Any] | None = None,
         at: datetime = MONDAY_NOON,
@@ -275,7 +276,7 @@ def run_handler(
     handler_name: str,
     payload: Any = None,
     *,
-    handlers: Handlers = "jobs.handlers",
+    handlers: Handlers | None = None,
     overrides: Mapping[type, Any] | None = None,
     at: datetime = MONDAY_NOON,
     **how: Any,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from copy import copy
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -14,6 +15,7 @@ from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.decorators import MARK, MIDDLEWARE_MARK, PROVIDER_MARK
 from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.loading.which_packages import NO_HANDLERS, app_folder, packages_of, which_packages
 from jobs.core.handlers.registry import BUILT_IN_SERVICES, HandlerRegistry
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
@@ -31,11 +33,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARKS = (MARK, PROVIDER_MARK, MIDDLEWARE_MARK)
 
 
-def registry_of(handlers: Handlers) -> HandlerRegistry:
-    """Make a registry of a package's name, another registry, or functions and classes that bear marks.
+def registry_of(handlers: Handlers | None) -> HandlerRegistry:
+    """Make a registry of a package's name, another registry, or functions and classes that bear marks; None: the app's.
 
     Nothing that is done to it changes a registry that was given. Raises ``ConfigurationError``.
     """
+    if handlers is None:
+        return load_handlers(_packages_of_the_app())
     if isinstance(handlers, str):
         return load_handlers(handlers)
     if isinstance(handlers, HandlerRegistry):
@@ -45,10 +49,17 @@ def registry_of(handlers: Handlers) -> HandlerRegistry:
         if not any(mark in getattr(marked, "__dict__", {}) for mark in _MARKS):
             raise ConfigurationError(
                 f"{marked!r} is not marked with @handler, @provider or @middleware; mark it, or give the package that "
-                'it is in by name, such as "jobs.handlers"'
+                'it is in by name, such as "handlers"'
             )
         registry.add_marked(marked)
     return registry
+
+
+def _packages_of_the_app() -> tuple[str, ...]:
+    packages = which_packages(packages_of(os.environ), app_folder())
+    if not packages:
+        raise ConfigurationError(f"{NO_HANDLERS}; or give this test its own, as a list of functions")
+    return packages
 
 
 def check_overrides(registry: HandlerRegistry, overrides: Mapping[type, Any]) -> None:

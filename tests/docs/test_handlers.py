@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,7 +30,7 @@ HOW_TO = "docs/how-to"
 WRITE, TEST = f"{HOW_TO}/write-a-handler.md", f"{HOW_TO}/test-a-handler.md"
 EXACTLY_ONCE, LIMITS = f"{HOW_TO}/write-exactly-once.md", f"{HOW_TO}/limit-what-runs.md"
 LOCK = f"{HOW_TO}/run-one-at-a-time.md"
-SAMPLES = ROOT / "jobs/handlers"
+SAMPLES = ROOT / "tests/shop"
 
 
 @pytest.fixture
@@ -171,17 +172,19 @@ def _in_vain(lock, resource: str, ttl: timedelta, *_, **__) -> None:
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Callable[..., str]:
-    """A reader who puts a handler beside the samples and its test into tests/handlers; gives what pytest prints."""
-    (tmp_path / "handlers").mkdir()
-    beside = f"import jobs.handlers\njobs.handlers.__path__.append({str(tmp_path / 'handlers')!r})\n"
+    """A reader who puts a handler into handlers/ and its test into tests/handlers; gives what pytest prints."""
+    shutil.copytree(SAMPLES, tmp_path / "handlers", ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("mail.py", "cleanup.py"):
+        (tmp_path / "handlers" / file).unlink()
     plugin = 'pytest_plugins = ["jobs.testing.plugin"]\n'  # as conftest.py of the project has it
 
     def tested(handler: str, test: str, fixtures: str = "") -> str:
         (tmp_path / "handlers" / "documented.py").write_text(handler)
-        (tmp_path / "conftest.py").write_text(f"{plugin}{beside}{fixtures}")
+        (tmp_path / "conftest.py").write_text(f"{plugin}{fixtures}")
         (tmp_path / "test_documented.py").write_text(test)
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "."]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "JOBS_HANDLERS": "handlers"}
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300
         )

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.docs.blocks import Block, blocks_of, pages
+from tests.docs.blocks import ROOT, Block, blocks_of, pages
 from tests.docs.project import Project
 
 pytestmark = pytest.mark.slow
@@ -16,6 +16,11 @@ pytestmark = pytest.mark.slow
 STEPS = {page: [each for each in blocks_of(page) if each.step is not None] for page in pages()}
 TUTORIAL = [page for page in STEPS if page.startswith("docs/tutorial/")]
 ON_THEIR_OWN = [page for page, steps in STEPS.items() if steps and page not in TUTORIAL]
+
+
+def skip_without_samples() -> None:
+    if not (ROOT / "examples").is_dir():
+        pytest.skip("the pages begin with the samples, which are deleted here")
 
 
 def starts(steps: list[Block]) -> bool:
@@ -29,6 +34,7 @@ def calls_the_app(steps: list[Block]) -> bool:
 @pytest.fixture
 def project() -> Iterator[Project]:
     """A clone of the reader's. A folder with a short path, since it holds a Postgres with its socket."""
+    skip_without_samples()
     with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
         project = Project(Path(folder))
         yield project
@@ -38,6 +44,7 @@ def project() -> Iterator[Project]:
 @pytest.fixture(scope="module")
 def sample_app() -> Iterator[Project]:
     """The app of `make run`, for the pages that take it for granted."""
+    skip_without_samples()
     with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
         project = Project(Path(folder))
         project.start("make run")

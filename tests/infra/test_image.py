@@ -10,8 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pathspec
-
+from tests.infra.deployed import let_through, tracked
 from tests.infra.linters import lint
 
 ROOT = Path(__file__).parents[2]
@@ -29,28 +28,6 @@ def instructions(text: str) -> list[tuple[str, str]]:
 LINES = instructions(TEXT)
 
 
-def tracked() -> set[str]:
-    """The files of the repository, as a clone has them."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return {file for file in listed.stdout.splitlines() if (ROOT / file).exists()}
-
-
-def let_through(ignore_file: str, files: set[str]) -> set[str]:
-    """The files that Docker sends to the builder: patterns hold from the root, for all below, and the last one wins."""
-    kept = set(files)
-    for line in ignore_file.splitlines():
-        pattern = line.strip()
-        if not pattern or pattern.startswith("#"):
-            continue
-        body = "".join(
-            {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}.get(part, re.escape(part))
-            for part in re.split(r"(\*\*/|\*\*|\*)", pattern.removeprefix("!").rstrip("/"))
-        )
-        matching = {file for file in files if re.fullmatch(f"{body}(?:/.*)?", file)}
-        kept = kept | matching if pattern.startswith("!") else kept - matching
-    return kept
-
-
 def copied() -> set[str]:
     """The files that are in the image."""
     sent = let_through((DOCKERFILE.parent / "Dockerfile.dockerignore").read_text(), tracked())
@@ -59,30 +36,10 @@ def copied() -> set[str]:
         if word == "COPY":
             *sources, _ = rest.split()
             for source in sources:
-                found = {file for file in sent if file == source or file.startswith(f"{source.rstrip('/')}/")}
+                found = {file for file in sent if source in {".", file} or file.startswith(f"{source.rstrip('/')}/")}
                 assert found, f"COPY {source} finds nothing"
                 inside |= found
     return inside
-
-
-def test_what_is_copied_is_exactly_what_is_deployed_without_an_image():
-    ignored = pathspec.GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text().splitlines())
-    deployed = {file for file in tracked() if not ignored.match_file(file)}
-    assert copied() == deployed - {".funcignore", "schedules.yaml"}
-
-
-def test_nothing_is_copied_that_only_developers_need_or_that_could_be_secret():
-    inside = copied()
-    assert {"function_app.py", "host.json", "requirements.txt", "jobs/handlers/dependencies.py"} <= inside
-    for file in inside:
-        assert not re.match(r"tests/|infra/|jobs/testing|jobs/entrypoints/dev|requirements-dev|local\.settings", file)
-
-
-def test_docker_ignores_by_the_rules_that_its_documentation_gives():
-    files = {"a", "b/a", "b/c.py", "b/d/c.py", "b/d/__pycache__/c", "e"}
-    assert let_through("*\n!b\n**/__pycache__\nb/c*.py\n", files) == {"b/a", "b/d/c.py"}
-    assert let_through("a\n", files) == files - {"a"}
-    assert let_through("**/a\n", files) == files - {"a", "b/a"}
 
 
 def test_the_base_is_named_by_a_version_of_python_that_the_app_runs_on():

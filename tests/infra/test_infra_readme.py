@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from pathlib import Path
 
 from tests.infra.sides import BICEP, MAIN
 from tests.infra.terraform_files import FACTS, everything
@@ -75,14 +74,3 @@ def test_links_lead_to_headings() -> None:
 def test_the_providers_that_it_tells_of_are_those_of_the_facts() -> None:
     for provider in ("azurerm", "azapi"):
         assert f"{provider} {json.loads((FACTS / f'{provider}.json').read_text())['version']}" in TEXT
-
-
-def test_the_zip_holds_what_is_deployed_and_only_that() -> None:
-    """Every name in the zip is there, and .funcignore ignores none of them."""
-    root = Path(__file__).parents[2]
-    [files] = re.findall(r"zip -qr app\.zip (.*?) -x", TEXT)
-    ignored = (root / ".funcignore").read_text().split()
-    for name in files.split():
-        assert (root / name).exists()
-        assert name not in ignored
-        assert f"{name}/" not in ignored

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from datetime import timedelta
 from tempfile import TemporaryDirectory
 from unittest.mock import MagicMock
@@ -14,7 +15,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from jobs import HandlerRegistry
-from jobs.bootstrap import LazyRuntime, build_offline_runtime, create_closable_app
+from jobs.bootstrap import LazyRuntime, build_offline_runtime, create_app, create_closable_app
 from jobs.core.errors import ConfigurationError
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, read_startup
@@ -38,6 +39,7 @@ def environment(monkeypatch):
         if name.startswith("JOBS_") or name in {"APP_API_TOKEN", "AZURE_FUNCTIONS_ENVIRONMENT", "WEBSITE_AUTH_ENABLED"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("JOBS_SCHEDULER", "timer")
+    monkeypatch.setenv("JOBS_HANDLERS", "tests.shop")
     return monkeypatch
 
 
@@ -109,7 +111,7 @@ def test_handlers_that_fail_in_a_way_nobody_thought_of_are_a_fault_like_any_othe
         raise RuntimeError("odd")
 
     monkeypatch.setattr("jobs.startup.load_handlers", breaks)
-    assert "the handlers of jobs.handlers cannot be loaded: RuntimeError: odd" in str(read_startup().fault)
+    assert "the handlers of tests.shop cannot be loaded: RuntimeError: odd" in str(read_startup().fault)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_the_log_of_the_start_lists_the_handlers_in_one_line(environment, caplog
     caplog.set_level("INFO", "jobs")
     create_closable_app()[1]()
     [line] = [record.getMessage() for record in caplog.records]
-    assert line == "4 handlers in jobs.handlers: CleanupData, GenerateReport, ProcessPayment, SendEmail"
+    assert line == "2 handlers in tests.shop: CleanupData, SendEmail"
 
 
 def test_an_app_without_a_handler_is_warned_of(environment, write, caplog):
@@ -250,7 +252,7 @@ def test_a_fault_that_follows_from_another_fault_is_not_told(environment, settin
 
 def run(*arguments, **settings):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
-    environment |= {"JOBS_SCHEDULER": "timer", "PYTHONPATH": str(ROOT)}
+    environment |= {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.shop", "PYTHONPATH": str(ROOT)}
     with TemporaryDirectory() as folder:  # whose developer's settings are nobody's
         return subprocess.run(
             [sys.executable, *arguments],
@@ -267,7 +269,7 @@ def test_a_pipeline_may_ask_whether_the_app_would_start():
     done = run("-m", "jobs", "check")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"the app starts, with \d\d functions\n", done.stdout)
-    assert "4 handlers in jobs.handlers: CleanupData, " in done.stderr
+    assert "2 handlers in tests.shop: CleanupData, " in done.stderr
 
 
 STARTS = (
@@ -289,7 +291,7 @@ def test_the_functions_host_is_told_on_the_console_whose_lines_it_passes_on():
 
 def test_an_app_that_works_lists_its_handlers_there():
     done = run("-c", STARTS)
-    assert done.stdout.splitlines()[0].startswith("4 handlers in jobs.handlers: CleanupData, ")
+    assert done.stdout.splitlines()[0].startswith("2 handlers in tests.shop: CleanupData, ")
     assert done.stderr == ""
 
 
@@ -304,3 +306,64 @@ def test_the_command_line_stops_with_the_message_and_no_traceback(tmp_path, comm
     assert done.returncode == 1, done.stdout
     assert "error: the app cannot start with these settings: JOBS_LEASE_SECONDS: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- whose handlers these are
+
+
+def test_the_package_that_create_app_is_given_is_loaded_unless_a_setting_names_another(environment, write, capsys):
+    given, named = write(one=HANDLER.format(options="")), write()
+    environment.delenv("JOBS_HANDLERS")
+    create_app(handlers=given)
+    assert f"1 handler in {given}: Greet" in capsys.readouterr().out
+    environment.setenv("JOBS_HANDLERS", named)
+    create_app(handlers=given)
+    assert f"warning: {named} has no handler" in capsys.readouterr().err
+
+
+def test_a_name_that_create_app_cannot_use_is_a_fault_with_the_mend(environment, capsys):
+    environment.delenv("JOBS_HANDLERS")
+    create_app(handlers="shop/jobs")
+    assert "create_app(handlers=...): 'shop/jobs' is not the name of a package; write it" in capsys.readouterr().err
+
+
+@pytest.fixture
+def folder(environment, tmp_path):
+    """An app's folder of the test's own, in which nothing is yet."""
+    environment.delenv("JOBS_HANDLERS")
+    (tmp_path / "host.json").write_text("{}")
+    environment.setenv("AzureWebJobsScriptRoot", str(tmp_path))
+    environment.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"examples", "handlers"}]:
+        environment.delitem(sys.modules, name)
+
+
+def test_an_app_without_any_package_starts_and_says_how_to_write_the_first_handler(folder):
+    startup = read_startup()
+    assert startup.fault is None
+    [warning] = startup.warnings
+    assert "the app has no handlers, so no job can be run: `python -m jobs new handler SendInvoice`" in warning
+
+
+def test_the_samples_are_named_as_such_with_how_to_begin_ones_own(folder, caplog):
+    (folder / "examples").mkdir()
+    (folder / "examples" / "__init__.py").write_text("")
+    (folder / "examples" / "greet.py").write_text(textwrap.dedent(HANDLER.format(options="")))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "examples"]:
+            patch.delitem(sys.modules, name)
+        caplog.set_level("INFO", "jobs")
+        log_startup(read_startup())
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "1 handler in examples: Greet; these are samples, `python -m jobs new handler SendInvoice` begins your own"
+    )
+
+
+def test_handlers_that_a_local_start_adds_are_loaded_and_are_not_counted_as_the_apps(folder, environment):
+    environment.setenv("JOBS_DEV_HANDLERS", "jobs.entrypoints.devhost.demo_handler")
+    startup = read_startup()
+    assert [spec.name for spec in startup.registry.all()] == ["DemoGreeting"]
+    assert startup.names() == []
+    assert "new handler SendInvoice" in startup.warnings[0]

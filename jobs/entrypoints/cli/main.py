@@ -13,7 +13,9 @@ from jobs.entrypoints.cli.apply import add_apply
 from jobs.entrypoints.cli.check import add_check
 from jobs.entrypoints.cli.database import add_database
 from jobs.entrypoints.cli.local_settings import take_over_local_settings
+from jobs.entrypoints.cli.new import add_new
 from jobs.entrypoints.cli.preview import add_preview
+from jobs.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,11 +48,13 @@ def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = N
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jobs", description="Background jobs for Azure Functions.")
+    parser.add_argument("--version", action="version", version=f"aether-jobs {__version__}")
     commands = parser.add_subparsers(title="commands", required=True)
     add_database(commands)
     add_preview(commands)
     add_apply(commands)
     add_check(commands)
+    add_new(commands)
     dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
     dev.add_argument("--port", type=int, default=7071, help="where to listen on 127.0.0.1 (default 7071)")
     dev.add_argument(
@@ -68,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("timer", "dapr"),
         help="what wakes jobs up: dapr brings up Dapr's scheduler and sidecar; default JOBS_SCHEDULER, else timer",
     )
-    dev.add_argument("--demo", action="store_true", help="enqueue two sample jobs and tell what becomes of them")
+    dev.add_argument("--demo", action="store_true", help="enqueue two jobs and tell what becomes of them")
     dev.set_defaults(run=_dev)
     return parser
 

@@ -20,6 +20,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jobs.core.errors import ConfigurationError, StoreUnavailable
+from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS
+from jobs.entrypoints.devhost import demo_handler
 from jobs.entrypoints.devhost.dapr import LocalDapr
 from jobs.entrypoints.devhost.demo import Demo
 from jobs.entrypoints.devhost.processes import command_of
@@ -59,6 +61,8 @@ def run_dev(
         signal.signal(number, lambda *_: stop.set())
     _refuse_taken_port(options.port)
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    if options.demo:
+        os.environ[ADDED_HANDLERS] = demo_handler.__name__
     with _database(Path(options.data), options.database_from) as database:
         try:
             before, after = upgrade_database()
@@ -68,19 +72,19 @@ def run_dev(
         with _scheduler(options), _hosted(options, create_app, stop) as url:
             if options.demo:
                 Demo(url).start(stop)
-            print(_addresses(url) + database.shared, flush=True)
+            print(_addresses(url, demo=options.demo) + database.shared, flush=True)
             stop.wait()
             with suppress(OSError):  # of a terminal that is closed
                 print("\nstopping …", flush=True)
     return 0
 
 
-def _addresses(url: str) -> str:
+def _addresses(url: str, *, demo: bool) -> str:
+    handler_name = demo_handler.DEMO_HANDLER if demo else "SendInvoice"
     return (
         f"\n  Jobs are served at {url}\n"
         f"    enqueue    curl {url}/api/jobs -H 'content-type: application/json' \\\n"
-        '                 -d \'{"handler_name":"SendEmail","job_name":"hello","schedule":"@once","payload":'
-        '{"to":"you@example.com","subject":"Hello","body":"Hi"}}\'\n'
+        f'                 -d \'{{"handler_name":"{handler_name}","job_name":"hello"}}\'\n'
         f"    list       curl {url}/api/jobs\n"
         f"    handlers   curl {url}/api/handlers\n"
         f"    statistics curl {url}/api/stats\n"

@@ -342,9 +342,18 @@ def test_a_registry_that_is_given_is_left_as_it_was():
     assert registry.middleware == []
 
 
-def test_the_apps_own_handlers_are_what_is_tested_by_default():
+def test_the_apps_own_handlers_are_what_is_tested_by_default(monkeypatch):
+    monkeypatch.setenv("JOBS_HANDLERS", "tests.shop")
     with JobsHarness() as jobs:
-        assert "SendEmail" in {spec.name for spec in jobs.runtime.registry.all()}
+        assert {spec.name for spec in jobs.runtime.registry.all()} == {"CleanupData", "SendEmail"}
+
+
+def test_without_any_handlers_the_harness_says_how_to_write_the_first_one(monkeypatch, tmp_path):
+    monkeypatch.delenv("JOBS_HANDLERS", raising=False)
+    (tmp_path / "host.json").write_text("{}")
+    monkeypatch.setenv("AzureWebJobsScriptRoot", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="python -m jobs new handler SendInvoice"):
+        JobsHarness()
 
 
 # --- mistakes, and what to do

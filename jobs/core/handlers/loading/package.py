@@ -1,4 +1,4 @@
-"""Find handlers and providers in a package, named by a setting, so that the framework never imports the user's code."""
+"""Find handlers and providers in packages that are named, so that the framework imports no code of the user's."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ REGISTER = "register_handlers"
 _REGISTERS = re.compile(rf"^\s*(?:@(?:\w+\.)*(?:handler|provider|middleware)\b|def {REGISTER}\b)", re.MULTILINE)
 
 
-def load_handlers(package_name: str) -> HandlerRegistry:
-    """Import ``package_name`` and every module below it, and register everything that is marked there.
+def load_handlers(packages: str | Iterable[str]) -> HandlerRegistry:
+    """Import each of the ``packages`` and every module below it, and register everything that is marked there.
 
-    Folders without an ``__init__.py`` are searched as well. A module's function ``register_handlers(registry)`` is
-    called too; it may register targets that are not marked. The registry's ``warnings`` list what may be intended but
-    looks like a mistake.
+    Folders without an ``__init__.py`` are searched as well. Tests are not: folders called ``tests``, and modules called
+    ``conftest`` or ``test_*`` that mark nothing. A module's function ``register_handlers(registry)`` is called too; it
+    may register targets that are not marked. The registry's ``warnings`` list what may be intended but looks like a
+    mistake.
 
     Raises ``HandlerRegistrationError`` naming the file, the line and the reason if a module cannot be imported, or if
     a marked target is not registered: the app must not start with half of its handlers.
     """
     registry = HandlerRegistry()
-    modules = [_import(package_name)]
-    modules += [_import(name) for name in _names_below(getattr(modules[0], "__path__", ()), f"{package_name}.")]
+    modules = list({id(module): module for name in _several(packages) for module in _with_all_below(name)}.values())
     for module in modules:
         for value in list(vars(module).values()):
             if getattr(value, "__module__", None) != module.__name__:
@@ -51,12 +51,23 @@ def load_handlers(package_name: str) -> HandlerRegistry:
     return registry
 
 
+def _several(packages: str | Iterable[str]) -> tuple[str, ...]:
+    return (packages,) if isinstance(packages, str) else tuple(packages)
+
+
+def _with_all_below(package_name: str) -> list[ModuleType]:
+    package = _import(package_name)
+    return [package, *map(_import, _names_below(getattr(package, "__path__", ()), f"{package_name}."))]
+
+
 def _names_below(path: Iterable[str], prefix: str) -> Iterator[str]:
     """Yield the names of the modules and packages in these folders, a package before its contents."""
     path = list(path)
     found = {module.name: module.ispkg for module in pkgutil.iter_modules(path)}
     found |= dict.fromkeys(_plain_folders(path) - found.keys(), True)
-    for name in sorted(found.keys() - {"__main__"}):
+    for name in sorted(found.keys() - {"__main__", "tests", "conftest"}):
+        if name.startswith("test_") and not found[name] and not _marks_something(path, name):
+            continue
         yield prefix + name
         if found[name]:
             package = _import(prefix + name)  # raises here, with the reason, if it cannot be imported
@@ -69,7 +80,13 @@ def _plain_folders(path: Iterable[str]) -> set[str]:
     Python imports them as namespace packages. Other folders are not for us: scripts, templates, migrations.
     """
     folders = [each for place in path if Path(place).is_dir() for each in Path(place).iterdir() if each.is_dir()]
-    return {each.name for each in folders if each.name.isidentifier() and any(map(_registers, each.glob("**/*.py")))}
+    named = [each for each in folders if each.name.isidentifier()]
+    return {each.name for each in named if any(map(_registers, each.glob("**/*.py")))}
+
+
+def _marks_something(path: list[str], module: str) -> bool:
+    files = (Path(place) / f"{module}.py" for place in path)
+    return any(_registers(file) for file in files if file.is_file())
 
 
 def _registers(file: Path) -> bool:

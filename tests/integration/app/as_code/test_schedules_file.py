@@ -750,7 +750,11 @@ def test_the_module_runs_as_a_deployment_step_does(database_url, tmp_path):
     file = tmp_path / "schedules.yaml"
     file.write_text(block("docs/how-to/jobs-as-code.md", "owner: shop"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_SCHED")}
-    environment |= {"JOBS_DATABASE_URL": database_url, "JOBS_SCHEDULER": "dapr"}  # without a sidecar beside it
+    environment |= {
+        "JOBS_DATABASE_URL": database_url,
+        "JOBS_SCHEDULER": "dapr",
+        "JOBS_HANDLERS": "tests.shop",
+    }  # without a sidecar beside it
     environment |= {"PYTHONPATH": str(ROOT)}
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -765,7 +769,7 @@ def test_the_module_runs_as_a_deployment_step_does(database_url, tmp_path):
 
 def test_the_documented_file_makes_what_its_page_says(make_runtime, tmp_path, capsys):
     page = "docs/how-to/jobs-as-code.md"
-    handlers = load_handlers("jobs.handlers")
+    handlers = load_handlers("tests.shop")
     runtime = make_runtime(handlers)
     file = tmp_path / "schedules.yaml"
     file.write_text(block(page, "owner: shop"))

@@ -179,4 +179,4 @@ def test_whose_code_a_file_is():
     assert origin_of_file(json.__file__) is Origin.PYTHON
     assert origin_of_file(sa.__file__) is Origin.LIBRARY
     assert origin_of_file(sys.modules["jobs.core.diagnostics.error_text"].__file__) is Origin.FRAMEWORK
-    assert origin_of_file("/home/site/wwwroot/jobs/handlers/mail.py") is Origin.USER
+    assert origin_of_file("/home/site/wwwroot/handlers/mail.py") is Origin.USER

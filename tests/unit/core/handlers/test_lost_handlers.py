@@ -316,8 +316,8 @@ def test_a_decorator_within_a_function_that_nothing_calls_is_a_warning(write):
     assert re.search(rf"one\.py:{LINES + 2} \(send\): a decorator within unused\(\), which nothing has called", warning)
 
 
-def test_the_sample_handlers_are_loaded_without_a_warning():
-    assert load_handlers("jobs.handlers").warnings == []
+def test_sound_handlers_are_loaded_without_a_warning():
+    assert load_handlers("tests.shop").warnings == []
 
 
 # --- options and signatures that would only fail once a job runs

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from examples import generate_report
+from examples.dependencies import ReportStore
+from examples.generate_report import GenerateReport, GenerateReportArgs
 from jobs import Cancel, JobContext
 from jobs.core.lifecycle.status import JobStatus
-from jobs.handlers import generate_report
-from jobs.handlers.dependencies import ReportStore
-from jobs.handlers.generate_report import GenerateReport, GenerateReportArgs
 from jobs.testing import RanAttempt, run_handler
 
 SIX_IN_THE_MORNING = datetime(2026, 12, 1, 6, tzinfo=UTC)
@@ -41,7 +41,9 @@ def generate(store: FakeStore) -> Callable[..., RanAttempt]:
 
     def generate(args: GenerateReportArgs | None = None, **how: Any) -> RanAttempt:
         overrides = {ReportStore: store}
-        return run_handler("GenerateReport", args, overrides=overrides, scheduled_for=SIX_IN_THE_MORNING, **how)
+        return run_handler(
+            "GenerateReport", args, handlers="examples", overrides=overrides, scheduled_for=SIX_IN_THE_MORNING, **how
+        )
 
     return generate
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from examples.cleanup_data import CleanupDataArgs, cleanup_data
+from examples.dependencies import ReportsFolder
 from jobs import Cancel, JobContext
-from jobs.handlers.cleanup_data import CleanupDataArgs, cleanup_data
-from jobs.handlers.dependencies import ReportsFolder
 
 
 @pytest.fixture

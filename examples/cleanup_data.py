@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from examples.dependencies import ReportsFolder
 from jobs import JobContext, handler
-from jobs.handlers.dependencies import ReportsFolder
 
 
 class CleanupDataArgs(BaseModel):

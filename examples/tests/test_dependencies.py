@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.handlers import dependencies
-from jobs.handlers.dependencies import CardDeclined, GatewayBusy, PaymentGateway, ReportsFolder
+from examples import dependencies
+from examples.dependencies import CardDeclined, GatewayBusy, PaymentGateway, ReportsFolder
 
 payment_gateway = contextmanager(dependencies.payment_gateway)
 
@@ -106,3 +106,9 @@ def test_the_special_tokens_charge_nothing(place: Path) -> None:
         with pytest.raises(GatewayBusy):
             charge(gateway, "job/2", "tok_busy")
     assert list(charges(place)) == []
+
+
+def test_they_say_how_a_service_lives_as_long_as_the_app() -> None:
+    assert dependencies.__doc__ is not None
+    assert '@provider(scope="app"' in dependencies.__doc__
+    assert "functools.cache" not in dependencies.__doc__

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from examples.dependencies import CardDeclined, GatewayBusy, PaymentGateway
 from jobs import Discard, JobContext, Retry, RetryPolicy, handler
-from jobs.handlers.dependencies import CardDeclined, GatewayBusy, PaymentGateway
 
 
 class ProcessPaymentArgs(BaseModel):

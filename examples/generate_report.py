@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from examples.dependencies import ReportStore
 from jobs import JobContext, handler
-from jobs.handlers.dependencies import ReportStore
 
 Word = Annotated[str, Field(max_length=50, pattern=r"^[a-z0-9][a-z0-9-]*$")]  # becomes part of a file's name
 

@@ -1,8 +1,8 @@
-"""The services that the handlers are given, and the providers that make them.
+"""The services that the sample handlers are given, and the providers that make them.
 
-Replace these with yours. The samples below write to local files, so that the handlers run before you have a mail
-server, a blob store or a payment account; on Azure, where the app's own folder may be read-only, point the SAMPLE_
-settings at a folder under /tmp. Keep the protocols, or change them: only the handlers beside this file know them.
+They write to local files, so that the samples run without a mail server, a blob store or a payment account; on Azure,
+where the app's own folder may be read-only, point the SAMPLE_ settings at a folder under /tmp. Take over into your own
+package what is of use to you: only the handlers beside this file know it.
 
 How a handler comes by a service: it annotates a parameter with a type, and the ``@provider`` whose return annotation
 is that type is called, once per attempt. A provider may take other services as parameters (``report_store``), and one
@@ -141,9 +141,9 @@ class ChargesTable:
 
     def charge(self, card_token: str, amount: int, currency: str, *, idempotency_key: str) -> str:
         """Insert the charge unless it is there."""
-        if card_token == "tok_declined":  # noqa: S105  a token that means something, not a password
+        if card_token == "tok_declined":
             raise CardDeclined("insufficient funds")
-        if card_token == "tok_busy":  # noqa: S105
+        if card_token == "tok_busy":
             raise GatewayBusy(retry_after=5)
         self._connection.execute(
             "insert into charges values (?, ?, ?, ?, ?) on conflict (key) do nothing",

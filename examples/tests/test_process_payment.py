@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
+from examples.dependencies import CardDeclined, GatewayBusy, PaymentGateway
+from examples.process_payment import ProcessPaymentArgs, process_payment
 from jobs import Discard, JobContext, Retry
-from jobs.handlers.dependencies import CardDeclined, GatewayBusy, PaymentGateway
-from jobs.handlers.process_payment import ProcessPaymentArgs, process_payment
 from jobs.testing import JobsHarness, run_handler
 
 PAYLOAD = {"card_token": "tok_visa", "amount": 1999, "currency": "EUR"}
@@ -40,13 +40,15 @@ def test_it_charges_the_card(ctx: JobContext) -> None:
 
 def test_a_payment_that_is_delivered_three_times_is_charged_once() -> None:
     gateway = FakeGateway()
-    run_handler("ProcessPayment", PAYLOAD, overrides={PaymentGateway: gateway}, deliveries=3).check()
+    run_handler(
+        "ProcessPayment", PAYLOAD, handlers="examples", overrides={PaymentGateway: gateway}, deliveries=3
+    ).check()
     assert (gateway.calls, len(gateway.charges)) == (3, 1)
 
 
 def test_the_next_run_of_a_recurring_payment_charges_again() -> None:
     gateway = FakeGateway()
-    with JobsHarness(overrides={PaymentGateway: gateway}) as jobs:
+    with JobsHarness("examples", overrides={PaymentGateway: gateway}) as jobs:
         jobs.enqueue("ProcessPayment", PAYLOAD, schedule="@daily")
         jobs.advance(timedelta(days=2))
     assert len(gateway.charges) == 2

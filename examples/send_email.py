@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from examples.dependencies import EmailSender
 from jobs import JobContext, handler
-from jobs.handlers.dependencies import EmailSender
 
 EmailAddress = Annotated[str, Field(max_length=254, pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+$")]
 OneLine = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
+from examples.dependencies import EmailSender
+from examples.send_email import SendEmailArgs, send_email
 from jobs import JobContext
 from jobs.core.errors import InvalidInput
 from jobs.core.lifecycle.status import JobStatus
-from jobs.handlers.dependencies import EmailSender
-from jobs.handlers.send_email import SendEmailArgs, send_email
 from jobs.testing import JobsHarness
 
 PAYLOAD = {
@@ -74,7 +74,7 @@ def sender() -> FakeSender:
 
 @pytest.fixture
 def jobs(sender: FakeSender) -> Iterator[JobsHarness]:
-    with JobsHarness(overrides={EmailSender: sender}) as jobs:
+    with JobsHarness("examples", overrides={EmailSender: sender}) as jobs:
         yield jobs
 
 

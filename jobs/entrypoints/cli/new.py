@@ -1,0 +1,147 @@
+"""``python -m jobs new handler NAME``: write a handler and its test, to begin with."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from jobs.core.errors import ConfigurationError
+from jobs.core.handlers.loading.which_packages import OWN, SAMPLES, app_folder, packages_of, which_packages
+
+if TYPE_CHECKING:
+    import argparse
+
+    from jobs.entrypoints.cli.parts import Parts
+
+_NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,99}")
+_WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_TAKEN = {"handler", "jobs", "dependencies"}
+
+_HANDLER = '''"""{name}: say here what it does."""
+
+from pydantic import BaseModel, ConfigDict
+
+from jobs import JobContext, handler
+
+
+class {name}Args(BaseModel):
+    """What a job's payload holds. A payload that does not fit is refused when the job is enqueued."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    greeting: str = "Hello"
+
+
+@handler("{name}")
+def {function}(args: {name}Args, ctx: JobContext) -> None:
+    """Replace this with your work. It may run twice for one job: ``ctx.idempotency_key`` is the same each time."""
+    ctx.logger.info("%s from {name}", args.greeting)
+'''
+_TEST = '''"""{name}, run without a database."""
+
+from {package}.{function} import {name}Args
+from jobs.testing import JobsHarness
+
+
+def test_it_succeeds():
+    with JobsHarness("{package}") as jobs:
+        ran = jobs.run_handler("{name}", {name}Args(greeting="Good morning"))
+        ran.check()
+        assert ran.outcome == "Succeeded"
+'''
+
+
+def add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command ``new``."""
+    new = commands.add_parser("new", help="write the beginning of a handler, with its test")
+    kinds = new.add_subparsers(title="what", required=True)
+    handler = kinds.add_parser("handler", help="a handler, and a test that runs it")
+    handler.add_argument("name", metavar="NAME", help="what jobs call it, such as SendInvoice")
+    handler.set_defaults(run=_new_handler)
+
+
+def _new_handler(chosen: argparse.Namespace, _: Parts) -> int:
+    folder = Path.cwd() if Path("host.json").is_file() else app_folder()
+    if folder is None:
+        raise ConfigurationError("there is no host.json here; run this in the app's folder")
+    lines = new_handler(chosen.name, folder, which_packages(packages_of(os.environ), folder))
+    print("\n".join(lines))
+    return 0
+
+
+def new_handler(name: str, folder: Path, packages: tuple[str, ...]) -> list[str]:
+    """Write the handler ``name`` and its test below ``folder``; returns what to do next, line by line.
+
+    It goes into the first of the app's ``packages``, or into ``handlers`` where these are the samples. Raises
+    ``ConfigurationError``, and has written nothing, for a name that will not do and where a file is there already.
+    """
+    package = next((each for each in packages if each != SAMPLES), OWN)
+    function = _function_name(name)
+    parts = package.split(".")
+    module = folder.joinpath(*parts, f"{function}.py")
+    test = folder / "tests" / "handlers" / f"test_{function}.py"
+    _refuse_existing(name, folder, module, test)
+    made = {folder.joinpath(*parts[:depth], "__init__.py"): "" for depth in range(1, len(parts) + 1)}
+    made = {file: text for file, text in made.items() if not file.exists()}
+    if package == OWN and made:
+        made[folder / OWN / "__init__.py"] = '"""Your handlers. An upgrade touches nothing here."""\n'
+    names = {"name": name, "function": function, "package": package}
+    made |= {module: _HANDLER.format(**names), test: _TEST.format(**names)}
+    for file, text in made.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8", newline="\n")
+    return [*(f"wrote {file.relative_to(folder).as_posix()}" for file in made), *_next(name, folder, test, packages)]
+
+
+def _function_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        words = re.findall(r"[A-Za-z0-9]+", name)
+        likely = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789")
+        _refuse(name, f"write it as {likely if _NAME.fullmatch(likely) else 'SendInvoice'}")
+    function = _WORD_ENDS.sub("_", name).lower()
+    if keyword.iskeyword(function) or function in _TAKEN:
+        _refuse(name, f"its file would be {function}.py, a name that Python or the app has taken; add a word")
+    if function.startswith("test_") or function == "test":
+        _refuse(name, f"pytest would take {function} for a test; call it Check{name.removeprefix('Test')}")
+    return function
+
+
+def _refuse(name: str, mend: str) -> NoReturn:
+    raise ConfigurationError(f"{name!r} will not do as the name of a handler: {mend}")
+
+
+def _refuse_existing(name: str, folder: Path, module: Path, test: Path) -> None:
+    for file in (module, test):
+        if file.exists():
+            raise ConfigurationError(
+                f"{file.relative_to(folder).as_posix()} is there already, and is left as it is; choose another name, "
+                "or remove it first"
+            )
+    marked = re.compile(rf"""@(?:\w+\.)?handler\(\s*["']{name}["']""")
+    for file in module.parent.rglob("*.py"):
+        if marked.search(file.read_text("utf-8", "replace")):
+            raise ConfigurationError(
+                f"{file.relative_to(folder).as_posix()} has a handler {name} already; choose another name"
+            )
+
+
+def _next(name: str, folder: Path, test: Path, packages: tuple[str, ...]) -> list[str]:
+    python = Path(sys.executable)
+    command = python.relative_to(folder).as_posix() if python.is_relative_to(folder) else "python"
+    body = json.dumps({"handler_name": name, "job_name": "first", "payload": {"greeting": "Hello"}})
+    run = "make run" if (folder / "Makefile").is_file() else f"{command} -m jobs dev"
+    lines = [
+        "",
+        "Next: run its test, serve it, and from a second terminal enqueue a job:",
+        f"  {command} -m pytest {test.relative_to(folder).as_posix()}",
+        f"  {run}",
+        f"  curl http://127.0.0.1:7071/api/jobs -H 'content-type: application/json' -d '{body}'",
+    ]
+    if packages == (SAMPLES,):
+        lines += ["", f"The samples are not loaded any more; JOBS_HANDLERS={OWN},{SAMPLES} has both."]
+    return lines

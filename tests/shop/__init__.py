@@ -1,0 +1,1 @@
+"""Handlers for the framework's own tests, so that none of them needs the samples or yours."""
