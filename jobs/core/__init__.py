@@ -1,1 +1,1 @@
-"""What a job is: no I/O, only the standard library, pydantic and the cron library."""
+"""The domain: jobs, handlers and schedules. No I/O; depends on the standard library, pydantic and the cron library."""

@@ -1,4 +1,4 @@
-"""What a Python caller may write in a command beside JSON: a datetime or timedelta as schedule, a model as payload."""
+"""The Python types of command fields: a datetime or timedelta as schedule, a pydantic model as payload."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from jobs.core.schedules.timing import DstOptions, MisfireOptions
 
     When = str | datetime | timedelta
-    """A schedule: an expression, the instant of a one-time job, or how long from now a one-time job runs."""
+    """A schedule: an expression, the instant of a one-time job, or the delay of a one-time job from now."""
 
 _PLAUSIBLE_SECONDS = 1_000_000_000
 _MASK = "**********"
-"""What pydantic writes in place of a ``SecretStr``."""
+"""pydantic's replacement for the value of a ``SecretStr``."""
 
 
 def schedule_text(schedule: object) -> object:
-    """Return the expression for a datetime or timedelta; anything else as it is. A delay below zero is no delay.
+    """Return the expression for a datetime or timedelta; anything else as it is. A negative delay becomes zero.
 
     A datetime without a zone is local time in the job's ``timezone``. Raises ``ValueError`` for a number of seconds.
     """
@@ -47,9 +47,9 @@ def schedule_text(schedule: object) -> object:
 
 
 def payload_json(payload: Any) -> Any:
-    """Return a pydantic model as the JSON value that is kept of it, by its aliases; anything else as it is.
+    """Return the JSON value of a pydantic model, by its aliases; anything else as it is.
 
-    Raises ``ValueError`` for a model with a ``SecretStr``, of which only asterisks would be kept.
+    Raises ``ValueError`` for a model with a ``SecretStr``, which would be stored as asterisks.
     """
     if not isinstance(payload, BaseModel):
         return payload
@@ -71,7 +71,7 @@ def _masked(value: Any, place: str = "") -> str | None:
 
 
 class OnConflict(StrEnum):
-    """What to do when an active job already holds the ``job_name``."""
+    """What to do if an active job already holds the ``job_name``."""
 
     REJECT = "reject"
     RETURN_EXISTING = "return_existing"
@@ -86,7 +86,7 @@ Payload = Annotated[Json, BeforeValidator(payload_json)]
 
 
 class JobFields(TypedDict, total=False):
-    """What enqueuing and changing a job take beside its payload; left out, it is the default or stays as it is."""
+    """The fields common to enqueuing and updating a job, except the payload. All are optional."""
 
     schedule: When
     timezone: str
@@ -104,7 +104,7 @@ class JobFields(TypedDict, total=False):
 
 
 class EnqueueFields(JobFields, total=False):
-    """What ``EnqueueJob`` takes beside handler and payload."""
+    """The fields of ``EnqueueJob``, except handler and payload."""
 
     job_name: str | None
     id: UUID | None

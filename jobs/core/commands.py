@@ -1,4 +1,4 @@
-"""The commands of callers, checked for shape. Field names are those of the HTTP API and of the client."""
+"""The commands of callers, validated by pydantic. Field names are those of the HTTP API and of the Python API."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 
 
 class EnqueueJob(Timing):
-    """A request for a new job. ``max_retries``, ``retry`` and ``timeout`` left out are the handler's own.
+    """A request for a new job. ``max_retries``, ``retry`` and ``timeout`` default to the handler's own.
 
     ``payload`` is JSON or a pydantic model. ``schedule`` is an expression, a datetime for a one-time job at that
-    instant, or a timedelta for a one-time job that long from now. ``job_name`` left out of a one-time job is made of
-    its handler's name and its id. Raises pydantic's ``ValidationError`` for what has no such shape.
+    instant, or a timedelta for a one-time job that long from now. The ``job_name`` of a one-time job defaults to its
+    handler's name and its id. Raises pydantic's ``ValidationError`` for fields of the wrong type.
     """
 
     schedule: ScheduleText = "@once"
@@ -48,20 +48,20 @@ class EnqueueJob(Timing):
     timeout: Duration | None = None
     on_conflict: OnConflict = OnConflict.REJECT
 
-    if TYPE_CHECKING:  # what may be given, where the fields say what is kept
+    if TYPE_CHECKING:  # the accepted types, which are wider than the stored ones
 
         def __init__(self, *, handler_name: str, payload: object = ..., **fields: Unpack[EnqueueFields]) -> None:
             """See the class."""
 
 
 class EnqueueRequest(EnqueueJob):
-    """The same as a request from outside, which must say how the job is called."""
+    """The same as an HTTP request, where ``job_name`` is required."""
 
     job_name: Name
 
 
 class UpdateJob(BaseModel):
-    """Change a job; only the fields that are given change."""
+    """A request to change a job; fields that are left out stay as they are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,7 +87,10 @@ class UpdateJob(BaseModel):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """The fields that were given, null included where null means "none"."""
+        """The given fields and their values. A null is included where it means "none".
+
+        Raises ``InvalidInput`` for a null in a field that cannot be null.
+        """
         given = {name: getattr(self, name) for name in self.model_fields_set}
         for name in self.model_fields_set & _NEVER_NULL:
             if given[name] is None:
@@ -96,11 +99,11 @@ class UpdateJob(BaseModel):
 
     @property
     def names_timing(self) -> bool:
-        """Whether the change names a field of the timing; that need not make it another."""
+        """Whether a field of the timing is given, even with its current value."""
         return bool(self.model_fields_set & Timing.model_fields.keys())
 
     def timing_of(self, job: Job) -> Timing:
-        """Return ``job``'s timing with this change made."""
+        """Return ``job``'s timing with this change applied."""
         fields = {name: getattr(job, name) for name in Timing.model_fields}
         changed = {name: value for name, value in self.changes.items() if name in Timing.model_fields}
         return Timing.model_validate(fields | changed)
@@ -114,15 +117,15 @@ def _alternatives(value: object) -> object:
 
 
 AnyOf = Annotated[tuple[str, ...], BeforeValidator(_alternatives)]
-"""Texts of which any will do; none given is no condition. One alone may stand bare."""
+"""Alternatives, one of which must match; an empty tuple is no condition. A single string is accepted too."""
 
 
 class JobQuery(BaseModel):
-    """Which jobs to list, newest first. Every condition given must hold; of several values of one, any will do.
+    """Which jobs to list, newest first. Every given condition must match; of several values of one, any may match.
 
-    ``after`` an instant includes it, ``before`` does not, so that one day's ``before`` is the next one's ``after``.
-    Ended is by when the job ended, due by when its next run is. ``overdue`` is waiting, not paused, and due by now.
-    Without ``payloads`` the jobs have None in their place, which spares reading them.
+    ``…_after`` includes its instant, ``…_before`` does not, so that one day's ``before`` is the next one's ``after``.
+    ``ended_…`` compares when the job ended, ``due_…`` when it is due. ``overdue`` jobs are Scheduled, not paused, and
+    due. With ``payloads=False`` the payloads are None, which saves reading them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -148,7 +151,7 @@ class JobQuery(BaseModel):
 
 
 INSTANT_FILTERS = {"created": "created_at", "ended": "handled_at", "due": "next_run_at"}
-"""What ``…_after`` and ``…_before`` look at."""
+"""The field that ``…_after`` and ``…_before`` compare."""
 
 
 class HistoryQuery(BaseModel):
@@ -182,7 +185,7 @@ Command = TypeVar("Command", bound=BaseModel)
 def read_command(model: type[Command], value: object) -> Command:
     """Check ``value``, parsed JSON, against ``model``.
 
-    Raises ``InvalidInput`` with one problem per fault, each with its JSON Pointer, the schedule's among them.
+    Raises ``InvalidInput`` with one problem per fault, each with its JSON Pointer, including faults of the schedule.
     """
     try:
         return model.model_validate(value)
@@ -192,20 +195,20 @@ def read_command(model: type[Command], value: object) -> Command:
 
 
 def _timing_problems(model: type[BaseModel], value: object, faulty: set[str]) -> list[Problem]:
-    """List what is wrong with the timing in what was refused for its shape, as far as its fields can be read."""
+    """Return the faults of the timing in a value that was refused for other fields; none if it is unreadable."""
     if not isinstance(value, dict) or "schedule" in faulty or "schedule" not in model.model_fields:
         return []
-    sound = {name: value[name] for name in Timing.model_fields if name in value.keys() - faulty}
-    if model is UpdateJob and "schedule" not in sound:
+    valid = {name: value[name] for name in Timing.model_fields if name in value.keys() - faulty}
+    if model is UpdateJob and "schedule" not in valid:
         return []
     try:
-        return Timing.model_validate(sound).problems()
+        return Timing.model_validate(valid).problems()
     except ValidationError:
         return []
 
 
 def problems_of(error: ValidationError, value: object, prefix: str = "") -> list[Problem]:
-    """Turn pydantic's errors into problems. ``prefix`` is the place of ``value`` in the request."""
+    """Convert pydantic's errors to problems. ``prefix`` is the pointer of ``value`` in the request."""
     return [
         Problem(prefix + _pointer(fault["loc"], value, absent=fault["type"] == "missing"), fault["msg"])
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
@@ -213,7 +216,10 @@ def problems_of(error: ValidationError, value: object, prefix: str = "") -> list
 
 
 def _pointer(location: tuple[int | str, ...], value: Any, *, absent: bool) -> str:
-    """Follow a fault's location into ``value``. It also names union members and "[key]", which are no places there."""
+    """Return the JSON Pointer of a fault's location in ``value``.
+
+    pydantic's location also contains union members and "[key]", which are left out.
+    """
     places = []
     for part in location:
         listed = isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)

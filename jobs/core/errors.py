@@ -5,33 +5,33 @@
     │   ├── InvalidSchedule     a schedule expression, time zone or schedule option
     │   └── UnknownHandler      no handler of that name is registered
     ├── JobNotFound             no job has that id
-    ├── Conflict                the job's present state does not allow it
+    ├── Conflict                the job's current state does not allow it
     │   ├── JobNameTaken        an active job already holds the name; names the holder
     │   └── JobIdTaken          a job with the id that the caller supplied already exists
     ├── NotAllowed              the caller's roles do not allow it
     ├── PreconditionFailed      the job has changed since the revision that the caller named
     ├── IdempotencyKeyReused    the key was used before for another request
     ├── NotRecordable           the store cannot keep an attempt's outcome as it is
-    ├── LeaseLost               the run is another worker's by now, so that this attempt must not complete it
-    ├── UnitOfWorkError         a unit of work was used in a way that nothing can be committed by
-    ├── HandlerMistake          what no other attempt can mend: the run fails at once
+    ├── LeaseLost               another worker holds the run's lease, so this attempt must not complete it
+    ├── UnitOfWorkError         a unit of work was used in a way that it cannot be committed
+    ├── HandlerMistake          a mistake in a handler's code that a retry cannot fix: the run fails at once
     │   ├── InvalidProgress     a progress outside 0 to 1; a ValueError too
-    │   ├── InvalidResult       a result that is no JSON, or too long; a ValueError too
+    │   ├── InvalidResult       a result that is not JSON, or too long; a ValueError too
     │   └── MisusedUnitOfWork   one that ended without a vote, or was completed wrongly; a UnitOfWorkError too
-    ├── MiddlewareFault         a middleware did not call the handler, or not as it should
-    ├── ProviderFault           a provider made nothing
-    ├── LockNotAcquired         others held the lock for as long as the caller would wait
+    ├── MiddlewareFault         a middleware did not call the handler, or called it twice
+    ├── ProviderFault           a provider returned None
+    ├── LockNotAcquired         others held the lock until the caller's timeout
     ├── LockLost                the lock had expired before it was released
-    ├── Unavailable             a dependency cannot be reached now; trying later is right
+    ├── Unavailable             a dependency is unreachable for now; retry later
     │   ├── StoreUnavailable    the database
     │   └── SchedulerUnavailable  the scheduler
     ├── ScheduleFault           the computation of a schedule's runs went wrong: a bug, not the caller's mistake
-    └── ConfigurationError      the app cannot work as it is set up
+    └── ConfigurationError      the app cannot work with its configuration
         ├── InvalidSettings     settings that cannot be used; names them
         ├── NotMigrated         the database lacks the tables, or has those of an older release
         └── HandlerRegistrationError  a handler module, handler or provider is not usable
 
-A message says what was wrong, where, and what to do. It never carries a secret or a payload's content.
+A message says what is wrong, where, and what to do. It never contains a secret or a payload's content.
 """
 
 from __future__ import annotations
@@ -94,22 +94,22 @@ class JobNotFound(JobsError):
 
 
 class Conflict(JobsError):
-    """The job's present state does not allow what was asked. Nothing was changed."""
+    """The job's current state does not allow the request. Nothing was changed."""
 
 
 class JobNameTaken(Conflict):
-    """A job that is Scheduled or Running already holds the name; the name is free again once that one has ended."""
+    """A job that is Scheduled or Running already holds the name. The name is free again once that job has ended."""
 
     def __init__(self, job_name: str, holder: UUID, *, running: bool = False) -> None:
         self.job_name = job_name
         self.holder = holder
-        mend = (
+        suggestion = (
             "it is running, and only a waiting job can be replaced; cancel it, wait for its end, use another name, or "
             "send on_conflict return_existing"
             if running
             else "wait until it has ended, delete it, use another name, or send on_conflict return_existing or replace"
         )
-        super().__init__(f"job_name {job_name!r} is held by the active job {holder}; {mend}")
+        super().__init__(f"job_name {job_name!r} is held by the active job {holder}; {suggestion}")
 
 
 class JobIdTaken(Conflict):
@@ -121,11 +121,11 @@ class JobIdTaken(Conflict):
 
 
 class NotAllowed(JobsError):
-    """The caller's roles do not allow what was asked. Nothing was changed."""
+    """The caller's roles do not allow the request. Nothing was changed."""
 
 
 class PreconditionFailed(JobsError):
-    """The job has changed since the revision that the caller named with ``If-Match``."""
+    """The job has changed since the revision that the caller sent in ``If-Match``."""
 
     def __init__(self, job_id: UUID, wanted: int, found: int) -> None:
         self.found = found
@@ -140,11 +140,14 @@ class IdempotencyKeyReused(JobsError):
 
 
 class NotRecordable(JobsError):
-    """The store cannot keep an attempt's outcome as it is, however often it is tried. Nothing was written."""
+    """The store cannot write an attempt's outcome, however often it is tried. Nothing was written."""
 
 
 class LeaseLost(JobsError):
-    """The run is another's by now, or timed out. What was done in the unit of work is rolled back."""
+    """The attempt no longer holds its lease: it timed out, or another worker took the run over.
+
+    The unit of work is rolled back.
+    """
 
     def __init__(self, job_id: UUID, run: int) -> None:
         super().__init__(
@@ -154,38 +157,38 @@ class LeaseLost(JobsError):
 
 
 class UnitOfWorkError(JobsError):
-    """A unit of work was used in a way that nothing can be committed by. It is rolled back."""
+    """A unit of work was used in a way that it cannot be committed. It is rolled back."""
 
 
 class HandlerMistake(JobsError):
-    """A mistake in a handler's code that no other attempt can mend: the run fails at once, whatever retries are left.
+    """A mistake in a handler's code that a retry cannot fix: the run fails at once, whatever retries are left.
 
-    ``UnknownHandler`` counts as one where a handler lets it out, as that of a follow-up.
+    An ``UnknownHandler`` that a handler raises, for a follow-up, is treated alike.
     """
 
 
 class InvalidProgress(HandlerMistake, ValueError):
-    """A progress that is no fraction from 0 to 1."""
+    """A progress that is not a fraction from 0 to 1."""
 
 
 class InvalidResult(HandlerMistake, ValueError):
-    """A result that is no JSON, or too long."""
+    """A result that is not JSON, or too long."""
 
 
 class MisusedUnitOfWork(HandlerMistake, UnitOfWorkError):
-    """A unit of work that ended without a vote, or whose ``complete()`` stands where there is nothing to complete."""
+    """A unit of work ended without a vote, or ``complete()`` was called without an attempt to complete."""
 
 
 class MiddlewareFault(JobsError):
-    """A middleware did not call the handler, or not as it should; the message names it and the mend."""
+    """A middleware did not call the handler, or called it twice; the message names it and the fix."""
 
 
 class ProviderFault(JobsError):
-    """A provider returned None in place of its service; the message names it and the mend."""
+    """A provider returned None in place of its service; the message names it and the fix."""
 
 
 class LockNotAcquired(JobsError):
-    """Others held the lock for as long as the caller would wait."""
+    """Others held the lock until the caller's timeout."""
 
     def __init__(self, resource: str, seconds: float) -> None:
         self.resource = resource
@@ -204,34 +207,34 @@ class LockLost(JobsError):
 
 
 class Unavailable(JobsError):
-    """A dependency cannot be reached at the moment; the same call may succeed later."""
+    """A dependency is unreachable for now; the same call may succeed later."""
 
 
 class StoreUnavailable(Unavailable):
-    """The database cannot be reached, or refused for lack of room. A write may or may not have happened."""
+    """The database is unreachable, or out of connections or resources. A write may or may not have happened."""
 
 
 class StoreTakesNoWrites(StoreUnavailable):
-    """The database answers, and refuses what would write: its disk is full, or it is read-only. Nothing was written."""
+    """The database responds but refuses writes: its disk is full, or it is read-only. Nothing was written."""
 
 
 class SchedulerUnavailable(Unavailable):
-    """The scheduler did not accept the alarm. The row stands, and the reconciler arms it later."""
+    """The scheduler did not accept the alarm. The job is stored, and the reconciler sets its alarm later."""
 
 
 class ScheduleFault(JobsError):
-    """The computation of a schedule's next run went wrong in a way that would run a job again and again.
+    """The computation of a schedule's next run returned a time that would run the job again and again.
 
-    The mend is another release of the cron library; the job can then be replayed, or given another schedule before.
+    The fix is another release of the cron library, after which the job can be replayed. Or change the job's schedule.
     """
 
 
 class ConfigurationError(JobsError):
-    """The app cannot work as it is set up; the message names the setting or the file and the mend."""
+    """The app cannot work with its configuration; the message names the setting or the file, and the fix."""
 
 
 class InvalidSettings(ConfigurationError):
-    """Settings that cannot be used; ``names`` lists them. Their values may be secret, and are not repeated."""
+    """Invalid settings; ``names`` lists them. Their values may be secret, so the message does not contain them."""
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
         self.faults = tuple(faults)
@@ -246,4 +249,4 @@ class NotMigrated(ConfigurationError):
 
 
 class HandlerRegistrationError(ConfigurationError):
-    """A handler module, a handler or a provider is not usable; the message names the file and the mend."""
+    """A handler module, a handler or a provider is unusable; the message names the file and the fix."""

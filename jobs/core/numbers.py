@@ -1,4 +1,4 @@
-"""JSON's numbers, none of them rounded: a float where it has every digit of the text, else a ``Decimal``."""
+"""Exact JSON numbers: a float if it represents the text exactly, else a ``Decimal``."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any
 
 MAX_DIGITS = 4_000
 
-_SURELY_EXACT = 16  # characters, so 15 digits at most beside the point, which every float keeps
-# Of more than 15 digits, eight stand on one side of the point. It begins with that, which is found at once.
+_SURELY_EXACT = 16  # characters, so at most 15 digits and the point, which a float represents exactly
+# A number of more than 15 digits has at least eight on one side of the point. The pattern starts with the point, which
+# a search finds fast.
 _LONG_FRACTION = re.compile(r"\.(?<=\d\.)(?:\d{8}|(?<=\d{8}\.)\d)", re.ASCII)
 _EXPONENT = re.compile(r"\de[-+](\d{2,3})(?!\d)", re.ASCII)
-_ADDED_TO_ANY, _ADDED_PER_BYTE, _ADDED_TO_ONE = 8 * 1024, 4, 256 * 1024
-_SURELY_SMALL = 128  # characters: six may become 326, so a text that is shorter stays below what any may have added
+_GROWTH_BASE, _GROWTH_PER_BYTE, _GROWTH_LIMIT = 8 * 1024, 4, 256 * 1024
+_SURELY_SMALL = 128  # characters: six can become 326, so a shorter text cannot grow by more than the base
 _SHOWN = 40
 _MARK = "\0"
 _MARKED = re.compile(r'"\\u0000(-?[0-9.]+)\\u0000"', re.ASCII)
 
 
 class BadNumber(ValueError):
-    """A number that cannot be kept as it is; the message says why and what to send instead."""
+    """A number that cannot be stored exactly; the message says why and what to send instead."""
 
 
 def read_fraction(text: str) -> float | Decimal:
-    """Read a number with a point or an exponent exactly; raises ``BadNumber`` for one that cannot be kept."""
+    """Read a number with a point or an exponent exactly; raises ``BadNumber`` for one that cannot be stored."""
     number = float(text)
     if len(text) <= _SURELY_EXACT and number and "e" not in text and "E" not in text:
         return number
@@ -38,14 +39,14 @@ def read_fraction(text: str) -> float | Decimal:
 
 
 def read_integer(text: str) -> int:
-    """Read an integer; raises ``BadNumber`` for one that cannot be kept."""
+    """Read an integer; raises ``BadNumber`` for one that cannot be stored."""
     if len(text) > _SURELY_EXACT:
         _check_length(text.removeprefix("-"), "an integer")
     return int(text) or int(_zero(text))
 
 
 def read_stored(text: str) -> float | Decimal:
-    """Read a number that stands in the database, whoever wrote it there."""
+    """Read a number from the database; accepts every number, since other programs may have written it."""
     number = float(text)
     if len(text) <= _SURELY_EXACT:
         return number
@@ -53,19 +54,19 @@ def read_stored(text: str) -> float | Decimal:
 
 
 def as_decimal(number: float | Decimal) -> Decimal:
-    """Return a number as the decimal that its JSON shows: 0.1 is a tenth, and not the binary fraction beside it."""
+    """Return the decimal that a number's JSON shows: 0.1 is a tenth, not the nearest binary fraction."""
     return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
 
 
 def may_be_inexact(text: str) -> bool:
-    """Whether JSON text, as ``write_json`` or the database writes it, may hold a number that no float has."""
+    """Whether JSON text from ``write_json`` or the database may contain a number that a float cannot represent."""
     return _LONG_FRACTION.search(text) is not None
 
 
 def marked(value: Any) -> str:
-    """Stand for a ``Decimal`` in what a JSON encoder writes, which knows none: a text that ``unmarked`` takes out.
+    """Return a marked string in place of a ``Decimal``, which JSON encoders do not support; ``unmarked`` replaces it.
 
-    Raises ``TypeError`` for what is no JSON value, ``BadNumber`` for a number that cannot be kept.
+    Raises ``TypeError`` for a value that is not JSON, ``BadNumber`` for a number that cannot be stored.
     """
     if isinstance(value, Decimal):
         return f"{_MARK}{_written(value)}{_MARK}"
@@ -73,19 +74,19 @@ def marked(value: Any) -> str:
 
 
 def unmarked(text: str) -> str:
-    """Put the numbers in place of what ``marked`` returned. No other string in ``text`` may hold a NUL character."""
+    """Replace the marked strings by their numbers. No other string in ``text`` may contain a NUL character."""
     return _MARKED.sub(r"\1", text) if "\\u0000" in text else text
 
 
 def refuse_inflated(value: Any, text: str, *, decimals: bool) -> None:
-    """Raise ``BadNumber`` where PostgreSQL would keep ``value``, whose JSON is ``text``, at many times its size.
+    """Raise ``BadNumber`` if PostgreSQL would expand ``value``, whose JSON is ``text``, to many times its size.
 
-    It writes numbers out: 1e308, five bytes, are 309 there, at every read. ``decimals`` says whether there may be a
-    ``Decimal`` in the value.
+    PostgreSQL returns numbers without exponents: 1e308, five bytes, is 309 bytes at every read. ``decimals`` is whether
+    the value may contain a ``Decimal``.
     """
     if len(text) < _SURELY_SMALL or not (decimals or "e+" in text or "e-" in text):
         return
-    if not decimals and _digits_named(text) <= _ADDED_TO_ANY:
+    if not decimals and _digits_named(text) <= _GROWTH_BASE:
         return
     floats = exact = 0
     waiting = [value]
@@ -99,7 +100,7 @@ def refuse_inflated(value: Any, text: str, *, decimals: bool) -> None:
             waiting += item.values()
         elif isinstance(item, list | tuple):
             waiting += item
-    most = min(_ADDED_TO_ANY + _ADDED_PER_BYTE * (len(text) - exact), _ADDED_TO_ONE)
+    most = min(_GROWTH_BASE + _GROWTH_PER_BYTE * (len(text) - exact), _GROWTH_LIMIT)
     if floats + exact > most:
         raise BadNumber(
             f"its numbers take {floats + exact} bytes more without exponents, as the database keeps them, and {most} "
@@ -108,12 +109,12 @@ def refuse_inflated(value: Any, text: str, *, decimals: bool) -> None:
 
 
 def _digits_named(text: str) -> int:
-    """Sum the exponents in JSON text: how many digits they would expand to. Anything that looks like one counts."""
+    """Return the sum of the exponents in JSON text, which is the digits they expand to. Lookalikes in strings count."""
     return sum(map(int, _EXPONENT.findall(text)))
 
 
 def _written(number: Decimal) -> str:
-    """Write a number as PostgreSQL does: without an exponent."""
+    """Return a number as PostgreSQL writes it: without an exponent."""
     if not number.is_finite():
         raise BadNumber(f"{number} is not JSON")
     if not number:
@@ -136,7 +137,7 @@ def _check_length(text: str, what: str) -> None:
 
 
 def _zero(text: str) -> float:
-    """Return the zero that ``text`` is; raises ``BadNumber`` if it is kept as a zero and is not quite one."""
+    """Return zero for ``text``; raises ``BadNumber`` if ``text`` is a tiny number that would be stored as zero."""
     if text.lower().partition("e")[0].strip("+-0."):
         raise BadNumber(f"{_shown(text)} is too small for a double, so others would read zero; send it as a text")
     if text.startswith("-"):

@@ -1,4 +1,4 @@
-"""Pages: bounded in rows and in bytes, each ending at a place that callers hand back as a text to have the next one."""
+"""Pages: bounded in rows and in bytes. A cursor, an opaque text, continues after a page's last row."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from jobs.core.lifecycle.job import Job
 
 MAX_PAGE_BYTES = 1024 * 1024
-"""A page that reaches this size ends there, with a cursor. One row is always on it, however large."""
+"""A page that reaches this size ends there, with a cursor. It has at least one row, however large."""
 ROWS_AT_ONCE = 50
-"""Rows are read in as many steps as this takes, so that rows that a page has no room for are few in memory."""
+"""Rows are read in steps of this size, so that few rows that do not fit the page are in memory."""
 
 Row = TypeVar("Row")
 
 
 def cursor_of(job: Job) -> str:
-    """Write the place of a page's last job in the order of pages: newest first, of equals the largest id first."""
-    return written_place(job.created_at, job.id)
+    """Return the cursor after ``job`` in the order of pages: newest first, of equals the largest id first."""
+    return encode_cursor(job.created_at, job.id)
 
 
-def place_of(cursor: str) -> tuple[datetime, UUID]:
-    """Read a cursor back; raises ``InvalidInput`` for one that this app did not give."""
-    moments, key = read_place(cursor, 1)
+def position_of(cursor: str) -> tuple[datetime, UUID]:
+    """Return the position of a cursor of ``cursor_of``; raises ``InvalidInput`` for any other text."""
+    moments, key = decode_cursor(cursor, 1)
     return moments[0], key
 
 
-def written_place(*parts: datetime | UUID) -> str:
-    """Write a place in an order: instants, and an id that tells rows of the same instants apart."""
+def encode_cursor(*parts: datetime | UUID) -> str:
+    """Return the cursor of a position: instants, and an id that distinguishes rows of the same instants."""
     texts = [part.isoformat() if isinstance(part, datetime) else str(part) for part in parts]
     return base64.urlsafe_b64encode(" ".join(texts).encode()).decode().rstrip("=")
 
 
-def read_place(cursor: str, moments: int) -> tuple[list[datetime], UUID]:
-    """Read back a place of so many instants; raises ``InvalidInput`` for one that this app did not give."""
+def decode_cursor(cursor: str, moments: int) -> tuple[list[datetime], UUID]:
+    """Return the ``moments`` instants and the id of a cursor; raises ``InvalidInput`` for any other text."""
     try:
         *texts, key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").split(" ")
         places = zip(texts, range(moments), strict=True)
@@ -50,7 +50,7 @@ def read_place(cursor: str, moments: int) -> tuple[list[datetime], UUID]:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """Return an instant in UTC: PostgreSQL takes no offset of 16 hours or more, and none with seconds in it."""
+    """Return an instant in UTC: PostgreSQL refuses offsets of 16 hours or more, and offsets with seconds."""
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -59,7 +59,8 @@ def fill_page(
 ) -> tuple[list[Row], bool]:
     """Read rows until ``limit`` or the page's size is reached; returns them, and whether there are more.
 
-    ``read`` returns so many rows after a row, None for the first. ``size_of`` returns a row's size in bytes.
+    ``read(after, count)`` returns up to ``count`` rows after a row, or the first ones for None. ``size_of`` returns a
+    row's size in bytes.
     """
     rows: list[Row] = []
     size = 0
@@ -76,5 +77,5 @@ def fill_page(
 
 
 def size_of_texts(*texts: str | None) -> int:
-    """Return the size of texts in bytes, as they are sent."""
+    """Return the total size of texts in UTF-8 bytes."""
     return sum(len(text) if text.isascii() else len(text.encode()) for text in texts if text)

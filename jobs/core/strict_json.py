@@ -1,7 +1,7 @@
-"""JSON that can be kept: parsed strictly, written strictly, each refusal with a pointer to the place.
+"""Strict parsing and writing of JSON. Errors have a pointer to the place.
 
-RFC 8259 leaves open what a parser does with duplicate keys, huge numbers and deep nesting; whatever is accepted here
-means the same to every reader, and PostgreSQL can store it.
+RFC 8259 leaves open how a parser treats duplicate keys, huge numbers and deep nesting. JSON that is accepted here means
+the same to every reader, and PostgreSQL can store it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = MAX_DIGITS
-_MAX_TEXT = 9_000  # the history is no place for megabytes
+_MAX_TEXT = 9_000  # keeps rows of the history small
 MAX_TRACEBACK = 16_000
 
 _SUSPECT = re.compile(r"\\u0000|[\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=marked)
-# The encoder that json makes anew for every call, kept: half of a small payload's cost. Without its list of open
-# containers a circular value ends in a RecursionError.
+# The encoder that json otherwise creates for every call, which is half of a small payload's cost. It does not track
+# open containers, so a circular value ends in a RecursionError.
 _MAKE_ENCODER: Any = getattr(json.encoder, "c_make_encoder", None)
 _QUICK_ENCODER = _MAKE_ENCODER and _MAKE_ENCODER(
     None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
@@ -45,14 +45,14 @@ _NESTING = (dict, list, tuple)
 
 
 class MalformedJson(ValueError):
-    """The text is not JSON, or JSON of a kind that is refused; the message says why and where."""
+    """The text is not JSON, or is JSON that strict parsing refuses; the message says why and where."""
 
 
 def parse_json(text: bytes | str) -> Any:
     """Parse strictly: no NaN or Infinity, no key twice in one object, no number of over 4,000 digits, depth up to 64.
 
-    No number is rounded: what no float is exactly comes as a ``Decimal``; what the database would not keep is refused.
-    Raises ``MalformedJson`` for what is no such JSON, and ``InvalidInput`` for strings that cannot be stored.
+    No number is rounded: one that a float cannot represent becomes a ``Decimal``; one that the database cannot store is
+    refused. Raises ``MalformedJson``, and ``InvalidInput`` for strings that cannot be stored.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
@@ -79,9 +79,9 @@ def parse_json(text: bytes | str) -> Any:
 
 
 def write_json(value: Any, pointer: str = "") -> str:
-    """Write ``value`` compactly, its numbers exactly.
+    """Return ``value`` as compact JSON with exact numbers.
 
-    Raises ``InvalidInput`` for what is not JSON, cannot be stored, or would be stored as many times its size.
+    Raises ``InvalidInput`` if it is not JSON, cannot be stored, or would take many times its size in the database.
     """
     try:
         text = _encode(value)
@@ -104,12 +104,12 @@ def write_json(value: Any, pointer: str = "") -> str:
 
 
 def exact_json(value: Any) -> str:
-    """Write a value that was read from the database, or checked by ``write_json``, compactly and exactly."""
+    """Return a value as compact, exact JSON, without checks: for values from the database or checked before."""
     return unmarked(_encode(value))
 
 
 def read_json(text: str) -> Any:
-    """Parse JSON text that was written here or by the database; no number is rounded. Raises ``ValueError``."""
+    """Parse JSON text written by ``write_json`` or the database, without rounding numbers. Raises ``ValueError``."""
     return json.loads(text, parse_float=read_stored)
 
 
@@ -120,7 +120,7 @@ def _encode(value: Any) -> str:
 
 
 def _foreign(value: Any, pointer: str) -> tuple[str, str] | None:
-    """Return where in ``value`` something is that JSON does not have, and its type's name; None for a key."""
+    """Return the place and type name of the first value in ``value`` that JSON does not have; None if there is none."""
     if pointer.count("/") > MAX_DEPTH:
         return None  # perhaps circular
     if isinstance(value, dict):
@@ -154,7 +154,10 @@ def refuse_unstorable_text(text: str, pointer: str) -> None:
 
 
 def storable(text: str | None, longest: int = _MAX_TEXT) -> str | None:
-    """Cut ``text``, and replace what PostgreSQL cannot keep: an error's text must never be why nothing is recorded."""
+    """Return ``text`` cut to ``longest``, with characters replaced that PostgreSQL cannot store.
+
+    An error's text must never prevent the outcome from being recorded.
+    """
     if text is None:
         return None
     return text[:longest].replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
@@ -183,7 +186,7 @@ def _shown(key: str) -> str:
 def check_depth(text: str, value: Any) -> None:
     """Raise ``MalformedJson`` if ``value``, parsed from ``text``, is nested too deep.
 
-    Measured only where there are brackets enough for that.
+    The depth is measured only if the text has enough brackets.
     """
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return
@@ -213,9 +216,9 @@ def _constant(name: str) -> NoReturn:
 
 
 def same_json(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same to PostgreSQL, which keeps numbers as decimals: 1e22 comes back as digits.
+    """Whether two JSON values are equal to PostgreSQL, which stores numbers as decimals: 1e22 returns as digits.
 
-    To Python ``True == 1``, which are two things in JSON.
+    Unlike in Python, True and 1 are different.
     """
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other

@@ -1,1 +1,1 @@
-"""Errors and outages in words, for the history and the log."""
+"""Text for errors and outages, for the history and the log."""

@@ -1,7 +1,7 @@
-"""Put errors in words for the history and the log: where in the user's code, from what cause, and no secrets.
+"""Format errors for the history and the log: with their place in the user's code and their causes, without secrets.
 
-What a database's error says of bound parameters and of rows is left out: they are people's data, and the history and
-the log are read by others than the data is.
+Bound parameters and row values in a database's errors are redacted: they are personal data, and more people may read
+the history and the log than the data.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _HIDDEN = "(hidden)"
 
 
 def describe_error(error: BaseException) -> str:
-    """Return an error's type, its message and the innermost line of the user's code, within bounds.
+    """Return an error's type, its message and the innermost line of the user's code, bounded in length.
 
-    Of a group the inner errors are named too.
+    For a group it includes the inner errors.
     """
     hide_parameters(error)
     if not isinstance(error, BaseExceptionGroup):
@@ -45,16 +45,16 @@ def _with_place(error: BaseException, longest: int) -> str:
 
 def _message_of(error: BaseException) -> str:
     try:
-        told = _answer_in(error) or error
-        return " ".join(redact(str(told)[:_MAX_REDACTED]).splitlines())  # the traceback has its lines
-    except BaseException:  # noqa: BLE001  an exception whose own text fails must not hide that the handler failed
+        message = _server_message(error) or error
+        return " ".join(redact(str(message)[:_MAX_REDACTED]).splitlines())  # the traceback keeps the line breaks
+    except BaseException:  # noqa: BLE001  an exception whose __str__ fails must not hide that the handler failed
         return "(its message could not be read)"
 
 
-def _answer_in(error: BaseException) -> str | None:
-    """Return what the server answered to a statement, if ``error`` is SQLAlchemy's around a driver's error.
+def _server_message(error: BaseException) -> str | None:
+    """Return the server's error message, if ``error`` is SQLAlchemy's wrapper of a driver's error.
 
-    Without the statement, which the traceback has.
+    The statement is left out here; the traceback has it.
     """
     cause = getattr(error, "orig", None)
     if not isinstance(cause, BaseException) or not hasattr(error, "statement"):
@@ -78,24 +78,24 @@ def _place_of(traceback: TracebackType | None) -> str:
 def traceback_of(error: BaseException, *, whole: bool = False) -> str | None:
     """Return the traceback of an error and its causes: from the user's first frame on, without the framework's.
 
-    ``whole`` leaves out no frames, for what may be a fault of the framework's. No variables are shown. At most
-    ``MAX_TRACEBACK`` characters: what is longer is cut in the middle.
+    ``whole`` keeps all frames, for errors that may be the framework's fault. No variables are shown. At most
+    ``MAX_TRACEBACK`` characters; a longer one is cut in the middle.
     """
     hide_parameters(error)
     try:
-        told = TracebackException(type(error), error, error.__traceback__, lookup_lines=False, compact=True)
+        trace = TracebackException(type(error), error, error.__traceback__, lookup_lines=False, compact=True)
         if not whole:
-            _leave_out_frames(told, set())
-        text = redact(_bounded("".join(told.format()), _MAX_REDACTED))
-    except Exception:  # noqa: BLE001  a traceback that cannot be told must not hide that the handler failed
+            _leave_out_frames(trace, set())
+        text = redact(_bounded("".join(trace.format()), _MAX_REDACTED))
+    except Exception:  # noqa: BLE001  a traceback that cannot be formatted must not hide that the handler failed
         return None
     return _bounded(text.rstrip("\n"))
 
 
 def stack_of(frame: FrameType, within: str | None = None) -> str | None:
-    """Return where a thread is, from the user's first frame on; None if it is not in the user's code.
+    """Return the stack of a thread, from the user's first frame on; None if it is not in the user's code.
 
-    With ``within``, a file, only what that has called is looked at.
+    With ``within``, a file, only the frames called from that file are included.
     """
     frames = _callers_of(frame)[::-1]
     inside = [place for place, each in enumerate(frames) if each.f_code.co_filename == within]
@@ -114,18 +114,18 @@ def _callers_of(frame: FrameType | None) -> list[FrameType]:
     return frames
 
 
-def _leave_out_frames(told: TracebackException, seen: set[int]) -> None:
-    if id(told) in seen:
+def _leave_out_frames(trace: TracebackException, seen: set[int]) -> None:
+    if id(trace) in seen:
         return
-    seen.add(id(told))
-    told.stack = _relevant(told.stack)
-    for other in (told.__cause__, told.__context__, *(told.exceptions or ())):
+    seen.add(id(trace))
+    trace.stack = _relevant(trace.stack)
+    for other in (trace.__cause__, trace.__context__, *(trace.exceptions or ())):
         if other is not None:
             _leave_out_frames(other, seen)
 
 
 def _relevant(stack: StackSummary) -> StackSummary:
-    """Leave out the framework's frames, and those of others before the user's first."""
+    """Return the frames from the user's first on, without the framework's."""
     own = own_frames([each.filename for each in stack])
     first = own.index(True) if True in own else 0
     kept = [each for each in stack[first:] if origin_of_file(each.filename) is not Origin.FRAMEWORK]
@@ -140,7 +140,7 @@ def _bounded(text: str, longest: int = MAX_TRACEBACK) -> str:
 
 
 def hide_parameters(error: BaseException) -> None:
-    """Hide the parameters in SQLAlchemy errors among ``error`` and its causes, whoever formats them."""
+    """Set ``hide_parameters`` on SQLAlchemy errors among ``error`` and its causes, for any later formatter."""
     waiting, seen = [error], set[int]()
     while waiting:
         each = waiting.pop()
@@ -156,12 +156,12 @@ def hide_parameters(error: BaseException) -> None:
 
 _ENDS = r"\n(?:\[SQL|\[parameters|\(Background|HINT:  |CONTEXT:  |QUERY:  |DETAIL:  |LINE \d|\n|  File |  \+| *\|)"
 _REVEALING = [
-    # As SQLAlchemy ends its errors, in a text that was made of one.
+    # The end of SQLAlchemy's errors, within a text that contains one.
     (re.compile(r"\[parameters: [^\n]*"), "[parameters: hidden]"),
-    # As libpq and asyncpg word the server's fields.
+    # The server's fields as libpq and asyncpg write them.
     (re.compile(rf"(DETAIL|CONTEXT|QUERY):  (?:(?!{_ENDS}).)*", re.DOTALL), rf"\1:  {_HIDDEN}"),
     (re.compile(r"(LINE \d+): [^\n]*(?:\n *\^)?"), rf"\1: {_HIDDEN}"),
-    # As pg8000 has them: detail, context and inner query.
+    # The fields detail, context and inner query as pg8000 writes them.
     (re.compile(r"""'[DWq]': (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"),? ?""", re.DOTALL), ""),
     # The server's own messages about a value.
     (
@@ -174,7 +174,7 @@ _REVEALING = [
     (re.compile(r"value \"[^\n]*?\" is out of range"), f"value {_HIDDEN} is out of range"),
 ]
 _FIELDS = re.compile(r"\{'S': (?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|'[A-Za-z]': |, )*\}", re.DOTALL)
-"""A server's answer as pg8000 has it: a dict of the protocol's fields."""
+"""A server's error as pg8000 writes it: a dict of the protocol's fields."""
 _SIGNS = (
     "{'S': ",
     "[parameters: ",
@@ -190,15 +190,15 @@ _SIGNS = (
 
 
 def redact(text: str) -> str:
-    """Return ``text`` without what a database's error in it says of parameters and rows."""
+    """Return ``text`` with parameters and row values of database errors in it hidden."""
     if any(sign in text for sign in _SIGNS):
-        text = _FIELDS.sub(_in_words, text)
+        text = _FIELDS.sub(_message_and_code, text)
         for pattern, instead in _REVEALING:
             text = pattern.sub(instead, text)
     return text
 
 
-def _in_words(fields: re.Match[str]) -> str:
+def _message_and_code(fields: re.Match[str]) -> str:
     try:
         found = literal_eval(fields[0])
         return f"{found['M']} (SQLSTATE {found['C']})"
@@ -207,12 +207,12 @@ def _in_words(fields: re.Match[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` on one line: line breaks and control characters are escaped, so that they forge no log line."""
+    """Return ``text`` on one line: line breaks and control characters are escaped, to prevent forged log lines."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def log_lines(text: str | None) -> str:
-    """Return ``text`` to append to a log's message: each line marked as its part, so that none passes for another."""
+    """Return ``text`` to append to a log message, each line prefixed, so that none looks like a message of its own."""
     return "" if text is None else "".join(f"\n  | {printable(line)}" for line in text.split("\n"))

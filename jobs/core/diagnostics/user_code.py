@@ -1,4 +1,4 @@
-"""Tell apart the frames of a traceback: the user's own, libraries', Python's and the framework's."""
+"""Classify the frames of a traceback: the user's own, libraries', Python's and the framework's."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class Origin(Enum):
 
 @lru_cache(maxsize=4096)
 def origin_of_file(file: str) -> Origin:
-    """Return whose code ``file`` is, as a code object names it."""
+    """Return whose code ``file`` is; ``file`` is a code object's ``co_filename``."""
     if file.startswith(_FRAMEWORK):
         room, separator, _ = file[len(_FRAMEWORK) :].partition(os.sep)
         return Origin.FRAMEWORK if not separator or room in _FRAMEWORK_FOLDERS else Origin.USER
     if any(folder in file for folder in _PACKAGES):
         return Origin.LIBRARY
-    if file.startswith("<") or file.startswith(_STDLIB):  # "<string>" and its like are generated code
+    if file.startswith("<") or file.startswith(_STDLIB):  # "<string>" and similar names are generated code
         return Origin.PYTHON
     return Origin.USER
 
 
 def own_frames(files: Sequence[str]) -> list[bool]:
-    """Return for each frame, given by its file and the outermost first, whether it is the user's.
+    """Return for each frame, outermost first and given by its file, whether it is the user's.
 
-    Handlers may be installed like a library. Where no other code is the user's, it is that of the first such package,
-    which the framework has called.
+    Handlers may be installed like a library. So if no frame is the user's, those of the outermost installed package
+    are, which the framework has called.
     """
     origins = [origin_of_file(file) for file in files]
     own = [origin is Origin.USER for origin in origins]
@@ -55,7 +55,7 @@ def own_frames(files: Sequence[str]) -> list[bool]:
 
 
 def _package(file: str) -> str:
-    """Return the file's path up to the installed package that it belongs to; empty where it is in none."""
+    """Return the path of the installed package that ``file`` belongs to; empty if it belongs to none."""
     for folder in _PACKAGES:
         before, found, after = file.rpartition(folder)
         if found:

@@ -1,1 +1,1 @@
-"""What a job and its runs are, and how they get from one state to the next."""
+"""Jobs and runs, and their state transitions."""

@@ -1,7 +1,7 @@
-"""Where a waiting job's next run belongs once the database's clock, having been ahead, was set back.
+"""Correct a waiting job's times after the database's clock ran ahead and was set back. All functions are pure.
 
-While the clock was ahead, runs took place for instants that had not come, and what followed was reckoned from there. By
-the clock as it is now such a job would stand still until that time is reached. Pure functions of what is passed in.
+While the clock was ahead, runs took place for future instants, and their next runs were computed from there. By the
+corrected clock such a job would not run until that time is reached.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from jobs.core.schedules.timing import Timing
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How much a clock may be set back without a second thought: nothing that took place within it is done once more."""
+"""Smaller setbacks are ignored, so that runs within this period do not take place twice."""
 
 
 class WaitingJob(NamedTuple):
-    """A Scheduled job that is not due yet. ``options`` is JSON text; ``written_at`` is when it was changed last."""
+    """A Scheduled job that is not due yet. ``options`` is JSON text; ``written_at`` is when it was last changed."""
 
     id: UUID
     generation: int
@@ -42,21 +42,21 @@ class WaitingJob(NamedTuple):
 
 
 class WaitingPage(NamedTuple):
-    """Some waiting jobs in the order in which they fall due, at the store's present time; the last is the cursor."""
+    """A page of waiting jobs by due time, and the store's current time; the last job is the cursor."""
 
     now: datetime
     jobs: list[WaitingJob]
 
 
 class LatestRecord(NamedTuple):
-    """The store's present time, and the latest instant at which anything says that it was written."""
+    """The store's current time, and the latest time at which any row was written."""
 
     now: datetime
     written_at: datetime | None
 
 
 class SetBack(NamedTuple):
-    """What a waiting job's times are to become, unless its generation is another by then."""
+    """The corrected times of a waiting job; they apply only while it has this generation."""
 
     id: UUID
     generation: int
@@ -67,11 +67,11 @@ class SetBack(NamedTuple):
 
 
 def set_back(job: WaitingJob, now: datetime, random: Random) -> SetBack | None:
-    """Return where ``job`` belongs by the clock that says ``now``; None where it is right, or cannot be read.
+    """Return the corrected times of ``job`` at ``now``; None if its times are right, or its schedule is unreadable.
 
-    A recurring job whose pending run lies beyond the schedule's own next is given that one. Waits that began when the
-    clock was ahead (for a retry, a snooze, a lost worker, a delay) last as long as they were to last. Jitter and waits
-    that began in time are left alone: only instants that runs stand for, and when rows were written, are looked at.
+    A recurring job whose pending run is later than the schedule's next run gets that next run. A wait that began while
+    the clock was ahead (for a retry, a snooze, a lost worker, a delay) keeps its length. Jitter and waits that began at
+    the right time are not changed: only the scheduled instants and the times of writing are examined.
     """
     try:
         timing = timing_of(job.schedule, job.timezone, job.options)
@@ -79,7 +79,7 @@ def set_back(job: WaitingJob, now: datetime, random: Random) -> SetBack | None:
         moved = _to_own_next(job, timing, now, random) if job.recurring and not asked_for_now else None
         return moved or _shortened(job, timing, now)
     except (InvalidSchedule, ValidationError, ScheduleFault, OverflowError):
-        return None  # it is told, and the job failed, once it is claimed
+        return None  # the claim of the job will report it and fail the job
 
 
 def _to_own_next(job: WaitingJob, timing: Timing, now: datetime, random: Random) -> SetBack | None:
@@ -93,7 +93,7 @@ def _to_own_next(job: WaitingJob, timing: Timing, now: datetime, random: Random)
 def _shortened(job: WaitingJob, timing: Timing, now: datetime) -> SetBack | None:
     jitter = timing.jitter or timedelta()
     if job.due_at - job.scheduled_for > jitter or job.scheduled_for == job.written_at:
-        ahead = job.written_at - now  # it waits for something else than its instant, from when that was written on
+        ahead = job.written_at - now  # a wait (retry, snooze, …) that began when the row was written
     elif isinstance(timing.parsed, OneTime) and timing.parsed.counts_from_now and job.scheduled_for != timing.start_at:
         ahead = job.anchor - now
     else:

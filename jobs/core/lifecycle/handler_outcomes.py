@@ -1,4 +1,4 @@
-"""What a handler raises to say how its attempt ends, other than by returning or failing."""
+"""Handler outcomes: exceptions that a handler raises to end its attempt in other ways than success or failure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def _seconds(wait: timedelta | float) -> float:
 
 
 class HandlerOutcome(Exception):
-    """The root of what a handler raises to steer its job; not a failure by itself.
+    """The root of all handler outcomes; not a failure by itself.
 
-    A ``reason`` is kept as text, so that ``Discard(error)`` with the exception that led to it does as well. The class
-    attributes stand for what a subclass does not set, whose ``__init__`` calls no other.
+    ``reason`` is converted to text, so that ``Discard(error)`` works with an exception too. The class attributes are
+    defaults for subclasses whose ``__init__`` does not call the parent's.
     """
 
     reason: str = ""
@@ -29,9 +29,9 @@ class HandlerOutcome(Exception):
 
 
 class Retry(HandlerOutcome):
-    """Fail this attempt and try again ``after`` (timedelta or seconds), or after the policy's wait if not given.
+    """Fail this attempt and retry ``after`` (timedelta or seconds); the default is the retry policy's wait.
 
-    It counts as a failed attempt: with no retries left the run has failed.
+    It counts as a failed attempt: with no retries left the run fails.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Snooze(HandlerOutcome):
 
 
 class Discard(HandlerOutcome):
-    """Fail the run now, whatever retries are left: trying again could not help."""
+    """Fail the run now, whatever retries are left, because a retry would not help."""
 
     def __init__(self, reason: str) -> None:
         self.reason = str(reason)
@@ -68,7 +68,7 @@ class Cancel(HandlerOutcome):
 
 
 class ShutdownRequested(HandlerOutcome):
-    """The host is going down: the run is given back and taken up again elsewhere, and no attempt is counted."""
+    """The host is shutting down: the run is released for another instance, and the attempt does not count."""
 
 
 class AttemptTimedOut(Exception):
@@ -91,9 +91,9 @@ def outcome_of(error: BaseException) -> AttemptOutcome:
 
 
 def wait_of(signal: HandlerOutcome) -> float | None:
-    """Return the seconds that a signal asks to wait, None where it leaves that open.
+    """Return the seconds to wait that an outcome requests; None if it requests none.
 
-    Raises ``ValueError`` for what is no wait, as a subclass may set it.
+    Raises ``ValueError`` for an invalid number, which a subclass may set.
     """
     wait = signal.after_seconds
     try:
@@ -104,13 +104,13 @@ def wait_of(signal: HandlerOutcome) -> float | None:
 
 
 def reason_of(signal: HandlerOutcome) -> str:
-    """Return the reason that a signal carries: its own, its text as an exception, or that it was raised."""
+    """Return an outcome's reason: its ``reason``, else its text as an exception, else that it was raised."""
     reason = str(signal.reason) or str(signal) or f"the handler raised {type(signal).__name__}"
     return reason[:_LONGEST_REASON]
 
 
 def leaves_of(error: BaseException) -> list[BaseException]:
-    """Return the errors in a group and in the groups within it, in their order; of any other error itself."""
+    """Return the errors in a group and its nested groups, in order; for any other error a list of itself."""
     found: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -123,10 +123,10 @@ def leaves_of(error: BaseException) -> list[BaseException]:
 
 
 def deciding_error(error: BaseException, never: tuple[type[BaseException], ...] = ()) -> BaseException:
-    """Return which error of a group decides how the attempt ends: the first of the foremost kind.
+    """Return the error of a group that decides how the attempt ends: the first of the kind with the highest precedence.
 
-    What ends the job goes before what tries again, and a failure before a snooze, which would hide it:
-    ``Cancel``, ``Discard``, an exception of ``never``, the end of the host, ``Retry``, any other error, ``Snooze``.
+    Outcomes that end the job precede those that retry, and a failure precedes a snooze, which would hide it:
+    ``Cancel``, ``Discard``, an exception of ``never``, ``ShutdownRequested``, ``Retry``, any other error, ``Snooze``.
     """
     if not isinstance(error, BaseExceptionGroup):
         return error

@@ -13,7 +13,7 @@ _VARIANT = 0b10 << 62
 _ALARM_PARTS = 2
 _HEX_DIGITS = 32
 
-# Ids are no secrets, so a generator seeded from the system will do, at a tenth of a system call's cost. A forked child
+# Ids are not secret, so a generator seeded by the system is enough, at a tenth of a system call's cost. A forked child
 # seeds its own.
 _random = Random(os.urandom(64))  # noqa: S311
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
@@ -22,10 +22,10 @@ _MAX_GENERATION_DIGITS = 18
 
 
 def new_id() -> UUID:
-    """Make a version 7 UUID (RFC 9562, section 5.7): 48 bits of Unix milliseconds, 12 of their fraction, 62 at random.
+    """Return a version 7 UUID (RFC 9562, section 5.7): 48 bits of Unix milliseconds, 12 of their fraction, 62 random.
 
-    Ids made later sort later, to a quarter of a microsecond (section 6.2, method 3): so inserts land at the right-hand
-    edge of the primary key, and jobs that are enqueued in one statement, due at one instant, run in their order.
+    Later ids sort later, to a quarter of a microsecond (section 6.2, method 3). So inserts go to the right-hand edge of
+    the primary key, and jobs that are enqueued in one statement and due at the same instant run in order.
     """
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = (nanoseconds << 12) // 1_000_000 << 64
@@ -33,7 +33,7 @@ def new_id() -> UUID:
 
 
 def _uuid(number: int) -> UUID:
-    """Make a UUID without the constructor's checks of six other forms: as ``uuid.uuid7`` does in Python 3.14."""
+    """Return a UUID without the constructor's checks of its other forms, as ``uuid.uuid7`` does in Python 3.14."""
     made = object.__new__(UUID)
     object.__setattr__(made, "int", number)
     object.__setattr__(made, "is_safe", SafeUUID.unknown)
@@ -42,21 +42,21 @@ def _uuid(number: int) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class AlarmName:
-    """Which job to look at, and which of its alarms this is.
+    """The name of an alarm: the job to wake, and the generation of the alarm.
 
-    ``generation`` grows whenever the job is to be woken at another time, so an alarm set before that finds nothing.
+    The job's ``generation`` grows whenever its due time changes, so that earlier alarms have no effect.
     """
 
     job_id: UUID
     generation: int
 
     def __str__(self) -> str:
-        """Return ``<32 hex digits>-<generation>``: characters that every scheduler and URL takes as they are."""
+        """Return ``<32 hex digits>-<generation>``: characters that schedulers and URLs accept without escaping."""
         return f"{self.job_id.hex}-{self.generation}"
 
     @classmethod
     def parse(cls, text: str) -> AlarmName | None:
-        """Read an alarm's name back; None if ``text`` is no name that this app would have given."""
+        """Read an alarm's name; None if ``text`` is not one that ``str`` returns."""
         parts = text.split("-")
         if len(parts) != _ALARM_PARTS or len(parts[0]) != _HEX_DIGITS or not parts[1].isascii():
             return None

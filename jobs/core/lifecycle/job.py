@@ -1,4 +1,4 @@
-"""A job as the store returns it, a claimed run, and the outcome of a run."""
+"""A job as the store returns it, a claimed run, and the outcome of an attempt."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from jobs.core.lifecycle.waiting import WaitingFor
 from jobs.core.schedules.timing import Duration, Instant, Timing
 
 Json = Any
-"""Any JSON value, as ``json.loads`` gives it, but for a number that no float is exactly: that is a ``Decimal``."""
+"""Any JSON value, as ``json.loads`` returns it, but a ``Decimal`` for a number that a float cannot represent."""
 
 JsonValue: TypeAlias = "Mapping[str, JsonValue] | Sequence[JsonValue] | str | int | float | Decimal | bool | None"
 """The same for type checkers."""
 
 
 TIMING_OPTIONS = frozenset(Timing.model_fields) - {"schedule", "timezone"}
-"""What the timing says beside schedule and timezone; the only part of a job's options that says anything."""
+"""The fields of the timing except schedule and timezone: the ones in a job's ``options`` column."""
 
 _OPTIONS = TIMING_OPTIONS | {"retry"}
-"""What may be left out of a job, and is shown as if it were where it cannot be read."""
+"""The fields that a job may lack. An unreadable one is shown as missing."""
 
 
 class JobHead(BaseModel):
-    """What tells one job from another, and how it stands. A base of its own so that these fields come first."""
+    """A job's identity and state. A base class of its own so that these fields come first in JSON."""
 
     id: UUID
     job_name: str
@@ -41,7 +41,7 @@ class JobHead(BaseModel):
 
 
 class Job(Timing, JobHead):
-    """The row: everything about a job but its lease token. ``model_dump(mode="json")`` is its form in the HTTP API."""
+    """A job's row without the lease token. ``model_dump(mode="json")`` is its form in the HTTP API."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,27 +49,29 @@ class Job(Timing, JobHead):
     metadata: dict[str, Json]
     recurring: bool
     next_run_at: Instant | None = Field(description="When the job is due; null once it has ended.")
-    scheduled_for: Instant | None = Field(description="The instant that the pending or running run stands for.")
+    scheduled_for: Instant | None = Field(description="The scheduled instant of the pending or running run.")
     anchor: Instant = Field(description="What @every counts from, if not from start_at: when the schedule was set.")
-    generation: int = Field(description="Which alarm is current; grows when the due time changes.")
+    generation: int = Field(description="Of the current alarm; grows when the due time changes.")
     armed_at: Instant | None = Field(description="When the scheduler accepted the current alarm.")
-    attempt: int = Field(description="Attempts begun of the current run.")
+    attempt: int = Field(description="Attempts of the current run that have started.")
     max_retries: int
     retry: RetryOptions | None = Field(default=None, description="How this job waits between attempts.")
     waiting_for: WaitingFor | None = Field(default=None, description="Why a Scheduled job does not run now.")
     waiting_for_detail: str | None = Field(default=None, description="The same in a sentence.")
     timeout: Duration | None
-    payload_version: int = Field(default=1, description="Of the handler's arguments that the payload was written for.")
+    payload_version: int = Field(default=1, description="The version of the handler's arguments in payload.")
     limited: bool = Field(
         default=False, description="Whether its handler has limits, so that it may be throttled once due."
     )
-    concurrency_key: str | None = Field(default=None, description="What it is counted by, beside its handler.")
-    progress: float | None = Field(default=None, description="Of the current attempt, from 0 to 1, if it tells.")
+    concurrency_key: str | None = Field(
+        default=None, description="The key that limits count it by, beside its handler."
+    )
+    progress: float | None = Field(default=None, description="Of the current attempt, from 0 to 1, if reported.")
     progress_message: str | None = None
-    result: Json = Field(default=None, description="What the last run that succeeded gave.")
-    run_count: int = Field(description="Runs that have come to an end, well or not.")
+    result: Json = Field(default=None, description="The result of the last run that succeeded.")
+    run_count: int = Field(description="Runs that have ended, successfully or not.")
     consecutive_failures: int
-    lost_count: int = Field(default=0, description="Workers lost in a row; from the second on it is run alone.")
+    lost_count: int = Field(default=0, description="Workers lost in a row; from the second on it runs alone.")
     last_run_at: Instant | None = Field(description="When the last attempt that has ended was claimed.")
     last_error: str | None
     handled_at: Instant | None = Field(description="When the job ended; null while it is active.")
@@ -79,15 +81,15 @@ class Job(Timing, JobHead):
     worker: str | None
     revision: int = Field(description="Grows with every change; the HTTP ETag.")
     created_by: str | None
-    parent_id: UUID | None = Field(default=None, description="The job whose handler has enqueued this one.")
+    parent_id: UUID | None = Field(default=None, description="The job whose handler enqueued this one.")
     trace_parent: str | None
     created_at: Instant
     updated_at: Instant
 
     @model_validator(mode="wrap")
     @classmethod
-    def _as_far_as_it_can_be_read(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        """Pass over options that a newer release or a hand has written: one row must not take a whole page along."""
+    def _ignore_unreadable_options(cls, values: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Ignore options that a newer release or a person has written: one bad row must not break a whole page."""
         try:
             return read(values)
         except ValidationError as error:
@@ -118,10 +120,10 @@ class Attempt(BaseModel):
 
 
 class ClaimedRun(NamedTuple):
-    """One attempt that this process holds the lease of.
+    """An attempt whose lease this process holds.
 
-    ``payload``, ``metadata``, ``options`` and ``retry`` are JSON text. ``claimed_at`` is the store's own time of the
-    claim, by which it was due.
+    ``payload``, ``metadata``, ``options`` and ``retry`` are JSON text. ``claimed_at`` is the time of the claim by the
+    store's clock.
     """
 
     job_id: UUID
@@ -150,7 +152,7 @@ class ClaimedRun(NamedTuple):
 
 
 class Tally(Enum):
-    """What an outcome does to ``consecutive_failures``, and whether it ends the run."""
+    """The effect of an outcome on ``consecutive_failures``."""
 
     RESET = "reset"
     INCREMENT = "increment"
@@ -158,7 +160,7 @@ class Tally(Enum):
 
 
 class RunResult(NamedTuple):
-    """How a handler's execution ended, before anything is decided about the job. ``result`` is JSON text."""
+    """How a handler's execution ended, before the job's next state is computed. ``result`` is JSON text."""
 
     outcome: AttemptOutcome
     error: str | None = None
@@ -170,12 +172,11 @@ class RunResult(NamedTuple):
 
 
 class RecordedOutcome(NamedTuple):
-    """What one statement is to write for one finished attempt. Guarded by ``token`` and ``generation``.
+    """The values to write for one finished attempt, fenced by ``token`` and ``generation``.
 
-    ``status`` Scheduled comes with the next ``due_at`` and ``scheduled_for``. A job whose cancellation was requested
-    becomes Cancelled where ``status`` says Scheduled. ``attempt`` and ``lost_count`` are what the job's counters
-    become. ``rescheduled`` says that the next run is the first of a schedule that was set during the run; it is not
-    written.
+    ``status`` Scheduled comes with the next ``due_at`` and ``scheduled_for``; a job whose cancellation was requested
+    becomes Cancelled instead. ``attempt`` and ``lost_count`` are the job's new counters. ``rescheduled`` is whether the
+    next run is the first of a schedule that was set during the run; it is not written.
     """
 
     run: ClaimedRun
@@ -194,7 +195,7 @@ class RecordedOutcome(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What stands after an outcome was written. ``due_at`` is None once the job has ended."""
+    """The job's state after an outcome was written. ``due_at`` is None if the job has ended."""
 
     token: str
     status: JobStatus

@@ -22,7 +22,7 @@ MAX_KEY = 200
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most ``count`` attempts started within any period as long as ``per``; retries count as well."""
+    """At most ``count`` starts of attempts within any period of length ``per``; retries count as well."""
 
     count: int
     per: timedelta
@@ -33,15 +33,15 @@ Arguments = TypeVar("Arguments", bound=BaseModel)
 
 @dataclass(frozen=True)  # without slots, which Limits[Args](...) cannot be made with
 class Limits(Generic[Arguments]):
-    """What ``@handler(limits=…)`` takes. At least one limit must be given; a job waits until it is within all of them.
+    """The limits of a handler. At least one must be given; a due job is throttled until it is within all of them.
 
-    ``concurrency``: attempts under way at once. ``concurrency_key``: a function of the handler's arguments; of the
-    jobs for which it returns the same key (a text or a number; None for no key) at most ``per_key`` are under way at
-    once. The key is worked out when a job is enqueued, or its payload changed, and stays with it. ``rate``: attempts
-    started within a period.
+    ``concurrency``: running attempts at once. ``concurrency_key``: a function of the handler's arguments; of the jobs
+    for which it returns the same key (a text or a number; None for no key) at most ``per_key`` run at once. The key is
+    computed when a job is enqueued or its payload changes, and is stored with the job. ``rate``: starts of attempts
+    within a period.
 
     ``Limits[Args](concurrency_key=lambda args: args.customer)`` names the model of the handler's arguments, so that a
-    type checker looks at the function.
+    type checker checks the function.
     """
 
     concurrency: int | None = None
@@ -50,12 +50,12 @@ class Limits(Generic[Arguments]):
     rate: Rate | None = None
 
     def __post_init__(self) -> None:
-        """Default ``per_key`` to 1 where a key is given."""
+        """Default ``per_key`` to 1 if there is a ``concurrency_key``."""
         if self.concurrency_key is not None and self.per_key is None:
             object.__setattr__(self, "per_key", 1)
 
     def key_of(self, arguments: Arguments, handler_name: str) -> str | None:
-        """Work out the concurrency key; raises ``InvalidInput`` where the function fails or returns what is no key."""
+        """Return the concurrency key; raises ``InvalidInput`` if the function fails or its key is invalid."""
         if self.concurrency_key is None:
             return None
         try:
@@ -78,7 +78,7 @@ class Limits(Generic[Arguments]):
 class LimitedClaim(NamedTuple):
     """Runs that were claimed within their handler's limits.
 
-    ``wait_seconds`` says when its rate will allow another start, None where it is not the rate that jobs wait for.
+    ``wait_seconds`` is the time until the rate allows another start; None if the rate does not throttle jobs now.
     """
 
     runs: list[ClaimedRun]

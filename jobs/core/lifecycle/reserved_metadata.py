@@ -1,4 +1,4 @@
-"""Metadata keys that are the framework's own, ``jobs.*``: whoever writes them could give a job to another's file."""
+"""Metadata keys reserved for the framework, ``jobs.*``: a caller who sets them could move a job to another's file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RESERVED_METADATA = "jobs."
 _MISSING = object()
 
 
-def refuse_reserved(metadata: Mapping[str, Json], standing: Mapping[str, Json] | None = None) -> None:
-    """Raise ``InvalidInput`` naming each reserved key of ``metadata``, but for those that are so in ``standing``."""
-    known = standing or {}
+def refuse_reserved(metadata: Mapping[str, Json], existing: Mapping[str, Json] | None = None) -> None:
+    """Raise ``InvalidInput`` naming each reserved key of ``metadata`` that does not have its value in ``existing``."""
+    known = existing or {}
     taken = [
         name
         for name, value in metadata.items()

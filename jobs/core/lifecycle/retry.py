@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again: a pure function of the attempt and a random source that is passed in."""
+"""The backoff of retries: a pure function of the attempt and a random source that is passed in."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class RetryPolicy:
     """Exponential backoff with full jitter, capped.
 
-    The wait after attempt *n* (1, 2, …) is drawn evenly from ``[floor, base * factor ** (n - 1)]``, at most ``cap``,
-    where ``floor`` is a tenth of that bound: never a burst of immediate retries, and no herd in step.
-    (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+    The wait after attempt *n* (1, 2, …) is drawn evenly from ``[floor, bound]``, where the bound is
+    ``base * factor ** (n - 1)``, at most ``cap``, and the floor is a tenth of it. So retries neither burst at once nor
+    run in step. (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
 
-    ``jitter=False`` waits exactly the bound. ``never`` names exceptions that end the run at once,
-    in an ``ExceptionGroup`` too.
+    ``jitter=False`` waits exactly the bound. ``never`` lists exceptions that are not retried, also within an
+    ``ExceptionGroup``.
     """
 
     max_retries: int = 3
@@ -37,7 +37,7 @@ class RetryPolicy:
     never: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a policy that could wait a negative time or for ever, or that only fails once a handler has."""
+        """Raise ``TypeError`` or ``ValueError`` for invalid values now rather than at the first retry."""
         for name in ("base", "cap"):
             value = getattr(self, name)
             if not isinstance(value, timedelta):
@@ -65,12 +65,12 @@ class RetryPolicy:
             return self.cap if self.base else self.base
 
     def wait(self, attempt: int, random: Random) -> timedelta:
-        """Draw the wait after attempt ``attempt``."""
+        """Return the wait after attempt ``attempt``, with jitter from ``random``."""
         bound = self.bound(attempt)
         return bound * random.uniform(0.1, 1.0) if self.jitter else bound
 
     def retries(self, error: BaseException) -> bool:
-        """Whether ``error`` may be tried again at all; of a group, every error in it."""
+        """Whether ``error`` may be retried; of a group, every error in it must be retryable."""
         return not (isinstance(error, self.never) or any(isinstance(each, self.never) for each in leaves_of(error)))
 
 
@@ -79,9 +79,9 @@ def _is_exception(value: object) -> bool:
 
 
 class RetryOptions(BaseModel):
-    """How one job waits between its attempts; what is left out is as its handler's policy says.
+    """A job's own backoff options; fields that are left out default to the handler's policy.
 
-    How often it is tried again is the job's ``max_retries``; which exceptions end it at once is the handler's matter.
+    The number of retries is the job's ``max_retries``; the exceptions that are never retried are the handler's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,13 +92,13 @@ class RetryOptions(BaseModel):
     jitter: bool | None = None
 
     def over(self, policy: RetryPolicy) -> RetryPolicy:
-        """Return ``policy`` with what is said here instead; a cap below the base is raised to it."""
-        said = {name: value for name, value in self if value is not None}
-        base, cap = said.get("base", policy.base), said.get("cap", policy.cap)
-        return replace(policy, **said | {"cap": max(base, cap)})
+        """Return ``policy`` with these options applied; a cap below the base is raised to it."""
+        given = {name: value for name, value in self if value is not None}
+        base, cap = given.get("base", policy.base), given.get("cap", policy.cap)
+        return replace(policy, **given | {"cap": max(base, cap)})
 
 
 @lru_cache(maxsize=1024)
 def policy_for(retry: str | None, policy: RetryPolicy) -> RetryPolicy:
-    """Return the policy of a job whose own options, JSON text, are ``retry``."""
+    """Return the retry policy of a job: the handler's ``policy`` with the job's options ``retry``, JSON text."""
     return policy if retry is None else RetryOptions.model_validate_json(retry).over(policy)

@@ -1,4 +1,4 @@
-"""The states of a job and the only ways between them.
+"""The states of a job and the transitions between them.
 
                      ┌───────────────── retry, next occurrence, snooze, lost worker ────────────────┐
                      ▼                                                                              │
@@ -12,8 +12,8 @@
                   ▲                                                                                 │
                   └────────────────────── cancelled while running ──────────────────────────────────┘
 
-The table below is the picture. The database holds the same five words in a CHECK constraint, and ties ``handled_at``
-to the ended states and the lease to ``Running``, so that no statement can leave a job between two states.
+``TRANSITIONS`` below is the picture as a table. The database has the same five words in a CHECK constraint. It also
+ties ``handled_at`` to the ended states and the lease to ``Running``, so no statement can leave a job between states.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. Waiting for a retry is Scheduled with ``attempt`` > 0, paused Scheduled with ``paused``."""
+    """The state of a job. Scheduled with ``attempt`` > 0 is waiting for a retry; with ``paused`` it is paused."""
 
     SCHEDULED = "Scheduled"
     RUNNING = "Running"
@@ -32,7 +32,7 @@ class JobStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the job will do nothing more unless it is replayed."""
+        """Whether the job does nothing more unless it is replayed."""
         return self in ENDED
 
     @property
@@ -52,11 +52,11 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset({JobStatus.SCHEDULED}),
     JobStatus.CANCELLED: frozenset({JobStatus.SCHEDULED}),
 }
-"""From each state, the states that one statement may take a job to. Out of an ended state only a replay leads."""
+"""The states that one statement may move a job to, from each state. Only a replay leads out of an ended state."""
 
 
 class AttemptOutcome(StrEnum):
-    """How one execution of a job ended, as its history keeps it."""
+    """How one execution of a job ended, as recorded in its history."""
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -80,4 +80,4 @@ FAULTS = frozenset(
         AttemptOutcome.UNKNOWN_HANDLER,
     }
 )
-"""The ends of attempts that somebody should look at, where the worker itself was not lost."""
+"""Outcomes that someone should investigate. A lost worker is not among them."""

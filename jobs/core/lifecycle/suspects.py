@@ -1,9 +1,8 @@
-"""Which lost runs are suspected of ending their workers, and what becomes of that suspicion.
+"""Suspects: lost runs that may be the cause of their workers' deaths.
 
-A worker that dies takes along every run in its hands, and most of them are innocent. So a loss alone convicts nobody:
-a run that was lost ``SUSPECT_AFTER`` times in a row is a suspect, and is from then on started only while nothing else
-starts beside it in its process. If the worker dies even so, and the run has been lost ``max_lost`` times, it is the
-cause.
+A worker that dies loses all of its runs, and most of them are innocent. So a loss alone proves nothing: a run that was
+lost ``SUSPECT_AFTER`` times in a row becomes a suspect, and from then on runs alone in its process. If the worker dies
+even so, and the run has been lost ``max_lost`` times, it is convicted: the run is the cause, and fails.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ if TYPE_CHECKING:
     from jobs.core.lifecycle.job import ClaimedRun, RunResult
 
 SUSPECT_AFTER = 2
-"""Losses in a row that make a run a suspect."""
+"""The losses in a row that make a run a suspect."""
 
 SPREAD_MILLISECONDS = 10_000
-"""Runs that were lost together start again spread over this long, so that they are less likely to be lost together."""
+"""Runs that were lost together restart spread over this period, so that they are less likely to be lost together."""
 
 LONGEST_WAIT_SECONDS = 600
-"""The longest wait of a suspect that goes on losing its workers without being convicted."""
+"""The longest wait of a suspect that keeps losing its workers without being convicted."""
 
-# The handler was not called, or was interrupted by the host's end: that acquits nobody. After a conviction (Lost) the
+# The handler was not called, or the host's shutdown interrupted it: that is no evidence. After a conviction (Lost) the
 # suspicion stays, so that the next occurrence of a recurring job costs one worker at most.
-_ACQUITS_NOBODY = frozenset(
+_NO_EVIDENCE = frozenset(
     {
         AttemptOutcome.RELEASED,
         AttemptOutcome.UNKNOWN_HANDLER,
@@ -38,20 +37,26 @@ _ACQUITS_NOBODY = frozenset(
 
 
 def losses_after(run: ClaimedRun, result: RunResult) -> int:
-    """Return how many losses in a row count after an attempt: none after a success, one less after another end."""
+    """Return the count of losses in a row after an attempt: zero after a success, one less after any other outcome.
+
+    It stays the same after an outcome that is no evidence.
+    """
     if run.lost_count == 0 or result.outcome is AttemptOutcome.SUCCEEDED:
         return 0
-    return run.lost_count if result.outcome in _ACQUITS_NOBODY else run.lost_count - 1
+    return run.lost_count if result.outcome in _NO_EVIDENCE else run.lost_count - 1
 
 
 def convicted(lost_count: int, max_lost: int, *, alone: bool) -> bool:
-    """Return whether a run that is lost once more is the cause: it was alone, or nobody asks for so many losses."""
+    """Return whether one more loss convicts a run: it reaches ``max_lost``, and the run was alone.
+
+    A ``max_lost`` up to ``SUSPECT_AFTER`` convicts without having run alone.
+    """
     return lost_count + 1 >= max_lost and (alone or lost_count < SUSPECT_AFTER)
 
 
-def wait_milliseconds(lost_count: int, place: int, company: int) -> int:
-    """Return how long a run waits that was lost ``lost_count`` times before, as one of ``company`` of one worker's."""
+def wait_milliseconds(lost_count: int, place: int, lost_together: int) -> int:
+    """Return the wait of a lost run with ``lost_count`` earlier losses, at ``place`` among those lost together."""
     if lost_count < SUSPECT_AFTER:
-        return SPREAD_MILLISECONDS * place // company
+        return SPREAD_MILLISECONDS * place // lost_together
     doublings = min(lost_count - SUSPECT_AFTER, 20)
     return min(10 << doublings, LONGEST_WAIT_SECONDS) * 1000

@@ -1,4 +1,4 @@
-"""What becomes of a job after an attempt: a pure function of the run, how it ended, the time and a random source."""
+"""State transitions after an attempt: pure functions of the run, its result, the time and a random source."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from jobs.core.schedules.recurrence import Recurrence
 
 UNKNOWN_HANDLER_DELAY = timedelta(seconds=30)
-"""How long a job waits whose handler this app does not have: during a deployment the next version may."""
+"""The wait of a job whose handler this app does not have; during a deployment the next version may have it."""
 
 _UNCOUNTED = frozenset({AttemptOutcome.SNOOZED, AttemptOutcome.RELEASED, AttemptOutcome.UNKNOWN_HANDLER})
-_TRIED_AGAIN = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
+_RETRYABLE = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT})
 
 
 @lru_cache(maxsize=1024)
 def timing_of(schedule: str, timezone: str, options: str | None) -> Timing:
-    """Read a job's timing as the store keeps it."""
+    """Return a job's timing from its columns. Raises pydantic's ``ValidationError`` for unreadable ones."""
     return Timing.model_validate({**json.loads(options or "{}"), "schedule": schedule, "timezone": timezone})
 
 
 def unknown_options(error: Exception) -> str | None:
-    """Name the options that only a newer release knows, if nothing else keeps a job's timing from being read."""
+    """Return the names of options that only a newer release knows, if these are the only faults; else None."""
     if not isinstance(error, ValidationError):
         return None
     faults = error.errors(include_url=False, include_input=False, include_context=False)
@@ -47,30 +47,30 @@ def unknown_options(error: Exception) -> str | None:
 
 
 def recurrence_of(run: ClaimedRun) -> Recurrence:
-    """Return the recurrence that a claimed run belongs to."""
+    """Return the recurrence of a claimed run's job."""
     return timing_of(run.schedule, run.timezone, run.options).recurrence(run.anchor)
 
 
 def is_rescheduled(run: ClaimedRun, fresh: ClaimedRun, now: datetime) -> bool:
-    """Whether the job of ``run``, read again as ``fresh``, has a schedule of another meaning since it was claimed."""
+    """Whether the schedule of the job changed in meaning between the claim ``run`` and the later read ``fresh``."""
     try:
         before, after = (timing_of(each.schedule, each.timezone, each.options) for each in (run, fresh))
-        kept = before.runs_as(after, scheduled_for=run.scheduled_for, now=now)
-    except (InvalidSchedule, ValidationError):  # one of them was written by hand
+        same = before.runs_as(after, scheduled_for=run.scheduled_for, now=now)
+    except (InvalidSchedule, ValidationError):  # one of them was written by a person
         return True
-    counted_anew = isinstance(after.parsed, Every) and after.start_at is None and run.anchor != fresh.anchor
-    return not kept or counted_anew
+    new_anchor = isinstance(after.parsed, Every) and after.start_at is None and run.anchor != fresh.anchor
+    return not same or new_anchor
 
 
 def resolve_misfire(run: ClaimedRun, random: Random) -> Occurrence | None:
-    """Return which occurrence a freshly claimed run stands for, by the misfire policy; None when none is left to run.
+    """Return the occurrence that a freshly claimed run executes, by the misfire policy; None if none is left.
 
-    Judged at the instant of the claim, by the clock that found the run due: by another one that is behind, the run
-    would not be due yet and be put off to the same instant, over and over.
+    Lateness is measured at the time of the claim, by the clock that found the run due. A different clock that is behind
+    would find the run not due yet, and postpone it to the same instant over and over.
 
-    Only a run that was late in being claimed is looked at: a retry or a snooze is later than its instant by right.
-    Raises ``InvalidSchedule`` or pydantic's error for a schedule that cannot be read any more; better here than once
-    the handler has run, when no next run could be recorded and so this one would be taken up again and again.
+    Only a run that was claimed late is examined: a retry or a snooze is rightly later than its instant. Raises
+    ``InvalidSchedule`` or pydantic's error for a schedule that is no longer readable: after the handler has run, no
+    next run could be recorded, and this one would be repeated again and again.
     """
     occurrence = Occurrence(run.scheduled_for, run.due_at)
     if not run.recurring:
@@ -82,7 +82,7 @@ def resolve_misfire(run: ClaimedRun, random: Random) -> Occurrence | None:
 
 
 def skip(run: ClaimedRun, instead: Occurrence | None) -> RecordedOutcome:
-    """Return what to record for a run that is skipped: the next occurrence, or the end of the schedule."""
+    """Return the outcome of a skipped run: the next occurrence, or the end of the job if ``instead`` is None."""
     now = run.claimed_at
     result = RunResult(
         AttemptOutcome.SKIPPED, f"not run: it was due at {run.due_at.isoformat()}, and late runs are skipped"
@@ -112,9 +112,9 @@ def next_state(
     finished_at: datetime,
     rescheduled: bool = False,
 ) -> RecordedOutcome:
-    """Return what to record for an attempt that ended with ``result``.
+    """Return the outcome to record for an attempt that ended with ``result``: the job's next state.
 
-    ``rescheduled``: the schedule means something else since the run began, so the next run is the new schedule's first.
+    ``rescheduled``: the schedule changed in meaning during the run, so the next run is the new schedule's first.
     """
     if result.outcome is AttemptOutcome.SUCCEEDED and not run.recurring and not rescheduled:
         return RecordedOutcome(
@@ -146,14 +146,16 @@ def next_state(
             _following(run, finished_at, random, rescheduled=rescheduled) if run.recurring or rescheduled else None
         )
     except ScheduleFault as fault:
-        # Without an outcome the run would be taken up again, over and over. So the job ends, visibly.
+        # Without an outcome the run would be repeated over and over. So the job ends, visibly.
         why = f"no next run can be computed: {fault}; retry the job once that is mended, or enqueue it anew"
-        tally = Tally.RESET if succeeded else Tally.INCREMENT  # a replay must not take a run that succeeded once more
+        tally = Tally.RESET if succeeded else Tally.INCREMENT  # a replay must not repeat a run that succeeded
         return written(JobStatus.FAILED, attempt=run.attempt, last_error=why, tally=tally)
-    if result.outcome in _TRIED_AGAIN and result.retry and run.attempt <= run.max_retries:
+    if result.outcome in _RETRYABLE and result.retry and run.attempt <= run.max_retries:
         due_at = finished_at + _wait(run, result, policy, random)
         if following is None or due_at < following.due_at:
-            again = Occurrence(run.scheduled_for, due_at)  # not what the row has: the run may stand for later ones too
+            again = Occurrence(
+                run.scheduled_for, due_at
+            )  # the run's instant; a misfire may have moved it past the row's
             return written(JobStatus.SCHEDULED, again, attempt=run.attempt, run_ended=False)
     tally = Tally.RESET if succeeded else Tally.INCREMENT
     status = JobStatus.SCHEDULED if following else JobStatus.COMPLETED if succeeded else JobStatus.FAILED

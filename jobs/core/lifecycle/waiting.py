@@ -1,4 +1,4 @@
-"""Why a job that could run does not run."""
+"""Why a Scheduled job does not run now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class WaitingFor(StrEnum):
-    """What a Scheduled job waits for."""
+    """The reason why a Scheduled job does not run now."""
 
     DUE = "due"
     PAUSED = "paused"
@@ -19,14 +19,14 @@ class WaitingFor(StrEnum):
 
 
 class Waiting(NamedTuple):
-    """What a job waits for, and that in a sentence."""
+    """The reason why a job waits, as a code and as a sentence."""
 
     what: WaitingFor
     detail: str
 
 
 class LimitUsage(NamedTuple):
-    """How much of their limits handlers have used up: what runs, of each key, too, and what their rates count."""
+    """The usage of handlers' limits: running attempts by handler and by key, and starts within the rate's period."""
 
     running: Mapping[str, int]
     running_by_key: Mapping[tuple[str, str], int]

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
-from jobs.core.paging import Row, cursor_of, fill_page, place_of, read_place, size_of_texts, written_place
+from jobs.core.paging import Row, cursor_of, decode_cursor, encode_cursor, fill_page, position_of, size_of_texts
 from jobs.core.ports.jobs import AttemptPage, Page
 from jobs.core.strict_json import write_json
 from jobs.testing.memory.jsonb import contains, parsed
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def find_jobs(rows: Iterable[JobRow], query: JobQuery, now: datetime) -> Page:
-    """Run ``query`` over ``rows`` at ``now``. Raises ``InvalidInput`` for a cursor that this app did not give."""
-    after = None if query.cursor is None else place_of(query.cursor)
+    """Return the page of ``rows`` that matches ``query`` at ``now``. Raises ``InvalidInput`` for an invalid cursor."""
+    after = None if query.cursor is None else position_of(query.cursor)
     wanted = [_readings(key, readings) for key, readings in query.metadata.items()]
     found = [
         row
@@ -49,13 +49,13 @@ def find_jobs(rows: Iterable[JobRow], query: JobQuery, now: datetime) -> Page:
 
 
 def find_attempts(rows: Iterable[AttemptRow], query: HistoryQuery) -> AttemptPage:
-    """List ``rows`` newest first. Raises ``InvalidInput`` for a cursor that this app did not give."""
+    """Return a page of ``rows``, newest first. Raises ``InvalidInput`` for an invalid cursor."""
     found = sorted(rows, key=_place, reverse=True)
     if query.cursor is not None:
-        moments, token = read_place(query.cursor, 2)
+        moments, token = decode_cursor(query.cursor, 2)
         found = [row for row in found if _place(row) < (*moments, token)]
     page, more = fill_page(query.limit, _reader(found), lambda row: size_of_texts(row.error, row.result))
-    return AttemptPage([attempt_of(row) for row in page], written_place(*_place(page[-1])) if more else None)
+    return AttemptPage([attempt_of(row) for row in page], encode_cursor(*_place(page[-1])) if more else None)
 
 
 def _place(row: AttemptRow) -> tuple[datetime, datetime, UUID]:

@@ -144,8 +144,8 @@ class Database:
             raise
         finally:
             pooled.close()
-        if self.outage.going_on:
-            self.outage.over()
+        if self.outage.ongoing:
+            self.outage.ended()
         return rows
 
     def _note(self, error: Exception) -> None:

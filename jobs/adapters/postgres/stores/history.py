@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from jobs.adapters.postgres.stores.rows import attempt_of
-from jobs.core.paging import fill_page, read_place, size_of_texts, written_place
+from jobs.core.paging import decode_cursor, encode_cursor, fill_page, size_of_texts
 from jobs.core.ports.jobs import AttemptPage
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ def latest_attempts(database: Database, statement: Statement, job_id: UUID, limi
 
 def find_attempts(database: Database, statement: Statement, job_id: UUID, query: HistoryQuery) -> AttemptPage:
     """Read one page of a job's attempts; raises ``InvalidInput`` for a cursor that this app did not give."""
-    begin = _FIRST if query.cursor is None else _after(*read_place(query.cursor, 2))
+    begin = _FIRST if query.cursor is None else _after(*decode_cursor(query.cursor, 2))
 
     def read(last: Sequence[Any] | None, count: int) -> list[tuple[Any, ...]]:
         place = begin if last is None else _after(_moments(last), UUID(last[_TOKEN]))
         return database.run(statement, {"id": job_id, "limit": count} | place)
 
     rows, more = fill_page(query.limit, read, _size)
-    cursor = written_place(*_moments(rows[-1]), UUID(rows[-1][_TOKEN])) if more else None
+    cursor = encode_cursor(*_moments(rows[-1]), UUID(rows[-1][_TOKEN])) if more else None
     return AttemptPage([attempt_of(row[:_TOKEN]) for row in rows], cursor)
 
 

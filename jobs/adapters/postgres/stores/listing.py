@@ -12,7 +12,7 @@ from jobs.adapters.postgres.statements.jobs import JOB_COLUMNS, LISTED_COLUMNS, 
 from jobs.adapters.postgres.stores.rows import job_of
 from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
-from jobs.core.paging import cursor_of, fill_page, place_of, size_of_texts
+from jobs.core.paging import cursor_of, fill_page, position_of, size_of_texts
 from jobs.core.ports.jobs import Page
 from jobs.core.strict_json import write_json
 
@@ -74,7 +74,7 @@ def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
         conditions.append(_metadata_condition(query, values))
     if query.cursor is not None:
         conditions.append("(j.created_at, j.id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))")
-        values["after_at"], values["after_id"] = place_of(query.cursor)
+        values["after_at"], values["after_id"] = position_of(query.cursor)
     return conditions, values
 
 

@@ -34,8 +34,8 @@ def test_an_outage_of_five_minutes_is_six_lines_and_an_end(outage, hours, caplog
         for _ in range(595):
             outage.failed(StoreUnavailable("no route"))
         hours.now += 1
-    outage.over()
-    outage.over()
+    outage.ended()
+    outage.ended()
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "the database is away, what needs it is tried again: no route"
     assert [line.split(",")[0] for line in lines[1:5]] == [
@@ -43,20 +43,20 @@ def test_an_outage_of_five_minutes_is_six_lines_and_an_end(outage, hours, caplog
     ]
     assert lines[5] == f"the database is back after 300.0 s, in which {300 * 595} calls failed"
     assert len(lines) == 6
-    assert not outage.going_on
+    assert not outage.ongoing
 
 
 def test_a_database_that_comes_and_goes_is_told_of_once_a_minute(outage, hours, caplog):
     for _ in range(119):
         outage.failed(StoreUnavailable("no room"))
-        outage.over()
+        outage.ended()
         hours.now += 1
     assert len(caplog.records) == 4, "two beginnings, two ends"
 
 
 def test_an_outage_after_an_hour_is_told_of_at_once(outage, hours, caplog):
     outage.failed(StoreUnavailable("no route"))
-    outage.over()
+    outage.ended()
     hours.now += 3600
     caplog.clear()
     outage.failed(StoreUnavailable("no route"))
@@ -64,7 +64,7 @@ def test_an_outage_after_an_hour_is_told_of_at_once(outage, hours, caplog):
 
 
 def test_without_an_outage_nothing_is_logged(outage, caplog):
-    outage.over()
+    outage.ended()
     assert caplog.records == []
 
 
