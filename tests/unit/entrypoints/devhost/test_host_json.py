@@ -15,7 +15,7 @@ import pytest
 
 from jobs.entrypoints.devhost.host.host import DevHost, DevHostError
 from jobs.entrypoints.devhost.host.logs import InvocationFilter, LogLevels, read_log_levels
-from jobs.entrypoints.triggers.invocation import within
+from jobs.entrypoints.triggers.invocation import invocation_scope
 from tests.support import ROOT
 
 HOST_JSON = json.loads((ROOT / "host.json").read_text())
@@ -156,7 +156,7 @@ def test_lines_that_the_functions_host_would_drop_are_missing_on_a_developers_ma
     @app.timer_trigger(arg_name="timer", schedule="0 0 0 29 2 1")
     def tick(timer: func.TimerRequest, context: func.Context) -> None:
         logger.info("said")
-        thread = threading.Thread(target=within(context), args=[lambda: logger.info("from a thread")])
+        thread = threading.Thread(target=invocation_scope(context), args=[lambda: logger.info("from a thread")])
         thread.start()
         thread.join()
         logger.warning("warned")

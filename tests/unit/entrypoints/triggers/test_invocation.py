@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.app.execution.services.event_loop import EventLoop
-from jobs.entrypoints.triggers.invocation import within
+from jobs.entrypoints.triggers.invocation import invocation_scope
 
 
 @dataclass
@@ -28,7 +28,7 @@ def test_on_the_event_loops_thread_the_invocation_is_known_that_began_the_work()
     try:
         for invocation in ("first", "second"):
             context = Context(storage, invocation)
-            run = within(context)
+            run = invocation_scope(context)
             thread = threading.Thread(target=run, args=[lambda: loop.run(handle())])
             thread.start()
             thread.join()
