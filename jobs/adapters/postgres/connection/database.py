@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from sqlalchemy.engine import Engine
+    from sqlalchemy.sql import Executable
 
     from jobs.adapters.postgres.connection.engine import DatabaseOptions
 
@@ -170,19 +171,35 @@ def _run_within(connection: object, statement: Statement, values: Mapping[str, A
     for text in sent.values():
         refuse_unstorable_text(text or "", "")  # a driver would find out half-way, and be out of step
     try:
-        result = execute(statement.clause, sent)
+        result = execute(_with_texts(statement), sent)
         return [tuple(row) for row in result] if result.returns_rows else []
     except (OSError, sa.exc.DBAPIError) as error:
         raise_as_ours(error)
+
+
+_WITH_TEXTS: dict[bytes, Executable] = {}
+
+
+def _with_texts(statement: Statement) -> Executable:
+    """Return the statement with parameters that are declared texts, since some drivers send what the server infers."""
+    known = _WITH_TEXTS.get(statement.name)
+    if known is None:
+        clause: Any = statement.clause
+        if isinstance(clause, sa.TextClause):
+            clause = clause.bindparams(*(sa.bindparam(name, type_=sa.String()) for name in statement.parameters))
+        known = _WITH_TEXTS[statement.name] = clause
+    return known
 
 
 def _joinable(connection: object) -> Connection | Session:
     """Return ``connection``; raises ``TypeError`` for what has no transaction that a job could join."""
     if not isinstance(connection, Connection | Session):
         if any(base.__module__.startswith("sqlalchemy.ext.asyncio") for base in type(connection).__mro__):
+            kind = type(connection).__name__
+            name = "session" if "Session" in kind else "conn"
             raise TypeError(
-                f"connection is an {type(connection).__name__}, and the call is not async; have it run on the sync "
-                "connection within: await conn.run_sync(lambda sync: jobs.enqueue(command, connection=sync))"
+                f"connection is an {kind}, and the call is not async; have it run on the sync one within: "
+                f"await {name}.run_sync(lambda sync: jobs.enqueue(command, connection=sync))"
             )
         kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
         raise TypeError(

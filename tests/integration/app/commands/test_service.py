@@ -522,10 +522,12 @@ def test_what_has_no_transaction_that_a_job_could_join_is_refused_with_what_to_g
     other.dispose()
 
 
-@pytest.mark.parametrize("name", ["AsyncConnection", "AsyncSession"])
-def test_an_async_connection_is_refused_with_the_way_to_the_sync_one(enqueue, name):
+@pytest.mark.parametrize(("name", "variable"), [("AsyncConnection", "conn"), ("AsyncSession", "session")])
+def test_an_async_connection_is_refused_with_the_way_to_the_sync_one(enqueue, name, variable):
     connection = type(name, (), {"__module__": "sqlalchemy.ext.asyncio.engine"})()
-    with pytest.raises(TypeError, match=rf"connection is an {name}.*await conn\.run_sync\(lambda sync: jobs\.enqueue"):
+    with pytest.raises(
+        TypeError, match=rf"connection is an {name}.*await {variable}\.run_sync\(lambda sync: jobs\.enq"
+    ):
         enqueue(job(), connection=connection)
     with pytest.raises(TypeError, match=r"run_sync"):
         enqueue(job(), connection=type("Mine", (type(connection),), {"__module__": "shop"})())
