@@ -130,7 +130,7 @@ class Jobs:
         self, job_id: UUID, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """End a waiting job; ask the handler of a running one to end. One that has ended stays as it is."""
-        return self._service.delete(job_id, revision=revision, connection=connection, caller=self._caller)
+        return self._service.cancel(job_id, revision=revision, connection=connection, caller=self._caller)
 
     def pause(
         self, job_id: UUID, *, revision: int | None = None, connection: Connection | Session | None = None
@@ -150,4 +150,4 @@ class Jobs:
 
     def retry(self, job_id: UUID, *, revision: int | None = None) -> Job:
         """Run an ended job once more, with all its retries. Raises ``Conflict``, ``JobNameTaken``."""
-        return self._service.replay(job_id, revision=revision, caller=self._caller)
+        return self._service.retry(job_id, revision=revision, caller=self._caller)

@@ -37,7 +37,7 @@ class Execution:
         """Keep the context and what comes out of the attempt, and let it through."""
         self._context = ctx
         if self._cancelled:
-            self._runtime.service.delete(ctx.job_id)
+            self._runtime.service.cancel(ctx.job_id)
             ctx.heartbeat()
         try:
             call_next()

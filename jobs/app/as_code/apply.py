@@ -152,7 +152,7 @@ class ScheduleChanges:
                 turn(job.id, connection=connection, caller=caller)
             return True
         if job is not None:
-            ended = self._service.delete(job.id, connection=connection, caller=caller).status.ended
+            ended = self._service.cancel(job.id, connection=connection, caller=caller).status.ended
             if entry is not None and not ended:
                 return False
         if entry is not None:

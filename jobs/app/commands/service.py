@@ -1,4 +1,4 @@
-"""The commands on jobs: enqueue, update, delete, pause, resume, run now, replay. Each changes one row."""
+"""The commands on jobs: enqueue, update, cancel, pause, resume, run now, retry. Each changes one row."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class JobService:
         """Change a job. A new schedule takes effect at once, or from the next run of a recurring job that is running.
 
         A schedule that means what the job's does, in other words or the same, leaves the pending run as it is.
-        With ``connection`` this, like ``delete``, ``pause`` and ``resume``, joins the caller's transaction.
+        With ``connection`` this, like ``cancel``, ``pause`` and ``resume``, joins the caller's transaction.
         Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` when ``revision`` is not the job's;
         ``Conflict`` for a one-time job that is running or a job that has ended.
         """
@@ -171,7 +171,7 @@ class JobService:
 
         return self._revise(job_id, decide, caller, revision, connection)
 
-    def delete(
+    def cancel(
         self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
     ) -> Job:
         """Cancel a job: at once if it waits; a running one's handler is signalled. An ended job stays as it is."""
@@ -193,7 +193,7 @@ class JobService:
         """Make a waiting job due at once; a recurring one keeps its schedule afterwards."""
         return self._revise(job_id, run_now, caller, revision, None)
 
-    def replay(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
+    def retry(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
         """Run an ended job once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
         return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision, None)
 

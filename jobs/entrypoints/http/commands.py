@@ -39,7 +39,7 @@ def commands_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.B
     command("run_job", "run", lambda runtime: runtime.service.run_now)
     command("pause_job", "pause", lambda runtime: runtime.service.pause)
     command("resume_job", "resume", lambda runtime: runtime.service.resume)
-    command("retry_job", "retry", lambda runtime: runtime.service.replay)
+    command("retry_job", "retry", lambda runtime: runtime.service.retry)
     return blueprint
 
 
@@ -53,5 +53,5 @@ def update(runtime: Runtime, call: Call) -> func.HttpResponse:
 
 def delete(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Cancel: 200 once the job has ended, 202 while its handler is being asked to end."""
-    job = runtime.service.delete(call.job_id, revision=call.revision(), caller=call.caller)
+    job = runtime.service.cancel(call.job_id, revision=call.revision(), caller=call.caller)
     return job_answer(runtime.views.show_one(job), 202 if job.status is JobStatus.RUNNING else 200)

@@ -281,7 +281,7 @@ def test_jobs_run_on_the_tables(empty, empty_url, schema: str, make: Make):
         kept = runtime.service.enqueue(job("later", "Note", schedule="PT1H", metadata={"a": 1})).id
         runtime.worker.drain(60)
         assert sorted(ran) == [0, 1, 2]
-        assert runtime.service.delete(kept).status is JobStatus.CANCELLED
+        assert runtime.service.cancel(kept).status is JobStatus.CANCELLED
         assert runtime.reconciler.run().failures == {}
         assert runtime.housekeeping.stats()["jobs"] == {"Cancelled": 1, "Completed": 3}
     finally:

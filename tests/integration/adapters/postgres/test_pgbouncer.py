@@ -106,7 +106,7 @@ def test_a_running_job_is_cancelled_and_its_lease_extended(make_bounced, registr
     def handle(args: Anything, ctx: JobContext) -> None:
         first = other.service.get(ctx.job_id).lease_expires_at
         until(lambda: other.service.get(ctx.job_id).lease_expires_at > first)
-        other.service.delete(ctx.job_id)
+        other.service.cancel(ctx.job_id)
         until(lambda: ctx.cancelled)
         ctx.raise_if_cancelled()
 

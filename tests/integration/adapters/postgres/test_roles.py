@@ -167,7 +167,7 @@ def test_the_runtime_role_runs_the_whole_engine(app: Runtime, granted: tuple[Pla
         ScheduleChanges(service, app.registry, app.units, app.lock, app.clock).apply(file)
     waiting = service.find(JobQuery(job_name="waits")).jobs[0]
     service.update(waiting.id, UpdateJob(metadata={"a": 1}))
-    for change in (service.pause, service.resume, service.run_now, service.delete, service.replay):
+    for change in (service.pause, service.resume, service.run_now, service.cancel, service.retry):
         change(waiting.id)
     assert service.attempts(service.find(JobQuery(job_name="ok")).jobs[0].id)
     # Lost runs, old rows, old keys and old locks are only there if somebody makes them so.

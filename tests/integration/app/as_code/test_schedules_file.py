@@ -276,7 +276,7 @@ def test_a_job_that_has_had_all_its_runs_is_made_again_only_if_the_file_says_som
 
 def test_a_job_that_somebody_cancelled_is_made_again(runtime, apply):
     apply(NIGHTLY)
-    runtime.service.delete(active(runtime)["nightly"].id)
+    runtime.service.cancel(active(runtime)["nightly"].id)
     assert apply(NIGHTLY) == {"nightly": "create"}
 
 
@@ -379,7 +379,7 @@ def test_a_change_that_comes_in_between_has_the_plan_made_anew(runtime, changes,
 
     def interfere(*args: Any) -> Any:
         if not interfered:
-            interfered.append(runtime.service.delete(active(runtime)["nightly"].id))
+            interfered.append(runtime.service.cancel(active(runtime)["nightly"].id))
         return carry_out(*args)
 
     monkeypatch.setattr(changes, "_carry_out", interfere)
@@ -447,7 +447,7 @@ FILES = st.dictionaries(st.sampled_from(["a", "b", "c"]), ENTRIES, max_size=3)
 def test_whatever_was_there_before_a_file_leaves_exactly_what_it_says(emptied, module_runtime, first, second):
     service, changes = module_runtime.service, changes_of(module_runtime)
     for known in service.find(JobQuery(status=ACTIVE, limit=500)).jobs:
-        service.delete(known.id)
+        service.cancel(known.id)
     files = [
         check_file(
             a_file(*({"job_name": name} | entry for name, entry in each.items())),

@@ -322,7 +322,7 @@ def test_a_row_with_options_that_cannot_be_read_is_listed_changed_and_deleted_as
     assert [each.job_name for each in runtime.service.find(JobQuery()).jobs] == ["odd", "good"]
     assert runtime.service.get(jobs[1].id).next_run_at == jobs[1].next_run_at
     assert runtime.service.pause(jobs[1].id).paused
-    assert runtime.service.delete(jobs[1].id).status is JobStatus.CANCELLED
+    assert runtime.service.cancel(jobs[1].id).status is JobStatus.CANCELLED
 
 
 def test_an_outcome_whose_jobs_row_was_spoiled_meanwhile_takes_no_other_along(runtime, recorder, sql):

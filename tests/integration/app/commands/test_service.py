@@ -336,7 +336,7 @@ def test_a_name_that_is_held_is_refused_and_the_holder_named(enqueue, service, d
 
 
 def test_a_name_is_free_once_its_job_has_ended(enqueue, service):
-    service.delete(service.enqueue(job("name")).id)
+    service.cancel(service.enqueue(job("name")).id)
     assert enqueue(job("name")).created
 
 
@@ -374,7 +374,8 @@ def test_a_running_holder_is_not_replaced(enqueue, service, database):
 
 
 def test_a_timeout_that_the_host_would_cut_short_is_refused_wherever_it_is_given(runtime, monkeypatch):
-    monkeypatch.setattr(runtime.service, "_longest_run", timedelta(minutes=30))
+    for part in (runtime.service, runtime.service._new_jobs):
+        monkeypatch.setattr(part, "_longest_run", timedelta(minutes=30))
     made = runtime.service.enqueue(job("short", schedule="PT1H", timeout="PT29M"))
     [refused] = runtime.service.enqueue_many([job("long", timeout="PT30M")])
     assert "PT30M is not below functionTimeout, PT30M" in str(refused)
@@ -388,7 +389,7 @@ def test_a_timeout_that_the_host_would_cut_short_is_refused_wherever_it_is_given
 @pytest.mark.parametrize("on_conflict", ["reject", "return_existing", "replace"])
 def test_an_id_is_never_used_again(enqueue, service, database, on_conflict):
     own = new_id()
-    service.delete(service.enqueue(job("first", id=own)).id)
+    service.cancel(service.enqueue(job("first", id=own)).id)
     with pytest.raises(JobIdTaken, match=f"a job with the id {own} already exists"):
         enqueue(job("second", id=own, on_conflict=on_conflict))
     assert rows_written(database)[0] == 1
@@ -421,7 +422,7 @@ def test_each_of_many_has_a_result_of_its_own_in_the_order_given(service, databa
     taken = service.enqueue(job("taken")).id
     replaced = service.enqueue(job("replaced")).id
     own = new_id()
-    service.delete(service.enqueue(job("gone", id=own)).id)
+    service.cancel(service.enqueue(job("gone", id=own)).id)
     results = service.enqueue_many(
         [
             job("fine"),
@@ -567,7 +568,7 @@ def enqueue_once(service: JobService, command: EnqueueJob, fingerprint: str = "b
 
 def test_a_request_repeated_under_its_key_gets_the_first_answer_and_enqueues_nothing(service, database, scheduler):
     answer = enqueue_once(service, job())
-    service.delete(UUID(answer))
+    service.cancel(UUID(answer))
     assert enqueue_once(service, job()) == answer
     assert rows_written(database)[0] == 1
     assert service.get(UUID(answer)).status == "Cancelled"
@@ -689,7 +690,7 @@ def test_a_wrong_update_is_refused_at_its_place_and_changes_nothing(service, dat
 @pytest.mark.parametrize("change", [update(payload={}), update(schedule="PT1H"), update(max_retries=1)])
 def test_a_job_that_has_ended_is_not_updated(service, change):
     enqueued = service.enqueue(job())
-    ended = service.delete(enqueued.id)
+    ended = service.cancel(enqueued.id)
     with pytest.raises(Conflict, match="has ended as Cancelled; retry it, or enqueue a new one"):
         service.update(enqueued.id, change)
     assert service.get(enqueued.id) == ended
@@ -710,7 +711,7 @@ def test_an_update_of_a_job_that_waits_for_a_retry_begins_it_anew(service, datab
     assert service.update(enqueued.id, update(schedule="@hourly")).attempt == 0
 
 
-@pytest.mark.parametrize("command", ["update", "delete", "pause", "resume", "run_now", "replay"])
+@pytest.mark.parametrize("command", ["update", "cancel", "pause", "resume", "run_now", "retry"])
 def test_a_job_that_does_not_exist_is_not_found(service, command):
     arguments = [update(payload=1)] if command == "update" else []
     with pytest.raises(JobNotFound, match=f"no job has the id {MISSING}"):
@@ -721,7 +722,7 @@ def test_a_job_that_does_not_exist_is_not_found(service, command):
         service.attempts(MISSING)
 
 
-@pytest.mark.parametrize("command", ["update", "delete", "pause", "resume", "run_now", "replay"])
+@pytest.mark.parametrize("command", ["update", "cancel", "pause", "resume", "run_now", "retry"])
 def test_a_command_that_names_another_revision_is_refused(service, command):
     enqueued = service.enqueue(job())
     service.update(enqueued.id, update(max_retries=1))
@@ -764,7 +765,7 @@ def test_updates_at_the_same_time_that_name_no_revision_are_all_done(service):
 
 def test_a_waiting_job_is_cancelled_at_once_and_its_alarm_withdrawn(service, scheduler, database):
     enqueued = service.enqueue(job(schedule="PT1H"))
-    ended = service.delete(enqueued.id, caller=Caller("me"))
+    ended = service.cancel(enqueued.id, caller=Caller("me"))
     assert (ended.status, ended.next_run_at, ended.handled_at is not None) == ("Cancelled", None, True)
     assert scheduler.alarms == {}
     assert sql(database, "select actor, action from jobs.job_audit") == [("me", "delete")]
@@ -772,17 +773,17 @@ def test_a_waiting_job_is_cancelled_at_once_and_its_alarm_withdrawn(service, sch
 
 def test_deleting_what_has_ended_changes_nothing(service, database):
     enqueued = service.enqueue(job())
-    ended = service.delete(enqueued.id)
-    assert service.delete(enqueued.id) == ended
+    ended = service.cancel(enqueued.id)
+    assert service.cancel(enqueued.id) == ended
     assert rows_written(database)[2] == 1
 
 
 def test_a_running_job_is_asked_to_end_once(service, database):
     enqueued = service.enqueue(job())
     _pretend_running(database, enqueued.id)
-    asked = service.delete(enqueued.id)
+    asked = service.cancel(enqueued.id)
     assert (asked.status, asked.cancel_requested_at is not None) == ("Running", True)
-    assert service.delete(enqueued.id) == asked
+    assert service.cancel(enqueued.id) == asked
     assert sql(database, "select action from jobs.job_audit") == [("request-cancel",)]
 
 
@@ -848,7 +849,7 @@ def test_a_job_whose_schedule_ended_while_it_was_paused_is_completed(service, cl
 @pytest.mark.parametrize("command", ["pause", "resume"])
 def test_a_job_that_has_ended_is_neither_paused_nor_resumed(service, command):
     enqueued = service.enqueue(job())
-    service.delete(enqueued.id)
+    service.cancel(enqueued.id)
     with pytest.raises(Conflict, match=f"has ended as Cancelled; it cannot be {command}d"):
         getattr(service, command)(enqueued.id)
 
@@ -875,7 +876,7 @@ def test_a_waiting_job_is_made_due_at_once(service, scheduler):
 def test_a_job_that_is_paused_running_or_ended_is_not_run_now(service, database):
     paused, running, ended = (service.enqueue(job(name)).id for name in "abc")
     service.pause(paused)
-    service.delete(ended)
+    service.cancel(ended)
     _pretend_running(database, running)
     for job_id, why in ((paused, "is paused; resume it first"), (running, "is Running"), (ended, "is Cancelled")):
         with pytest.raises(Conflict, match=why):
@@ -888,7 +889,7 @@ def test_a_job_that_is_paused_running_or_ended_is_not_run_now(service, database)
 def test_an_ended_job_runs_once_more_with_all_its_retries(service, database, scheduler):
     enqueued = service.enqueue(job())
     _pretend_ended(database, enqueued.id, "Failed")
-    again = service.replay(enqueued.id, caller=Caller("me"))
+    again = service.retry(enqueued.id, caller=Caller("me"))
     assert (again.status, again.attempt, again.handled_at, again.cancel_requested_at) == ("Scheduled", 0, None, None)
     assert again.next_run_at == again.scheduled_for == again.updated_at
     assert set(scheduler.alarms) == {AlarmName(enqueued.id, again.generation)}
@@ -898,51 +899,51 @@ def test_an_ended_job_runs_once_more_with_all_its_retries(service, database, sch
 def test_a_job_that_was_cancelled_while_paused_is_not_paused_any_more(service):
     enqueued = service.enqueue(job())
     service.pause(enqueued.id)
-    service.delete(enqueued.id)
-    assert not service.replay(enqueued.id).paused
+    service.cancel(enqueued.id)
+    assert not service.retry(enqueued.id).paused
 
 
 def test_a_cancelled_recurring_job_goes_on_with_its_next_occurrence(service, clock):
     enqueued = service.enqueue(job(schedule="@hourly"))
-    service.delete(enqueued.id)
+    service.cancel(enqueued.id)
     clock.advance(10 * HOUR + timedelta(minutes=5))
-    assert service.replay(enqueued.id).next_run_at == NOON + 11 * HOUR
+    assert service.retry(enqueued.id).next_run_at == NOON + 11 * HOUR
 
 
 def test_a_recurring_job_whose_schedule_is_over_is_not_replayed_to_never_run(service, clock):
     enqueued = service.enqueue(job(schedule="@hourly", end_at=NOON + 2 * HOUR))
-    service.delete(enqueued.id)
+    service.cancel(enqueued.id)
     clock.advance(DAY)
     with pytest.raises(InvalidSchedule, match="this never runs"):
-        service.replay(enqueued.id)
+        service.retry(enqueued.id)
 
 
 def test_a_job_whose_name_is_in_use_again_is_not_replayed(service):
-    ended = service.delete(service.enqueue(job("name")).id)
+    ended = service.cancel(service.enqueue(job("name")).id)
     holder = service.enqueue(job("name"))
     with pytest.raises(JobNameTaken) as caught:
-        service.replay(ended.id)
+        service.retry(ended.id)
     assert caught.value.holder == holder.id
     assert service.get(ended.id) == ended
-    service.delete(holder.id)
-    assert service.replay(ended.id).status is JobStatus.SCHEDULED
+    service.cancel(holder.id)
+    assert service.retry(ended.id).status is JobStatus.SCHEDULED
 
 
 def test_a_job_that_has_not_ended_is_not_replayed(service, database):
     enqueued = service.enqueue(job())
     with pytest.raises(Conflict, match="is Scheduled; only a job that has ended can be retried"):
-        service.replay(enqueued.id)
+        service.retry(enqueued.id)
     _pretend_running(database, enqueued.id)
     with pytest.raises(Conflict, match="is Running; only a job that has ended can be retried"):
-        service.replay(enqueued.id)
+        service.retry(enqueued.id)
 
 
 def test_of_replays_at_the_same_time_of_jobs_of_one_name_one_wins(service):
-    ended = [service.delete(service.enqueue(job("name")).id).id for _ in range(6)]
+    ended = [service.cancel(service.enqueue(job("name")).id).id for _ in range(6)]
 
     def replay(job_id: UUID) -> bool:
         try:
-            service.replay(job_id)
+            service.retry(job_id)
         except JobNameTaken:
             return False
         return True
@@ -1002,7 +1003,7 @@ def test_a_recurring_job_made_one_time_while_it_runs_runs_that_once(during):
 
 @pytest.mark.parametrize(("schedule", "status"), [("@once", "Completed"), ("@hourly", "Cancelled")])
 def test_a_job_deleted_while_it_runs_does_not_run_again(during, schedule, status):
-    after = during(job("a", "Steered", schedule=schedule), lambda running, service: service.delete(running.id))
+    after = during(job("a", "Steered", schedule=schedule), lambda running, service: service.cancel(running.id))
     assert (after.status, after.next_run_at, after.run_count) == (status, None, 1)
 
 
@@ -1022,7 +1023,7 @@ def test_a_job_paused_and_resumed_while_it_runs_goes_on(during):
 
 def test_a_job_deleted_whose_handler_then_cancels_is_cancelled_once(during, runtime):
     def step(running: Job, service: JobService) -> None:
-        service.delete(running.id)
+        service.cancel(running.id)
         raise Cancel
 
     after = during(job("a", "Steered", schedule="@hourly"), step)
@@ -1117,11 +1118,11 @@ class Lifecycle(RuleBasedStateMachine):
             return
         getattr(self, f"_{command}")(job_id, known, schedule)
 
-    def _may_delete(self, known: Expected) -> bool:
+    def _may_cancel(self, known: Expected) -> bool:
         return True
 
-    def _delete(self, job_id: UUID, known: Expected, schedule: str) -> None:
-        self.runtime.service.delete(job_id)
+    def _cancel(self, job_id: UUID, known: Expected, schedule: str) -> None:
+        self.runtime.service.cancel(job_id)
         if known.status == "Scheduled":
             known.status, known.due = "Cancelled", False
             known.changed(new_generation=True)
@@ -1155,11 +1156,11 @@ class Lifecycle(RuleBasedStateMachine):
         known.due = True
         known.changed(new_generation=True)
 
-    def _may_replay(self, known: Expected) -> bool:
+    def _may_retry(self, known: Expected) -> bool:
         return not known.active and not any(other.active and other.name == known.name for other in self.jobs.values())
 
-    def _replay(self, job_id: UUID, known: Expected, schedule: str) -> None:
-        self.runtime.service.replay(job_id)
+    def _retry(self, job_id: UUID, known: Expected, schedule: str) -> None:
+        self.runtime.service.retry(job_id)
         known.due = not (known.recurring and known.status == "Cancelled")
         if known.status == "Failed" and not known.recurring:
             known.runs -= 1
@@ -1204,7 +1205,7 @@ class Lifecycle(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(
         data=st.data(),
-        command=st.sampled_from(["delete", "pause", "resume", "run_now", "replay", "update"]),
+        command=st.sampled_from(["cancel", "pause", "resume", "run_now", "retry", "update"]),
         schedule=st.sampled_from(list(SCHEDULES)),
     )
     def command(self, data: st.DataObject, command: str, schedule: str) -> None:
@@ -1216,7 +1217,7 @@ class Lifecycle(RuleBasedStateMachine):
         ending=st.sampled_from(list(ENDINGS)),
         meanwhile=st.lists(
             st.tuples(
-                st.sampled_from(["delete", "pause", "resume", "run_now", "replay", "update"]),
+                st.sampled_from(["cancel", "pause", "resume", "run_now", "retry", "update"]),
                 st.sampled_from(list(SCHEDULES)),
             ),
             max_size=3,

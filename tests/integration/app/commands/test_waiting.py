@@ -149,7 +149,7 @@ def test_a_due_job_says_how_its_alarm_stands(runtime, monkeypatch):
 
 def test_an_ended_job_waits_for_nothing(runtime, shown):
     made = runtime.service.enqueue(job("job"))
-    runtime.service.delete(made.id)
+    runtime.service.cancel(made.id)
     assert waiting(shown(made.id)) == (None, None)
 
 

@@ -50,7 +50,7 @@ def test_a_request_to_cancel_reaches_a_handler_that_asks_without_a_heartbeat(mak
     drain = threading.Thread(target=runtime.worker.drain, args=[60])
     drain.start()
     until(lambda: runtime.service.get(job_id).status is JobStatus.RUNNING)
-    assert runtime.service.delete(job_id).status is JobStatus.RUNNING
+    assert runtime.service.cancel(job_id).status is JobStatus.RUNNING
     until(lambda: runtime.service.get(job_id).status is JobStatus.CANCELLED)
     drain.join(60)
 

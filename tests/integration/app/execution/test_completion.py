@@ -210,7 +210,7 @@ def test_a_job_that_was_cancelled_meanwhile_ends_as_every_outcome_would_have_it(
     runtime, enqueue, let_pass, notes, schedule, status
 ):
     def handle(args: Anything, ctx: JobContext) -> None:
-        runtime.service.delete(ctx.job_id)
+        runtime.service.cancel(ctx.job_id)
         with ctx.unit_of_work() as uow:
             note(uow, "done")
             uow.complete()
@@ -528,7 +528,7 @@ def test_two_hundred_races_of_cancel_against_completion_in_a_unit_of_work_each_g
     def cancel(number: int, job_id) -> None:
         barrier.wait()
         time.sleep((number % 10) / 1000)
-        other.service.delete(job_id)
+        other.service.cancel(job_id)
 
     with ThreadPoolExecutor(2) as pool:
         for number, job_id in enumerate(ids):

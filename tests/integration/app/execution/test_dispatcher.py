@@ -184,7 +184,7 @@ def test_an_alarm_of_an_unknown_job_runs_nothing(runtime):
 
 def test_an_alarm_of_a_job_that_has_ended_runs_nothing(runtime):
     job_id = runtime.service.enqueue(job()).id
-    runtime.service.delete(job_id)
+    runtime.service.cancel(job_id)
     assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.STALE
     assert outcomes(runtime, job_id) == []
 
@@ -397,7 +397,7 @@ def test_a_payload_that_no_longer_fits_fails_the_job_and_can_be_replayed(runtime
     assert "many" not in after.last_error, "an error's text carries no payload"
     assert outcomes(runtime, job_id) == ["InvalidPayload"]
     spoil(sql, job_id, "payload", '{"number": 2}')
-    assert runtime.service.replay(job_id).status is JobStatus.SCHEDULED
+    assert runtime.service.retry(job_id).status is JobStatus.SCHEDULED
     assert ring(runtime, job_id).status is JobStatus.COMPLETED
     assert seen == [2]
     assert outcomes(runtime, job_id) == ["InvalidPayload", "Succeeded"]
@@ -943,7 +943,7 @@ def test_a_handler_hears_of_its_jobs_deletion_within_a_heartbeat(make_runtime, r
     monkeypatch.setattr(runtime.pipeline._leases._runs, "extend", counting)
 
     def handle(args: Anything, ctx: JobContext) -> None:
-        runtime.service.delete(ctx.job_id)
+        runtime.service.cancel(ctx.job_id)
         beats.clear()
         until(lambda: ctx.cancelled)
         ctx.raise_if_cancelled()
@@ -971,7 +971,7 @@ def test_a_job_deleted_while_it_runs_goes_on_in_no_case(runtime, enqueue, let_pa
     """Where the attempt ends the job anyway, that end stands; where it would have gone on, it is cancelled."""
 
     def handle(args: Anything, ctx: JobContext) -> None:
-        assert runtime.service.delete(ctx.job_id).status is JobStatus.RUNNING
+        assert runtime.service.cancel(ctx.job_id).status is JobStatus.RUNNING
         if error is not None:
             raise error
 
@@ -979,13 +979,13 @@ def test_a_job_deleted_while_it_runs_goes_on_in_no_case(runtime, enqueue, let_pa
     let_pass(HOUR)
     after = ring(runtime, job_id)
     assert (after.status, after.next_run_at) == (status, None)
-    assert runtime.service.delete(job_id) == after, "deleting what has ended is a no-op"
+    assert runtime.service.cancel(job_id) == after, "deleting what has ended is a no-op"
     assert len(outcomes(runtime, job_id)) == 1
 
 
 def test_a_job_deleted_while_it_times_out_is_cancelled(runtime, enqueue):
     def handle(args: Anything, ctx: JobContext) -> None:
-        runtime.service.delete(ctx.job_id)
+        runtime.service.cancel(ctx.job_id)
         until(lambda: ctx.lease_lost)
 
     job_id = enqueue(handle, timeout=timedelta(seconds=0.1))
@@ -1027,7 +1027,7 @@ def test_five_hundred_races_of_cancel_against_completion_each_give_one_end(make_
     def cancel(number: int, job_id) -> None:
         barrier.wait()
         time.sleep((number % 10) / 1000)
-        other.service.delete(job_id)
+        other.service.cancel(job_id)
 
     with ThreadPoolExecutor(2) as pool:
         for number, job_id in enumerate(ids):
@@ -1242,7 +1242,7 @@ def test_a_scheduler_that_breaks_in_a_way_of_its_own_loses_no_job(make_runtime, 
     job_id = runtime.service.enqueue(job(schedule="@every 1h")).id
     let_pass(HOUR)
     assert ring(runtime, job_id).run_count == 1
-    assert runtime.service.delete(job_id).status is JobStatus.CANCELLED
+    assert runtime.service.cancel(job_id).status is JobStatus.CANCELLED
     assert "a fault in the scheduler's client" in caplog.text
 
 

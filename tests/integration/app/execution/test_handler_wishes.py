@@ -164,7 +164,7 @@ def test_a_heartbeat_tells_at_once_of_a_requested_cancellation_and_extends_the_l
 
     def handle(args: Anything, ctx: JobContext) -> None:
         before = runtime.service.get(ctx.job_id).lease_expires_at
-        runtime.service.delete(ctx.job_id)
+        runtime.service.cancel(ctx.job_id)
         assert not ctx.cancelled
         ctx.heartbeat()
         seen.append(runtime.service.get(ctx.job_id).lease_expires_at > before)

@@ -132,7 +132,7 @@ def test_a_change_within_a_callers_transaction_withdraws_the_old_alarms_once_it_
     ]
     with runtime.units.begin() as unit:
         runtime.service.update(moved, UpdateJob(schedule="PT5H"), connection=unit.connection)
-        runtime.service.delete(ended, connection=unit.connection)
+        runtime.service.cancel(ended, connection=unit.connection)
         runtime.service.pause(paused, connection=unit.connection)
         assert len(scheduler.alarms) == 3
         unit.commit()
@@ -143,7 +143,7 @@ def test_a_change_that_is_rolled_back_leaves_the_alarm_as_it_is(make_runtime, sc
     runtime = make_runtime()
     [one] = enqueue(runtime, 1, handler_name="Noop", schedule="PT4H")
     with runtime.units.begin() as unit:
-        runtime.service.delete(one, connection=unit.connection)
+        runtime.service.cancel(one, connection=unit.connection)
         unit.rollback()
     assert set(scheduler.alarms) == {AlarmName(one, 1)}
     assert scheduler.withdrawn == []

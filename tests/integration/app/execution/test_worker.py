@@ -383,7 +383,7 @@ def test_a_job_that_was_deleted_while_the_host_stops_is_cancelled(make_runtime, 
     runtime = make_runtime()
     [job_id] = enqueue(runtime, "Slow", 1)
     drain_until(runtime, lambda: gate.contexts)
-    runtime.service.delete(job_id)
+    runtime.service.cancel(job_id)
     runtime.pool.stop(0)
     assert runtime.service.get(job_id).status is JobStatus.CANCELLED
 

@@ -164,10 +164,10 @@ def test_a_one_time_job_that_loses_its_worker_too_often_is_failed_as_the_cause(m
     assert [stood.status for stood in (first, second, third)] == ["Scheduled", "Scheduled", "Failed"]
     assert (third.next_run_at, "was lost" in third.last_error) == (None, True)
     assert outcomes(runtime, job_id) == ["Lost"] * 3
-    runtime.service.replay(job_id)
+    runtime.service.retry(job_id)
     [replayed] = lose_repeatedly(runtime, sql, job_id, 1)
     assert (replayed.status, replayed.lost_count) == ("Failed", 3), "it is not given three workers more"
-    runtime.service.replay(job_id)
+    runtime.service.retry(job_id)
     assert runtime.worker.drain(60).executed == 1
     after = runtime.service.get(job_id)
     assert (after.status, after.lost_count) == (JobStatus.COMPLETED, 0)
@@ -224,7 +224,7 @@ def test_a_job_that_was_deleted_before_its_worker_was_lost_is_cancelled(runtime,
     [job_id] = enqueue(runtime, 1, schedule=schedule)
     let_pass(HOUR)
     lose(runtime)
-    runtime.service.delete(job_id)
+    runtime.service.cancel(job_id)
     assert runtime.reconciler.run().reaped == 1
     after = runtime.service.get(job_id)
     assert (after.status, after.next_run_at) == (JobStatus.CANCELLED, None)
@@ -283,7 +283,7 @@ def test_what_was_missed_is_armed_as_soon_as_the_scheduler_takes_alarms_again(ma
     assert {name.job_id for name in scheduler.alarms} == {*ids, deleted}
     assert all(runtime.service.get(job_id).armed_at for job_id in ids)
     scheduler.available = False
-    runtime.service.delete(deleted)
+    runtime.service.cancel(deleted)
     scheduler.available = True
     until(lambda: {name.job_id for name in scheduler.alarms} == set(ids))
 
@@ -371,7 +371,7 @@ def test_paused_and_ended_jobs_are_not_armed(make_runtime, scheduler, sql):
     runtime = make_runtime()
     paused, ended, waiting = enqueue(runtime, 3, schedule="PT1H")
     runtime.service.pause(paused)
-    runtime.service.delete(ended)
+    runtime.service.cancel(ended)
     sql("update jobs.jobs set armed_at = null")
     scheduler._alarms.clear()
     assert runtime.reconciler.run().armed == 1
@@ -449,7 +449,7 @@ def test_only_jobs_that_ended_long_ago_are_pruned_with_all_that_belongs_to_them(
     sql("update jobs.jobs set next_run_at = now() + interval '1 day' where id = :id", id=late)
     runtime.worker.drain(60)
     cancelled = runtime.service.enqueue(job("cancelled")).id
-    runtime.service.delete(cancelled)
+    runtime.service.cancel(cancelled)
     running = runtime.service.enqueue(job("running")).id
     runtime.runs.claim_due(1, worker="w", lease=LONG_AGO + HOUR)
     let_pass(LONG_AGO)

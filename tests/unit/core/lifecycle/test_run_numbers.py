@@ -62,9 +62,9 @@ class World:
         else:
             try:
                 if step == "replay":
-                    service.replay(self.job_id)
+                    service.retry(self.job_id)
                 elif step == "delete":
-                    service.delete(self.job_id)
+                    service.cancel(self.job_id)
                 else:
                     service.update(self.job_id, UpdateJob(schedule=step))
             except Conflict:
