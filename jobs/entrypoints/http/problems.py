@@ -171,7 +171,7 @@ _INSTANT = (
 )
 _OUR_WORDS = {
     **{f"Input should be a valid dictionary or instance of {name}": shape for name, shape in _SHAPES.items()},
-    "Input should be a valid dictionary or instance of _Whole": _FILE,
+    "Input should be a valid dictionary or instance of _FileShape": _FILE,
     "Input should be a valid dictionary or instance of RecurringJob": _ENTRY,
     "Input should be a valid dictionary": _OBJECT,
     "Input should be an object": _OBJECT,

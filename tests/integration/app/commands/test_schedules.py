@@ -333,9 +333,9 @@ def test_an_outcome_whose_jobs_row_was_spoiled_meanwhile_takes_no_other_along(ru
     assert [run.job_name for run in runs] == ["spoiled", "changed"]
     sql("update jobs.jobs set generation = generation + 1")
     sql("""update jobs.jobs set options = '{"moon": "full"}' where job_name = 'spoiled'""")
-    outcomes = runtime.pipeline.outcomes
+    decide = runtime.pipeline.outcomes.decide
     succeeded = RunResult(AttemptOutcome.SUCCEEDED)
-    outcomes.record([outcomes.decided(run, succeeded, run.claimed_at, run.claimed_at) for run in runs])
+    runtime.pipeline.record([decide(run, succeeded, run.claimed_at, run.claimed_at) for run in runs])
     assert sql("select job_name, status, run_count from jobs.jobs order by job_name") == [
         ("changed", "Scheduled", 1),
         ("spoiled", "Running", 0),
