@@ -1,4 +1,4 @@
-"""Join the parts. The only file that names concrete classes; everything else is told what it is given."""
+"""Choose the adapters by the settings, and build the app from them. The only place that names concrete classes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.alarms.arming import Alarms
 from jobs.app.commands.service import JobService
 from jobs.app.execution.identity import WorkerIdentity
+from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.execution.worker.pending_results import going_down
-from jobs.app.execution.worker.pool import WorkerLimits
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.app.upkeep.reconciler import ReconcileLimits
 from jobs.core.errors import ConfigurationError
@@ -79,7 +79,7 @@ def close_at_the_end(close: Callable[[], None]) -> None:
 
 
 def create_closable_app() -> ClosableApp:
-    """Make the function app, and what gives back its runs and lets go of its connections, for a host of our own.
+    """Make the function app for a host of our own, and what stops it, gives back its runs and closes its connections.
 
     Raises ``ConfigurationError`` for a setting or a handler that cannot be used.
     """
@@ -105,7 +105,7 @@ def _join(startup: Startup) -> ClosableApp:
 
 
 class LazyRuntime:
-    """Makes the runtime at the first call and gives the same one ever after; with a ``fault`` it makes none."""
+    """Makes the runtime at the first call, and returns the same one afterwards; with a ``fault`` it makes none."""
 
     def __init__(
         self,
@@ -168,9 +168,9 @@ def build_runtime(
     scheduler: Scheduler | None = None,
     longest_run: timedelta | None = None,
 ) -> Runtime:
-    """Join the parts for ``settings``, or with a database or scheduler given. Nothing is connected until it is used.
+    """Build the runtime for ``settings``, or for a given database or scheduler. Nothing is connected until it is used.
 
-    ``longest_run`` is how long the host lets an attempt run; None is without end.
+    ``longest_run`` is how long the host allows an attempt to run; None means without end.
     """
     pools = Pools.of(database.options if database else database_options(settings), database)
     ports = _ports(settings, pools, scheduler or _scheduler(settings))
@@ -330,7 +330,7 @@ def build_offline_runtime(registry: HandlerRegistry) -> Runtime:
 
 
 def upgrade_database() -> tuple[str | None, str | None]:
-    """Migrate the database that the settings name; gives the revisions before and after."""
+    """Migrate the database that the settings name. Returns the revisions before and after."""
     from jobs.adapters.postgres.schema.migrate import upgrade  # noqa: PLC0415  Alembic, which serving requests never needs
 
     settings = Settings.read()
@@ -342,7 +342,7 @@ def upgrade_database() -> tuple[str | None, str | None]:
 
 
 def grant_rights(runtime: str, migrator: str | None, *, entra: bool) -> list[str]:
-    """Grant two roles their rights in the database that the settings name; gives lines that tell what holds now.
+    """Grant two roles their rights in the database that the settings name; returns lines that say what holds now.
 
     With ``entra`` these are Entra principals, ``NAME`` or ``NAME=OBJECT_ID``, of which roles are made where need be.
     """

@@ -24,8 +24,9 @@ from jobs.app.execution.pipeline import RunPipeline
 from jobs.app.execution.services.injection import Injector
 from jobs.app.execution.slots import ConcurrencySlots
 from jobs.app.execution.worker.in_hand import WorkInHand
+from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.execution.worker.pending_results import PendingResults
-from jobs.app.execution.worker.pool import WorkerLimits, WorkerPool
+from jobs.app.execution.worker.pool import WorkerPool
 from jobs.app.execution.worker.worker import Worker
 from jobs.app.upkeep.clock_setback import ClockSetback
 from jobs.app.upkeep.limit_flags import LimitFlags
@@ -61,7 +62,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What the app needs of the outside, one implementation of each port; ``release`` lets go of connections."""
+    """One implementation of each port. ``release`` closes their connections."""
 
     store: JobStore
     runs: RunStore
@@ -77,7 +78,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """How the app behaves. ``longest_run`` is how long the host lets an attempt run; None means without end."""
+    """How the app behaves. ``longest_run`` is how long the host allows an attempt to run; None means without end."""
 
     identity: WorkerIdentity
     limits: WorkerLimits = field(default_factory=WorkerLimits)
@@ -111,7 +112,7 @@ class Runtime:
     release: Callable[[], None]
 
     def close(self) -> None:
-        """Give back what runs, clean up the app's services, write what is pending, and let go of connections."""
+        """Give back what runs, clean up the app's services, write what is pending, and close the connections."""
         try:
             self.pool.stop(self.shutdown_grace_seconds)
         except StoreUnavailable as error:
@@ -127,7 +128,7 @@ def build(
 ) -> Runtime:
     """Make every part from those that it needs. Nothing is connected, and no thread started, until it is used.
 
-    ``offers`` is told of concurrency slots that may be free; by default the worker pool is.
+    Concurrency slots that may be free are offered to ``offers``, by default to the worker pool.
     """
     alarms = Alarms(ports.scheduler, ports.store)
     service = JobService(ports.store, alarms, registry, ports.clock, ports.random, options.longest_run)

@@ -34,7 +34,7 @@ class Execution:
         runtime.registry.add_middleware(self._watch, order=_OUTERMOST)
 
     def _watch(self, ctx: JobContext, call_next: Callable[[], None]) -> None:
-        """Keep the context and what comes out of the attempt, and let it through."""
+        """Keep the context, and what the attempt raises."""
         self._context = ctx
         if self._cancelled:
             self._runtime.service.cancel(ctx.job_id)
@@ -69,7 +69,7 @@ class Execution:
         )
 
     def _line_of(self, run: ClaimedRun, *, told_elsewhere: bool) -> EndedAttempt | None:
-        """Find the attempt in the history; one that has timed out is told there by another thread, a moment later."""
+        """Find the attempt in the history; another thread writes one that has timed out, a moment later."""
         give_up_at = time.monotonic() + (_TIMEOUT_IS_TOLD_WITHIN if told_elsewhere else 0)
         while (line := self._backing.ended(run)) is None and time.monotonic() < give_up_at:
             time.sleep(0.005)

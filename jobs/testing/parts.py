@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.execution.identity import WorkerIdentity
-from jobs.app.execution.worker.pool import WorkerLimits
+from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.decorators import MARK, MIDDLEWARE_MARK, PROVIDER_MARK

@@ -1,7 +1,7 @@
-"""Note in the rows which alarms the scheduler has accepted: behind the callers' backs, many in one statement.
+"""Alarm acknowledgements: write to the rows which alarms the scheduler has accepted, many in one statement.
 
-Nothing waits for a note: a job is claimed whether it stands or not, and one that is lost has the reconciler set
-an alarm that is set already. So an enqueue pays for one statement, not for two.
+Nothing waits for an acknowledgement. A job is claimed with or without it, and if one is lost, the reconciler sets an
+alarm that is set already. So an enqueue costs one statement, not two.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _MOST_AT_ONCE = 1_000
 _CLOSE_SECONDS = 5.0
 
 
-class ArmedNotes:
-    """A thread that writes notes, started by the first."""
+class Acknowledgements:
+    """Writes acknowledgements on a thread, which the first one starts. Lives as long as the process."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class ArmedNotes:
         self._thread: threading.Thread | None = None
 
     def add(self, names: Collection[AlarmName]) -> None:
-        """Have these noted soon."""
+        """Acknowledge these alarms within a moment; returns at once."""
         self._waiting.put(names)
         if self._thread is None:
             with self._lock:
@@ -45,7 +45,7 @@ class ArmedNotes:
                     self._thread.start()
 
     def close(self) -> None:
-        """Write what is waiting, within a few seconds."""
+        """Write what is waiting; takes a few seconds at most."""
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:

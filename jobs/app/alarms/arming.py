@@ -1,4 +1,4 @@
-"""Set alarms after a commit. What goes wrong here costs lateness, never a job: the reconciler sets what is not set."""
+"""Set alarms after a commit. A failure here costs lateness, never a job: the reconciler sets what is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from jobs.app.alarms.acknowledgements import ArmedNotes
+from jobs.app.alarms.acknowledgements import Acknowledgements
 from jobs.app.alarms.withdrawals import Withdrawals
 from jobs.core.diagnostics.outage import log_failure
 from jobs.core.errors import Unavailable
@@ -25,24 +25,24 @@ _COMMITTED_THREADS = 4
 
 
 class Alarms:
-    """The scheduler, with a note in the row of what it holds. Lives as long as the process; safe between threads."""
+    """Sets, acknowledges and withdraws alarms. Lives as long as the process; safe between threads."""
 
     def __init__(self, scheduler: Scheduler, store: JobStore) -> None:
         self._scheduler = scheduler
         self._store = store
-        self._notes = ArmedNotes(store)
+        self._acknowledgements = Acknowledgements(store)
         self._withdrawals = Withdrawals(scheduler)
         self._closing = threading.Event()
         self._committed = ThreadPoolExecutor(_COMMITTED_THREADS, thread_name_prefix="jobs-committed")
 
     @property
     def needed(self) -> bool:
-        """Whether the scheduler keeps alarms of its own; a backend that polls for due rows does not."""
+        """Whether the scheduler holds alarms; one that polls for due rows does not."""
         return self._scheduler.holds_alarms
 
     @property
     def away(self) -> bool:
-        """Whether the scheduler is known not to take alarms now."""
+        """Whether the scheduler is known to take no alarms at the moment."""
         return not self._scheduler.available
 
     @property
@@ -51,35 +51,35 @@ class Alarms:
         return self._scheduler.unavailable_reason if self.needed else None
 
     def when_it_returns(self, call: Callable[[], object]) -> None:
-        """Have ``call`` called as soon as a scheduler that was away takes alarms again."""
+        """Call ``call`` whenever a scheduler that was away takes alarms again, on a thread of the scheduler's own."""
         self._scheduler.on_return = call
 
     def arm(self, alarms: Sequence[Alarm]) -> None:
-        """Ask for wake-ups; what was accepted is noted a moment later. Never raises: the rows are committed already."""
+        """Set alarms; they are acknowledged a moment later. Never raises: the rows are committed already."""
         if accepted := self._accepted(alarms):
-            self._notes.add(accepted)
+            self._acknowledgements.add(accepted)
 
-    def arm_and_note(self, alarms: Sequence[Alarm]) -> int:
-        """Ask for wake-ups and note at once what was accepted; gives how many. Raises ``StoreUnavailable``."""
+    def arm_and_acknowledge(self, alarms: Sequence[Alarm]) -> int:
+        """Set alarms, acknowledge them at once, and return how many were accepted. Raises ``StoreUnavailable``."""
         accepted = self._accepted(alarms)
         self._store.mark_armed(accepted)
         return len(accepted)
 
     def arm_after_commit(self, names: Sequence[AlarmName], connection: object) -> None:
-        """Set the alarms of jobs that a caller's transaction inserts or changes, once it has committed."""
+        """Set the alarms of jobs that a caller's transaction inserts or changes, once it is committed."""
         if self.needed and names:
             self._store.on_commit(connection, lambda: self._committed.submit(self._set_once_visible, names))
 
     def withdraw_after_commit(self, names: Sequence[AlarmName], connection: object) -> None:
-        """Withdraw the alarms of jobs that a caller's transaction changes or ends, once it has committed.
+        """Withdraw the alarms of jobs that a caller's transaction changes or ends, once it is committed.
 
-        Until then they are the right ones, and stay so if it is rolled back.
+        Until then the alarms are right, and they stay right if the transaction is rolled back.
         """
         if self.needed and names:
             self._store.on_commit(connection, lambda: self._committed.submit(self._withdraw_once_replaced, names))
 
     def _withdraw_once_replaced(self, names: Sequence[AlarmName]) -> None:
-        """Look until the jobs wait for no such alarm any more; called just before the commit, which may fail."""
+        """Look until the jobs no longer wait for these alarms. Called just before the commit, which may fail."""
         waiting = list(names)
         try:
             for pause in _LOOKS_AFTER_COMMIT:
@@ -96,9 +96,9 @@ class Alarms:
         return job is not None and job.generation == name.generation and not (job.paused or job.status.ended)
 
     def _set_once_visible(self, names: Sequence[AlarmName]) -> None:
-        """Look until the rows are there: this is called just before the commit, which may take its time, or fail.
+        """Look until the rows are visible. Called just before the commit, which may take a while, or fail.
 
-        Until then a job that is changed shows its generation of before.
+        Until then a job that is changed shows its old generation.
         """
         missing = {name.job_id: name.generation for name in names}
         try:
@@ -124,7 +124,7 @@ class Alarms:
         try:
             return self._scheduler.arm_many(alarms)
         except Unavailable as error:
-            # While the scheduler is away that was told when it went, and not at every enqueue.
+            # That the scheduler is away was logged when it went away; not again at every enqueue.
             level = logging.DEBUG if self.away else logging.WARNING
             _logger.log(level, "%d alarms left for the reconciler to set: %s", len(alarms), error)
         except Exception:
@@ -132,43 +132,43 @@ class Alarms:
         return set()
 
     def forget(self, name: AlarmName) -> None:
-        """Note that an alarm has rung for nothing, long before its time: the reconciler sets it again.
+        """Take back the acknowledgement of an alarm that rang long before its time: the reconciler sets it again.
 
-        It is not set again here, where it still rings: by a scheduler's clock that is ahead it would ring on and on.
+        It is not set again here: with a scheduler's clock that is ahead it would ring over and over.
         """
         if self.needed:
             self._store.forget_armed(name)
 
     def withdraw(self, names: Sequence[AlarmName]) -> None:
-        """Withdraw wake-ups of no use any more; one that rings all the same finds nothing to do. Never raises.
+        """Withdraw alarms that are not needed any more; one that rings all the same does nothing. Never raises.
 
-        Those that cannot be withdrawn now are kept in mind, and withdrawn once the scheduler is back.
+        Those that cannot be withdrawn now are withdrawn once the scheduler is back.
         """
         if names and self.needed:
             self._withdrawals.now(names)
 
     def withdraw_soon(self, names: Sequence[AlarmName]) -> None:
-        """Withdraw wake-ups behind the caller's back: those of jobs that were run without them.
+        """Withdraw the alarms of jobs that ran without them, on another thread; returns at once.
 
-        Left alone they ring for nothing; and where callbacks are refused, by a wrong token, they ring for ever. Those
-        that have rung here are passed over.
+        If they stayed they would ring for nothing, and for ever where callbacks are refused for a wrong token. Those
+        that have rung in this process are skipped.
         """
         if names and self.needed:
             self._withdrawals.soon(names)
 
     def rang(self, name: AlarmName) -> None:
-        """Note that an alarm has rung and found nothing to run: it is used up, so nobody need withdraw it."""
+        """Note that an alarm has rung and found nothing to run, so that it need not be withdrawn any more."""
         if self.needed:
             self._withdrawals.rang(name)
 
     def withdraw_missed(self) -> None:
-        """Try again to withdraw what could not be withdrawn before."""
+        """Try again to withdraw the alarms that could not be withdrawn before."""
         self._withdrawals.again()
 
     def close(self) -> None:
-        """Write what is still to be noted, and start nothing more."""
+        """Write the acknowledgements that wait, stop the threads, and close the scheduler."""
         self._closing.set()
         self._committed.shutdown(cancel_futures=True)
-        self._notes.close()
+        self._acknowledgements.close()
         self._withdrawals.close()
         self._scheduler.close()

@@ -102,7 +102,7 @@ class Claims:
     # --- alarms that claimed nothing
 
     def explain(self, name: AlarmName) -> AlarmResult:
-        """Return why an alarm found nothing to claim. An alarm that was far too early is set anew by the reconciler."""
+        """Return why an alarm found nothing to claim. The reconciler sets an alarm again that was far too early."""
         result = self._explain(name)
         if result.outcome is not AlarmOutcome.NOT_DUE:
             self._alarms.rang(name)

@@ -1,9 +1,9 @@
-"""Put waiting jobs where they belong once the database's clock, having been ahead, was set back.
+"""Give waiting jobs their right times back after the database's clock, which was ahead, is set back.
 
-A clock that was set back is noticed by its going back between two reconciliations, or by rows that say they were
-written in what is the future now. Then all waiting jobs are looked through, within the budget, and from where that ends
-on with the next reconciliation. At any other time it is one page a reconciliation, so that what nothing gave away is
-found as well; some more until the time has come that the clock had shown, since runs that began then may end late.
+There are two signs: the clock goes back between two reconciliations, or rows were written in what is the future now.
+Then all waiting jobs are checked, within the budget of each reconciliation, until the last is reached. At any other
+time it is one page per reconciliation, which finds what showed neither sign. It is several pages until the time comes
+that the clock had shown, since runs that began before may end late.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PAGES_UNTIL_THEN = 20
 
 
 class ClockSetback:
-    """One step of the reconciliation; lives as long as the process."""
+    """One step of the reconciliation. Lives as long as the process."""
 
     def __init__(self, setbacks: Setbacks, alarms: Alarms, random: Random, lease: timedelta, page: int = 500) -> None:
         self._setbacks = setbacks
@@ -43,7 +43,7 @@ class ClockSetback:
         self._after: WaitingJob | None = None
 
     def run(self, until: float) -> int:
-        """Look through what there is to look through, or until that moment of ``time.monotonic``; give how many moved.
+        """Check waiting jobs until there are no more, or until ``until`` on ``time.monotonic``. Returns how many moved.
 
         Raises ``StoreUnavailable``.
         """
@@ -57,7 +57,7 @@ class ClockSetback:
                 alarms = self._setbacks.set_back(moves)
                 old = [AlarmName(alarm.name.job_id, alarm.name.generation - 1) for alarm in alarms]
                 self._alarms.withdraw_soon(old)
-                self._alarms.arm_and_note(alarms)
+                self._alarms.arm_and_acknowledge(alarms)
                 moved += len(alarms)
             self._after = page.jobs[-1] if len(page.jobs) == self.page else None
             if self._after is None:
@@ -72,7 +72,7 @@ class ClockSetback:
         return moved
 
     def _look_for_evidence(self) -> None:
-        """Begin anew with the first job when the clock was set back, unless that was seen to before."""
+        """Start over with the first job if the clock was set back and that is not dealt with yet."""
         now, written_at = self._setbacks.latest_record()
         went_back = self._last is not None and self._last - now > CLOCK_TOLERANCE
         furthest = max(filter(None, (self._last if went_back else None, written_at)), default=now)

@@ -1,7 +1,7 @@
-"""One line in the log, every minute, with the numbers that alerts go by.
+"""Log one line every minute with the numbers that alerts use.
 
-It is logged within a timer's own invocation. What the threads of the worker log belongs to no invocation, and the
-Functions host passes on only what does. Alerts read the message, since the host drops a record's extra fields too.
+The line is logged within a timer's own invocation, since the Functions host passes on only records of invocations.
+Alerts parse the message, since the host also drops a record's extra fields.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _logger = logging.getLogger("jobs.measured")
 
 
 def log_measurement(housekeeping: Housekeeping, *, count_to: int, grace: timedelta, window: timedelta) -> None:
-    """Log how many jobs are due and how late, and what failed within ``window``; a warning if later than ``grace``.
+    """Log how many jobs are due and how late, and what failed within ``window``. A warning if later than ``grace``.
 
-    ``infra/`` has alerts on this line and parses it: change both, or neither.
+    The alerts in ``infra/`` parse this line: change both, or neither.
     """
     wait = housekeeping.longest_wait(count_to)
     failures = housekeeping.recent_failures(window)

@@ -27,14 +27,14 @@ _SHORTEST_INTERVAL, _LONGEST_INTERVAL = 0.2, 5.0
 
 
 def reap_interval(lease: timedelta) -> float:
-    """Give the seconds between two looks for expired leases: a fifth of a lease, within bounds."""
+    """Return the seconds between two looks for expired leases: a fifth of a lease, within bounds."""
     return min(max(lease.total_seconds() / 5, _SHORTEST_INTERVAL), _LONGEST_INTERVAL)
 
 
 class Reaper:
-    """Takes back runs whose lease has expired; lives as long as the process, and may be called from many threads.
+    """Takes back runs whose lease has expired. Lives as long as the process; safe between threads.
 
-    After an outage of the database it waits for a lease, so that those whose worker is alive are extended first.
+    After an outage of the database it waits for the length of a lease, so that live workers extend theirs first.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Reaper:
         self._reaping = threading.Lock()
 
     def reap(self, until: float) -> int:
-        """Take back what there is, or until that moment of ``time.monotonic``; gives how many runs.
+        """Take back expired runs until there are none, or until ``until`` on ``time.monotonic``. Returns how many.
 
         Raises ``StoreUnavailable``.
         """
@@ -75,13 +75,13 @@ class Reaper:
             raise
 
     def tick(self) -> None:
-        """Take back what there is, if it is time to look again and no other thread does. Never raises."""
+        """Take back expired runs if it is time to look again and no other thread does. Never raises."""
         if time.monotonic() < self._next_at or not self._reaping.acquire(blocking=False):
             return
         try:
             reaped = self.reap(time.monotonic() + self.interval)
         except StoreUnavailable as error:
-            _logger.debug("no lost run could be taken back: %s", error)  # whoever polls tells of it
+            _logger.debug("no lost run could be taken back: %s", error)  # whoever polls logs it
         except Exception:
             _logger.exception("lost runs could not be taken back; it is tried again")
         else:
@@ -101,7 +101,7 @@ class Reaper:
         while True:
             taken = self._housekeeping.reap(self.page, max_lost=self._max_lost)
             self._alarms.withdraw_soon([AlarmName(name.job_id, name.generation - 1) for name, _ in taken])
-            self._alarms.arm_and_note([alarm for _, alarm in taken if alarm is not None])
+            self._alarms.arm_and_acknowledge([alarm for _, alarm in taken if alarm is not None])
             convicted = self._runs.claim_convicted(self.page, max_lost=self._max_lost, lease=self._lease)
             if convicted:
                 self._record(convicted)
@@ -110,7 +110,7 @@ class Reaper:
                 return reaped
 
     def _record(self, convicted: list[Conviction]) -> None:
-        """End runs of recurring jobs that end their workers as failed; the jobs wait for their next occurrences."""
+        """Fail runs of recurring jobs that end their workers; the jobs wait for their next occurrences."""
         outcomes = []
         self._alarms.withdraw_soon([AlarmName(run.job_id, run.generation) for run, _ in convicted])
         for run, error in convicted:

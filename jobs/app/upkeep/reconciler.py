@@ -1,7 +1,7 @@
-"""Measure, then put right what went wrong: take back lost runs, set missing alarms, catch what did not ring, prune.
+"""Measure, then repair: take back lost runs, set missing alarms, run what is overdue, prune.
 
-Each step is bounded, paged and on its own: one that fails is reported and does not stop the others. Several
-reconcilers at once do no harm; rows that one is working on are passed over by the next.
+Each step is bounded, paged and independent: one that fails is reported and does not stop the others. Several
+reconcilers at once do no harm; rows that one works on are skipped by the others.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class ReconcileLimits:
 
 @dataclass(slots=True)
 class Report:
-    """What one reconciliation did, and which steps failed."""
+    """What one reconciliation did, and which of its steps failed."""
 
     set_back: int = 0
     reaped: int = 0
     armed: int = 0
     swept: int = 0
-    labelled: int = 0
+    flagged: int = 0
     pruned: int = 0
     history_pruned: int = 0
     failures: dict[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def _failures_of(report: Report) -> str:
 
 
 class Reconciler:
-    """Runs on a timer, every minute as a rule; lives as long as the process."""
+    """Runs on a timer, by default every minute. Lives as long as the process."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Reconciler:
         self._alarms = alarms
         self._worker = worker
         self._limits = limits
-        self._rung_again: frozenset[AlarmName] = frozenset()
+        self._set_again: frozenset[AlarmName] = frozenset()
         self._history_after: JobPosition | None = None
         self._history_rests_until = 0.0
         alarms.when_it_returns(self.arm_missed)
@@ -105,10 +105,10 @@ class Reconciler:
         """Do every step once, within the budget, and report. Never raises for a step that fails."""
         report = Report()
         until = time.monotonic() + self._limits.budget_seconds
-        self._step("measure", report, self._measure)  # first, so that it tells what the other steps have yet to mend
+        self._step("measure", report, self._measure)  # first, so that it shows what the other steps have yet to repair
         self._step("clock", report, lambda: self._set_back(report, until))
         self._step("reap", report, lambda: self._reap(report, until))
-        self._step("label", report, lambda: self._label(report, until))
+        self._step("label", report, lambda: self._refresh_limit_flags(report, until))
         self._step("turns", report, self._worker.pool.offer_slots)
         if self._alarms.needed:
             self._step("suspects", report, self._worker.pool.offer_suspects)
@@ -147,11 +147,11 @@ class Reconciler:
     def _reap(self, report: Report, until: float) -> None:
         report.reaped = self._reaper.reap(until)
 
-    def _label(self, report: Report, until: float) -> None:
+    def _refresh_limit_flags(self, report: Report, until: float) -> None:
         while True:
-            renewed = self._flags.refresh(self._limits.page, self._limits.overdue_grace)
-            report.labelled += renewed
-            if renewed < self._limits.page or time.monotonic() > until:
+            refreshed = self._flags.refresh(self._limits.page, self._limits.overdue_grace)
+            report.flagged += refreshed
+            if refreshed < self._limits.page or time.monotonic() > until:
                 return
 
     def _arm(self, report: Report, until: float) -> None:
@@ -159,36 +159,36 @@ class Reconciler:
         for alarms in self._pages(
             lambda after: self._housekeeping.unarmed(limits.page, limits.arm_within, after=after)
         ):
-            report.armed += self._alarms.arm_and_note(alarms)
+            report.armed += self._alarms.arm_and_acknowledge(alarms)
             if self._alarms.away or time.monotonic() > until:
-                return  # what is not set is left for the next tick, or for the scheduler's return
+                return  # the rest is for the next reconciliation, or for the scheduler's return
 
     def _sweep(self, report: Report, until: float) -> None:
-        """Ring again for what should have rung; where the scheduler is away, or was told so before in vain, run it.
+        """Set overdue alarms again. Where the scheduler is away, or took them before without effect, run the jobs.
 
-        All of it, and not only a page: each instance that the scheduler calls back takes its part.
+        It sets all of them, not only a page: each instance that the scheduler calls back runs a part.
         """
-        limits, rung_before = self._limits, self._rung_again
-        rung_again: set[AlarmName] = set()
-        in_vain, accepted = False, 0
+        limits, set_before = self._limits, self._set_again
+        set_again: set[AlarmName] = set()
+        not_taken, accepted = False, 0
         for overdue in self._pages(
             lambda after: self._housekeeping.overdue(limits.page, limits.overdue_grace, after=after)
         ):
-            lost = [alarm for alarm in overdue if alarm.name not in rung_before]
-            rung_again.update(alarm.name for alarm in overdue)
-            taken = self._alarms.arm_and_note(lost)
+            lost = [alarm for alarm in overdue if alarm.name not in set_before]
+            set_again.update(alarm.name for alarm in overdue)
+            taken = self._alarms.arm_and_acknowledge(lost)
             accepted += taken
-            in_vain = in_vain or taken < len(lost) or len(lost) < len(overdue)
+            not_taken = not_taken or taken < len(lost) or len(lost) < len(overdue)
             if self._alarms.away or time.monotonic() > until:
                 break
-        self._rung_again = frozenset(rung_again)
-        if in_vain or self._alarms.away:
+        self._set_again = frozenset(set_again)
+        if not_taken or self._alarms.away:
             report.swept += self._worker.drain(max(until - time.monotonic(), 1.0)).executed
         else:
             report.swept += accepted
 
     def arm_missed(self) -> int:
-        """Set at once what could not be set while the scheduler was away; gives how many. For its return."""
+        """Set the alarms that were missed while the scheduler was away. Returns how many; called when it returns."""
         report = Report()
         self._step("arm", report, lambda: self._arm(report, time.monotonic() + self._limits.budget_seconds))
         self._alarms.withdraw_missed()
@@ -196,17 +196,17 @@ class Reconciler:
             _logger.info("%d alarms set that were missed while the scheduler was away", report.armed)
         return report.armed
 
-    def _pages(self, ask: Callable[[Alarm | None], list[Alarm]]) -> Iterator[list[Alarm]]:
-        """Read page after page, each behind the one before, so that an alarm that cannot be set holds up none."""
-        page = ask(None)
+    def _pages(self, read: Callable[[Alarm | None], list[Alarm]]) -> Iterator[list[Alarm]]:
+        """Read page after page, each after the one before, so that an alarm that cannot be set holds up no others."""
+        page = read(None)
         while page:
             yield page
-            page = ask(page[-1]) if len(page) >= self._limits.page else []
+            page = read(page[-1]) if len(page) >= self._limits.page else []
 
     def stand_in(self, seconds: float) -> int:
-        """Poll for due jobs in the scheduler's place while it is known to be away; gives how many ran.
+        """Poll for due jobs in place of the scheduler while it is known to be away. Returns how many ran.
 
-        Returns at once where it is not, and at the latest after ``seconds``.
+        Returns at once if the scheduler is available, and after ``seconds`` at the latest.
         """
         executed = 0
         until = time.monotonic() + seconds
@@ -228,7 +228,7 @@ class Reconciler:
                 return
 
     def _prune_history(self, report: Report, until: float) -> None:
-        """Go on where the last reconciliation stopped; once all jobs were looked at, rest before beginning anew."""
+        """Go on where the last reconciliation stopped; after the last job, wait a while before starting over."""
         limits = self._limits
         while limits.retention is not None and time.monotonic() >= self._history_rests_until:
             pruned = self._housekeeping.prune_history(

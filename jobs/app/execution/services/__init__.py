@@ -1,1 +1,1 @@
-"""The services that handlers are given, and the event loop of the async ones."""
+"""The services that are injected into handlers, and the event loop of async handlers."""

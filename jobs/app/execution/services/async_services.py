@@ -37,14 +37,14 @@ class AsyncService:
         self._closed: Future[BaseException | None] | None = None
 
     def __enter__(self) -> Any:
-        """Give the service, once its provider has made it."""
+        """Return the service once its provider has made it."""
         self._closed = self._context.run(self._loop.submit, self._live())
         return self._opened.result()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Resume the provider with what the attempt raised; true if it let none of that out."""
+        """Resume the provider with what the attempt raised. True if the provider swallowed it."""
         if self._closed is None:
             return False
         self._end.set_result(error)
@@ -54,7 +54,7 @@ class AsyncService:
         return error is not None and raised is None
 
     async def _live(self) -> BaseException | None:
-        """Give what comes out of the provider; nothing is raised, since some errors would end the loop itself."""
+        """Return what the provider raises; nothing is raised here, since some errors would end the loop itself."""
         try:
             async with self._manager as service:
                 self._opened.set_result(service)

@@ -3,8 +3,8 @@
 A service that holds connections, such as an ``httpx.AsyncClient``, belongs to the loop that opened them. So the loop
 outlives the attempts, and all of them share it.
 
-A handler that blocks the loop (``time.sleep``, a client without async) holds up every other one. Before an attempt
-begins the loop is asked for a sign of life; where none comes, a stand-in takes later attempts until it answers again.
+A handler that blocks the loop (``time.sleep``, a client without async) holds up every other one. So before an attempt
+starts the loop is probed; while it does not answer, a stand-in takes later attempts.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ BLOCKED_AFTER_SECONDS = 5.0
 _MOST_LOOPS = 4
 
 on_event_loop: ContextVar[Callable[[], None] | None] = ContextVar("jobs_on_event_loop", default=None)
-"""What to call on the loop's thread before work that was begun in this context goes on there."""
+"""Called on the loop's thread before work from this context goes on there."""
 
 
 class EventLoop:
-    """An event loop on a thread; other threads give it work. It starts when it is first used."""
+    """An event loop on a thread of its own, which starts when it is first used. Safe between threads."""
 
     def __init__(self, name: str = "jobs-async") -> None:
         self.blocked = False
@@ -47,7 +47,7 @@ class EventLoop:
         self._probe: Future[None] | None = None
 
     def run(self, work: Awaitable[Any]) -> Any:
-        """Await ``work`` on the loop, in a copy of the caller's context; gives or raises what it does.
+        """Await ``work`` on the loop, in a copy of the caller's context; returns or raises what it does.
 
         Raises ``ShutdownRequested`` once the loop is closed, and ``RuntimeError`` on the loop's own thread, which would
         wait for itself.
@@ -61,7 +61,7 @@ class EventLoop:
             del error  # its traceback leads to this frame
 
     def submit(self, coroutine: Any, *others: Any) -> Future[Any]:
-        """Begin a coroutine, and give its future result. Raises as ``run`` does; ``others`` are closed with it then."""
+        """Start a coroutine and return its future. Raises as ``run`` does, after closing it and ``others``."""
         try:
             return asyncio.run_coroutine_threadsafe(coroutine, self._started())
         except BaseException:
@@ -93,7 +93,7 @@ class EventLoop:
                 _logger.exception("a task ended the event loop, which goes on")
 
     def answers(self, within_seconds: float) -> bool:
-        """Say whether the loop gives a sign of life; of one that is known to be blocked, whether it has by now."""
+        """Return whether the loop answers a probe; one known to be blocked is not waited for."""
         loop = self._started()
         probe = self._probe if self.blocked else None
         if probe is None:
@@ -106,12 +106,12 @@ class EventLoop:
         return True
 
     def stack(self) -> str:
-        """Give where the loop's thread is in the user's code, as lines to append to a log's message."""
+        """Return where the loop's thread is in the user's code, as lines to append to a log message."""
         frame = None if self._thread is None else sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001
         return "" if frame is None else log_lines(stack_of(frame))
 
     def close(self) -> None:
-        """Cancel what still runs, and end the thread; one that is blocked is left to itself."""
+        """Cancel what still runs and end the thread; a blocked thread is left behind."""
         with self._lock:
             loop, thread = (None, None) if self._closed else (self._loop, self._thread)
             self._closed = True
@@ -129,7 +129,7 @@ class EventLoop:
 
 
 async def _outcome_of(work: Awaitable[Any]) -> tuple[Any, BaseException | None]:
-    """Await ``work``; its error is handed over as a value, for SystemExit and its like would end the loop itself."""
+    """Await ``work`` and return its error as a value: a raised SystemExit would end the loop itself."""
     if (enter := on_event_loop.get()) is not None:
         enter()
     try:
@@ -148,7 +148,7 @@ async def _wind_up() -> None:
 
 
 class EventLoops:
-    """The process's event loop, and stand-ins for the time that it is blocked."""
+    """The process's event loop, and stand-ins while it is blocked. Lives as long as the app; safe between threads."""
 
     def __init__(self, blocked_after_seconds: float = BLOCKED_AFTER_SECONDS) -> None:
         self.main = EventLoop()
@@ -157,7 +157,7 @@ class EventLoops:
         self._lock = threading.Lock()
 
     def pick(self) -> EventLoop:
-        """Give the loop for an attempt that begins now: the first that answers, a new one if none does."""
+        """Return the loop for an attempt that starts now: the first that answers, or a new one."""
         for loop in [*self._loops]:
             if loop.answers(self._blocked_after):
                 loop.blocked = False

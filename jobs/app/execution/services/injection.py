@@ -1,4 +1,4 @@
-"""Give handlers their services: made by the provider of their type, for one attempt or for the app, and cleaned up."""
+"""Inject services into handlers: made by the provider of their type, per attempt or per app, and cleaned up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PING_SECONDS = 10.0
 
 
 class Injector:
-    """Makes services from an app's providers; lives as long as the app, and is shared by its threads.
+    """Makes services from an app's providers. Lives as long as the app; safe between threads.
 
     ``built_in`` are the framework's own services by type; a provider of the app's goes before them.
     """
@@ -48,18 +48,18 @@ class Injector:
         self._silent = MessageThrottle()
 
     def override(self, service: type, value: Any) -> None:
-        """Give ``value`` wherever ``service`` is wanted from now on."""
+        """Inject ``value`` wherever ``service`` is needed from now on."""
         self._overrides[service] = value
 
     @contextmanager
     def provide(
         self, spec: HandlerSpec, loop: EventLoop | None = None
     ) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-        """Make what a handler's function and its class's constructor want; clean up when the block ends.
+        """Make the services of a handler's function and of its class's constructor; clean up when the block ends.
 
         What the block raises is raised in every provider that yields, at its ``yield``, the last made first; so one
-        that yields within a transaction rolls back. None of them can make a success of it. What a clean-up raises
-        passes through: it may have been the commit. Services of the whole app are told nothing and stay.
+        that yields within a transaction rolls back. None of them can swallow it. What a clean-up raises
+        passes through: it may have been the commit. Services of the whole app are not touched.
 
         Async providers are called on ``loop``, by default on the app's.
         """
@@ -78,7 +78,7 @@ class Injector:
             raise failure
 
     def make(self, service: type, scope: ServiceScope) -> Any:
-        """Make one service, and first what its provider wants; give the app's one where it lives as long as the app."""
+        """Make one service, after what its provider needs. One that lives as long as the app is made once."""
         if service in self._overrides:
             return self._overrides[service]
         if service not in self._providers and service in self._built_in:
@@ -98,7 +98,7 @@ class Injector:
         return made
 
     def _app_scope(self, service: type, scope: ServiceScope) -> ServiceScope:
-        """Give the app's services; of those that belong to an event loop, the ones of the attempt's."""
+        """Return the app's scope; for services that belong to an event loop, the scope of the attempt's loop."""
         of_a_loop = self._of_a_loop.get(service)
         if of_a_loop is None:
             of_a_loop = self._of_a_loop[service] = self._is_of_a_loop(service)
@@ -112,14 +112,14 @@ class Injector:
             return found
 
     def _is_of_a_loop(self, service: type) -> bool:
-        """Say whether an async provider makes a service, or one that it is made of."""
+        """Return whether an async provider makes a service, or one that it is made of."""
         provider = self._providers.get(service)
         return provider is not None and (
             provider.is_async or any(self._is_of_a_loop(wanted) for wanted in provider.services.values())
         )
 
     def _called(self, provider: ProviderSpec, scope: ServiceScope) -> Any:
-        """Make a service; one of the app's in a context of its own, since its tasks outlive the attempt."""
+        """Call a provider; that of an app's service in a context of its own, since its tasks outlive the attempt."""
         arguments = scope.made(provider.services)
         context = copy_context() if provider.scope is Scope.ATTEMPT else Context()
         if inspect.iscoroutinefunction(provider.function):
@@ -140,7 +140,7 @@ class Injector:
         return made
 
     def faults(self) -> dict[str, str]:
-        """Make each service that has a ``ping`` and ping it; gives those that do not answer, with what was raised."""
+        """Make and ping each service that has a ``ping``. Returns those that fail, with the name of the error."""
         found = {}
         for service, provider in self._providers.items():
             if provider.ping is None:
@@ -152,14 +152,14 @@ class Injector:
                         self.loops.pick().run(asyncio.wait_for(answer, _PING_SECONDS))
             except Exception as error:  # noqa: BLE001  whatever a ping raises
                 found[service.__qualname__] = type(error).__name__
-                self._tell_silent(service.__qualname__, error)
+                self._log_silent(service.__qualname__, error)
             else:
                 if self._silent.clear(service.__qualname__):
                     _logger.info("the service %s answers again", service.__qualname__)
         return found
 
-    def _tell_silent(self, service: str, error: Exception) -> None:
-        """Log a service that does not answer; whoever probes the app would else fill the log with its tracebacks."""
+    def _log_silent(self, service: str, error: Exception) -> None:
+        """Log a service that does not answer, at most once a minute: readiness probes come every few seconds."""
         if self._silent.is_due(service, type(error).__name__):
             first = self._silent.is_first(service, type(error).__name__)
             details = log_lines(traceback_of(error)) if first or _logger.isEnabledFor(logging.DEBUG) else ""
@@ -176,7 +176,7 @@ class Injector:
 
 
 class ServiceScope:
-    """What one attempt, or the app, has been given; it is gone when that ends."""
+    """The services of one attempt, or of the app. Lives as long as that."""
 
     def __init__(self, injector: Injector, clean_ups: ExitStack, loop: EventLoop | None = None) -> None:
         self.clean_ups = clean_ups
@@ -185,23 +185,23 @@ class ServiceScope:
         self._services: dict[type, Any] = {}
 
     def has(self, service: type) -> bool:
-        """Whether this service has been made already."""
+        """Whether this service is made already."""
         return service in self._services
 
     def made(self, wanted: Mapping[str, type]) -> dict[str, Any]:
-        """Give the services for these parameters."""
+        """Return the services for these parameters."""
         return {name: self.get(service) for name, service in wanted.items()}
 
     def get(self, service: type) -> Any:
-        """Give a service, the same one at every call."""
+        """Return a service, the same one at every call."""
         if service not in self._services:
             self._services[service] = self._injector.make(service, self)
         return self._services[service]
 
 
 def _close(service: AbstractContextManager[Any], origin: str) -> None:
-    """Clean up a service of the app: whatever it raises is nobody's failure, and keeps no other from its clean-up."""
+    """Clean up a service of the app. What it raises is logged, so that the others are cleaned up too."""
     try:
         service.__exit__(None, None, None)
     except Exception as error:  # noqa: BLE001  the others are cleaned up too
-        _logger.error("a service of the app could not be cleaned up: %s%s", origin, log_lines(traceback_of(error)))  # noqa: TRY400  the traceback is told without data
+        _logger.error("a service of the app could not be cleaned up: %s%s", origin, log_lines(traceback_of(error)))  # noqa: TRY400  the traceback is logged without data

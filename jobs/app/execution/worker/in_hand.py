@@ -1,6 +1,6 @@
 """The work that this process has in hand: what waits for a thread, and what has finished and is to be recorded.
 
-Every part of the worker is given this object when it is made; it calls none of them.
+Every part of the worker pool takes this object in its constructor. It calls none of them.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from jobs.app.execution.worker.completion_batcher import CompletionBatcher
 from jobs.app.execution.worker.in_hand import AlarmRun, OfferedSlot, Suspect, WaitingAlarm
 from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.execution.worker.scope import CurrentScope, no_scope
-from jobs.app.execution.worker.suspects import SuspectLimits, Suspects
+from jobs.app.execution.worker.suspects import Suspects
 from jobs.app.execution.worker.threads import WorkerThreads
 from jobs.core.diagnostics.outage import log_failure
 from jobs.core.errors import Unavailable
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from jobs.app.execution.leases.alone import Alone
     from jobs.app.execution.pipeline import RunPipeline
     from jobs.app.execution.worker.in_hand import WorkInHand
+    from jobs.app.execution.worker.limits import WorkerLimits
     from jobs.app.execution.worker.pending_results import PendingResults
     from jobs.app.execution.worker.scope import InvocationScope
     from jobs.core.lifecycle.ids import AlarmName
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("jobs.worker")
 _WAIT_FOR_SUSPECT_SECONDS = 0.25
 _SUSPECTS_AT_ONCE = 10
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """How much at once: handlers running in this process, and rows per statement."""
-
-    concurrency: int = 16
-    batch: int = 500
-    suspects: SuspectLimits = field(default_factory=SuspectLimits)
-    abandoned: int | None = None
-    """Threads that handlers may keep past their timeout before the instance is not ready; None is ``concurrency``."""
 
 
 class WorkerPool:
@@ -71,7 +60,7 @@ class WorkerPool:
         self._recording: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    # --- give the pool work, from any thread
+    # --- add work, from any thread
 
     def run_in_scope(self, scope: InvocationScope) -> None:
         """Run polled jobs in this invocation scope from now on; the most recent caller wins."""
@@ -124,7 +113,7 @@ class WorkerPool:
                 self._recording.start()
         self._threads.grow()
 
-    # --- do it, on the pool's threads
+    # --- do the work, on the pool's threads
 
     def _work(self) -> None:
         waiting = self.in_hand.waiting

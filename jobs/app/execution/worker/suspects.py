@@ -14,7 +14,6 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from jobs.app.execution.leases.alone import Alone, AlonePhase
     from jobs.app.execution.pipeline import RunPipeline
     from jobs.app.execution.worker.in_hand import WorkInHand
+    from jobs.app.execution.worker.limits import SuspectLimits
     from jobs.app.execution.worker.pending_results import PendingResults
     from jobs.app.execution.worker.scope import InvocationScope
     from jobs.core.lifecycle.ids import AlarmName
@@ -38,19 +38,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("jobs.suspects")
 _LOOK_SECONDS = 0.02
 _LONGEST_ALONE_SECONDS = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class SuspectLimits:
-    """Seconds to wait for handlers that run already, and seconds to keep others from starting.
-
-    The second doubles with each loss. The last two bound the backoff of a suspect that could not be claimed.
-    """
-
-    others_seconds: float = 30.0
-    alone_seconds: float = 60.0
-    rest_seconds: float = 10.0
-    longest_rest_seconds: float = 120.0
 
 
 class Suspects:
@@ -112,7 +99,7 @@ class Suspects:
             began = time.monotonic()
             phase = self._alone.begin()
             work = partial(self._run, suspect, phase)
-            # A thread of its own, since a suspect's handler may run on when the others have been let start.
+            # A thread of its own: a suspect's handler may still run when the others start again.
             threading.Thread(target=scope, args=[work], name="jobs-suspect", daemon=True).start()
             phase.ended.wait()
             with self._lock:

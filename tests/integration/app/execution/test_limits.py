@@ -264,7 +264,7 @@ def test_jobs_from_before_their_handler_had_limits_wait_for_turns_from_then_on(m
     after = make_runtime(release(importing, concurrency_key=lambda args: args.shop))
     assert after.worker.drain(1).executed == 0, "no claim goes past limits that the release knows"
     report = after.reconciler.run()
-    assert (report.labelled, report.failures) == (4, {})
+    assert (report.flagged, report.failures) == (4, {})
     assert sorted(sql("select limited, concurrency_key from jobs.jobs")) == [(True, "a")] * 2 + [(True, "b")] * 2
     after.worker.drain(60)
     assert statuses(after, ids) == {"Completed": 4}
@@ -299,9 +299,9 @@ def test_a_job_whose_handler_is_gone_is_seen_to_be_so(make_runtime, importing, s
     [one] = enqueue(before, None)
     before.close()
     after = make_runtime(HandlerRegistry())
-    assert after.reconciler.run().labelled == 0, "a release that knows it may still be about to claim it"
+    assert after.reconciler.run().flagged == 0, "a release that knows it may still be about to claim it"
     sql("update jobs.jobs set next_run_at = now() - interval '2 minutes'")
-    assert after.reconciler.run().labelled == 1
+    assert after.reconciler.run().flagged == 1
     after.worker.drain(60)
     assert "no handler 'Import'" in after.service.get(one).last_error
 
