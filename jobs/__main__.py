@@ -6,7 +6,8 @@ from pathlib import Path
 from jobs.packages import packages_needed
 
 with packages_needed(at_the_command_line=True):
-    from jobs.bootstrap import build_offline_runtime, create_closable_app, grant_rights, load_registry, upgrade_database
+    from jobs.bootstrap import build_offline_runtime, create_closable_app, load_registry
+    from jobs.bootstrap.database import grant_rights, upgrade_database
     from jobs.entrypoints.cli.main import main
     from jobs.entrypoints.cli.parts import Parts
     from jobs.settings_checks import function_timeout

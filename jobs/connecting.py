@@ -50,7 +50,7 @@ def connect(
     connections, ``password`` is called for each new one. ``tls`` left out is as ``sslmode`` in the address says, and
     on without one. Raises ``ConfigurationError``.
     """
-    from jobs.bootstrap import Address, connect_service  # noqa: PLC0415  whoever only declares handlers needs no driver
+    from jobs.bootstrap.connecting import Address, connect_service  # noqa: PLC0415  whoever only declares handlers needs no driver
 
     address = Address(database_url, pool_size, tls, ca_file, pgbouncer, password, schema)
     service, close = connect_service(address, scheduler, handlers)

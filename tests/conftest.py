@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.app.runtime import Runtime
-from jobs.bootstrap import build_runtime, database_options
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.database import database_options
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer

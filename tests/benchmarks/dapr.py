@@ -25,7 +25,8 @@ from pydantic import BaseModel
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
-from jobs.bootstrap import build_runtime, database_options
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.database import database_options
 from jobs.core.commands import EnqueueJob
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import new_id

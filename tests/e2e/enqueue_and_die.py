@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from jobs import bootstrap
 from jobs.adapters.postgres.connection.database import Database
-from jobs.bootstrap import build_runtime, database_options
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.database import database_options
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 from jobs.testing import MemoryScheduler

@@ -16,7 +16,8 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.bootstrap import build_runtime, database_options
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.database import database_options
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 

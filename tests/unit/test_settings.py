@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.bootstrap import build_runtime, database_options
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.database import database_options
 from jobs.core.errors import ConfigurationError, InvalidSettings
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings

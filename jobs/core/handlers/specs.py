@@ -37,7 +37,7 @@ _PLAUSIBLE_SECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class HandlerSpec:
-    """A handler as the dispatcher calls it. ``services`` maps the parameters to inject to their types."""
+    """A handler as the executor calls it. ``services`` maps the parameters to inject to their types."""
 
     name: str
     target: Callable[..., Any]

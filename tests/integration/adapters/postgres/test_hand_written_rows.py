@@ -9,7 +9,7 @@ from alembic import command
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.schema import migrate
-from jobs.bootstrap import database_options
+from jobs.bootstrap.database import database_options
 from jobs.settings import Settings
 from tests.integration.adapters.postgres.test_migrations import empty, empty_url  # noqa: F401  fixtures
 from tests.integration.entrypoints.http.test_http_api import serving_a_new_database

@@ -183,7 +183,7 @@ def test_of_several_that_migrate_at_once_one_migrates_and_the_others_find_nothin
 
 def test_two_processes_that_migrate_at_once_do_no_harm(empty_url):
     """As two instances of a new version starting at the same moment."""
-    code = "from jobs.bootstrap import upgrade_database; print(upgrade_database())"
+    code = "from jobs.bootstrap.database import upgrade_database; print(upgrade_database())"
     environment = os.environ | {"JOBS_DATABASE_URL": empty_url}
     processes = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.app.runtime import Runtime
-from jobs.bootstrap import build_runtime, database_options
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.database import database_options
 from jobs.core.diagnostics.outage import OutageLog
 from jobs.core.errors import StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName

@@ -415,7 +415,7 @@ def test_the_command_makes_roles_of_principals_and_grants_them_their_rights(entr
     app, migrator = f"id-app-{entra.number}", f"id-deploy-{entra.number}"
     entra.roles += [app, migrator]
     monkeypatch.setenv("JOBS_DATABASE_URL", entra.url())
-    from jobs.bootstrap import grant_rights as granting
+    from jobs.bootstrap.database import grant_rights as granting
 
     parts = Parts(None, None, None, None, granting)
     object_id = "0f6a3c5e-1b2d-4c3e-8f90-123456789abc"

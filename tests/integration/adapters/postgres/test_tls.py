@@ -13,7 +13,7 @@ import pytest
 
 from jobs.adapters.postgres.connection import engine as engine_module
 from jobs.adapters.postgres.connection.engine import DatabaseOptions, check_address, make_engine
-from jobs.bootstrap import database_options
+from jobs.bootstrap.database import database_options
 from jobs.core.errors import ConfigurationError
 from jobs.settings import Settings
 from tests.support import ROOT

@@ -1250,7 +1250,7 @@ class Lifecycle(RuleBasedStateMachine):
                     self.obey(job_id, command, schedule)
                     self.check(job_id)
             except BaseException as error:
-                faults.append(error)  # what a handler raises is the dispatcher's to deal with
+                faults.append(error)  # what a handler raises is the pipeline's to deal with
                 raise
             if ENDINGS[ending] is not None:
                 raise ENDINGS[ending]

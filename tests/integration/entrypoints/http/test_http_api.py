@@ -22,7 +22,8 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.bootstrap import build_runtime, database_options
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.database import database_options
 from jobs.core.errors import ConfigurationError, LeaseLost
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import AlarmName

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.bootstrap import database_options
+from jobs.bootstrap.database import database_options
 from jobs.settings import Settings
 from tests.integration.entrypoints.http.test_http_api import problem, serving_a_new_database
 

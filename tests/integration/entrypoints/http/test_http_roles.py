@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.app.commands.callers import Caller
-from jobs.bootstrap import database_options
+from jobs.bootstrap.database import database_options
 from jobs.core.commands import EnqueueJob
 from jobs.core.errors import InvalidInput
 from jobs.core.handlers.context import JobContext

@@ -9,11 +9,10 @@ import socket
 import threading
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from jobs.adapters.postgres.connection.clock import DatabaseClock
 from jobs.adapters.postgres.connection.database import Database
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.adapters.postgres.connection.pools import Pools
 from jobs.adapters.postgres.stores.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
@@ -22,15 +21,13 @@ from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.setbacks import PostgresSetbacks
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.schedulers.timer import TimerScheduler
-from jobs.app.alarms.arming import Alarms
-from jobs.app.commands.service import JobService
 from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.app.upkeep.reconciler import ReconcileLimits
+from jobs.bootstrap.database import database_options
 from jobs.core.errors import ConfigurationError
-from jobs.core.handlers.declared import KnownHandlers
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.transactions.lock import DistributedLock
@@ -223,83 +220,6 @@ def _options(settings: Settings, longest_run: timedelta | None) -> RuntimeOption
     )
 
 
-def database_options(settings: Settings) -> DatabaseOptions:
-    """Say how to reach the database; raises ``ConfigurationError`` when no setting says where it is."""
-    if settings.database_url is None:
-        raise ConfigurationError(
-            "JOBS_DATABASE_URL is not set; set it to postgresql://user:password@host:5432/database, "
-            "or start with `python -m jobs dev`, which brings its own Postgres"
-        )
-    password = None
-    if settings.database_auth == "entra":
-        from jobs.adapters.postgres.connection.entra import entra_password  # noqa: PLC0415  only when chosen
-
-        password = entra_password(os.environ.get("AZURE_CLIENT_ID"))
-    return DatabaseOptions(
-        url=settings.database_url.get_secret_value(),
-        pool_size=settings.database_pool_size,
-        statement_timeout_seconds=settings.database_statement_timeout_seconds,
-        socket_timeout_seconds=settings.database_socket_timeout_seconds,
-        tls=settings.database_tls if "database_tls" in settings.model_fields_set else None,
-        ca_file=settings.database_ca_file,
-        pgbouncer=settings.database_pgbouncer,
-        password=password,
-    )
-
-
-class Address(NamedTuple):
-    """Where a program other than the app finds the database, and how it connects."""
-
-    url: str
-    pool_size: int
-    tls: bool | None
-    ca_file: str | None
-    pgbouncer: bool
-    password: Callable[[], str] | None
-    schema: str
-
-
-_ARGUMENTS = {
-    "JOBS_DATABASE_URL": "database_url",
-    "JOBS_DATABASE_CA_FILE": "ca_file",
-    "JOBS_DATABASE_TLS=false": "tls=False",
-    "JOBS_DATABASE_TLS": "tls",
-}
-"""What ``connect`` takes in place of settings."""
-
-
-def connect_service(
-    address: Address, scheduler: Scheduler | Literal["dapr"] | None, handlers: str | HandlerRegistry | None
-) -> tuple[JobService, Callable[[], None]]:
-    """Join what enqueues and steers jobs, for a program that runs none; returns it and what closes it.
-
-    Reads no settings. Raises ``ConfigurationError`` for an address that cannot be used.
-    """
-    url, pool_size, tls, ca_file, pgbouncer, password, schema = address
-    options = DatabaseOptions(url, pool_size, tls=tls, ca_file=ca_file, pgbouncer=pgbouncer, password=password)
-    registry = load_handlers(handlers) if isinstance(handlers, str) else handlers or KnownHandlers()
-    try:
-        database = Database(options)
-    except ConfigurationError as error:
-        text = str(error)
-        for setting, argument in _ARGUMENTS.items():
-            text = text.replace(setting, argument)
-        raise ConfigurationError(text) from None
-    if scheduler == "dapr":
-        from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  as above
-
-        scheduler = DaprScheduler()
-    store = PostgresJobStore(database, schema)
-    alarms = Alarms(scheduler or TimerScheduler(), store)
-
-    def close() -> None:
-        alarms.close()
-        database.close()
-
-    random = Random()  # noqa: S311  jitter, not secrets
-    return JobService(store, alarms, registry, DatabaseClock(database), random), close
-
-
 def _scheduler(settings: Settings) -> Scheduler:
     if settings.scheduler == "timer":
         return TimerScheduler()
@@ -327,37 +247,3 @@ def build_offline_runtime(registry: HandlerRegistry) -> Runtime:
     It sets no alarms: the app's next reconciliation, within a minute, sets those of what was changed.
     """
     return build_runtime(Settings.read(), registry, scheduler=TimerScheduler(), longest_run=function_timeout())
-
-
-def upgrade_database() -> tuple[str | None, str | None]:
-    """Migrate the database that the settings name. Returns the revisions before and after."""
-    from jobs.adapters.postgres.schema.migrate import upgrade  # noqa: PLC0415  Alembic, which serving requests never needs
-
-    settings = Settings.read()
-    database = Database(database_options(settings))
-    try:
-        return upgrade(database.engine, settings.database_schema)
-    finally:
-        database.close()
-
-
-def grant_rights(runtime: str, migrator: str | None, *, entra: bool) -> list[str]:
-    """Grant two roles their rights in the database that the settings name; returns lines that say what holds now.
-
-    With ``entra`` these are Entra principals, ``NAME`` or ``NAME=OBJECT_ID``, of which roles are made where need be.
-    """
-    from jobs.adapters.postgres.schema.principals import Principal, map_principals  # noqa: PLC0415  as above
-    from jobs.adapters.postgres.schema.roles import grant_rights as grant  # noqa: PLC0415
-
-    settings = Settings.read()
-    options = database_options(settings)
-    lines: list[str] = []
-    if entra:
-        principals = [Principal.of(text) for text in (runtime, migrator) if text]
-        lines += map_principals(options, principals)
-        runtime, migrator = principals[0].name, principals[1].name if migrator else None
-    database = Database(options)
-    try:
-        return lines + grant(database.engine, settings.database_schema, runtime, migrator)
-    finally:
-        database.close()

@@ -253,7 +253,7 @@ def test_a_failure_is_tried_again_after_ever_longer_waits_and_then_is_final(runt
     assert history == [(1, n, AttemptOutcome.FAILED) for n in (1, 2, 3)]
     errors = [a.error for a in reversed(runtime.service.attempts(job_id))]
     for number, error in enumerate(errors, 1):
-        assert error.startswith(f"ValueError: no, for the {number}. time (in handle, test_dispatcher.py:")
+        assert error.startswith(f"ValueError: no, for the {number}. time (in handle, test_pipeline.py:")
     assert after.last_error == errors[-1]
 
 
@@ -487,7 +487,7 @@ def test_whatever_an_exceptions_text_holds_its_outcome_is_recorded(runtime, enqu
     assert after.status is JobStatus.SCHEDULED
     assert kept in after.last_error
     assert len(after.last_error) < 10_000
-    assert "test_dispatcher.py:" in after.last_error, "the place survives a text that is cut short"
+    assert "test_pipeline.py:" in after.last_error, "the place survives a text that is cut short"
     assert last_attempt(runtime, job_id).error == after.last_error
 
 

@@ -1,0 +1,76 @@
+"""Build what a program needs that enqueues jobs and runs none."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from jobs.adapters.postgres.connection.clock import DatabaseClock
+from jobs.adapters.postgres.connection.database import Database
+from jobs.adapters.postgres.connection.engine import DatabaseOptions
+from jobs.adapters.postgres.stores.jobs import PostgresJobStore
+from jobs.adapters.schedulers.timer import TimerScheduler
+from jobs.app.alarms.arming import Alarms
+from jobs.app.commands.service import JobService
+from jobs.core.errors import ConfigurationError
+from jobs.core.handlers.declared import KnownHandlers
+from jobs.core.handlers.loading.package import load_handlers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.core.handlers.registry import HandlerRegistry
+    from jobs.core.ports.scheduler import Scheduler
+
+
+class Address(NamedTuple):
+    """Where a program other than the app finds the database, and how it connects."""
+
+    url: str
+    pool_size: int
+    tls: bool | None
+    ca_file: str | None
+    pgbouncer: bool
+    password: Callable[[], str] | None
+    schema: str
+
+
+_ARGUMENTS = {
+    "JOBS_DATABASE_URL": "database_url",
+    "JOBS_DATABASE_CA_FILE": "ca_file",
+    "JOBS_DATABASE_TLS=false": "tls=False",
+    "JOBS_DATABASE_TLS": "tls",
+}
+"""What ``connect`` takes in place of settings."""
+
+
+def connect_service(
+    address: Address, scheduler: Scheduler | Literal["dapr"] | None, handlers: str | HandlerRegistry | None
+) -> tuple[JobService, Callable[[], None]]:
+    """Build the service that enqueues and changes jobs, for a program that runs none. Returns it and what closes it.
+
+    Reads no settings. Raises ``ConfigurationError`` for an address that cannot be used.
+    """
+    url, pool_size, tls, ca_file, pgbouncer, password, schema = address
+    options = DatabaseOptions(url, pool_size, tls=tls, ca_file=ca_file, pgbouncer=pgbouncer, password=password)
+    registry = load_handlers(handlers) if isinstance(handlers, str) else handlers or KnownHandlers()
+    try:
+        database = Database(options)
+    except ConfigurationError as error:
+        text = str(error)
+        for setting, argument in _ARGUMENTS.items():
+            text = text.replace(setting, argument)
+        raise ConfigurationError(text) from None
+    if scheduler == "dapr":
+        from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
+
+        scheduler = DaprScheduler()
+    store = PostgresJobStore(database, schema)
+    alarms = Alarms(scheduler or TimerScheduler(), store)
+
+    def close() -> None:
+        alarms.close()
+        database.close()
+
+    random = Random()  # noqa: S311  jitter, not secrets
+    return JobService(store, alarms, registry, DatabaseClock(database), random), close
