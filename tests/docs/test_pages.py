@@ -8,19 +8,17 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.docs.blocks import ROOT, Block, blocks_of, pages
-from tests.docs.project import Project
+from tests.docs.blocks import Block, blocks_of, pages
+from tests.docs.project import Project, skip_without_samples
 
 pytestmark = pytest.mark.slow
 
 STEPS = {page: [each for each in blocks_of(page) if each.step is not None] for page in pages()}
-TUTORIAL = [page for page in STEPS if page.startswith("docs/tutorial/")]
-ON_THEIR_OWN = [page for page, steps in STEPS.items() if steps and page not in TUTORIAL]
-
-
-def skip_without_samples() -> None:
-    if not (ROOT / "examples").is_dir():
-        pytest.skip("the pages begin with the samples, which are deleted here")
+ON_THEIR_OWN = [
+    page
+    for page, steps in STEPS.items()
+    if any(step.step != "file" for step in steps) and not page.startswith("docs/tutorial/")
+]
 
 
 def starts(steps: list[Block]) -> bool:
@@ -29,16 +27,6 @@ def starts(steps: list[Block]) -> bool:
 
 def calls_the_app(steps: list[Block]) -> bool:
     return any("http://127.0.0.1:7071" in step.text for step in steps if step.step in {"runs", "fails"})
-
-
-@pytest.fixture
-def project() -> Iterator[Project]:
-    """A clone of the reader's. A folder with a short path, since it holds a Postgres with its socket."""
-    skip_without_samples()
-    with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
-        project = Project(Path(folder))
-        yield project
-        project.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +55,3 @@ def test_every_step_of_a_page_does_what_the_page_says(
             project.url = request.getfixturevalue("sample_app").url
     for step in steps:
         project.do(step)
-
-
-def test_the_tutorial_leads_from_its_first_step_to_its_last(project: Project) -> None:
-    for page in TUTORIAL:
-        for step in STEPS[page]:
-            project.do(step)
