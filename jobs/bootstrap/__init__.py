@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     import azure.functions as func
 
+    from jobs.core.handlers.decorators import Middleware
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.ports.scheduler import Scheduler
     from jobs.startup import Startup
@@ -75,15 +76,18 @@ def close_at_the_end(close: Callable[[], None]) -> None:
     on_termination(close)
 
 
-def create_closable_app() -> ClosableApp:
+def create_closable_app(*middleware: Middleware) -> ClosableApp:
     """Make the function app for a host of our own, and what stops it, gives back its runs and closes its connections.
 
-    Raises ``ConfigurationError`` for a setting or a handler that cannot be used.
+    ``middleware`` is called around every attempt, outside of the app's own. Raises ``ConfigurationError`` for a setting
+    or a handler that cannot be used.
     """
     startup = read_startup()
     if startup.fault is not None:
         raise startup.fault
     log_startup(startup)
+    for each in middleware:
+        startup.registry.add_middleware(each, order=_OUTERMOST)
     return _join(startup)
 
 

@@ -60,7 +60,9 @@ class Project:
         bin_folder = folder / "bin"
         bin_folder.mkdir()
         wrapper = bin_folder / "make"
-        wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("make")} -o .venv/running -o .venv/installed "$@"\n')
+        wrapper.write_text(
+            f'#!/bin/sh\nexec {shutil.which("make")} -o .venv/running -o .venv/installed -o .venv/bin/uv "$@"\n'
+        )
         wrapper.chmod(0o755)
         return bin_folder
 

@@ -67,7 +67,11 @@ def test_every_command_is_listed() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_listed(name: str) -> None:
-    actions = [action for action in COMMANDS[name]._actions if not isinstance(action, argparse._HelpAction)]
+    actions = [
+        action
+        for action in COMMANDS[name]._actions
+        if not isinstance(action, argparse._HelpAction) and action.help != argparse.SUPPRESS
+    ]
     if not actions:
         assert f"## `{name}`\n\nNo options.\n" in page("command-line.md")
         return

@@ -12,6 +12,7 @@ from jobs.core.errors import JobsError
 from jobs.entrypoints.cli.apply import add_apply
 from jobs.entrypoints.cli.check import add_check
 from jobs.entrypoints.cli.database import add_database
+from jobs.entrypoints.cli.dev import add_dev
 from jobs.entrypoints.cli.local_settings import take_over_local_settings
 from jobs.entrypoints.cli.new import add_new
 from jobs.entrypoints.cli.preview import add_preview
@@ -55,37 +56,5 @@ def _parser() -> argparse.ArgumentParser:
     add_apply(commands)
     add_check(commands)
     add_new(commands)
-    dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
-    dev.add_argument("--port", type=int, default=7071, help="where to listen on 127.0.0.1 (default 7071)")
-    dev.add_argument(
-        "--data", default=".local", help="the folder for Postgres' data, kept between runs (default .local)"
-    )
-    dev.add_argument(
-        "--host",
-        choices=("auto", "func", "builtin"),
-        default="auto",
-        help="func is Azure Functions Core Tools, builtin a small host of our own; auto takes func where it is "
-        "installed and its storage emulator is up",
-    )
-    dev.add_argument(
-        "--scheduler",
-        choices=("timer", "dapr"),
-        help="what wakes jobs up: dapr brings up Dapr's scheduler and sidecar; default JOBS_SCHEDULER, else timer",
-    )
-    dev.add_argument("--demo", action="store_true", help="enqueue two jobs and tell what becomes of them")
-    dev.set_defaults(run=_dev)
+    add_dev(commands)
     return parser
-
-
-def _dev(chosen: argparse.Namespace, parts: Parts) -> int:
-    from jobs.entrypoints.devhost.run import DevOptions, run_dev  # noqa: PLC0415  needs packages that only a developer has
-
-    options = DevOptions(
-        port=chosen.port,
-        data=chosen.data,
-        host=chosen.host,
-        demo=chosen.demo,
-        scheduler=chosen.scheduler,
-        database_from="local.settings.json" if "JOBS_DATABASE_URL" in chosen.taken_over else "the environment",
-    )
-    return run_dev(options, create_app=parts.create_app, upgrade_database=parts.upgrade_database)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from jobs.app.runtime import Runtime
 from jobs.core.handlers.registry import HandlerRegistry
-from jobs.entrypoints.triggers.termination import ClosableApp
+from jobs.entrypoints.triggers.termination import CreateApp
 
 
 class GrantRights(Protocol):
@@ -23,7 +23,7 @@ class GrantRights(Protocol):
 class Parts:
     """What the commands call, given by ``__main__`` so that the command line names no concrete class."""
 
-    create_app: Callable[[], ClosableApp]
+    create_app: CreateApp
     upgrade_database: Callable[[], tuple[str | None, str | None]]
     load_registry: Callable[[], HandlerRegistry]
     make_runtime: Callable[[HandlerRegistry], Runtime]

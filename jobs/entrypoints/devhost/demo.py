@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import urllib.error
 import urllib.request
@@ -12,6 +11,7 @@ from typing import Any
 
 from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.entrypoints.devhost.demo_handler import DEMO_HANDLER
+from jobs.entrypoints.devhost.host.headers import WATCHER
 
 _POLL_SECONDS = 0.3
 _JUST_DUE_SECONDS = 2.0
@@ -43,14 +43,8 @@ class Demo:
         self._told = MessageThrottle()
 
     def start(self, stop: threading.Event) -> None:
-        """Watch on a thread of its own. Its reads of the API are kept out of the access log."""
-        logging.getLogger("jobs.devhost").addFilter(self._is_not_ours)
+        """Watch on a thread of its own. The host logs no line for its reads of the API."""
         threading.Thread(target=self._run, args=(stop,), name="jobs-demo", daemon=True).start()
-
-    def _is_not_ours(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        waits = not self._seen and _READY in text
-        return not (text.startswith("GET ") and (waits or any(job_id in text for job_id in self._seen)))
 
     def _run(self, stop: threading.Event) -> None:
         try:
@@ -98,7 +92,7 @@ class Demo:
         before, self._seen[job["id"]] = self._seen[job["id"]], state
         ran = bool(before) and job["run_count"] > before[1]
         parts = [
-            f"run {job['run_count']} Succeeded →" if ran and job["recurring"] and not job["last_error"] else "",
+            f"run {job['run_count']} Succeeded ->" if ran and job["recurring"] and not job["last_error"] else "",
             job["status"],
         ]
         if job["status"] == "Scheduled":
@@ -110,7 +104,7 @@ class Demo:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310  our own loopback address
-            self._url + path, data=data, method=method, headers={"content-type": "application/json"}
+            self._url + path, data=data, method=method, headers={"content-type": "application/json", WATCHER: "demo"}
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own loopback address
@@ -150,4 +144,4 @@ def _when(due: datetime) -> str:
 
 
 def _say(text: str) -> None:
-    print(f"{datetime.now().astimezone():%H:%M:%S} ▸ {text}", flush=True)
+    print(f"{datetime.now().astimezone():%H:%M:%S} > {text}", flush=True)

@@ -26,6 +26,7 @@ import os, select, signal, sys, time
 pipe, program = int(sys.argv[1]), sys.argv[2:]
 watched = os.getpid()
 if os.fork() == 0:
+    os.setpgid(0, 0)  # so that it is not among those that it ends
     for descriptor in (0, 1, 2):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
     while os.getppid() == watched and not select.select([pipe], [], [], 0.5)[0]:
@@ -34,7 +35,7 @@ if os.fork() == 0:
         until = time.monotonic() + 5
         while os.getppid() == watched and time.monotonic() < until:
             try:
-                os.kill(watched, number)
+                os.killpg(watched, number)
             except OSError:
                 break
             time.sleep(0.2)
@@ -45,16 +46,19 @@ os.execv(program[0], program)
 
 
 class Program:
-    """One program under this process: it ends with it at the latest. What it says goes into ``log``."""
+    """One program under this process, with a process group of its own: it ends with this process at the latest.
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> None:
+    What it says goes into ``log``, or where this process writes if that is None.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None) -> None:
         reading, self._writing = os.pipe()
         try:
             self.process = subprocess.Popen(  # noqa: S603  found on PATH by the caller
                 [sys.executable, "-I", "-S", "-c", _WATCHED, str(reading), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=subprocess.STDOUT,
+                stderr=None if log is None else subprocess.STDOUT,
                 env=dict(environment),
                 pass_fds=[reading],
                 start_new_session=True,  # Ctrl-C is for the app, which then stops these in order
@@ -65,15 +69,20 @@ class Program:
         finally:
             os.close(reading)
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it by a signal, and kill it if it does not end in time."""
-        self.process.send_signal(number)
+    def end(self, number: signal.Signals = signal.SIGTERM, seconds: float | None = None) -> None:
+        """Send a signal to its process group, as a terminal does, and kill what does not end in ``seconds``."""
+        self._send(number)
         try:
-            self.process.wait(_END_SECONDS)
+            self.process.wait(_END_SECONDS if seconds is None else seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self._send(signal.SIGKILL)
             self.process.wait()
         os.close(self._writing)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.process.poll() is None:  # else its id may be another's by now
+            with contextlib.suppress(OSError):
+                os.killpg(self.process.pid, number)
 
 
 class Folder:

@@ -7,10 +7,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from jobs.core.handlers.decorators import Middleware
 
 _logger = logging.getLogger("jobs")
 
@@ -25,6 +27,16 @@ class ClosableApp(NamedTuple):
     app: Any
     close: Callable[[], None]
     start_nothing_more: Callable[[], None]
+
+
+class CreateApp(Protocol):
+    """Makes the app for a host of our own."""
+
+    def __call__(self, *middleware: Middleware) -> ClosableApp:
+        """Return the app, with ``middleware`` around every attempt, outside of the app's own.
+
+        Raises ``ConfigurationError`` for a setting or a handler that cannot be used.
+        """
 
 
 def on_termination(close: Callable[[], None]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import re
 import secrets
 import time
@@ -14,12 +15,12 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import azure.functions as func
 
 from jobs.entrypoints.devhost.host.functions import LoadedFunction, TraceContext, route_table
+from jobs.entrypoints.devhost.host.headers import WATCHER
 from jobs.entrypoints.devhost.host.wire import is_bad, is_chunked
 from jobs.entrypoints.http.exchange import TRACE_PARENT
 from jobs.entrypoints.http.routing.templates import decode_path
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Mapping, Sequence
     from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -74,7 +75,9 @@ class Site:
         path = target.partition("?")[0]
         reply = self._refusal(environ, path) or self._reply(environ, method, target, decode_path(path))
         start_response(f"{reply.status} {responses.get(reply.status, 'Unknown')}", _sendable(reply))
-        self._log.info(
+        looks = method == "GET" and f"HTTP_{WATCHER.upper().replace('-', '_')}" in environ
+        self._log.log(
+            logging.DEBUG if looks else logging.INFO,
             "%s %s %d %.0f ms %s",
             method,
             quote(path, safe="/%:@!$&'()*+,;=~"),

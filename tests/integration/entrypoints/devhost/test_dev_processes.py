@@ -16,8 +16,8 @@ import pytest
 
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.devhost.dapr import LocalDapr
+from jobs.entrypoints.devhost.local_database import local_database
 from jobs.entrypoints.devhost.processes import Folder, Program, command_of
-from jobs.entrypoints.devhost.run import _database
 from tests.support import ROOT, until
 
 PARENT = textwrap.dedent("""
@@ -141,7 +141,7 @@ def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was
         killed.kill()
     folder = tmp_path / "postgres"
     folder.mkdir()
-    with _database(tmp_path):
+    with local_database(tmp_path):
         handles = folder / ".handle_pids.json"
         handles.write_text(json.dumps([killed.pid, *json.loads(handles.read_text())]))
         postmaster = int((folder / "postmaster.pid").read_text().split()[0])
@@ -174,9 +174,45 @@ def test_a_start_says_which_database_it_uses_and_which_setting_named_it(tmp_path
 
 def test_other_commands_work_on_the_own_postgres_with_the_line_that_a_start_shows(tmp_path, monkeypatch):
     monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
-    with _database(tmp_path) as database:
+    with local_database(tmp_path) as database:
         [line] = [line for line in database.shared.splitlines() if "export " in line]
         settings = dict(each.split("=", 1) for each in shlex.split(line)[1:])
         done = command_line(tmp_path, "db", "upgrade", **settings)
     assert done.returncode == 0, done.stderr
     assert "migrated from nothing" in done.stdout
+
+
+def test_a_start_shows_the_psql_command_that_looks_into_its_database(tmp_path, monkeypatch):
+    monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
+    with local_database(tmp_path) as database:
+        [line] = [line for line in database.shared.splitlines() if "psql " in line]
+        done = subprocess.run(
+            [*shlex.split(line), "-Atc", "select 40 + 2"], capture_output=True, text=True, check=False, timeout=60
+        )
+    assert done.stdout == "42\n", done.stderr
+
+
+def test_what_a_program_has_started_ends_with_it_also_when_the_parent_is_killed(parent_of_two, tmp_path):
+    parent, child = parent_of_two
+    parent.kill()
+    until(lambda: not runs(child))
+
+
+@pytest.fixture
+def parent_of_two(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process with a program beside it that has started one of its own, as the `func` of npm does."""
+    starts_another = (
+        f"import subprocess, sys, time; child = subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]);"
+        "print('child', child.pid, flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path), sys.executable, "-c", starts_another],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    until(lambda: (tmp_path / "log").exists() and "up" in (tmp_path / "log").read_text())
+    [child] = [int(line.split()[1]) for line in (tmp_path / "log").read_text().splitlines() if "child" in line]
+    yield process, child
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()

@@ -1,0 +1,21 @@
+"""What a local start is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DevOptions:
+    """What ``python -m jobs dev`` was asked for."""
+
+    port: int = 7071
+    data: str = ".local"
+    host: str = "builtin"
+    """``builtin``, or ``func`` for Azure Functions Core Tools."""
+    demo: bool = False
+    reload: bool = False
+    """Whether to load the app again when one of its files changes. Core Tools do so by themselves."""
+    scheduler: str | None = None
+    database_from: str = "the environment"
+    """Where JOBS_DATABASE_URL was set, if it was."""

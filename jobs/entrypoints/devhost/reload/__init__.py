@@ -1,0 +1,1 @@
+"""Load the app again when one of its files changes."""

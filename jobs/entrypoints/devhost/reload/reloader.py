@@ -1,0 +1,91 @@
+"""Keep a process with the app, and replace it when a file of the app changes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.devhost.reload.app_process import AppProcess
+from jobs.entrypoints.devhost.reload.changes import Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_logger = logging.getLogger("jobs.dev")
+_LOOK_SECONDS = 0.5
+_MOST_NAMED = 3
+
+
+class AppNotLoaded(ConfigurationError):
+    """The app could not be loaded at the start. Its process has said why, so that this is not to be printed."""
+
+
+@contextmanager
+def reloading_host(port: int, stop: threading.Event) -> Iterator[str]:
+    """Serve the app and yield its address; load it again when one of its files changes, until the block is left.
+
+    Raises ``AppNotLoaded`` if it cannot be loaded at the start. Later the app as it was goes on.
+    """
+    reloader = _Reloader(port, stop)
+    reloader.begin()
+    thread = threading.Thread(target=reloader.watch, name="jobs-reload", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        stop.set()
+        thread.join()
+        reloader.end()
+
+
+class _Reloader:
+    def __init__(self, port: int, stop: threading.Event) -> None:
+        self._port, self._stop = port, stop
+        self._changes = Changes(Path.cwd())
+        self._app: AppProcess | None = None
+
+    def begin(self) -> None:
+        app = self._loaded()
+        if app is None or not app.serve(self._stop):
+            self._app = app
+            self.end()
+            raise AppNotLoaded("the app was not loaded")
+        self._app = app
+
+    def watch(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            if changed := self._changes.since_last_time():
+                self._replace(changed)
+            elif self._app is not None and (status := self._app.process.poll()) is not None:
+                self.end()
+                _logger.warning("the app ended, with exit status %d; it is started again when a file changes", status)
+
+    def end(self) -> None:
+        app, self._app = self._app, None
+        if app is not None:
+            app.end()
+
+    def _replace(self, changed: list[str]) -> None:
+        more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
+        _logger.info("changed: %s%s; loading the app again", ", ".join(changed[:_MOST_NAMED]), more)
+        app = self._loaded()
+        if app is None:
+            if not self._stop.is_set():
+                goes_on = "the app as it was goes on" if self._app is not None else "no app runs"
+                _logger.warning("%s; it is loaded again when a file changes", goes_on)
+            return
+        self.end()
+        self._app = app
+        if app.serve(self._stop):
+            _logger.info("the app runs with the change")
+
+    def _loaded(self) -> AppProcess | None:
+        app = AppProcess(self._port)
+        if app.is_loaded(self._stop):
+            return app
+        app.end()
+        return None

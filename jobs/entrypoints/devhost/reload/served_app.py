@@ -1,0 +1,48 @@
+"""The app in a process of its own, seen from within: load it, serve it when told to, end with the parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from jobs.entrypoints.devhost.built_in import built_in_host
+from jobs.entrypoints.devhost.job_names import name_job
+from jobs.entrypoints.devhost.reload.app_process import LOADED, SERVE, SERVING
+
+if TYPE_CHECKING:
+    from jobs.entrypoints.triggers.termination import CreateApp
+
+_PATIENCE_SECONDS = 1.0
+
+
+def serve_for_parent(pipes: str, port: int, create_app: CreateApp) -> int:
+    """Be such a process: load the app, serve it once the parent says so, and stop when the parent has closed its end.
+
+    Raises ``ConfigurationError`` for an app that cannot be loaded.
+    """
+    orders, reports = map(int, pipes.split(","))
+    stop = threading.Event()
+    for pipe in (orders, reports):
+        os.set_inheritable(pipe, False)
+    for number in (signal.SIGINT, signal.SIGHUP):  # for the parent, in the same terminal; what is ignored is inherited
+        signal.signal(number, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    app = create_app(name_job)
+    os.write(reports, LOADED)
+    if os.read(orders, 1) != SERVE:
+        app.close()
+        return 0
+
+    def stop_at_the_end() -> None:
+        os.read(orders, 1)  # nothing more is ever written, so this returns when the other end is closed
+        stop.set()
+
+    threading.Thread(target=stop_at_the_end, name="jobs-dev-parent", daemon=True).start()
+    with built_in_host(app, port, _PATIENCE_SECONDS):
+        with suppress(OSError):
+            os.write(reports, SERVING)
+        stop.wait()
+    return 0

@@ -1,0 +1,171 @@
+"""A local start loads the app again when one of its files changes, and writes what any terminal can show."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.entrypoints.devhost.dapr import free_ports
+from tests.support import ROOT, until
+
+HANDLER = textwrap.dedent("""
+    import logging
+    import time
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from jobs import JobContext, handler
+
+
+    class WaitArgs(BaseModel):
+        until: str | None = None
+
+
+    @handler("Wait")
+    def wait(args: WaitArgs, ctx: JobContext) -> None:
+        logging.getLogger(__name__).info("version 1 runs")
+        while args.until and not Path(args.until).exists():
+            time.sleep(0.05)
+""")
+
+
+class Start:
+    """A running ``python -m jobs dev``."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int) -> None:
+        self.folder, self.process, self.port = folder, process, port
+        self.handler = folder / "shop" / "wait.py"
+
+    def said(self) -> str:
+        return (self.folder / "out").read_bytes().decode("cp1252")
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        until(lambda: self.said().count(text) >= times or self.process.poll() is not None)
+        assert self.said().count(text) >= times, self.said()
+
+    def call(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def enqueue(self, name: str, **payload: Any) -> str:
+        return self.call("/api/jobs", {"handler_name": "Wait", "job_name": name, "payload": payload})["id"]
+
+    def change(self, before: str, after: str) -> None:
+        self.handler.write_text(self.handler.read_text().replace(before, after))
+
+
+@pytest.fixture
+def start(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Start]]:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    (tmp_path / "shop" / "wait.py").write_text(HANDLER)
+    for file in ("host.json", "function_app.py"):
+        shutil.copy(ROOT / file, tmp_path)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: str, **settings: str) -> Start:
+        [port] = free_ports(1)
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
+        settings = {"JOBS_HANDLERS": "shop", "JOBS_DATABASE_URL": database_url, "PYTHONPATH": str(ROOT)} | settings
+        with (tmp_path / "out").open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "jobs", "dev", "--port", str(port), *arguments],
+                cwd=tmp_path, env=ours | settings, stdout=out, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        started.append(process)
+        return Start(tmp_path, process, port)
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.direct
+def test_a_change_is_served_a_running_job_is_handed_over_and_a_syntax_error_leaves_the_app_as_it_was(start, tmp_path):
+    app = start("--reload")
+    app.wait_for("Ctrl-C stops it")
+    job = app.enqueue("long", until=str(tmp_path / "now"))
+    app.wait_for("version 1 runs")
+    app.change("version 1", "version 2")
+    app.wait_for("changed: shop/wait.py; loading the app again")
+    app.wait_for("the app runs with the change")
+    app.wait_for(f"[Wait/long/{job}] version 2 runs")
+    (tmp_path / "now").touch()
+    until(lambda: app.call(f"/api/jobs/{job}")["status"] == "Completed")
+    attempts = app.call(f"/api/jobs/{job}/attempts")["attempts"]
+    assert sorted(each["outcome"] for each in attempts) == ["Released", "Succeeded"]
+
+    app.change("def wait(", "def wait((")
+    app.wait_for("the app as it was goes on; it is loaded again when a file changes")
+    assert app.said().count("SyntaxError") == 1, "a fault is said once"
+    app.enqueue("meanwhile")
+    app.wait_for("version 2 runs", 2)
+
+    app.change("def wait((", "def wait(")
+    app.wait_for("the app runs with the change", 2)
+    app.process.send_signal(signal.SIGINT)
+    assert app.process.wait(60) == 0
+    assert "Traceback" not in app.said()
+
+
+@pytest.mark.direct
+def test_an_app_that_cannot_be_loaded_at_the_start_ends_it_with_the_reason_said_once(start):
+    app = start("--reload", JOBS_HANDLERS="no_such_package")
+    assert app.process.wait(60) == 1
+    assert app.said().count("error: ") == 1
+    assert "Traceback" not in app.said()
+
+
+@pytest.mark.direct
+def test_the_app_ends_when_the_start_is_killed(start):
+    app = start("--reload")
+    app.wait_for("Ctrl-C stops it")
+    app.process.kill()
+    app.process.wait()
+
+    def ended() -> bool:
+        try:
+            app.call("/api/health/live")
+        except OSError:
+            return True
+        return False
+
+    until(ended)
+
+
+@pytest.mark.direct
+def test_without_reload_a_change_waits_for_the_next_start(start):
+    app = start("--no-reload", "--demo")
+    app.wait_for("Completed")
+    app.change("version 1", "version 2")
+    app.process.send_signal(signal.SIGINT)
+    assert app.process.wait(60) == 0
+    assert "changed" not in app.said()
+
+
+@pytest.mark.direct
+def test_the_demo_can_be_read_on_a_terminal_of_windows(start):
+    app = start("--demo", PYTHONIOENCODING="cp1252")
+    app.wait_for("> welcome                  Completed")
+    app.wait_for("run 1 Succeeded ->")
+    app.process.send_signal(signal.SIGINT)
+    assert app.process.wait(60) == 0
+    assert "UnicodeEncodeError" not in app.said()
+    assert "\\u" not in app.said(), "nothing had to be escaped"
+    assert " GET /api/jobs/" not in app.said(), "the demo's own reads are not logged"
