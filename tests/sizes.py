@@ -16,7 +16,8 @@ from hypothesis import core, settings
 Size = TypeVar("Size")
 
 _SOAKING = "TESTS_SOAK"
-_SOAK_TIMES = 20
+_EXAMPLES = 40
+_SOAK_TIMES = 50
 
 
 def sized(size: Size, soak: Size) -> Size:
@@ -25,7 +26,7 @@ def sized(size: Size, soak: Size) -> Size:
 
 
 def examples(count: int) -> int:
-    """How many examples Hypothesis tries: twenty times ``count`` with ``--soak``."""
+    """How many examples Hypothesis tries: fifty times ``count`` with ``--soak``."""
     return sized(count, _SOAK_TIMES * count)
 
 
@@ -35,9 +36,7 @@ def choose_sizes(config: pytest.Config) -> None:
     if config.getoption("soak"):
         os.environ[_SOAKING] = "1"
     # No deadline, since other processes share the machine; no database, since a seed says all.
-    settings.register_profile(
-        "jobs", database=None, deadline=None, print_blob=True, max_examples=examples(settings.default.max_examples)
-    )
+    settings.register_profile("jobs", database=None, deadline=None, print_blob=True, max_examples=examples(_EXAMPLES))
     settings.load_profile("jobs")
     if config.getoption("hypothesis_seed") is None:
         config.option.hypothesis_seed = str(SystemRandom().randrange(2**32))

@@ -56,7 +56,7 @@ def test_an_attempt_begins_after_its_claim_and_ends_after_it_began(stores: Store
     assert run.job_id == job.id
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.lists(st.tuples(st.timedeltas(-HOUR, HOUR), st.timedeltas(-HOUR, HOUR)), min_size=1, max_size=5))
 def test_the_order_holds_for_whatever_clocks_say(steps):
     stores = memory_stores()

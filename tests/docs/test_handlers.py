@@ -74,7 +74,7 @@ def test_the_import_of_orders_runs_for_payloads_of_both_versions(load: Callable[
     transport = httpx.MockTransport(
         lambda request: httpx.Response(200, json=[1, 2] if "orders" in str(request.url) else 0)
     )
-    shop = httpx.Client(base_url="https://shop.example", transport=transport)
+    shop = httpx.Client(verify=False, base_url="https://shop.example", transport=transport)
     with JobsHarness(handlers, overrides={httpx.Client: shop}) as jobs:
         ran = jobs.run_handler("ImportOrders", {"shops": ["a", "b"]}).check()
         assert (ran.result, ran.progress_message) == ({"orders": 4}, "importing b")

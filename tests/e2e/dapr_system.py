@@ -41,7 +41,7 @@ class System:
         self._folder = folder
         self._app: subprocess.Popen[bytes] | None = None
         self.dapr = LocalDapr(folder / "dapr", self._port, self._ports.take)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=120)
+        self.client = httpx.Client(verify=False, base_url=f"http://127.0.0.1:{self._port}", timeout=120)
         self.sql(SEEN)
 
     def __enter__(self) -> Self:

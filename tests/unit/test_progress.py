@@ -18,7 +18,7 @@ def test_of_sizes(): assert (sized(1, 2), examples(10), settings.default.max_exa
 """
 
 
-def run(folder, *arguments: str, sizes: tuple[int, int, int] = (1, 10, 100)) -> list[str]:
+def run(folder, *arguments: str, sizes: tuple[int, int, int] = (1, 10, 40)) -> list[str]:
     (folder / "test_some.py").write_text(TESTS.format(sizes=sizes))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"),
@@ -39,6 +39,6 @@ def test_briefly_each_failure_is_said_at_once_and_then_how_far_it_is_but_no_dot(
 
 
 def test_a_soak_goes_further_and_the_seed_of_what_is_random_is_said_and_may_be_chosen(tmp_path):
-    lines = run(tmp_path, "--soak", "--hypothesis-seed", "77", sizes=(2, 200, 2000))
+    lines = run(tmp_path, "--soak", "--hypothesis-seed", "77", sizes=(2, 500, 2000))
     assert "test_of_sizes" not in "".join(line for line in lines if line.startswith("FAILED"))
     assert any("those of seed 77" in line and "pytest --hypothesis-seed=77" in line for line in lines)

@@ -36,7 +36,7 @@ FUZZ = settings(
     database=None,
     print_blob=True,
     deadline=None,
-    max_examples=examples(60),
+    max_examples=examples(30),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

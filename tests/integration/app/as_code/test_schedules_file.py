@@ -438,7 +438,7 @@ FILES = st.dictionaries(st.sampled_from(["a", "b", "c"]), ENTRIES, max_size=3)
 
 
 @settings(
-    max_examples=examples(60),
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     print_blob=True,
@@ -486,7 +486,7 @@ VALUES = st.recursive(
 
 
 @settings(
-    max_examples=examples(60),
+    max_examples=examples(25),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     print_blob=True,

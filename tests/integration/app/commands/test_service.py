@@ -304,7 +304,7 @@ commands = st.fixed_dictionaries(
     database=None,
     print_blob=True,
     deadline=None,
-    max_examples=examples(60),
+    max_examples=examples(30),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_the_job_that_is_answered_with_is_the_job_that_stands(store, registry, clock, database, fields, name, seed):
@@ -1344,7 +1344,7 @@ def test_whatever_is_commanded_and_however_attempts_end_every_job_is_where_the_r
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            database=None, print_blob=True, deadline=None, max_examples=examples(40), stateful_step_count=20,
+            database=None, print_blob=True, deadline=None, max_examples=examples(15), stateful_step_count=20,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip

@@ -424,7 +424,6 @@ SPOILED = {
     "metadata that is no object": ("metadata", "[]"),
     "schedule that cannot be read": ("schedule", "when the moon is full"),
     "options that cannot be read": ("options", '{"misfire": 7}'),
-    "options that are no object": ("options", "[]"),
 }
 
 

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -135,13 +136,20 @@ def test_a_second_dapr_on_the_same_data_is_refused_by_name(tmp_path, monkeypatch
     first.leave()
 
 
-def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was_killed(tmp_path, monkeypatch):
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """A folder for Postgres: pytest's own are shut to its user whenever another run of pytest begins."""
+    with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was_killed(data, monkeypatch):
     monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
     with sleeper("--of-an-earlier-start") as killed:
         killed.kill()
-    folder = tmp_path / "postgres"
+    folder = data / "postgres"
     folder.mkdir()
-    with local_database(tmp_path):
+    with local_database(data):
         handles = folder / ".handle_pids.json"
         handles.write_text(json.dumps([killed.pid, *json.loads(handles.read_text())]))
         postmaster = int((folder / "postmaster.pid").read_text().split()[0])
@@ -172,19 +180,19 @@ def test_a_start_says_which_database_it_uses_and_which_setting_named_it(tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_other_commands_work_on_the_own_postgres_with_the_line_that_a_start_shows(tmp_path, monkeypatch):
+def test_other_commands_work_on_the_own_postgres_with_the_line_that_a_start_shows(data, monkeypatch):
     monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
-    with local_database(tmp_path) as database:
+    with local_database(data) as database:
         [line] = [line for line in database.shared.splitlines() if "export " in line]
         settings = dict(each.split("=", 1) for each in shlex.split(line)[1:])
-        done = command_line(tmp_path, "db", "upgrade", **settings)
+        done = command_line(data, "db", "upgrade", **settings)
     assert done.returncode == 0, done.stderr
     assert "migrated from nothing" in done.stdout
 
 
-def test_a_start_shows_the_psql_command_that_looks_into_its_database(tmp_path, monkeypatch):
+def test_a_start_shows_the_psql_command_that_looks_into_its_database(data, monkeypatch):
     monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
-    with local_database(tmp_path) as database:
+    with local_database(data) as database:
         [line] = [line for line in database.shared.splitlines() if "psql " in line]
         done = subprocess.run(
             [*shlex.split(line), "-Atc", "select 40 + 2"], capture_output=True, text=True, check=False, timeout=60

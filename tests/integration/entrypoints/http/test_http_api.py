@@ -146,7 +146,7 @@ def serving(url, *, longest_run=None, **settings):
     runtime = build_runtime(chosen, handlers(gate), longest_run=longest_run)
     try:
         app = build_app(lambda: runtime, chosen)
-        with DevHost(app, port=0, route_prefix="") as host, httpx.Client(base_url=host.url) as client:
+        with DevHost(app, port=0, route_prefix="") as host, httpx.Client(verify=False, base_url=host.url) as client:
             yield Api(url, runtime, client, gate)
     finally:
         runtime.close()
@@ -345,7 +345,7 @@ class TestReadiness:
             raise ConfigurationError("JOBS_DATABASE_URL is not set; set it")
 
         app = build_app(unconfigured, Settings(poll_schedule=NEVER, reconcile_schedule=NEVER))
-        with DevHost(app, port=0, route_prefix="") as host, httpx.Client(base_url=host.url) as client:
+        with DevHost(app, port=0, route_prefix="") as host, httpx.Client(verify=False, base_url=host.url) as client:
             assert "JOBS_DATABASE_URL" in problem(client.get("/api/jobs"), 503, "not-configured")["detail"]
             assert client.get("/api/health/ready").status_code == 503
             assert client.get("/api/health/live").status_code == 200

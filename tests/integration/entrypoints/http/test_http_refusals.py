@@ -311,7 +311,7 @@ PLAUSIBLE = st.one_of(
     st.tuples(st.just(("PATCH", "{job}")), OPTIONS),
     st.tuples(PATHS, VALUES),
 )
-quickly = settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+quickly = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 class TestTimeoutsBeyondTheHosts:

@@ -280,7 +280,7 @@ def chosen(recurrence: Recurrence, late: list[datetime], rest: list[datetime], n
 
 
 @given(situations(), st.randoms(use_true_random=False))
-@settings(database=None, deadline=None, max_examples=examples(200))
+@settings(database=None, deadline=None, max_examples=examples(60))
 def test_what_follows_and_what_is_settled_is_what_the_policies_say(situation, random):
     recurrence, base, now = situation
     runs = all_runs(recurrence, base)
@@ -304,7 +304,7 @@ def test_what_follows_and_what_is_settled_is_what_the_policies_say(situation, ra
 
 
 @given(situations(), st.lists(st.timedeltas(timedelta(), DAY), max_size=30))
-@settings(database=None, deadline=None, max_examples=examples(100))
+@settings(database=None, deadline=None, max_examples=examples(40))
 def test_instants_strictly_increase_whatever_the_delays(situation, delays):
     recurrence, now, _ = situation
     occurrence = recurrence.first(now, ANY)
