@@ -15,6 +15,7 @@ from jobs.app.execution.attempt.result import SUCCEEDED, refuse_returned, result
 from jobs.core.diagnostics.error_text import stack_of
 from jobs.core.errors import InvalidInput
 from jobs.core.handlers.context import JobContext
+from jobs.core.handlers.enqueuing.open_jobs import within_attempt
 from jobs.core.handlers.versions import NewerPayload
 from jobs.core.lifecycle.handler_outcomes import AttemptTimedOut
 from jobs.core.lifecycle.job import ClaimedRun, Lease, RunResult
@@ -122,6 +123,7 @@ class Executor:
         return SUCCEEDED
 
     def _call(self, spec: HandlerSpec, arguments: BaseModel, context: JobContext, timeout: float | None) -> None:
+        within_attempt.set(True)
         given: dict[str, Any] = {spec.arguments_parameter: arguments}
         if spec.context_parameter is not None:
             given[spec.context_parameter] = context

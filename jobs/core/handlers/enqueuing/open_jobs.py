@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from jobs.core.errors import ConfigurationError
+from jobs.core.errors import ConfigurationError, HandlerMistake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,9 @@ class _Opened(NamedTuple):
 
 _opened: list[_Opened] = []
 
+within_attempt: ContextVar[bool] = ContextVar("jobs_within_attempt", default=False)
+"""Whether a handler is being executed here, whose retries would enqueue again."""
+
 
 def open_jobs(current: Callable[[], EnqueuesWithin], *, exclusive: bool = False) -> Callable[[], None]:
     """Make handlers enqueue with what ``current`` returns, until the returned function is called.
@@ -74,7 +78,15 @@ def open_jobs(current: Callable[[], EnqueuesWithin], *, exclusive: bool = False)
 
 
 def current_jobs() -> EnqueuesWithin:
-    """Return what is open in this process; raises ``ConfigurationError`` if nothing is open, or more than one."""
+    """Return what is open in this process.
+
+    Raises ``ConfigurationError`` if nothing is open, or more than one, and ``HandlerMistake`` within a handler.
+    """
+    if within_attempt.get():
+        raise HandlerMistake(
+            "within a handler, an enqueue without jobs= would be done again by each retry; write jobs=ctx for a "
+            "follow-up, which is enqueued once for the run, or pass what connect(database_url) returned"
+        )
     places = [place for place, each in enumerate(_opened) if each.exclusive]
     visible = _opened[places[-1] :] if places else _opened[:]
     if len(visible) == 1:

@@ -157,7 +157,8 @@ class DeclaredHandler(Generic[Arguments]):
 
         ``jobs`` is what ``connect`` returned, or a handler's ``JobContext`` for a follow-up of its run. The default is
         the app or the one open ``connect()`` of this process. With ``connection`` the job joins that transaction.
-        Raises as ``Jobs.enqueue`` does, and ``ConfigurationError`` if nothing is open.
+        Raises as ``Jobs.enqueue`` does, ``ConfigurationError`` if nothing is open, and ``HandlerMistake`` within a
+        handler without ``jobs``: each retry would enqueue again.
         """
         return enqueue(self.command(args, **fields), jobs, connection)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from datetime import timedelta
@@ -128,3 +129,21 @@ def test_what_is_enqueued_in_a_test_without_naming_the_jobs_is_in_its_harness():
         jobs.assert_enqueued("DeclaredMail", payload={"to": "ann"}, count=2)
     with pytest.raises(ConfigurationError, match="nothing is connected to"):
         mail.enqueue(ANN)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_within_a_handler_what_to_enqueue_with_must_be_said_since_each_retry_would_do_it_again(is_async):
+    @handler("DeclaredForgetful")
+    def forgetful(args: MailArgs) -> None:
+        mail.enqueue(args)
+
+    @handler("DeclaredForgetful")
+    async def forgetful_async(args: MailArgs) -> None:
+        await asyncio.sleep(0)
+        await asyncio.to_thread(mail.enqueue, args)
+
+    with JobsHarness([forgetful_async if is_async else forgetful, mail]) as jobs:
+        ran = jobs.run_handler("DeclaredForgetful", ANN)
+        assert "write jobs=ctx for a follow-up, which is enqueued once for the run" in str(ran.error)
+        assert (ran.job.status, ran.enqueued) == ("Failed", ()), "at once, for no retry could mend it"
+        assert mail.enqueue(ANN).created, "the mark is gone with the attempt"
