@@ -168,7 +168,7 @@ class Outcomes:
         return _Recorded([], frozenset([run.token]))
 
 
-def spoiled(run: ClaimedRun, error: Exception, now: datetime) -> RecordedOutcome:
+def unreadable(run: ClaimedRun, error: Exception, now: datetime) -> RecordedOutcome:
     """Return the outcome that fails a job whose row cannot be read. Once the row is repaired it can be retried."""
     result = RunResult(
         AttemptOutcome.FAILED, f"the job's row cannot be used: {type(error).__name__}: {redact(str(error))}"

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.execution.attempt.executor import too_early
 from jobs.app.execution.attempt.log import log_end
-from jobs.app.execution.outcomes import spoiled
+from jobs.app.execution.outcomes import unreadable
 from jobs.core.diagnostics.error_text import printable
 from jobs.core.diagnostics.outage import log_failure
 from jobs.core.errors import ConfigurationError, StoreUnavailable
@@ -111,7 +111,7 @@ class RunPipeline:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, the job ends and the others go on
             log_failure(_logger, error, "job %s cannot be executed", run.job_id)
-            return spoiled(run, error, self._now(run)) if self._leases.release(run) else None
+            return unreadable(run, error, self._now(run)) if self._leases.release(run) else None
 
     def _execute(self, run: ClaimedRun) -> RecordedOutcome | None:
         if run.recurring:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from jobs.app.execution.outcomes import spoiled
+from jobs.app.execution.outcomes import unreadable
 from jobs.core.errors import StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import RunResult
@@ -120,5 +120,5 @@ class Reaper:
                 outcomes.append(self._pipeline.outcomes.decide(run, result, run.claimed_at, now))
             except Exception as fault:
                 _logger.exception("job %s cannot go on", run.job_id)
-                outcomes.append(spoiled(run, fault, now))
+                outcomes.append(unreadable(run, fault, now))
         self._pipeline.record(outcomes)

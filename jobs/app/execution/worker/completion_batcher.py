@@ -85,6 +85,6 @@ class CompletionBatcher:
             log_failure(_logger, error, "%d outcomes were not recorded; their runs are taken up again", len(outcomes))
         for each in alarm_runs:
             self._pending.resolve(each.name, error=failure)
-        self._work.in_vain += sum(isinstance(each, OfferedSlot | Suspect) for each in finished)
+        self._work.without_run += sum(isinstance(each, OfferedSlot | Suspect) for each in finished)
         self._work.done += len(finished) - len(alarm_runs)
         self._work.recorded.set()

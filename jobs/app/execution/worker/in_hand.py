@@ -64,8 +64,9 @@ Finished = RecordedOutcome | AlarmRun | OfferedSlot | Suspect | ClaimedRun | _Wa
 class WorkInHand:
     """Queues and counts of one worker pool. Lives as long as the process; safe between threads.
 
-    ``claimed`` counts what was taken in hand without an alarm, ``done`` what of that has ended, ``in_vain`` the slots
-    and suspects among it that led to no run. Alarms are counted by ``pending``. ``recorded`` is set after each batch.
+    ``claimed`` counts what was taken in hand without an alarm, and ``done`` what of that has ended; ``without_run``
+    counts the slots and suspects among it that led to no run. Alarms are counted by ``pending``. ``recorded`` is set
+    after each batch.
     """
 
     def __init__(self, concurrency: int, abandoned: AbandonedThreads, pending: PendingResults) -> None:
@@ -77,7 +78,7 @@ class WorkInHand:
         self.recorded = threading.Event()
         self.claimed = 0
         self.done = 0
-        self.in_vain = 0
+        self.without_run = 0
         self._abandoned = abandoned
         self._pending = pending
         self._offered: set[OfferedSlot] = set()
@@ -92,7 +93,7 @@ class WorkInHand:
     @property
     def executed(self) -> int:
         """How many runs that no alarm waited for have ended."""
-        return self.done - self.in_vain
+        return self.done - self.without_run
 
     @property
     def capacity(self) -> int:
