@@ -8,7 +8,7 @@ A mark is an HTML comment on a line of its own right above the block; GitHub and
     <!-- uses: … -->        beside ``runs``: with the environment that the app prints for other terminals
     <!-- fails -->          the same, and its exit status is not zero
     <!-- prints -->         what the last command has printed, among it, in this order; … stands for anything
-    <!-- logs -->           lines that the app prints, in any order and in the end
+    <!-- logs -->           lines that the app prints in the end, in any order, because of the step before
     <!-- answers -->        JSON that is within the last command's answer, which is asked for again until it is so
     <!-- tested: TEST -->   a test of tests/docs uses the block, and says what must hold
     <!-- not run: WHY -->   nothing runs it, for this reason

@@ -40,7 +40,7 @@ class Project:
         self.port = free_port()
         self.url = url or f"http://127.0.0.1:{self.port}"
         self._app: subprocess.Popen[bytes] | None = None
-        self._began = 0
+        self._began = self._changed = 0
         self._last, self._printed, self._answer = "", "", ""
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("JOBS_", "COV"))}
         self.environment |= {
@@ -74,6 +74,7 @@ class Project:
             raise AssertionError(f"{step.place}: {error}\nThe app printed:\n{self.log()[-3000:]}") from None
 
     def _file(self, step: Block) -> None:
+        self._changed = len(self.log())
         path = self.folder / step.marks["file"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(step.text, encoding="utf-8")
@@ -84,7 +85,7 @@ class Project:
     def start(self, command: str) -> None:
         """Start the app by a command, in place of the one that runs, and wait until it is ready."""
         self.close()
-        self._began = len(self.log())
+        self._began = self._changed = len(self.log())
         with self._log.open("ab") as output:
             self._app = subprocess.Popen(
                 ["bash", "-c", f"exec {command}"],
@@ -97,6 +98,7 @@ class Project:
         self.until(lambda: httpx.get(f"{self.url}/api/health/ready").status_code == httpx.codes.OK)
 
     def _runs(self, step: Block) -> None:
+        self._changed = len(self.log())
         self._shell(step.text, fails=False, beside=self._printed_environment() if "uses" in step.marks else {})
 
     def _fails(self, step: Block) -> None:
@@ -106,7 +108,7 @@ class Project:
         assert printed_in_order(step.text, self._printed), f"it printed:\n{self._printed}"
 
     def _logs(self, step: Block) -> None:
-        self.until(lambda: all(printed_in_order(line, self.log()) for line in step.text.splitlines()))
+        self.until(lambda: all(printed_in_order(line, self.log()[self._changed :]) for line in step.text.splitlines()))
 
     def _answers(self, step: Block) -> None:
         expected = json.loads(step.text)
