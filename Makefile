@@ -35,7 +35,7 @@ run: $(VENV)/running  ## set up, start Postgres and the app, run two jobs, stay 
 # Of the test files and of what they import, compiled code is kept between runs, or each process compiles it anew.
 test coverage soak: export PYTHONDONTWRITEBYTECODE =
 PYTEST := $(BIN)/python -m pytest --quiet
-MANY := --brief --numprocesses $(PROCESSES) --dist loadfile
+MANY := --brief --numprocesses $(PROCESSES)
 
 test: $(VENV)/installed  ## set up and run every test, yours too, the long ones for a short while; or some: make test TESTS=tests/handlers
 	$(PYTEST) $(or $(TESTS),$(MANY))

@@ -23,6 +23,7 @@ from jobs.bootstrap import build_runtime
 from jobs.bootstrap.database import database_options
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
+from tests.distribution import longest_first, scheduler
 from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer
 from tests.progress import Progress
 from tests.sizes import choose_sizes, seed_line
@@ -51,6 +52,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.getoption("brief") and not hasattr(session.config, "workerinput"):
         session.config.pluginmanager.register(Progress(session.config), "jobs-progress")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return scheduler(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

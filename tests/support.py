@@ -61,7 +61,7 @@ def new_job(job_name: str = "job", **fields: Any) -> NewJob:
     return NewJob(**(given | fields))
 
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 """How long a test waits for what it expects: so long that only a fault exceeds it, on however busy a machine."""
 
 

@@ -136,7 +136,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=3 * PATIENCE_SECONDS,
+            timeout=PATIENCE_SECONDS,
         )
         self._last = text
         self._answer = done.stdout.replace(self.url, _DOCUMENTED_URL)
@@ -153,7 +153,7 @@ class Project:
 
     def until(self, condition: Any) -> None:
         """Wait for a condition; raises ``AssertionError`` when it does not come about or the app has ended."""
-        give_up_at = time.monotonic() + 3 * PATIENCE_SECONDS
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < give_up_at:
             if self._app is not None and self._app.poll() is not None:
                 raise AssertionError(f"the app ended with {self._app.returncode}")

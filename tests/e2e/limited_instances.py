@@ -30,7 +30,7 @@ CONCURRENCY = 3
 PER_KEY = 2
 RATE = Rate(40, timedelta(seconds=0.5))
 WORK_SECONDS = 0.005
-LEASE_SECONDS = 10  # so long that a stalled instance keeps it: limits count leases, and hold no handler back
+LEASE_SECONDS = 20  # so long that a stalled instance keeps it: limits count leases, and hold no handler back
 LIMITS = {
     "AtOnce": Limits(concurrency=CONCURRENCY),
     "ByKey": Limits(concurrency_key=lambda args: args.key, per_key=PER_KEY),

@@ -21,7 +21,7 @@ from jobs.entrypoints.devhost.dapr import find_dapr, free_ports
 from tests.e2e.dapr_app import DEATH, Work
 from tests.e2e.dapr_system import LEASE_SECONDS, ROOT, System
 from tests.sizes import sized
-from tests.support import job, most_at_once, until
+from tests.support import PATIENCE_SECONDS, job, most_at_once, until
 
 try:
     find_dapr()
@@ -129,7 +129,7 @@ def test_a_cron_job_survives_a_restart_while_it_is_due(system, part):
     assert_no_two_overlapped(system)
 
 
-def test_with_each_part_killed_in_turn_under_five_hundred_jobs_none_is_lost_and_none_completes_twice(system):
+def test_with_each_part_killed_in_turn_under_hundreds_of_jobs_none_is_lost_and_none_completes_twice(system):
     names = [f"job {number}" for number in range(500)]
     began = time.monotonic()
     system.enqueue_many(names[:400], seconds=0.3)
@@ -303,7 +303,7 @@ def test_the_api_answers_while_two_hundred_callbacks_wait_for_their_handlers(sys
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("count", [sized(1_200, 10_000)])
+@pytest.mark.parametrize("count", [sized(700, 10_000)])
 def test_after_the_scheduler_has_lost_its_data_every_overdue_job_runs_soon_however_many_they_are(system, count):
     """With one page a sweep, those beyond the first 500 had to wait for another reconciliation, and so on."""
     system.dapr.kill("daprd")
@@ -344,10 +344,10 @@ def test_make_run_with_dapr_starts_again_after(number, database_url, tmp_path):
         assert beside()
     finally:
         first.send_signal(number)
-        first.wait(120)
+        first.wait(PATIENCE_SECONDS)
     again = started()
     again.terminate()
-    again.wait(120)
+    again.wait(PATIENCE_SECONDS)
     until(lambda: beside() == [])
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from jobs.app.runtime import Runtime
 from jobs.core.lifecycle.status import JobStatus
-from tests.e2e.worker_process import CONCURRENCY, Work
+from tests.e2e.worker_process import CONCURRENCY, LEASE_SECONDS, Work
 from tests.support import job, until
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,7 @@ def runtime(make_runtime, registry) -> Runtime:
         pass
 
     registry.add_handler("Work", handle)
-    return make_runtime(lease_seconds=1, concurrency=CONCURRENCY)
+    return make_runtime(lease_seconds=LEASE_SECONDS, concurrency=CONCURRENCY)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Twenty instances, some of which die, and handlers with limits: these hold, by the database's own record."""
+"""Many instances, some of which die, and handlers with limits: these hold, by the database's own record."""
 
 import os
 import subprocess
@@ -9,14 +9,15 @@ import pytest
 
 from jobs.app.runtime import Runtime
 from tests.e2e.limited_instances import CONCURRENCY, PER_KEY, RATE, registry_on
+from tests.sizes import sized
 from tests.support import MakeRuntime, job, most_at_once
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("limited_instances.py")
 ROOT = SCRIPT.parents[2]
-INSTANCES, DEATHS = 20, 4
-JOBS = 300
+INSTANCES, DEATHS = sized((8, 3), (20, 4))
+JOBS = sized(150, 1_000)
 KEYS = 10
 
 
@@ -31,7 +32,8 @@ def enqueue(runtime: Runtime, handler_name: str, times: int) -> None:
     )
 
 
-def test_limits_hold_over_twenty_instances_of_which_some_die(runtime, database_url, sql, capsys):
+@pytest.mark.soak
+def test_limits_hold_over_many_instances_of_which_some_die(runtime, database_url, sql, capsys):
     sql(
         "create table work (id serial primary key, job uuid, handler text, key text, "
         "began timestamptz, ended timestamptz)"

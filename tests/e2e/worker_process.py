@@ -1,7 +1,7 @@
 """A worker as a process of its own, for tests that kill it: ``worker_process.py DATABASE_URL FOLDER``.
 
-It drains what is due with a lease of one second, and writes a file per attempt into ``FOLDER`` as it begins and another
-as it ends. An attempt lasts as many seconds as its job's payload says.
+It drains what is due with a lease of ``LEASE_SECONDS``, and writes a file per attempt into ``FOLDER`` as it begins and
+another as it ends. An attempt lasts as many seconds as its job's payload says.
 """
 
 import logging
@@ -17,6 +17,7 @@ from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
 
 CONCURRENCY = 8
+LEASE_SECONDS = 5  # so long that a living worker on a busy machine never loses it
 
 
 class Work(BaseModel):
@@ -32,7 +33,9 @@ def main(database_url: str, folder: Path) -> None:
     registry = HandlerRegistry()
     registry.add_handler("Work", handle)
     runtime = build_runtime(
-        Settings(database_url=database_url, lease_seconds=1, concurrency=CONCURRENCY, environment="Development"),
+        Settings(
+            database_url=database_url, lease_seconds=LEASE_SECONDS, concurrency=CONCURRENCY, environment="Development"
+        ),
         registry,
     )
     runtime.worker.drain(60)
