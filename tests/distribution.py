@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-_APART = ("tests/e2e/test_dapr.py", "tests/e2e/test_kill.py", "tests/e2e/test_poison.py", "tests/docs/test_pages.py")
+_APART = ("tests/e2e/test_dapr.py", "tests/e2e/test_kill.py", "tests/e2e/test_poison.py")
 """Files of long tests that share nothing: each test may go to another process."""
 
 

@@ -95,7 +95,7 @@ class Project:
                 stderr=output,
                 start_new_session=True,
             )
-        self.until(lambda: httpx.get(f"{self.url}/api/health/ready").status_code == httpx.codes.OK)
+        self.until(lambda: httpx.get(f"{self.url}/api/health/ready", verify=False).status_code == httpx.codes.OK)
 
     def _runs(self, step: Block) -> None:
         self._changed = len(self.log())
