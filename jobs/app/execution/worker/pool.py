@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.worker")
 _WAIT_FOR_SUSPECT_SECONDS = 0.25
-_SUSPECTS_AT_ONCE = 10
 
 
 class WorkerPool:
@@ -96,12 +95,8 @@ class WorkerPool:
 
     def offer_suspects(self) -> None:
         """Have suspects run that are due, one after the other; returns at once. Raises ``StoreUnavailable``."""
-        for name in self.pipeline.claims.due_suspects(_SUSPECTS_AT_ONCE + self._suspects.backing_off):
-            self.in_hand.take()
-            if self._suspects.add(Suspect(name, polled=True), self._scope.run):
-                self.start_threads()
-            else:
-                self.in_hand.drop()
+        self._suspects.poll(self._scope.run)
+        self.start_threads()
 
     def start_threads(self) -> None:
         """Start the threads that the work in hand needs."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.suspects")
 _LOOK_SECONDS = 0.02
+_SUSPECTS_AT_ONCE = 10
 _LONGEST_ALONE_SECONDS = 300.0
 
 
@@ -63,10 +64,13 @@ class Suspects:
     def __len__(self) -> int:
         return len(self._names)
 
-    @property
-    def backing_off(self) -> int:
-        """How many suspects back off. A poll reads as many more, so that they hide no others."""
-        return len(self._backoffs)
+    def poll(self, scope: InvocationScope) -> None:
+        """Take suspects in hand that are due, and have them run in ``scope``. Raises ``StoreUnavailable``."""
+        # As many more as back off, which would hide others.
+        for name in self._claims.due_suspects(_SUSPECTS_AT_ONCE + len(self._backoffs)):
+            self._in_hand.take()
+            if not self.add(Suspect(name, polled=True), scope):
+                self._in_hand.drop()
 
     def add(self, suspect: Suspect, scope: InvocationScope) -> bool:
         """Have a suspect run in ``scope`` after those before it. False if it is in hand already, or backs off.
