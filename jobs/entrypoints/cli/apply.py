@@ -39,7 +39,7 @@ _SIGNS = {
 }
 _LONGEST_WAIT = 86_400
 _CHANGES = 2
-"""The exit status of a plan with changes, where ``--detailed-exitcode`` asks for it; as Terraform has it."""
+"""The exit status of a plan with changes, with ``--detailed-exitcode``; the same as Terraform's."""
 
 
 def add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,8 +61,8 @@ def add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="how long to wait for a running job that must end to be made anew (default 60)",
     )
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--plan", action="store_true", help="tell what would be done, and change nothing")
-    mode.add_argument("--check", action="store_true", help="check the file only; asks no database")
+    mode.add_argument("--plan", action="store_true", help="print what would be done, and change nothing")
+    mode.add_argument("--check", action="store_true", help="check the file only; needs no database")
     parser.add_argument(
         "--detailed-exitcode", action="store_true", help="have --plan exit with 2 where there is something to change"
     )
@@ -130,7 +130,7 @@ class Source:
         return file
 
     def fault(self, error: InvalidInput) -> FileFault:
-        """Tell each problem with file, line and the entry's name, from the first line to the last."""
+        """Return an error with each problem's file, line and entry, from the first line to the last."""
         told = in_plain_words(error, _known_fields(error.problems)).problems
         problems = sorted(told, key=lambda each: self.document.line_of(each.pointer) or 0)
         return FileFault(
@@ -175,7 +175,7 @@ def read_source(path: Path) -> Source:
 
 
 def _known_fields(problems: Sequence[Problem]) -> dict[str, Sequence[str]]:
-    """Give the names of the fields that may stand where the problems are."""
+    """Return the names of the fields that are allowed where the problems are."""
     known: dict[str, Sequence[str]] = {"": ("owner", "jobs")}
     for place in {match[1] for problem in problems if (match := _ENTRY.match(problem.pointer))}:
         known |= {f"/jobs/{place}{pointer}": names for pointer, names in fields_of(RecurringJob).items()}

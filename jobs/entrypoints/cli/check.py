@@ -14,9 +14,9 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     """Add the command to the command line."""
     parser = commands.add_parser(
         "check",
-        help="tell whether the app would start with these settings and handlers",
+        help="check whether the app would start with these settings and handlers",
         description="Read the settings and load the handlers as the app does. On Azure an app with a fault in them "
-        "starts, and says so instead of working; this finds it before. It asks no database.",
+        "starts, and says so instead of working; this finds it before. It needs no database.",
     )
     parser.set_defaults(run=_check)
 

@@ -18,9 +18,9 @@ def add_database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     upgrade.set_defaults(run=_upgrade)
     grant = database.add_parser(
         "grant",
-        help="give database roles what they need, and no more",
-        description="Let one role run the app (read and write the tables' rows), and another migrate (own schema and "
-        "tables). The roles must exist, or with --entra the principals. Repeating it changes nothing.",
+        help="grant database roles what they need, and no more",
+        description="Grant one role what running the app takes (read and write the tables' rows), and another what "
+        "migrating takes (own schema and tables). The roles must exist, or with --entra the principals. Repeating it changes nothing.",
     )
     grant.add_argument("--runtime", required=True, metavar="ROLE", help="the role that the app connects as")
     grant.add_argument("--migrator", metavar="ROLE", help="the role that runs `db upgrade`; left out, the present one")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def take_over_local_settings(file: Path, environment: MutableMapping[str, str] = os.environ) -> frozenset[str]:
-    """Put the file's ``Values`` into the environment, where what is set already stays; gives the names of those taken.
+    """Put the file's ``Values`` into the environment, where what is set already stays; returns the names taken.
 
     A machine with such a file is a developer's, which is said to the app as Core Tools do. No file is no fault; raises
     ``ConfigurationError`` with file and line for one that cannot be used.
@@ -46,9 +46,7 @@ def _text_of(name: str, value: object, file: Path, text: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float) or "\0" in f"{name}{value}" or not name or "=" in name:
-        _refuse(
-            file, _line_of(name, text), f"{name!r} cannot be a setting; give it a text, as in a process environment"
-        )
+        _refuse(file, _line_of(name, text), f"{name!r} cannot be a setting; write a text, as in a process environment")
     return str(value)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = None) -> int:
-    """Run one command; gives the exit status: 0, 1 for an error that was told in one sentence, 2 for wrong usage.
+    """Run one command; returns the exit status: 0, 1 for an error that was printed in one sentence, 2 for wrong usage.
 
     Settings that the environment lacks are taken from ``local_settings``, a file that need not be there.
     """

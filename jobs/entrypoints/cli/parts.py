@@ -16,12 +16,12 @@ class GrantRights(Protocol):
     """Grants roles their rights."""
 
     def __call__(self, runtime: str, migrator: str | None, *, entra: bool) -> list[str]:
-        """Give lines that tell what holds now."""
+        """Grant the rights; returns lines that say what holds now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the commands call, given by ``__main__`` so that the command line names no concrete class."""
+    """What the commands call; ``__main__`` makes it, so that the command line names no concrete class."""
 
     create_app: CreateApp
     upgrade_database: Callable[[], tuple[str | None, str | None]]
@@ -29,4 +29,4 @@ class Parts:
     make_runtime: Callable[[HandlerRegistry], Runtime]
     grant_rights: GrantRights
     longest_run: Callable[[], timedelta | None] = lambda: None
-    """How long the host lets an attempt run, None without end."""
+    """The longest that the host allows an attempt to run; None is without end."""

@@ -1,4 +1,4 @@
-"""``python -m jobs preview``: when a schedule would fire, for people at a terminal; asks neither app nor database."""
+"""``python -m jobs preview``: when a schedule would fire, for people at a terminal; needs neither app nor database."""
 
 from __future__ import annotations
 
@@ -25,17 +25,15 @@ def add_preview(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the command to the command line."""
     parser = commands.add_parser(
         "preview",
-        help="tell when a schedule would run",
-        description="Tell in words what a schedule means, and when it would run next, in local time and in UTC.",
+        help="show when a schedule would run",
+        description="Say in words what a schedule means, and when it would run next, in local time and in UTC.",
     )
     parser.add_argument("schedule", help='as in a job: "30 2 * * 1-5", "@every 1h30m", PT30S; in quotes')
     parser.add_argument("--timezone", default="UTC", help="an IANA name such as Europe/Berlin (default UTC)")
     parser.add_argument("--count", type=int, default=5, help="how many runs, up to 100 (default 5)")
     parser.add_argument("--after", help="an instant such as 2026-03-28T12:00:00Z (default now)")
-    parser.add_argument(
-        "--start-at", help="an instant as start_at of a job has it: no run before, @every counts from it"
-    )
-    parser.add_argument("--end-at", help="an instant as end_at of a job has it: no run after")
+    parser.add_argument("--start-at", help="an instant, as start_at of a job: no run before, @every counts from it")
+    parser.add_argument("--end-at", help="an instant, as end_at of a job: no run after")
     parser.add_argument("--max-runs", type=int, help="after how many runs it ends")
     parser.add_argument(
         "--day-match", default="any", help="any or all: how day of month and weekday combine (default any)"

@@ -1,4 +1,4 @@
-"""YAML as JSON has it, with the line of every value. Only the command line imports this, and PyYAML through it.
+"""YAML with the values of JSON, and with the line of every value. Only the command line imports this, and PyYAML.
 
 Scalars are read by YAML 1.2's core schema: ``no`` and ``on`` are text, ``12:30`` is no number and a date is text. A key
 that stands twice is refused. PyYAML's own loader does neither (it has YAML 1.1, in which ``NO`` is false).
@@ -36,7 +36,7 @@ class Document:
     lines: dict[str, int] = field(default_factory=dict)
 
     def line_of(self, pointer: str) -> int | None:
-        """Give the line of a value, or of the nearest around it that is written down."""
+        """Return the line of a value, or of the nearest around it that is written down."""
         while pointer not in self.lines and pointer:
             pointer = pointer.rpartition("/")[0]
         return self.lines.get(pointer)
@@ -67,14 +67,14 @@ class _Loader(yaml.SafeLoader):
     """Composes as the safe loader does, and leaves it to ``_plain`` what a plain scalar is."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
-        """Give the tag of a node that has none written: a plain scalar's is its own."""
+        """Return the tag of a node without one: a plain scalar's is its own."""
         if kind is yaml.ScalarNode:
             return _PLAIN if implicit[0] else _TEXT
         return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
 
 
 class _Builder:
-    """Makes values of nodes, keeping their lines."""
+    """Builds values from nodes and keeps their lines."""
 
     def __init__(self) -> None:
         self.document = Document()

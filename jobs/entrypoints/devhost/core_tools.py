@@ -1,4 +1,4 @@
-"""The app under Azure Functions Core Tools, for whoever asks for it: ``--host func``.
+"""The app under Azure Functions Core Tools: ``--host func``.
 
 Core Tools run the worker with the first ``python3`` on PATH, which is the environment's only where that was activated.
 A worker without the app's packages finds no function, and the host stays up all the same. So they are started with the
@@ -29,7 +29,7 @@ _STOP_SECONDS = 15.0
 
 
 class CoreToolsEnded(ConfigurationError):
-    """Core Tools ended by themselves; ``status`` is their exit status."""
+    """Core Tools ended on their own; ``status`` is their exit status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"Core Tools ended by themselves, with exit status {status}; their last lines above say why")
@@ -82,7 +82,7 @@ def _answers(address: tuple[str, int]) -> bool:
 def core_tools(func: str, port: int, stop: threading.Event) -> Iterator[str]:
     """Run ``func start``, and yield the app's address; end it as Ctrl-C does.
 
-    Where it ends by itself ``stop`` is set, and ``CoreToolsEnded`` raised unless its exit status is 0.
+    Where Core Tools end on their own ``stop`` is set, and ``CoreToolsEnded`` raised unless its exit status is 0.
     """
     command = [func, "start", "--port", str(port)]
     environment = environment_of_core_tools(os.environ)

@@ -54,8 +54,8 @@ class LocalDapr:
     """A scheduler and a sidecar for the app on ``app_port``, on free ports, with tokens of their own.
 
     Their logs and the scheduler's data are kept under ``folder``. ``environment`` holds what the app needs. Each of the
-    two can be stopped or killed and started again on its ports and data. ``find_ports`` returns as many ports as it is
-    asked for; ``free_ports`` does unless another is given.
+    two can be stopped or killed and started again on its ports and data. ``find_ports`` takes the number of
+    ports to return; by default it is ``free_ports``.
     """
 
     def __init__(self, folder: Path, app_port: int, find_ports: Callable[[int], list[int]] = free_ports) -> None:

@@ -35,7 +35,7 @@ RECURRING = {
 
 
 class Demo:
-    """Enqueues a one-time and a recurring job and prints each change of their state until it is told to stop."""
+    """Enqueues a one-time and a recurring job and prints each change of their state until ``stop`` is set."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -1,4 +1,4 @@
-"""What a local start is asked for."""
+"""The options of a local start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DevOptions:
-    """What ``python -m jobs dev`` was asked for."""
+    """The options of ``python -m jobs dev``."""
 
     port: int = 7071
     data: str = ".local"

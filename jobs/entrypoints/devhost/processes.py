@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _END_SECONDS = 10.0
 
 # It becomes the program, so that its process id is the program's. Before that it leaves a process behind which reads
-# from a pipe that only the parent can write to: the end of that is the parent's end, also by kill -9 and on macOS.
+# from a pipe that only the parent can write to: the end of that is the parent's end, also by kill -9 and on macOS. That
+# one then ends the program's whole group, and so it does when the program ends: its own children end with it.
 _WATCHED = """
 import os, select, signal, sys, time
 pipe, program = int(sys.argv[1]), sys.argv[2:]
@@ -33,11 +34,11 @@ if os.fork() == 0:
         pass
     for number in (signal.SIGTERM, signal.SIGKILL):
         until = time.monotonic() + 5
-        while os.getppid() == watched and time.monotonic() < until:
+        while time.monotonic() < until:
             try:
                 os.killpg(watched, number)
-            except OSError:
-                break
+            except OSError:  # none of the group is left
+                os._exit(0)
             time.sleep(0.2)
     os._exit(0)
 os.close(pipe)
@@ -93,9 +94,9 @@ class Folder:
         self._lock: IO[str] | None = None
 
     def take(self) -> None:
-        """Keep others out until ``leave``, or this process's end.
+        """Lock the folder against other processes until ``leave``, or this process's end.
 
-        Raises ``ConfigurationError`` naming the process that has it.
+        Raises ``ConfigurationError`` naming the process that has locked it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         lock = (self.path / "lock").open("a+")
@@ -112,7 +113,7 @@ class Folder:
         self._lock = lock
 
     def leave(self) -> None:
-        """Let others in."""
+        """Release the folder to other processes."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -122,11 +123,11 @@ class Folder:
         (self.path / f"{name}.pid").write_text(json.dumps({"pid": process_id, "mark": mark}))
 
     def forget(self, name: str) -> None:
-        """Take that note back."""
+        """Delete that note."""
         (self.path / f"{name}.pid").unlink(missing_ok=True)
 
     def end_stale(self, name: str) -> int | None:
-        """End the program of that name which an earlier process has left behind; gives its id, None if there is none.
+        """End the program of that name that an earlier process left behind; returns its id, None if there is none.
 
         Raises ``ConfigurationError`` naming it if it does not end.
         """
@@ -150,7 +151,7 @@ class Folder:
 
 
 def command_of(process_id: int) -> str:
-    """Give the command line of a process; empty if there is none, or one that has ended and waits to be collected."""
+    """Return the command line of a process; empty if there is none, or if it has ended and waits to be collected."""
     asked = subprocess.run(  # noqa: S603
         ["ps", "-ww", "-p", str(process_id), "-o", "stat=,command="],  # noqa: S607  on every Unix, wherever it is
         capture_output=True,

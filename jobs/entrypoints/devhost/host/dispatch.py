@@ -30,7 +30,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         self._serving: defaultdict[str, int] = defaultdict(int)
 
     def add_task(self, task: Any) -> None:
-        """Have a connection's next request served."""
+        """Serve a connection's next request, on a thread of its own if it leads to an async function."""
         request = task.requests[0]
         name = None if request.error else self._async_function(request.command, request.request_uri)
         if name is None:
@@ -44,7 +44,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         threading.Thread(target=self._serve, args=[name], name=f"devhost-{name}", daemon=True).start()
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:  # noqa: FBT001, FBT002  waitress' own
-        """Let idle threads end, and drop the requests that wait for one."""
+        """End idle threads, and drop the requests that wait for one."""
         with self.lock:
             waiting = [task for tasks in self._waiting.values() for task in tasks] if cancel_pending else []
             self._waiting.clear()

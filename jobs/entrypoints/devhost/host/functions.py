@@ -205,7 +205,9 @@ def _route(name: str, trigger: Mapping[str, Any], prefix: str) -> Route:
 def _check_signature(call: Callable[..., Any], argument: str, *, over_http: bool) -> None:
     declared = inspect.signature(call).parameters.keys() - {"context"}
     if declared != {argument}:
-        raise ValueError(f"takes {sorted(declared)}, but its trigger gives {argument!r} (and, if wanted, 'context')")
+        raise ValueError(
+            f"takes {sorted(declared)}, but its trigger passes {argument!r} (and 'context', where it is taken)"
+        )
     try:
         hints = typing.get_type_hints(call)
     except NameError as error:

@@ -59,8 +59,8 @@ def read_route_prefix(host_json: Path) -> str:
 class DevHost:
     """Serves ``app`` from ``start`` to ``stop``, or inside a ``with`` block.
 
-    ``port`` 0 takes a free one; see ``url``. Sync HTTP functions share ``threads`` threads, async ones are not kept
-    waiting by them nor by one another, and each timer has a thread of its own. Timer
+    ``port`` 0 takes a free one; see ``url``. Sync HTTP functions share ``threads`` threads, async ones wait
+    neither for them nor for one another, and each timer has a thread of its own. Timer
     settings written as ``%NAME%`` come from the environment. Making one raises ``DevHostError`` if the app has a fault
     that the Functions host would refuse, or would stumble over.
     """
@@ -90,7 +90,7 @@ class DevHost:
     def start(self) -> None:
         """Take the port, serve, and start the timers; returns at once.
 
-        Raises ``DevHostError`` if the port cannot be had.
+        Raises ``DevHostError`` if the port cannot be taken.
         """
         if self._server is not None:
             raise DevHostError("this host has been started before; stop it first")
@@ -100,7 +100,7 @@ class DevHost:
             timer.start()
 
     def stop(self, timeout: float = 10.0) -> bool:
-        """Take no further request and fire no timer, and give running calls ``timeout`` seconds to end.
+        """Accept no further request and fire no timer, and wait up to ``timeout`` seconds for running calls to end.
 
         Returns whether all have ended; one that has not is left on a daemon thread, which dies with the process.
         """
@@ -160,7 +160,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _allow_connections(most: int) -> int:
-    """Raise the process's limit of open files where it must be and may be; gives the connections that fit into it."""
+    """Raise the process's limit of open files where necessary and permitted; returns how many connections fit."""
     try:
         import resource  # noqa: PLC0415  not on Windows, which has no such limit
     except ImportError:
@@ -227,5 +227,5 @@ class _Server:
         # An earlier pull may have brought the loop here already; the trigger must not be closed while it is pulled.
         self._pulled.wait(1.0)
         for channel in list(self._waitress.active_channels.values()):
-            channel.handle_close()  # and not close(): this tells a call still running that nobody listens any more
+            channel.handle_close()  # and not close(): so a call still running sees that nobody listens any more
         self._waitress.close()

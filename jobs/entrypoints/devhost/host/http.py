@@ -46,7 +46,7 @@ class Reply(NamedTuple):
 class Site:
     """Answers each request with the function that its route leads to, and ``/admin/…`` itself.
 
-    Keys are not asked for, whatever a function's auth level is, as with Core Tools.
+    No key is needed, whatever a function's auth level is, as with Core Tools.
     """
 
     def __init__(self, functions: Sequence[LoadedFunction], timers: Mapping[str, Timer], log: logging.Logger) -> None:
@@ -89,7 +89,7 @@ class Site:
         return [b"" if method == "HEAD" or reply.status in _BODILESS else reply.body]
 
     def _refusal(self, environ: WSGIEnvironment, path: str) -> Reply | None:
-        """Answer for the web server, which lets these through to no function."""
+        """Answer what the web server refuses before any function; None for all other requests."""
         if self.closing:
             return Reply(503)
         if is_bad(environ):
@@ -183,7 +183,7 @@ def _request(environ: WSGIEnvironment, method: str, target: str, values: Mapping
 
 
 def _trace_of(headers: Mapping[str, str]) -> TraceContext:
-    """Give the caller's trace, or one that begins here: the Functions host has one for every request."""
+    """Return the caller's trace, or one that begins here: the Functions host has one for every request."""
     parent = headers.get("traceparent", "")
     if TRACE_PARENT.fullmatch(parent):
         return TraceContext(parent, headers.get("tracestate", ""))
@@ -195,7 +195,7 @@ def _reply_of(result: object) -> Reply:
         return Reply(200, [_TEXT], result.encode())
     if not isinstance(result, func.HttpResponse):
         raise TypeError(f"an HTTP function must return an HttpResponse or a str, not {type(result).__name__}")
-    # Of a header given twice the worker passes the last on, except for cookies.
+    # Of a header that is set twice the worker passes the last on, except for cookies.
     headers = {name.lower(): str(value) for name, value in result.headers.items() if name.lower() != "set-cookie"}
     if "content-type" not in headers:
         charset = f"; charset={result.charset}" if result.mimetype.startswith("text/") else ""

@@ -66,7 +66,7 @@ def read_log_levels(host_json: Path) -> LogLevels:
 
 
 class InvocationFilter(logging.Filter):
-    """Lets through what the Functions host would pass on of what is logged within an invocation, and all else."""
+    """Drops what is logged within an invocation and the Functions host would not pass on."""
 
     def __init__(self, levels: LogLevels) -> None:
         super().__init__()

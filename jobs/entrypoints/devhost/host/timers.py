@@ -52,19 +52,19 @@ class Timer:
         self._thread.start()
 
     def request_run(self) -> None:
-        """Run once more as soon as no run is going on; the schedule stays as it is."""
+        """Run once more as soon as no run is under way; the schedule stays as it is."""
         with self._changed:
             self._requested += 1
             self._changed.notify()
 
     def stop(self) -> None:
-        """Begin no further run; one that is going on goes on."""
+        """Begin no further run; the one under way continues."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
 
     def join(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds for the run that is going on, and tell whether it has ended."""
+        """Wait up to ``timeout`` seconds for the run that is under way; returns whether it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 

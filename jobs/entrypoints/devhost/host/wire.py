@@ -1,6 +1,6 @@
-"""What the web server below the Functions host refuses before any function is called, and what it keeps to itself.
+"""What the web server below the Functions host refuses before any function is called, and what it does not pass on.
 
-waitress is more lenient than Kestrel, so its parser is told here what Kestrel minds.
+waitress is more lenient than Kestrel, so its parser is extended here by what Kestrel refuses.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def is_bad(environ: WSGIEnvironment) -> bool:
 
 
 def is_chunked(environ: WSGIEnvironment) -> bool:
-    """Whether the body came in chunks; the Functions host hands none of those to a Python function."""
+    """Whether the body came in chunks; the Functions host passes none of those to a Python function."""
     return f"HTTP_{_CHUNKED}" in environ
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection whose requests are looked at as Kestrel would."""
+    """A connection whose requests are checked as Kestrel does."""
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]

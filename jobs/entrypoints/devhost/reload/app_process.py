@@ -1,4 +1,4 @@
-"""The app in a process of its own, which loads it at once and serves it when it is told to.
+"""The app in a process of its own, which loads it at once and serves it on order.
 
 So a new version is loaded while the old one still serves, and one that cannot be loaded costs nothing. Orders and
 reports go through two pipes: the parent closes its end to have the app stop, and the end of the parent, however it

@@ -1,4 +1,4 @@
-"""The app in a process of its own, seen from within: load it, serve it when told to, end with the parent."""
+"""The app in a process of its own, seen from within: load it, serve it on the parent's order, end with the parent."""
 
 from __future__ import annotations
 
