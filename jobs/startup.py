@@ -175,5 +175,7 @@ def print_startup(startup: Startup) -> None:
 
 def _print_line(text: str, *, to_stderr: bool) -> None:
     stream = sys.stderr if to_stderr else sys.stdout
-    stream.write(" ".join(text.split()) + "\n")
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    line = " ".join(text.split()).encode(encoding, "backslashreplace").decode(encoding)
+    stream.write(f"{line}\n")
     stream.flush()

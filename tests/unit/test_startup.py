@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from jobs import HandlerRegistry
 from jobs.bootstrap import LazyRuntime, build_offline_runtime, create_app, create_closable_app
 from jobs.core.errors import ConfigurationError
 from jobs.settings_checks import function_timeout
-from jobs.startup import log_startup, read_startup
+from jobs.startup import log_startup, print_startup, read_startup
 from tests.support import ROOT
 
 HANDLER = """
@@ -367,3 +368,13 @@ def test_handlers_that_a_local_start_adds_are_loaded_and_are_not_counted_as_the_
     assert [spec.name for spec in startup.registry.all()] == ["DemoGreeting"]
     assert startup.names() == []
     assert "new handler SendInvoice" in startup.warnings[0]
+
+
+def test_what_a_terminal_of_windows_cannot_show_is_escaped_and_keeps_no_app_from_starting(environment, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(written, encoding="cp1252"))
+    startup = started(environment, JOBS_LEASE_SECONDS="abc")
+    startup.warnings.append("Zeitplan \u2192 Ü")
+    print_startup(startup)
+    assert b"warning: Zeitplan \\u2192 \xdc\n" in written.getvalue()
+    assert b"JOBS_LEASE_SECONDS" in written.getvalue()

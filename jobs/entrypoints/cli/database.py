@@ -20,7 +20,8 @@ def add_database(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "grant",
         help="grant database roles what they need, and no more",
         description="Grant one role what running the app takes (read and write the tables' rows), and another what "
-        "migrating takes (own schema and tables). The roles must exist, or with --entra the principals. Repeating it changes nothing.",
+        "migrating takes (own schema and tables). The roles must exist, or with --entra the principals. Repeating it "
+        "changes nothing.",
     )
     grant.add_argument("--runtime", required=True, metavar="ROLE", help="the role that the app connects as")
     grant.add_argument("--migrator", metavar="ROLE", help="the role that runs `db upgrade`; left out, the present one")
