@@ -91,7 +91,13 @@ def test_your_packages_are_deployed_and_nothing_that_only_developers_need_or_tha
 def test_each_packer_takes_the_same_files_of_this_repository(packer: Packer):
     packed = packer(tracked())
     assert packed == packed_as_git_would(FUNCIGNORE, tracked())
-    assert {"function_app.py", "host.json", "requirements.txt", "jobs/bootstrap.py", "jobs/version.py"} <= packed
+    assert {
+        "function_app.py",
+        "host.json",
+        "requirements.txt",
+        "jobs/bootstrap/__init__.py",
+        "jobs/version.py",
+    } <= packed
 
 
 def test_packages_that_were_built_on_this_machine_go_along_where_they_are_to():

@@ -192,7 +192,7 @@ def test_of_many_threads_one_has_the_lock(lock):
         for _ in range(20):
             taken = list(pool.map(contend, range(16)))
             assert taken.count(True) == 1
-            lock._store._database.run(lock._store._statements.free, {"resource": "a", "token": _token(lock)})
+            lock._store._database.run(lock._store._statements.release, {"resource": "a", "token": _token(lock)})
 
 
 def _token(lock: DistributedLock) -> str:
@@ -228,7 +228,7 @@ def test_a_lock_that_cannot_be_released_runs_out_by_itself(lock, monkeypatch, ca
         raise StoreUnavailable("the database went away")
 
     with lock.acquire("a", LONG):
-        monkeypatch.setattr(lock._store, "free", away)
+        monkeypatch.setattr(lock._store, "release", away)
     assert "its time runs out instead" in caplog.text
 
 
