@@ -1,13 +1,13 @@
-"""Spans and metrics of attempts, by OpenTelemetry: a middleware around every attempt.
+"""OpenTelemetry spans and metrics of attempts: a middleware around every attempt.
 
-Only the API is used: where they go is set up by the host (``PYTHON_ENABLE_OPENTELEMETRY``) or by the user's own code.
-The names follow OpenTelemetry's semantic conventions for messaging where these have one.
+Only the API is used; the host (``PYTHON_ENABLE_OPENTELEMETRY``) or the user's own code configures the export. The names
+follow OpenTelemetry's semantic conventions for messaging where there is one.
 
 | instrument | kind | attributes |
 |---|---|---|
 | ``jobs.attempts`` | counter | ``jobs.handler``, ``jobs.outcome`` |
 | ``jobs.attempt.duration`` | histogram, s | the same |
-| ``jobs.attempt.lateness`` | histogram, s from due to begun | ``jobs.handler`` |
+| ``jobs.attempt.lateness`` | histogram, s from due to start | ``jobs.handler`` |
 | ``jobs.abandoned_threads`` | gauge of this process | |
 """
 
@@ -34,7 +34,7 @@ _QUIET = frozenset({AttemptOutcome.SUCCEEDED, AttemptOutcome.SNOOZED, AttemptOut
 
 
 class Telemetry:
-    """The middleware; lives as long as the process, and is shared by its threads."""
+    """The middleware. Lives as long as the process; shared by its threads."""
 
     def __init__(self) -> None:
         self._meter = meter = metrics.get_meter("jobs")
@@ -62,7 +62,7 @@ class Telemetry:
         outcome = AttemptOutcome.SUCCEEDED
         with self._tracer.start_as_current_span(
             f"process {context.handler_name}",
-            context=Context(),  # a trace of its own: a poll's would hold every attempt that it led to
+            context=Context(),  # a trace of its own: a poll's trace would contain every attempt that it started
             kind=trace.SpanKind.CONSUMER,
             links=_links_to(context.trace_parent),
             attributes={
@@ -81,10 +81,10 @@ class Telemetry:
             try:
                 call_next()
             except BaseException as error:
-                if not context.completed:  # by its own unit of work: then what is raised afterwards changes nothing
+                if not context.completed:  # after complete() has committed, a later error changes nothing
                     outcome = outcome_of(error)
                 if outcome not in _QUIET:
-                    span.add_event("exception", _told(error))
+                    span.add_event("exception", _exception_attributes(error))
                     span.set_status(trace.StatusCode.ERROR)
                 raise
             finally:
@@ -94,8 +94,8 @@ class Telemetry:
                 self._duration.record(time.perf_counter() - began, ended)
 
 
-def _told(error: BaseException) -> dict[str, str]:
-    """Return an exception's attributes by the semantic conventions, with the texts of the history, which hide data."""
+def _exception_attributes(error: BaseException) -> dict[str, str]:
+    """Return an exception's attributes by the semantic conventions, with the redacted texts of the history."""
     return {
         "exception.type": f"{type(error).__module__}.{type(error).__qualname__}",
         "exception.message": describe_error(error),

@@ -34,7 +34,7 @@ def impatient_database(stopped_database: Database, server: Server) -> Iterator[D
 @pytest.fixture(scope="module")
 def lent_database(stopped_database: Database) -> Iterator[Database]:
     """The same, by the connections that units of work have."""
-    database = Database(stopped_database.options, lent=True)
+    database = Database(stopped_database.options, for_handlers=True)
     yield database
     database.close()
 

@@ -52,7 +52,7 @@ def callbacks(request):
 @pytest.fixture
 def scheduler():
     # More patient than an app, since a busy machine is no fault of the scheduler's.
-    scheduler = DaprScheduler(deadline_seconds=PATIENCE_SECONDS, patience_seconds=PATIENCE_SECONDS)
+    scheduler = DaprScheduler(probe_timeout_seconds=PATIENCE_SECONDS, call_timeout_seconds=PATIENCE_SECONDS)
     yield scheduler
     scheduler.close()
 
@@ -145,7 +145,7 @@ def test_without_a_sidecar_the_first_call_says_so_at_once_and_names_the_settings
 def test_of_callers_of_a_scheduler_that_hangs_only_the_first_wait_and_none_for_long(caplog):
     caplog.set_level(logging.INFO, "jobs")
     with stand_in() as sidecar:
-        scheduler = DaprScheduler(deadline_seconds=600, patience_seconds=0.2)
+        scheduler = DaprScheduler(probe_timeout_seconds=600, call_timeout_seconds=0.2)
         scheduler.arm_many([alarm()])
         sidecar.scheduler_dead = True
         for number in range(100):
@@ -169,7 +169,7 @@ def test_of_callers_of_a_scheduler_that_hangs_only_the_first_wait_and_none_for_l
 
 def test_as_soon_as_the_scheduler_answers_again_whoever_waits_for_it_is_told():
     with stand_in() as sidecar:
-        scheduler = DaprScheduler(deadline_seconds=0.5, patience_seconds=0.2)
+        scheduler = DaprScheduler(probe_timeout_seconds=0.5, call_timeout_seconds=0.2)
         armed = []
         missed = alarm()
         scheduler.on_return = lambda: armed.append(scheduler.arm_many([missed]))
@@ -183,7 +183,7 @@ def test_as_soon_as_the_scheduler_answers_again_whoever_waits_for_it_is_told():
 
 def test_one_that_is_slow_and_not_dead_is_given_more_time():
     with stand_in() as sidecar:
-        scheduler = DaprScheduler(deadline_seconds=60, patience_seconds=0.05)
+        scheduler = DaprScheduler(probe_timeout_seconds=60, call_timeout_seconds=0.05)
         sidecar.slow_seconds = 0.3
         with pytest.raises(SchedulerUnavailable):
             scheduler.arm_many([alarm()])
@@ -196,7 +196,7 @@ def test_one_that_is_slow_and_not_dead_is_given_more_time():
 
 def test_of_many_alarms_those_that_were_accepted_are_given_when_the_scheduler_dies_midway():
     with stand_in() as sidecar:
-        scheduler = DaprScheduler(deadline_seconds=5, patience_seconds=1, parallel_calls=1)
+        scheduler = DaprScheduler(probe_timeout_seconds=5, call_timeout_seconds=1, parallel_calls=1)
         alarms = [alarm() for _ in range(200)]
         schedule = sidecar.schedule
 

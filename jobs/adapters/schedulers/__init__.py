@@ -1,1 +1,1 @@
-"""What wakes jobs up."""
+"""The schedulers, which hold alarms and wake jobs."""

@@ -1,4 +1,4 @@
-"""Stop asking a service that does not answer, so that nobody waits for it, and find out when it is back."""
+"""A circuit breaker: stop calling a service that does not respond, and probe for its return in the background."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _logger = logging.getLogger("jobs.circuit_breaker")
 
 
 class CircuitBreaker:
-    """Closed while the service answers; open after ``threshold`` failures in a row, until ``probe`` succeeds.
+    """Closed while the service responds; open after ``threshold`` failures in a row, until ``probe`` succeeds.
 
-    While it is open a thread of its own calls ``probe``, which raises as long as the service is away: at once, and then
-    with pauses that double from ``pause_seconds`` up to ``longest_pause_seconds``. So no caller ever waits for a trial,
-    and one slow answer that opened it costs no more than one probe. ``on_close`` is called on that thread, once callers
-    are let through again. Safe to share between threads.
+    While it is open, a thread of its own calls ``probe``, which raises as long as the service is unavailable: at once,
+    and then with pauses that double from ``pause_seconds`` up to ``longest_pause_seconds``. So no caller waits for a
+    trial call, and a single slow response that opened it costs only one probe. ``on_close`` is called on that thread
+    after the breaker has closed. Safe to share between threads.
     """
 
     def __init__(
@@ -45,40 +45,40 @@ class CircuitBreaker:
 
     @property
     def why_open(self) -> str | None:
-        """What the service last failed with, in words; None while the breaker is closed."""
+        """The last error of the service, as text; None while the breaker is closed."""
         return self._why
 
     def succeeded(self) -> None:
-        """Note that the service has answered."""
+        """Note that a call succeeded."""
         if self._failures:
             self._failures = 0
 
-    def failed(self, why: str, *, for_good: bool = False) -> None:
-        """Note that the service has not answered. ``for_good``: no need to try as often as the threshold says."""
+    def failed(self, why: str, *, open_now: bool = False) -> None:
+        """Note that a call failed. ``open_now`` opens the breaker regardless of the threshold."""
         with self._lock:
             self._failures += 1
             if self._why is not None or self._closing.is_set():
                 return
-            if self._failures < self._threshold and not for_good:
+            if self._failures < self._threshold and not open_now:
                 return
             self._why = why
             _logger.warning("%s is not asked any more until it answers a probe: %s", self._service, why)
-            self._prober = threading.Thread(target=self._find_it_again, name="jobs-circuit-breaker", daemon=True)
+            self._prober = threading.Thread(target=self._probe_until_back, name="jobs-circuit-breaker", daemon=True)
             self._prober.start()
 
     def close(self) -> None:
-        """Stop probing; from now on it neither opens nor closes."""
+        """Stop probing; the breaker no longer opens or closes."""
         self._closing.set()
         prober = self._prober
         if prober is not None and prober is not threading.current_thread():
             prober.join(timeout=5)
 
-    def _find_it_again(self) -> None:
+    def _probe_until_back(self) -> None:
         pause = 0.0
         while not self._closing.wait(pause):
             try:
                 self._probe()
-            except Exception as error:  # noqa: BLE001  whatever it is, the service is not back
+            except Exception as error:  # noqa: BLE001  any error means that the service is not back
                 self._why = str(error) or type(error).__name__
                 pause = min(max(pause * 2, self._pause), self._longest_pause)
             else:
@@ -86,10 +86,10 @@ class CircuitBreaker:
                     self._failures = 0
                     self._why = None
                 _logger.info("%s answers again", self._service)
-                self._log_change()
+                self._call_on_close()
                 return
 
-    def _log_change(self) -> None:
+    def _call_on_close(self) -> None:
         try:
             self._on_close()
         except Exception:

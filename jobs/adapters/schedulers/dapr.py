@@ -1,7 +1,7 @@
 """Dapr Jobs: alarms are one-shot jobs of the sidecar's scheduler, which calls ``POST /job/<alarm>`` when they are due.
 
-Written against Dapr 1.18 and, by the SDK's fallback to the alpha1 calls, 1.16. Importing this module imports the SDK,
-about half a second and 50 MB, so only ``bootstrap`` does, and only when this scheduler is chosen.
+Written for Dapr 1.18 and, by the SDK's fallback to the alpha1 API, 1.16. Importing this module imports the SDK, which
+takes about half a second and 50 MB. So only ``bootstrap`` imports it, and only if this scheduler is selected.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from jobs.core.ports.scheduler import Alarm
 
 _logger = logging.getLogger("jobs.scheduler")
-_DEADLINE_SECONDS = 2.0
-_PATIENCE_SECONDS = 1.0
+_PROBE_TIMEOUT_SECONDS = 2.0
+_CALL_TIMEOUT_SECONDS = 1.0
 _PARALLEL_CALLS = 16
 _PROBE = "probe-of-the-circuit-breaker"
 
-# Without a maximum: the callback answers 200 to everything that it has understood, so what is delivered again is only
-# what met a fault of the infrastructure. Dapr's own default gives a one-shot up after three seconds.
+# Without a maximum: the callback responds with 200 to every alarm that it understands, so only failures of the
+# infrastructure are retried. Dapr's own default drops a one-shot job after three seconds.
 _FAILURE_POLICY = ConstantFailurePolicy(max_retries=None, interval_seconds=5)
-_AT_ONCE = frozenset(
+_OPENS_BREAKER = frozenset(
     {
         grpc.StatusCode.UNIMPLEMENTED,
         grpc.StatusCode.UNAUTHENTICATED,
@@ -46,17 +46,17 @@ _AT_ONCE = frozenset(
         grpc.StatusCode.UNAVAILABLE,
     }
 )
-"""Failures of which one is enough: the next caller would not fare better, and had to wait to find out."""
+"""Errors of which one opens the breaker: the next call would fail as well, after a wait."""
 
 
 class DaprScheduler:
-    """The ``Scheduler`` port on Dapr Jobs; lives as long as the process, connects when first used.
+    """The ``Scheduler`` port on Dapr Jobs. Lives as long as the process; connects on first use.
 
-    Where the sidecar is, and with which token, the SDK reads from ``DAPR_GRPC_ENDPOINT`` or ``DAPR_GRPC_PORT``,
-    ``DAPR_HTTP_PORT`` and ``DAPR_API_TOKEN``, which Dapr sets. (The sidecar's health stays good when its scheduler is
-    dead, and each call would then hang for 30 s.) A caller waits ``patience_seconds`` for an answer and then goes on;
-    from the first that is not had, every call fails at once until a probe in the background succeeds, which may take
-    ``deadline_seconds``. What could not be set meanwhile is for ``on_return`` to set.
+    The SDK reads the sidecar's address and token from ``DAPR_GRPC_ENDPOINT`` or ``DAPR_GRPC_PORT``, ``DAPR_HTTP_PORT``
+    and ``DAPR_API_TOKEN``, which Dapr sets. A sidecar reports healthy even if its scheduler is dead, and each call then
+    hangs for 30 s. So a call times out after ``call_timeout_seconds``. From the first timeout on every call fails at
+    once, until a probe in the background succeeds within ``probe_timeout_seconds``. ``on_return`` is then called, to
+    set the alarms that could not be set.
     """
 
     name = "dapr"
@@ -65,13 +65,13 @@ class DaprScheduler:
     def __init__(
         self,
         *,
-        deadline_seconds: float = _DEADLINE_SECONDS,
-        patience_seconds: float = _PATIENCE_SECONDS,
+        probe_timeout_seconds: float = _PROBE_TIMEOUT_SECONDS,
+        call_timeout_seconds: float = _CALL_TIMEOUT_SECONDS,
         parallel_calls: int = _PARALLEL_CALLS,
     ) -> None:
         self.on_return: Callable[[], object] = lambda: None
-        self._deadline = deadline_seconds
-        self._patience = min(patience_seconds, deadline_seconds)
+        self._probe_timeout = probe_timeout_seconds
+        self._call_timeout = min(call_timeout_seconds, probe_timeout_seconds)
         self._parallel = parallel_calls
         self._breaker = self._new_breaker()
         self._lock = threading.Lock()
@@ -80,25 +80,25 @@ class DaprScheduler:
 
     @property
     def available(self) -> bool:
-        """False while the sidecar or its scheduler is known to be away."""
+        """False while the sidecar or its scheduler is known to be unavailable."""
         return self._breaker.why_open is None
 
     @property
     def unavailable_reason(self) -> str | None:
-        """What the sidecar or its scheduler last failed with."""
+        """The last error of the sidecar or its scheduler; None while they are available."""
         return self._breaker.why_open
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
-        """Schedule a one-shot for each alarm, several at a time; one that is there already stays as it is."""
+        """Schedule a one-shot job for each alarm, several in parallel; an existing one stays as it is."""
         wanted = {alarm.name: alarm for alarm in alarms}
-        return self._each(wanted, lambda client, name: self._arm(client, wanted[name]))
+        return self._call_each(wanted, lambda client, name: self._arm(client, wanted[name]))
 
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
-        """Delete the one-shots of these exact names."""
-        self._each(dict.fromkeys(names), lambda client, name: client.delete_job(str(name)))
+        """Delete the one-shot jobs of exactly these names."""
+        self._call_each(dict.fromkeys(names), lambda client, name: client.delete_job(str(name)))
 
     def close(self) -> None:
-        """Close the connection; a later call makes a new one."""
+        """Close the connection; a later call connects again."""
         self._breaker.close()
         with self._lock:
             client, self._client = self._client, None
@@ -118,42 +118,44 @@ class DaprScheduler:
     def _arm(self, client: DaprGrpcClient, alarm: Alarm) -> None:
         due = alarm.due_at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
         try:
-            # Not overwriting: an alarm's name is never used for another time, and overwriting one that is ringing makes
-            # a second beside it.
+            # Do not overwrite: an alarm's name is never used for another time, and overwriting one that is firing
+            # creates a second one.
             client.schedule_job(Job(name=str(alarm.name), due_time=due, failure_policy=_FAILURE_POLICY))
         except DaprGrpcError as error:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
                 raise
 
-    def _each(self, names: dict[AlarmName, Any], call: Callable[[DaprGrpcClient, AlarmName], object]) -> set[AlarmName]:
-        """Call for each name; returns those that went well. Raises ``SchedulerUnavailable`` if none did."""
+    def _call_each(
+        self, names: dict[AlarmName, Any], call: Callable[[DaprGrpcClient, AlarmName], object]
+    ) -> set[AlarmName]:
+        """Call for each name; returns the names that succeeded. Raises ``SchedulerUnavailable`` if none did."""
         if not names:
             return set()
         client = self._connected()
         results = (
-            [_Result(name, self._tried(client, name, call)) for name in names]
+            [_Result(name, self._call_once(client, name, call)) for name in names]
             if len(names) == 1
-            else list(self._workers().map(lambda name: _Result(name, self._tried(client, name, call)), names))
+            else list(self._workers().map(lambda name: _Result(name, self._call_once(client, name, call)), names))
         )
-        done = {result.name for result in results if result.why_not is None}
+        done = {result.name for result in results if result.error is None}
         if not done:
-            raise SchedulerUnavailable(next(result.why_not for result in results if result.why_not is not None))
+            raise SchedulerUnavailable(next(result.error for result in results if result.error is not None))
         return done
 
-    def _tried(
+    def _call_once(
         self, client: DaprGrpcClient, name: AlarmName, call: Callable[[DaprGrpcClient, AlarmName], object]
     ) -> str | None:
-        """Call once unless the breaker is open; returns why it failed, None if it went well."""
+        """Call once unless the breaker is open; returns the error as text, None if the call succeeded."""
         if self._breaker.why_open is not None:
             return self._breaker.why_open
         try:
             call(client, name)
         except DaprGrpcError as error:
-            why = _in_words(error)
+            why = _describe(error)
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
                 _logger.error("Dapr does not take the alarm %s: %s", name, why)  # noqa: TRY400
             else:
-                self._breaker.failed(why, for_good=error.code() in _AT_ONCE)
+                self._breaker.failed(why, open_now=error.code() in _OPENS_BREAKER)
             return why
         except (grpc.RpcError, ValueError) as error:
             why = f"the connection to the Dapr sidecar was closed: {error}"
@@ -173,17 +175,17 @@ class DaprScheduler:
                 raise SchedulerUnavailable(why)
             if self._client is None:
                 try:
-                    self._client = self._connect(_Deadline(self._patience))
+                    self._client = self._connect(_Timeout(self._call_timeout))
                 except SchedulerUnavailable as error:
-                    self._breaker.failed(str(error), for_good=True)
+                    self._breaker.failed(str(error), open_now=True)
                     raise
             return self._client
 
-    def _connect(self, deadline: _Deadline) -> DaprGrpcClient:
-        """Make a client. Its constructor polls the sidecar's health for a minute as a rule; here it looks once."""
-        patience, dapr_settings.DAPR_HEALTH_TIMEOUT = dapr_settings.DAPR_HEALTH_TIMEOUT, 0
+    def _connect(self, timeout: _Timeout) -> DaprGrpcClient:
+        """Create a client. Its constructor normally polls the sidecar's health for a minute; here it checks it once."""
+        default, dapr_settings.DAPR_HEALTH_TIMEOUT = dapr_settings.DAPR_HEALTH_TIMEOUT, 0
         try:
-            return DaprGrpcClient(retry_policy=deadline)
+            return DaprGrpcClient(retry_policy=timeout)
         except (TimeoutError, OSError) as error:
             raise SchedulerUnavailable(
                 f"no Dapr sidecar is ready on {dapr_settings.DAPR_RUNTIME_HOST}, port {dapr_settings.DAPR_HTTP_PORT} "
@@ -191,20 +193,20 @@ class DaprScheduler:
                 "and DAPR_API_TOKEN to the sidecar's"
             ) from error
         finally:
-            dapr_settings.DAPR_HEALTH_TIMEOUT = patience
+            dapr_settings.DAPR_HEALTH_TIMEOUT = default
 
     def _probe(self) -> None:
-        """Raise unless sidecar and scheduler answer. On a new connection: an old one may be waiting to reconnect."""
-        deadline = _Deadline(self._deadline)
-        client = self._connect(deadline)
+        """Raise unless sidecar and scheduler respond. Uses a new connection: an old one may be waiting to reconnect."""
+        timeout = _Timeout(self._probe_timeout)
+        client = self._connect(timeout)
         began = time.monotonic()
         try:
-            client.delete_job(_PROBE)  # deleting what is not there is answered without an error
+            client.delete_job(_PROBE)  # deleting a job that does not exist is no error
         except DaprGrpcError as error:
             client.close()
-            raise SchedulerUnavailable(_in_words(error)) from error
-        # Of one that is slow, callers must be more patient, or it would be taken for dead again and again.
-        deadline.seconds = min(max(self._patience, 3 * (time.monotonic() - began)), self._deadline)
+            raise SchedulerUnavailable(_describe(error)) from error
+        # A slow sidecar needs a longer timeout, or it would be considered dead again and again.
+        timeout.seconds = min(max(self._call_timeout, 3 * (time.monotonic() - began)), self._probe_timeout)
         with self._lock:
             old, self._client = self._client, client
         if old is not None:
@@ -219,13 +221,13 @@ class DaprScheduler:
 
 class _Result(NamedTuple):
     name: AlarmName
-    why_not: str | None
+    error: str | None
 
 
-class _Deadline(RetryPolicy):  # type: ignore[misc]
-    """Gives every call of our client a deadline and no second try, and leaves other clients of the same SDK alone.
+class _Timeout(RetryPolicy):  # type: ignore[misc]
+    """A retry policy that sets a timeout on every call of our client and never retries; other clients are unaffected.
 
-    The SDK makes each call through its retry policy, so this costs no further layer of interceptors.
+    The SDK makes each call through its retry policy, so no interceptor is needed.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -236,15 +238,15 @@ class _Deadline(RetryPolicy):  # type: ignore[misc]
         return func(*args, timeout=self.seconds, **kwargs)
 
 
-def _in_words(error: DaprGrpcError) -> str:
-    code, said = error.code(), error.details()
+def _describe(error: DaprGrpcError) -> str:
+    code, details = error.code(), error.details()
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return "Dapr's scheduler service does not answer; the sidecar does: see whether dapr-scheduler is running"
         case grpc.StatusCode.UNAVAILABLE:
-            return f"the Dapr sidecar cannot be reached: {said}"
+            return f"the Dapr sidecar cannot be reached: {details}"
         case grpc.StatusCode.UNIMPLEMENTED:
             return "this Dapr sidecar has no Jobs API; the reconciler runs what is due, or set JOBS_SCHEDULER to timer"
         case grpc.StatusCode.UNAUTHENTICATED:
-            return f"the Dapr sidecar refuses this app; set DAPR_API_TOKEN to the sidecar's own: {said}"
-    return f"Dapr answered {code.name}: {said}"
+            return f"the Dapr sidecar refuses this app; set DAPR_API_TOKEN to the sidecar's own: {details}"
+    return f"Dapr answered {code.name}: {details}"

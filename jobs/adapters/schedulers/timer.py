@@ -1,4 +1,4 @@
-"""The timer backend: a Functions timer polls the table every second, so no alarm lives anywhere but in the rows."""
+"""The timer scheduler: a Functions timer polls the table every second, so alarms exist only as rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class TimerScheduler:
-    """The ``Scheduler`` port where due rows are polled for: there is nothing to set, so nothing to lose.
+    """The ``Scheduler`` port for polling: it holds no alarms, so it cannot lose any.
 
-    ``armed_at`` stays null under it, so a switch to a scheduler that holds alarms finds every row still to be armed.
+    ``armed_at`` stays null, so that after a switch to a scheduler that holds alarms every row is armed.
     """
 
     name = "timer"
@@ -26,11 +26,11 @@ class TimerScheduler:
         self.on_return: Callable[[], object] = lambda: None
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
-        """Accept every alarm: the poll will see the row."""
+        """Accept every alarm: the poll finds the row."""
         return {alarm.name for alarm in alarms}
 
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
-        """Do nothing: the poll looks at the row as it then is."""
+        """Do nothing: the poll reads the row's current state."""
 
     def close(self) -> None:
-        """Hold nothing, so release nothing."""
+        """Do nothing: there is no connection to close."""

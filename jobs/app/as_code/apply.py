@@ -1,4 +1,4 @@
-"""Make the recurring jobs that there are those of a file: plan what to change, and change it in one transaction."""
+"""Make an owner's recurring jobs match a file: plan the changes, and apply them in one transaction."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 _ACTIVE = (JobStatus.SCHEDULED, JobStatus.RUNNING)
 _TRIES = 5
 _TTL = timedelta(minutes=2)
-_LOOK_AGAIN_SECONDS = 0.5
-DEFAULT_DEADLINE = timedelta(minutes=1)
+_POLL_SECONDS = 0.5
+DEFAULT_WAIT = timedelta(minutes=1)
 
 
 class ScheduleChanges:
-    """Compares the jobs of a file's owner with the file; lives as long as the parts it is given."""
+    """Plans and applies the changes between an owner's jobs and a file. Lives as long as its parts."""
 
     def __init__(
         self,
@@ -55,10 +55,10 @@ class ScheduleChanges:
         self._sleep = sleep
 
     def plan(self, file: ScheduleFile, *, adopt: bool = False) -> list[Step]:
-        """Return what ``apply`` would do, by name; changes nothing.
+        """Return the steps of ``apply``, sorted by name; changes nothing.
 
-        Raises ``InvalidInput`` for names that active jobs of others hold, and for bounds that leave nothing of a job to
-        run. With ``adopt``, a recurring one that belongs to no file is taken over instead of the former.
+        Raises ``InvalidInput`` for names that active jobs of others hold, and for bounds that leave a job nothing to
+        run. With ``adopt``, a recurring job that holds a name and belongs to no file is taken over instead.
         """
         now = self._clock.now()
         known = {job.job_name: job for job in self._jobs_of(file.owner)}
@@ -83,40 +83,41 @@ class ScheduleChanges:
         file: ScheduleFile,
         *,
         adopt: bool = False,
-        patience: timedelta = DEFAULT_DEADLINE,
-        tell: Callable[[Step], object] = lambda _: None,
+        wait: timedelta = DEFAULT_WAIT,
+        on_step: Callable[[Step], object] = lambda _: None,
     ) -> list[Step]:
-        """Make the owner's active jobs those of ``file``, all in one transaction; returns what was done.
+        """Make the owner's active jobs match ``file``, all in one transaction; returns the steps that were done.
 
-        Every change goes through the service, and so is audited and checked as any caller's. ``tell`` is called with
-        each step after it is committed. Only a job that is to be made again while it runs takes longer: it is asked to
-        end, and made again once it has, if that is within ``patience``; else ``Conflict`` is raised, and the same call
-        later does the rest. Two calls for one owner take turns.
+        Every change goes through the service, so it is validated and audited like any caller's. ``on_step`` is called
+        with each step after its commit. A job that must be recreated while it runs takes longer: it is cancelled, and
+        recreated when its run has ended. If that takes longer than ``wait``, ``Conflict`` is raised, and a later call
+        with the same file completes the rest. Calls for one owner are serialized by a lock.
 
-        Raises ``InvalidInput`` as ``plan`` does, then nothing has changed; ``StoreUnavailable``, ``LockNotAcquired``.
+        Raises ``InvalidInput`` as ``plan`` does, before anything has changed; ``StoreUnavailable``,
+        ``LockNotAcquired``.
         """
-        caller = Caller(actor=f"jobs apply, {file.owner}", may_mark=True)
-        looks = int(patience.total_seconds() / _LOOK_AGAIN_SECONDS)
-        # Whoever died holding the lock is waited out.
+        caller = Caller(actor=f"jobs apply, {file.owner}", may_set_reserved=True)
+        polls = int(wait.total_seconds() / _POLL_SECONDS)
+        # The timeout exceeds the lock's ttl, so that the lock of a process that died expires first.
         with self._lock.acquire(f"jobs.apply:{file.owner}", _TTL, timeout=_TTL + timedelta(seconds=10)) as lock:
             done, waiting = self._apply_retrying(file, caller, adopt=adopt)
             for step in done:
-                tell(step)
+                on_step(step)
             while waiting:
-                if looks <= 0:
+                if polls <= 0:
                     raise Conflict(_still_running(waiting))
-                looks -= 1
-                self._sleep(_LOOK_AGAIN_SECONDS)
+                polls -= 1
+                self._sleep(_POLL_SECONDS)
                 lock.extend(_TTL)
                 steps, waiting = self._apply_retrying(file, caller, adopt=adopt)
                 for step in steps:
                     if step.changes_something and step.job_name not in waiting:
-                        tell(step)
+                        on_step(step)
                         done.append(step)
         return done
 
     def _apply_retrying(self, file: ScheduleFile, caller: Caller, *, adopt: bool) -> tuple[list[Step], set[str]]:
-        """Plan and carry out; again on what stands then, when somebody else's change came in between."""
+        """Plan the steps and carry them out; start over if a concurrent change intervenes."""
         for left in range(_TRIES, 0, -1):
             steps = self.plan(file, adopt=adopt)
             try:
@@ -128,13 +129,13 @@ class ScheduleChanges:
         raise AssertionError
 
     def _carry_out(self, steps: Sequence[Step], owner: str, caller: Caller) -> set[str]:
-        """Do all of it or nothing; returns the names of jobs that must end before they can be made again."""
+        """Carry out all steps or none; returns the names of jobs that must end before they can be recreated."""
         todo = [step for step in steps if step.changes_something]
         if not todo:
             return set()
         waiting: set[str] = set()
         with self._units.begin(requires_new=True) as uow:
-            # Rows in the order of their ids, as every batch locks them; new names in theirs.
+            # In the order of ids, in which every batch locks rows; new jobs in the order of names.
             for step in sorted(todo, key=lambda step: (str(step.job.id) if step.job else "new", step.job_name)):
                 if not self._carry_out_one(step, owner, caller, uow.connection):
                     waiting.add(step.job_name)
@@ -142,14 +143,14 @@ class ScheduleChanges:
         return waiting
 
     def _carry_out_one(self, step: Step, owner: str, caller: Caller, connection: object) -> bool:
-        """Do one step; False if its job must end first."""
+        """Carry out one step; False if its job must end first."""
         entry, job = step.entry, step.job
         if job is not None and step.action is Action.UPDATE:
             if step.update is not None:
                 self._service.update(job.id, step.update, connection=connection, caller=caller)
             if "paused" in step.changes:
-                turn = self._service.pause if step.changes["paused"] else self._service.resume
-                turn(job.id, connection=connection, caller=caller)
+                switch = self._service.pause if step.changes["paused"] else self._service.resume
+                switch(job.id, connection=connection, caller=caller)
             return True
         if job is not None:
             ended = self._service.cancel(job.id, connection=connection, caller=caller).status.ended
@@ -185,7 +186,7 @@ class ScheduleChanges:
         return next(iter(self._service.find(JobQuery(status=_ACTIVE, job_name=job_name, limit=1)).jobs), None)
 
     def _has_run(self, entry: RecurringJob, owner: str) -> bool:
-        """Whether the owner's latest job of that name came to its end, as the entry still describes it."""
+        """Whether the owner's latest job of that name is Completed, and is as the entry describes it."""
         query = JobQuery(job_name=entry.job_name, metadata={OWNER_KEY: (owner,)}, limit=1)
         spec = self._registry.require(entry.handler_name)
         latest = self._service.find(query).jobs

@@ -1,4 +1,4 @@
-"""Check a file of recurring jobs against the handlers and the grammar of schedules, and report all faults at once."""
+"""Validate a file of recurring jobs by the handlers and the grammar of schedules, and report all faults at once."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ def check_file(
     *,
     longest_run: timedelta | None = None,
 ) -> ScheduleFile:
-    """Read parsed YAML or JSON; ``owner`` is for a file that names none. Uses no database.
+    """Validate parsed YAML or JSON; ``owner`` is used for a file that names none. Uses no database.
 
-    ``longest_run`` is how long the host lets an attempt run, None without end.
+    ``longest_run`` is the host's limit on the duration of an attempt, None for no limit.
 
     Raises ``InvalidInput`` with every fault of the file, each at its pointer, such as ``/jobs/2/payload/to``.
     """
-    reading = read_entries(value, owner)
-    for place, entry in reading.entries.items():
+    parsed = read_entries(value, owner)
+    for place, entry in parsed.entries.items():
         for check in _checks(entry, registry, now, longest_run):
             try:
                 check()
             except InvalidInput as error:
-                reading.note(place, error)
-    if reading.problems or reading.owner is None:
-        raise InvalidInput(sorted(reading.problems, key=lambda problem: _place(problem.pointer)))
-    return ScheduleFile(reading.owner, tuple(reading.entries.values()))
+                parsed.note(place, error)
+    if parsed.problems or parsed.owner is None:
+        raise InvalidInput(sorted(parsed.problems, key=lambda problem: _place(problem.pointer)))
+    return ScheduleFile(parsed.owner, tuple(parsed.entries.values()))
 
 
 def is_over(entry: RecurringJob, now: datetime) -> bool:
-    """Whether the entry's last run lies behind it, so that there is no job to make for it any more."""
+    """Whether the entry's ``end_at`` has passed, so that it no longer needs a job."""
     return entry.end_at is not None and entry.end_at <= now
 
 
@@ -75,7 +75,7 @@ def _check_timing(entry: RecurringJob, now: datetime) -> None:
             "/schedule",
             "runs once; a file is for recurring jobs, so give a cron expression, @every or a word such as @daily",
         )
-    # A file outlives its jobs: one that has come to its end is no fault, or a deployment would break by the calendar.
+    # A file outlives its jobs: an entry whose end has passed is valid, or deployments would fail by the calendar.
     if not is_over(entry, now) and recurrence.first(now, Random(0)) is None:  # noqa: S311  only whether there is one
         raise InvalidSchedule.at(
             "/schedule", "this never runs: no fire lies between now or start_at and end_at; change it or the bounds"

@@ -1,10 +1,10 @@
-"""What to do so that the jobs that there are become those of a file. Pure: it is given both, and changes nothing.
+"""The steps that make existing jobs match a file. All functions are pure.
 
 =========  ======================================================================================
 create     no active job has the name
-update     the job differs in what a PATCH can change; it keeps its id and its history
-replace    the handler is another, which no job can change: it is cancelled, and a new one made
-restart    the job is as the file says, but was asked to end; a new one is made once it has
+update     the job differs in fields that a PATCH can change; it keeps its id and its history
+replace    the handler differs, which no update can change: the job is cancelled and a new one created
+restart    the job is as in the file, but its cancellation was requested; a new one is created when it has ended
 remove     the owner's job is not in the file
 same       nothing to do
 =========  ======================================================================================
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What becomes of one job."""
+    """What a step does with one job."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -43,7 +43,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a plan. ``why`` is for people: it names what differs, and no payload's or metadata's values."""
+    """One line of a plan. ``why`` describes the differences for people, without values of payload or metadata."""
 
     action: Action
     job_name: str
@@ -65,13 +65,13 @@ class Step:
 
     @property
     def update(self) -> UpdateJob | None:
-        """What a PATCH has to say; None where only the pause differs."""
-        said = {name: value for name, value in self.changes.items() if name != "paused"}
-        return UpdateJob(**said) if said else None
+        """The update to send; None if only ``paused`` differs."""
+        fields = {name: value for name, value in self.changes.items() if name != "paused"}
+        return UpdateJob(**fields) if fields else None
 
 
 def step_for(entry: RecurringJob, job: Job | None, spec: HandlerSpec, owner: str) -> Step:
-    """Compare an entry with the active job of its name, None if there is none."""
+    """Return the step for an entry and the active job of its name, None if there is none."""
     if job is None:
         zone = "" if entry.timezone == "UTC" else f" {entry.timezone}"
         made = f"{entry.handler_name}, {_shown(entry.schedule)}{zone}"
@@ -90,20 +90,20 @@ def step_for(entry: RecurringJob, job: Job | None, spec: HandlerSpec, owner: str
 
 
 def is_as_written(entry: RecurringJob, job: Job, spec: HandlerSpec, owner: str) -> bool:
-    """Whether an ended job is what the entry describes, so that its runs have taken place."""
+    """Whether a job is as the entry describes it; an ended one has then completed the entry's runs."""
     differs = (name for name, _, _ in _differences(entry, job, spec, owner) if name != "paused")
     return job.handler_name == entry.handler_name and next(differs, None) is None
 
 
 def _differences(entry: RecurringJob, job: Job, spec: HandlerSpec, owner: str) -> Iterator[tuple[str, Any, str]]:
-    """Return each field that differs, with the value it should have, and the difference in words."""
+    """Yield each field that differs, with its new value and a description of the difference."""
     for name in Timing.model_fields:
         old, new = getattr(job, name), getattr(entry, name)
         if old != new:
             yield name, new, f"{name}: {_shown(old)} -> {_shown(new)}"
     if not same_json(job.payload, entry.payload):
         yield "payload", entry.payload, f"payload: {_keys_that_differ(job.payload, entry.payload)}"
-    elif job.payload_version != spec.version:  # what is written is meant for the handler as it is now
+    elif job.payload_version != spec.version:  # the file's payload is for the current version of the handler
         yield "payload", entry.payload, f"payload: version {job.payload_version} -> {spec.version}"
     metadata = entry.metadata | {OWNER_KEY: owner}
     if not same_json(job.metadata, metadata):
@@ -111,7 +111,7 @@ def _differences(entry: RecurringJob, job: Job, spec: HandlerSpec, owner: str) -
     max_retries = spec.retry.max_retries if entry.max_retries is None else entry.max_retries
     if job.max_retries != max_retries:
         yield "max_retries", max_retries, f"max_retries: {job.max_retries} -> {max_retries}"
-    if _said(job.retry) != _said(entry.retry):
+    if _fields_of(job.retry) != _fields_of(entry.retry):
         yield "retry", entry.retry, f"retry: {_shown(job.retry)} -> {_shown(entry.retry)}"
     timeout = entry.timeout or spec.timeout
     if job.timeout != timeout:
@@ -127,18 +127,18 @@ def _keys_that_differ(old: Any, new: Any) -> str:
     return ", ".join(sorted(names))
 
 
-def _said(value: Any) -> dict[str, Any]:
+def _fields_of(value: Any) -> dict[str, Any]:
     return {} if value is None else value.model_dump(exclude_none=True)
 
 
 def _shown(value: Any) -> str:
-    """Write a value of the timing or of the retry settings in a line for people."""
+    """Return a value of the timing or of the retry options as one line of text."""
     if value is None:
         return "none"
     if hasattr(value, "total_seconds"):
         return format_duration(value)
     if hasattr(value, "model_dump"):
-        said = value.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-        return " ".join(f"{name} {setting}" for name, setting in said.items()) or "default"
+        fields = value.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+        return " ".join(f"{name} {setting}" for name, setting in fields.items()) or "default"
     text = value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
     return " ".join(text.split())

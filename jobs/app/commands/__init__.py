@@ -1,1 +1,1 @@
-"""What callers do with jobs: enqueue, update, cancel, pause, resume, run now, retry, read."""
+"""The commands of callers: enqueue, update, cancel, pause, resume, run now, retry, read."""

@@ -1,4 +1,4 @@
-"""The caller of a command, and the answer to an enqueue."""
+"""The caller of a command, and the result of an enqueue."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and within which trace; both are kept with the job.
+    """Who calls, and within which trace; both are stored with the job.
 
-    ``may_manage`` is whether the caller may end jobs that others have enqueued, ``may_mark`` whether the framework
-    itself asks, which keeps its own metadata under ``jobs.*``. ``parent_id`` is the job whose handler asks.
+    ``may_manage`` is whether the caller may end jobs that others enqueued; ``may_set_reserved`` whether it may set the
+    framework's own metadata, ``jobs.*``. ``parent_id`` is the job whose handler calls.
     """
 
     actor: str | None = None
     trace_parent: str | None = None
     may_manage: bool = True
-    may_mark: bool = False
+    may_set_reserved: bool = False
     parent_id: UUID | None = None
 
 
 class Enqueued:
-    """The job that stands for a request; ``created`` is False where an active one of that name was given instead."""
+    """The result of an enqueue; ``created`` is False if an active job of that name was returned instead."""
 
     __slots__ = ("_job", "_origin", "created", "id")
 
@@ -45,22 +45,22 @@ class Enqueued:
 
     @classmethod
     def new(cls, command: EnqueueJob, new_job: NewJob, row: Inserted) -> Enqueued:
-        """Stand for a job that was inserted."""
+        """Return the result for a job that was inserted."""
         return cls(row.id, None, (command, new_job, row))
 
     @classmethod
     def existing(cls, job: Job) -> Enqueued:
-        """Stand for a job that was there already."""
+        """Return the result for a job that existed already."""
         return cls(job.id, job, None)
 
     @property
     def alarm(self) -> Alarm | None:
-        """The wake-up that a job which was inserted just now waits for."""
+        """The alarm that a newly inserted job waits for; None for an existing job."""
         return None if self._origin is None else Alarm(AlarmName(self.id, 1), self._origin[2].due_at)
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings about the request's schedule; none where an existing job was returned."""
+        """Warnings about the request's schedule; empty for an existing job."""
         if self._origin is None:
             return []
         command, _, row = self._origin
@@ -76,8 +76,8 @@ class Enqueued:
 
 
 @dataclass(frozen=True, slots=True)
-class OnceAnswer:
-    """What a request under an idempotency key is answered; ``replayed`` says that an earlier one was answered so."""
+class IdempotentResponse:
+    """The response to a request under an idempotency key; ``replayed`` is whether it is an earlier request's."""
 
     text: str
     replayed: bool

@@ -21,37 +21,38 @@ if TYPE_CHECKING:
     from jobs.core.lifecycle.job import Job
 
     class Enqueue(Protocol):
-        """As ``JobService.enqueue``."""
+        """The signature of ``JobService.enqueue``."""
 
         def __call__(self, command: EnqueueJob, *, connection: object | None, caller: Caller) -> Enqueued:
             """Enqueue a job."""
 
     class Find(Protocol):
-        """As ``JobStore.get``."""
+        """The signature of ``JobStore.get``."""
 
         def __call__(self, job_id: UUID, *, connection: object | None) -> Job | None:
-            """Read a job."""
+            """Return a job; None if there is none with that id."""
 
 
 _logger = logging.getLogger("jobs.handler")
 
 
 class FollowUps:
-    """Enqueues follow-ups; lives as long as the process, and may be called from many threads."""
+    """Enqueues follow-ups. Lives as long as the process; safe to share between threads."""
 
     def __init__(self, enqueue: Enqueue, find: Find) -> None:
         self._enqueue = enqueue
         self._find = find
 
     def enqueue(self, command: EnqueueJob, context: JobContext) -> UUID:
-        """Enqueue ``command`` in the unit of work around, if there is one. Returns the id of what stands afterwards.
+        """Enqueue ``command``, in the enclosing unit of work if there is one. Returns the follow-up's id.
 
-        Raises ``InvalidInput`` where this attempt has enqueued something else under the same name, ``JobNameTaken``
-        where an active job that is no follow-up of this run holds the name, ``JobIdTaken`` for an id of another's.
+        The id is that of the existing follow-up if an earlier execution of this run enqueued it. Raises
+        ``InvalidInput`` if this attempt enqueued something else under the same name, ``JobNameTaken`` if an active job
+        that is not a follow-up of this run holds the name, ``JobIdTaken`` if another job has the id.
         """
         caller = Caller(f"job {context.job_id}", context.trace_parent, parent_id=context.job_id)
-        around = current_unit_of_work()
-        connection = None if around is None else around.connection
+        outer = current_unit_of_work()
+        connection = None if outer is None else outer.connection
         wanted = identified(command, context)
         try:
             try:
@@ -59,7 +60,7 @@ class FollowUps:
             except JobNameTaken:
                 if command.job_name is not None:
                     raise
-                # Somebody's job is called as ours would be. What it is called is of no matter: it is known by its id.
+                # Another job has the derived name. Use a different one: the follow-up is identified by its id anyway.
                 wanted = wanted.model_copy(update={"job_name": f"{wanted.job_name}/{uuid4().hex}"})
                 enqueued = self._enqueue(wanted, connection=connection, caller=caller)
         except JobIdTaken as taken:
@@ -71,10 +72,10 @@ class FollowUps:
     def _require_same(
         self, wanted: EnqueueJob, taken: JobIdTaken, context: JobContext, connection: object | None
     ) -> None:
-        """Check that the job with that id is this run's follow-up, and the one that is wanted."""
+        """Raise unless the job with that id is this run's follow-up and has the same handler and payload."""
         job = self._find(taken.job_id, connection=connection)
         if job is None:
-            return  # it has ended and was pruned just now
+            return  # it has ended and was pruned in the meantime
         if job.parent_id != context.job_id and job.created_by != f"job {context.job_id}":
             raise taken
         if job.handler_name == wanted.handler_name and same_json(job.payload, wanted.payload):

@@ -1,4 +1,4 @@
-"""Check commands, make their rows and insert them, and resolve names and ids that are taken."""
+"""Validate commands, insert their rows, and resolve names and ids that are taken."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from jobs.core.ports.jobs import Inserted, JobStore, NewJob
 
 _TRIES_FOR_A_NAME = 100
-"""Of several that replace one job at once all but one must look again, and the next time all but one of those."""
+"""Of several calls that replace one job at the same time, each round all but one must try again."""
 
 
 class NewJobs:
-    """Inserts jobs; lives as long as the process and is safe to share between threads."""
+    """Inserts jobs. Lives as long as the process; safe to share between threads."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class NewJobs:
         return Enqueued.new(command, new_job, inserted)
 
     def new_row(self, command: EnqueueJob, caller: Caller) -> NewJob:
-        """Check a command and make its row. Raises ``InvalidInput`` with every fault."""
+        """Validate a command and return its row. Raises ``InvalidInput`` with every fault."""
         try:
             spec = self._registry.require(command.handler_name)
         except UnknownHandler as error:
             if others := command.problems():
                 raise InvalidInput([*error.problems, *others]) from None
             raise
-        if not caller.may_mark:
+        if not caller.may_set_reserved:
             refuse_reserved(command.metadata)
         if command.id is not None and caller.parent_id is None:
             refuse_follow_up_id(command.id)
@@ -83,7 +83,7 @@ class NewJobs:
     def resolve_conflict(
         self, command: EnqueueJob, new_job: NewJob, connection: object | None, caller: Caller
     ) -> Enqueued:
-        """Resolve a taken id or name by ``on_conflict``, against its present holder."""
+        """Resolve a taken id or name by ``on_conflict``, for its current holder."""
         for _ in range(_TRIES_FOR_A_NAME):
             if command.id is not None and self._store.get(command.id, connection=connection) is not None:
                 raise JobIdTaken(command.id)
@@ -101,7 +101,7 @@ class NewJobs:
         raise Conflict(f"job_name {new_job.job_name!r} changes hands faster than this call can follow; try again")
 
     def _replace(self, holder: Job, new_job: NewJob, connection: object | None, caller: Caller) -> Inserted | None:
-        """Put ``new_job`` in the place of a waiting holder; None where that one has changed meanwhile."""
+        """Replace a waiting holder by ``new_job``; None if the holder has changed in the meantime."""
         refuse_to_replace(holder, caller)
         inserted = self._store.replace(holder, new_job, actor=caller.actor, connection=connection)
         if inserted is not None:

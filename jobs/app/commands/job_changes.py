@@ -1,4 +1,4 @@
-"""What each command changes on a job, given the job as it stands; None where it already is as asked."""
+"""The change that each command makes to a job, given its current state; None if there is nothing to change."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def update(
     clock: Clock,
     random: Random,
     *,
-    may_mark: bool = False,
+    may_set_reserved: bool = False,
 ) -> Change | None:
     """Change schedule, payload, metadata or retry settings.
 
-    Only a schedule that means something else is set again, under a new generation, so that the old alarm does nothing
-    when it rings. Whatever else changes leaves the pending run alone: its instant, its jitter and its attempts.
-    A recurring job that is running keeps its run; the new generation makes its outcome look at the job as it is then.
+    Only a schedule with a different meaning is set again, under a new generation, so that the old alarm has no effect.
+    Other changes do not affect the pending run: its instant, its jitter and its attempts stay. A recurring job that is
+    running continues its run; because of the new generation the job is read again when the outcome is recorded.
     """
     changes = command.changes
     if not changes:
@@ -49,7 +49,7 @@ def update(
     if job.status is JobStatus.RUNNING and not job.recurring:
         raise Conflict(f"job {job.id} is running and has no later run for a change to apply to; wait for its end")
     try:
-        columns = _columns_of(job, changes, registry, may_mark=may_mark)
+        columns = _columns_of(job, changes, registry, may_set_reserved=may_set_reserved)
     except InvalidInput as error:
         if command.names_timing and (others := _timing_of(job, command).problems()):
             raise InvalidInput([*error.problems, *others]) from None
@@ -62,13 +62,15 @@ def update(
     columns |= {"schedule": timing.schedule, "timezone": timing.timezone, "options": options_text(timing)}
     if _runs_as_before(job, timing, clock):
         _refuse_to_end(job, timing)
-        # A run that is under way was claimed with the options of before; a new generation makes it look at these.
+        # A current run was claimed with the old options; because of the new generation they are read again at its end.
         return Change("update", columns, new_generation=job.status is JobStatus.RUNNING)
     return Change("update", columns | _first_of(job, timing, clock, random), new_generation=True)
 
 
-def _columns_of(job: Job, changes: dict[str, Any], registry: HandlerRegistry, *, may_mark: bool) -> dict[str, Any]:
-    """Write what changes beside the timing; raises ``InvalidInput`` for what cannot be kept."""
+def _columns_of(
+    job: Job, changes: dict[str, Any], registry: HandlerRegistry, *, may_set_reserved: bool
+) -> dict[str, Any]:
+    """Return the changed columns except the timing; raises ``InvalidInput`` for values that cannot be stored."""
     columns: dict[str, Any] = {name: changes[name] for name in _COPIED if name in changes}
     if "payload" in changes:
         columns["payload"] = write_json(changes["payload"], "/payload")
@@ -81,15 +83,15 @@ def _columns_of(job: Job, changes: dict[str, Any], registry: HandlerRegistry, *,
     if "retry" in changes:
         columns["retry"] = retry_text(changes["retry"])
     if "metadata" in changes:
-        # What the framework has noted stays: `jobs apply` finds its jobs by it, and alone says otherwise.
-        if not may_mark:
+        # Reserved metadata stays: `jobs apply` finds its jobs by it, and only `jobs apply` may change it.
+        if not may_set_reserved:
             refuse_reserved(changes["metadata"], job.metadata)
         columns["metadata"] = write_json(reserved_of(job.metadata) | changes["metadata"], "/metadata")
     return columns
 
 
 def check_update(job: Job, command: UpdateJob, clock: Clock) -> None:
-    """Raise ``InvalidInput`` as ``update`` would for a timing that leaves nothing to run; changes nothing."""
+    """Raise ``InvalidInput`` as ``update`` does for a timing that leaves nothing to run; changes nothing."""
     if command.names_timing:
         timing = _timing_of(job, command)
         if _runs_as_before(job, timing, clock):
@@ -104,18 +106,18 @@ def _timing_of(job: Job, command: UpdateJob) -> Timing:
 
 
 def _runs_as_before(job: Job, timing: Timing, clock: Clock) -> bool:
-    """Whether the runs to come are those of before, whatever the words: then the pending one stays as it is.
+    """Whether the future runs are the same, however the schedule is written: then the pending run stays as it is.
 
-    Sent again, a delay such as PT30S is the same delay, counted from when it was first set.
+    A delay such as PT30S that is sent again is the same delay, counted from when it was first set.
     """
     try:
         return job.runs_as(timing, scheduled_for=job.scheduled_for, now=clock.now())
-    except InvalidSchedule:  # of the job, which an update may be about to mend
+    except InvalidSchedule:  # the job's own schedule is unreadable, and this update may fix it
         return False
 
 
 def _first_of(job: Job, timing: Timing, clock: Clock, random: Random) -> dict[str, Any]:
-    """Set ``job`` again: its next run is the first of ``timing`` from now on."""
+    """Return the columns for a new schedule: the next run is the first of ``timing`` from now on."""
     first = first_run(timing, clock, random)
     columns: dict[str, Any] = {"recurring": first.recurring, "anchor": first.anchor}
     if job.status is JobStatus.SCHEDULED:
@@ -124,7 +126,7 @@ def _first_of(job: Job, timing: Timing, clock: Clock, random: Random) -> dict[st
 
 
 def _refuse_to_end(job: Job, timing: Timing) -> None:
-    """Refuse bounds that leave nothing of a waiting job to run. A run that has begun goes on to its end."""
+    """Raise ``InvalidSchedule`` for bounds that leave a waiting job nothing to run. A run that has begun continues."""
     if job.status is not JobStatus.SCHEDULED or job.attempt or not job.recurring or job.scheduled_for is None:
         return
     if timing.end_at != job.end_at and timing.end_at is not None and timing.end_at < job.scheduled_for:
@@ -152,13 +154,13 @@ def cancel(job: Job) -> Change | None:
 
 
 def pause(job: Job) -> Change | None:
-    """Keep a job from being claimed."""
+    """Pause a job, so that it is not claimed."""
     _refuse_ended(job, "paused")
     return None if job.paused else Change("pause", {"paused": True})
 
 
 def resume(job: Job, clock: Clock, random: Random) -> Change | None:
-    """Resume a job; the misfire policy decides about an overdue occurrence."""
+    """Resume a job; the misfire policy applies to an overdue occurrence."""
     _refuse_ended(job, "resumed")
     if not job.paused:
         return None
@@ -167,7 +169,7 @@ def resume(job: Job, clock: Clock, random: Random) -> Change | None:
         return Change("resume", columns, new_generation=job.status is JobStatus.SCHEDULED)
     recurrence, now = job.recurrence(job.anchor), clock.now()
     if job.next_run_at is not None and now - job.next_run_at <= recurrence.misfire_grace:
-        # Not late by what it was to wait for, whatever its jitter has become meanwhile.
+        # Not late by its due time, which includes its jitter.
         return Change("resume", columns, new_generation=True)
     occurrence = recurrence.resolve_misfire(job.scheduled_for, now, random)
     if occurrence is None:
@@ -178,7 +180,7 @@ def resume(job: Job, clock: Clock, random: Random) -> Change | None:
 
 
 def run_now(job: Job) -> Change | None:
-    """Make a waiting job due now. The schedule does not move: the run after this one is the schedule's next."""
+    """Make a waiting job due now. The schedule does not shift: the run after this one is the schedule's next."""
     if job.status is not JobStatus.SCHEDULED:
         raise Conflict(
             f"job {job.id} is {job.status}; only a Scheduled job can be run now, an ended one can be retried"
@@ -197,15 +199,15 @@ def replay(job: Job, clock: Clock, random: Random) -> Change | None:
         "handled_at": None,
         "cancel_requested_at": None,
         "attempt": 0,
-        # One that was failed as what ends its workers runs alone at once: if it still does, that costs one, not three.
+        # A job that was convicted stays a suspect and runs alone: if it kills a worker again, that costs only one.
         "lost_count": min(job.lost_count, SUSPECT_AFTER),
         "paused": False,
         "next_run_at": NOW,
         "scheduled_for": NOW,
     }
     if job.status is JobStatus.FAILED and not job.recurring and job.consecutive_failures:
-        # The same run once more: its idempotency key stays, so what its first attempts did elsewhere is not done again.
-        # Unless the last run that was counted has succeeded: its number is used up.
+        # Repeat the same run: its idempotency key stays, so effects of its first attempts elsewhere are not repeated.
+        # Not if the last counted run succeeded: its number is used up.
         columns["run_count"] = max(job.run_count - 1, 0)
     if job.recurring and job.status is JobStatus.CANCELLED:
         first = first_run(job, clock, random)

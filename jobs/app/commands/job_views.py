@@ -1,4 +1,4 @@
-"""Jobs as callers are shown them: with what they wait for, and with the values that hold where they say nothing."""
+"""Jobs as callers see them: with the reason why they wait, and with the effective retry policy and timeout."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 _DEFAULT_POLICY = RetryPolicy()
 _ARMED_WITHIN = timedelta(seconds=5)
-"""After a change of a job its alarm is set at once; only one that is missing for longer is left to the timer."""
+"""A job's alarm is set right after the job is written; one that is missing for longer is late."""
 
 
 class JobViews:
-    """Shows jobs; lives as long as the process."""
+    """Completes jobs for callers. Lives as long as the process."""
 
     def __init__(
         self,
@@ -46,22 +46,22 @@ class JobViews:
         self._clock = clock
         self._default_timeout = default_timeout
 
-    def show(self, jobs: Sequence[Job], *, look: bool = True) -> list[Job]:
+    def show(self, jobs: Sequence[Job], *, read_usage: bool = True) -> list[Job]:
         """Return ``jobs`` with ``waiting_for``, ``retry`` and ``timeout`` filled in.
 
-        For all that are due and whose handlers have limits, the store is asked once how much of these is used up; not
-        at all without ``look``, as for jobs that were enqueued just now.
+        The usage of limits is read in one query, for handlers with limits that have due jobs among these. Pass
+        ``read_usage=False`` for jobs that were just enqueued.
         """
         now = self._clock.now() if jobs else None
-        usage = self._usage(job for job in jobs if now is not None and _is_due(job, now)) if look else NO_USAGE
+        usage = self._usage(job for job in jobs if now is not None and _is_due(job, now)) if read_usage else NO_USAGE
         return [self._shown(job, now, usage) for job in jobs if now is not None]
 
-    def show_one(self, job: Job, *, look: bool = True) -> Job:
-        """Return one job in the same way."""
-        return self.show([job], look=look)[0]
+    def show_one(self, job: Job, *, read_usage: bool = True) -> Job:
+        """Return one job, completed like those of ``show``."""
+        return self.show([job], read_usage=read_usage)[0]
 
     def timeout_of(self, spec: HandlerSpec) -> timedelta | None:
-        """Return how long an attempt of a job may take that says nothing of it; None is without end."""
+        """Return the timeout of attempts of jobs without a timeout of their own; None is unlimited."""
         return spec.timeout or self._default_timeout
 
     def _shown(self, job: Job, now: datetime, usage: LimitUsage) -> Job:
@@ -103,12 +103,12 @@ class JobViews:
         return Waiting(WaitingFor.SCHEDULER, self._since(job))
 
     def _is_being_armed(self, job: Job, now: datetime) -> bool:
-        """Whether the job was written so recently that its alarm, which is set after that, is not late."""
+        """Whether the job was written so recently that its missing alarm is not late yet."""
         waits_for_alarm = self._scheduler.holds_alarms and self._scheduler.available and job.armed_at is None
         return waits_for_alarm and job.lost_count < SUSPECT_AFTER and now - job.updated_at < _ARMED_WITHIN
 
     def _since(self, job: Job) -> str:
-        """Say of a job that is due, and could start, what is to start it."""
+        """Return what will start a job that is due and not throttled, as a sentence."""
         since = f"it is due since {_text(job.next_run_at)}"
         if job.lost_count >= SUSPECT_AFTER:
             return f"{since} and lost its worker {job.lost_count} times in a row, so it starts once it can run alone"
@@ -123,8 +123,10 @@ class JobViews:
 
 @lru_cache(maxsize=1024)
 def _effective(retry: RetryOptions | None, policy: RetryPolicy) -> RetryOptions:
-    holds = policy if retry is None else retry.over(policy)
-    return RetryOptions.model_construct(base=holds.base, factor=holds.factor, cap=holds.cap, jitter=holds.jitter)
+    effective = policy if retry is None else retry.over(policy)
+    return RetryOptions.model_construct(
+        base=effective.base, factor=effective.factor, cap=effective.cap, jitter=effective.jitter
+    )
 
 
 def _is_due(job: Job, now: datetime) -> bool:
@@ -145,7 +147,7 @@ def _due(job: Job) -> str:
 
 
 def _used_up(job: Job, limits: Limits[Any], usage: LimitUsage) -> Waiting | None:
-    """Return which of its handler's limits keeps a job waiting, if one does."""
+    """Return which of its handler's limits throttles a job; None if none does."""
     name, key = job.handler_name, job.concurrency_key
     running = usage.running.get(name, 0)
     if limits.concurrency is not None and running >= limits.concurrency:

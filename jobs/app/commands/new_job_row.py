@@ -1,4 +1,4 @@
-"""From a command to the row to insert, and from the inserted row to the job to answer with."""
+"""Convert a command to the row to insert, and the inserted row to the job to return."""
 
 from __future__ import annotations
 
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 
 _TIMING_FIELDS = frozenset(Timing.model_fields)
 _OPTION_FIELDS = _TIMING_FIELDS - {"schedule", "timezone"}
-_BESIDE_SCHEDULE = _TIMING_FIELDS - {
-    "schedule"
-}  # the commonest job has none: it needs no clock, so no round trip for one
+_BESIDE_SCHEDULE = _TIMING_FIELDS - {"schedule"}  # most jobs have none of these: they need no clock, so no round trip
 _NAMED_AFTER = 160
-"""How much of the handler's name a derived ``job_name`` has at most, so that the id fits beside it."""
+"""The most characters of the handler's name in a derived ``job_name``, so that the id fits as well."""
 
 _NEVER_RUNS = "this never runs: no fire lies between now or start_at and end_at; change the schedule or the bounds"
 
@@ -48,15 +46,15 @@ def new_job_row(
     trace_parent: str | None,
     parent_id: UUID | None = None,
 ) -> NewJob:
-    """Check the payload against the handler's model and the schedule against the grammar, and new_job the row.
+    """Validate the payload by the handler's model and the schedule by the grammar, and return the row.
 
-    Raises ``InvalidInput`` with every fault: what the handler would not take, what the database cannot keep, and a
-    schedule that cannot be read or never comes.
+    Raises ``InvalidInput`` with every fault: values that the handler refuses or the database cannot store, and a
+    schedule that is invalid or never matches.
     """
     try:
         return _new_row(command, spec, clock, random, actor, trace_parent, parent_id)
     except InvalidInput as error:
-        # The first fault has been found; only now is it worth its time to look for the others.
+        # Look for other faults only after a first one, since that takes time.
         others = [problem for problem in _problems(command, spec) if problem not in error.problems]
         if not others:
             raise
@@ -64,7 +62,7 @@ def new_job_row(
 
 
 def _problems(command: EnqueueJob, spec: HandlerSpec) -> list[Problem]:
-    """List every fault that can be found without a clock."""
+    """Return every fault that does not depend on the current time."""
 
     def check_payload() -> None:
         spec.read_arguments(write_json(command.payload, "/payload"))
@@ -129,7 +127,7 @@ def _new_row(
 
 
 def _derived_name(command: EnqueueJob, job_id: UUID, *, recurring: bool) -> str:
-    """Return the name of a job that was given none; raises ``InvalidInput`` where only a name can say which is it."""
+    """Return a name for a job without one; raises ``InvalidInput`` if the job needs a name of its own."""
     if recurring:
         raise InvalidInput.at(
             "/job_name", "a recurring job needs a job_name: without one, each start of the program would add another"
@@ -141,7 +139,7 @@ def _derived_name(command: EnqueueJob, job_id: UUID, *, recurring: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
-    """When a schedule's first run is due. None is now, by the database's clock."""
+    """The times of a schedule's first run. None is now, by the database's clock."""
 
     recurring: bool = False
     due_at: datetime | None = None
@@ -153,7 +151,7 @@ _AT_ONCE = FirstRun()
 
 
 def first_run(timing: Timing, clock: Clock, random: Random) -> FirstRun:
-    """Find the first run of ``timing`` from now on; raises ``InvalidSchedule`` if there is none."""
+    """Return the first run of ``timing`` from now on; raises ``InvalidSchedule`` if there is none."""
     now = clock.now()
     recurrence = timing.recurrence(anchor=now)
     occurrence = recurrence.first(now, random)
@@ -163,7 +161,7 @@ def first_run(timing: Timing, clock: Clock, random: Random) -> FirstRun:
 
 
 def options_text(timing: Timing) -> str | None:
-    """Write what ``timing`` has beside schedule and timezone, as JSON text; None when all of it is the default."""
+    """Return ``timing`` without schedule and timezone as JSON text; None if all of it is the default."""
     if not timing.model_fields_set & _OPTION_FIELDS:
         return None
     options = timing.model_dump(mode="json", include=set(_OPTION_FIELDS), exclude_defaults=True)
@@ -171,12 +169,12 @@ def options_text(timing: Timing) -> str | None:
 
 
 def retry_text(retry: RetryOptions | None) -> str | None:
-    """Write how a job waits between attempts as JSON text; None where it waits as its handler's policy says."""
+    """Return a job's retry options as JSON text; None if its handler's policy applies."""
     return (retry and retry.model_dump_json(exclude_none=True)) or None
 
 
 def job_from(command: EnqueueJob, new_job: NewJob, row: Inserted) -> Job:
-    """Return the job as a read of it just after the insert would."""
+    """Return the job as it is in the database just after the insert, without reading it."""
     timing = {name: getattr(command, name) for name in Timing.model_fields}
     return Job.model_construct(
         **timing,

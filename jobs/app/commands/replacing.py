@@ -1,4 +1,4 @@
-"""Who may put a job in the place of another that holds its name."""
+"""Who may replace a job that holds the name of a new one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def refuse_to_replace(holder: Job, caller: Caller) -> None:
-    """Raise where ``caller`` may not replace ``holder``, which cancels it.
+    """Raise if ``caller`` may not replace ``holder``, which cancels it.
 
-    ``JobNameTaken`` for one that runs. ``NotAllowed`` for one that somebody else has enqueued, where the caller's roles
-    would not allow to delete it either: who may enqueue may take back what is their own, and no more.
+    Raises ``JobNameTaken`` for a running job. Raises ``NotAllowed`` for a job that someone else enqueued, unless the
+    caller's roles allow deleting it: the role for enqueuing allows replacing one's own jobs only.
     """
     if holder.status is JobStatus.RUNNING:
         raise JobNameTaken(holder.job_name, holder.id, running=True)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.app.commands.callers import NOBODY, Caller, Enqueued, OnceAnswer
+from jobs.app.commands.callers import NOBODY, Caller, Enqueued, IdempotentResponse
 from jobs.app.commands.insertion import NewJobs
 from jobs.app.commands.job_changes import cancel, pause, replay, resume, run_now, update
 from jobs.app.commands.timeout_limit import refuse_timeout
 from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, UpdateJob
-from jobs.core.errors import (
-    Conflict,
-    JobNotFound,
-    JobsError,
-    PreconditionFailed,
-)
+from jobs.core.errors import Conflict, JobNotFound, JobsError, PreconditionFailed
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.ports.scheduler import Alarm
 
@@ -34,7 +29,7 @@ _TRIES = 10
 
 
 class JobService:
-    """Every command about jobs; lives as long as the process and is safe to share between threads."""
+    """The commands on jobs. Lives as long as the process; safe to share between threads."""
 
     def __init__(
         self,
@@ -45,7 +40,7 @@ class JobService:
         random: Random,
         longest_run: timedelta | None = None,
     ) -> None:
-        """Join the parts; ``longest_run`` is how long the host lets an attempt run, None without end."""
+        """``longest_run`` is the host's limit on the duration of an attempt, None for no limit."""
         self._store = store
         self._alarms = alarms
         self._registry = registry
@@ -57,8 +52,8 @@ class JobService:
     def enqueue(self, command: EnqueueJob, *, connection: object | None = None, caller: Caller = NOBODY) -> Enqueued:
         """Insert a job. With ``connection``, a SQLAlchemy connection or session, it joins the caller's transaction.
 
-        Without, it is committed when this returns, and armed. Within a caller's transaction the job exists once that
-        commits, and is armed right after; if the process dies in between, by the next reconciliation.
+        Without it, the job is committed and its alarm set when this returns. In a caller's transaction the job exists
+        once that commits, and its alarm is set right after; if the process dies in between, the reconciler sets it.
         Raises ``InvalidInput``, ``JobNameTaken``, ``JobIdTaken``.
         """
         enqueued = self._new_jobs.insert(command, connection, caller)
@@ -68,12 +63,12 @@ class JobService:
     def enqueue_many(
         self, commands: Iterable[EnqueueJob], *, connection: object | None = None, caller: Caller = NOBODY
     ) -> list[Enqueued | JobsError]:
-        """Insert many jobs, each on its own: a faulty one does not stop the others.
+        """Insert many jobs, each independently: the result for a faulty one is its error.
 
-        Up to 1,000 make one transaction; of these, either all that can be are inserted or, when this raises, none.
-        ``commands`` may be a generator: then they are made while the database works on the ones before.
+        Each transaction has up to 1,000 jobs; if this raises, none of the current transaction is inserted. ``commands``
+        may be a generator, which is consumed while the database works on the previous batch.
         """
-        self._clock.now()  # set before a connection is held, since making rows may read it
+        self._clock.now()  # set before a connection is held, since building rows may read it
         results: list[Enqueued | JobsError | None] = []
         new_jobs: list[tuple[int, EnqueueJob, NewJob]] = []
 
@@ -108,44 +103,44 @@ class JobService:
         fingerprint: str,
         render: Callable[[Enqueued], str],
         caller: Caller = NOBODY,
-    ) -> OnceAnswer:
-        """Enqueue under an idempotency key: the rendered answer is kept in the same transaction, and repeated.
+    ) -> IdempotentResponse:
+        """Enqueue under an idempotency key: the rendered response is stored in the same transaction, and repeated.
 
         Raises ``IdempotencyKeyReused`` if the key belongs to another ``fingerprint``.
         """
-        self._clock.now()  # set before a connection is held, since making rows may read it
+        self._clock.now()  # set before a connection is held, since building rows may read it
         with self._store.once(key, fingerprint) as entry:
             if entry.response is not None:
-                return OnceAnswer(entry.response, replayed=True)
+                return IdempotentResponse(entry.response, replayed=True)
             enqueued = self._new_jobs.insert(command, entry.connection, caller)
-            answer = render(enqueued)
-            entry.keep(answer)
+            response = render(enqueued)
+            entry.keep(response)
         self._arm([enqueued], None)
-        return OnceAnswer(answer, replayed=False)
+        return IdempotentResponse(response, replayed=False)
 
     def get(self, job_id: UUID) -> Job:
-        """Read a job; raises ``JobNotFound``."""
+        """Return a job; raises ``JobNotFound``."""
         job = self._store.get(job_id)
         if job is None:
             raise JobNotFound(job_id)
         return job
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
-        """Read a job's history, newest first; raises ``JobNotFound``."""
+        """Return a job's history, newest first; raises ``JobNotFound``."""
         attempts = self._store.attempts(job_id)
         if not attempts:
             self.get(job_id)
         return attempts
 
     def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
-        """List a job's attempts, newest first; raises ``JobNotFound``."""
+        """Return a page of a job's attempts, newest first; raises ``JobNotFound``."""
         page = self._store.find_attempts(job_id, query)
         if not page.attempts:
             self.get(job_id)
         return page
 
     def find(self, query: JobQuery) -> Page:
-        """List jobs, newest first."""
+        """Return a page of jobs, newest first."""
         return self._store.find(query)
 
     def update(
@@ -159,34 +154,36 @@ class JobService:
     ) -> Job:
         """Change a job. A new schedule takes effect at once, or from the next run of a recurring job that is running.
 
-        A schedule that means what the job's does, in other words or the same, leaves the pending run as it is.
+        A schedule with the same meaning, however it is written, leaves the pending run as it is.
         With ``connection`` this, like ``cancel``, ``pause`` and ``resume``, joins the caller's transaction.
-        Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` when ``revision`` is not the job's;
+        Raises ``InvalidInput``, ``JobNotFound``, ``PreconditionFailed`` if ``revision`` is not the job's;
         ``Conflict`` for a one-time job that is running or a job that has ended.
         """
 
         def decide(job: Job) -> Change | None:
             refuse_timeout(command.timeout, self._longest_run)
-            return update(job, command, self._registry, self._clock, self._random, may_mark=caller.may_mark)
+            return update(
+                job, command, self._registry, self._clock, self._random, may_set_reserved=caller.may_set_reserved
+            )
 
         return self._revise(job_id, decide, caller, revision, connection)
 
     def cancel(
         self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
     ) -> Job:
-        """Cancel a job: at once if it waits; a running one's handler is signalled. An ended job stays as it is."""
+        """Cancel a job: a waiting one at once, a running one by a signal to its handler. An ended one stays so."""
         return self._revise(job_id, cancel, caller, revision, connection)
 
     def pause(
         self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
     ) -> Job:
-        """Keep a job from being run until it is resumed; a run under way goes on."""
+        """Pause a job until it is resumed; a current run continues."""
         return self._revise(job_id, pause, caller, revision, connection)
 
     def resume(
         self, job_id: UUID, *, revision: int | None = None, connection: object | None = None, caller: Caller = NOBODY
     ) -> Job:
-        """Resume a paused job. Its misfire policy decides about runs that fell due meanwhile."""
+        """Resume a paused job. Its misfire policy applies to runs that fell due in the meantime."""
         return self._revise(job_id, lambda job: resume(job, self._clock, self._random), caller, revision, connection)
 
     def run_now(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
@@ -194,17 +191,12 @@ class JobService:
         return self._revise(job_id, run_now, caller, revision, None)
 
     def retry(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
-        """Run an ended job once more, with all its retries. Raises ``JobNameTaken`` if its name is in use again."""
+        """Run an ended job again, with all its retries. Raises ``JobNameTaken`` if another active job has its name."""
         return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision, None)
 
     def _arm(self, enqueued: Iterable[Enqueued], connection: object | None) -> None:
-        if not self._alarms.needed:
-            return
-        alarms = [one.alarm for one in enqueued if one.alarm is not None]
-        if connection is None:
-            self._alarms.arm(alarms)
-        else:
-            self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
+        if self._alarms.needed:
+            self._set_alarms([one.alarm for one in enqueued if one.alarm is not None], connection)
 
     def _revise(
         self,
@@ -214,7 +206,7 @@ class JobService:
         revision: int | None,
         connection: object | None,
     ) -> Job:
-        """Read, decide, and write if nobody else has written in between; else decide again on what stands then."""
+        """Read the job, decide on a change, and write it if the revision is unchanged; otherwise start over."""
         for _ in range(_TRIES):
             job = self._store.get(job_id, connection=connection)
             if job is None:
@@ -234,15 +226,18 @@ class JobService:
         raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
 
     def _rearm(self, before: Job, after: Job, connection: object | None) -> None:
-        alarms = _alarms_of(after)
         self._withdraw_alarm_of(before, connection)
+        self._set_alarms(_alarms_of(after), connection)
+
+    def _set_alarms(self, alarms: list[Alarm], connection: object | None) -> None:
+        """Set alarms now, or after the commit of a caller's transaction."""
         if connection is None:
             self._alarms.arm(alarms)
         else:
             self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
 
     def _withdraw_alarm_of(self, job: Job, connection: object | None) -> None:
-        """Withdraw the alarm that a job waited for; within a caller's transaction, only once that has committed."""
+        """Withdraw a job's alarm; in a caller's transaction only after it has committed."""
         names = [AlarmName(job.id, job.generation)]
         if connection is None:
             self._alarms.withdraw(names)

@@ -1,4 +1,4 @@
-"""How long a job's own timeout may be: the host ends what runs for longer, and every other run beside it."""
+"""The limit of a job's own timeout: at functionTimeout the host ends the worker, with all runs in it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.app.as_code.apply import DEFAULT_DEADLINE, ScheduleChanges
+from jobs.app.as_code.apply import DEFAULT_WAIT, ScheduleChanges
 from jobs.app.as_code.check import check_file
 from jobs.app.as_code.plan import Action
 from jobs.core.as_code.file import RecurringJob
@@ -56,7 +56,7 @@ def add_apply(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--wait",
         type=_seconds,
-        default=DEFAULT_DEADLINE,
+        default=DEFAULT_WAIT,
         metavar="SECONDS",
         help="how long to wait for a running job that must end to be made anew (default 60)",
     )
@@ -96,7 +96,7 @@ def _apply(chosen: argparse.Namespace, parts: Parts) -> int:
             for step in steps:
                 _tell(step)
         else:
-            steps = changes.apply(file, adopt=chosen.adopt, patience=chosen.wait, tell=_tell)
+            steps = changes.apply(file, adopt=chosen.adopt, wait=chosen.wait, on_step=_tell)
     except InvalidInput as error:
         raise source.fault(error) from None
     finally:

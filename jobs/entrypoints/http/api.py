@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
-from jobs.app.commands.callers import OnceAnswer
+from jobs.app.commands.callers import IdempotentResponse
 from jobs.core.commands import EnqueueJob, EnqueueRequest, HistoryQuery
 from jobs.core.errors import InvalidInput
 from jobs.entrypoints.http.access import Access, role_for
@@ -71,7 +71,9 @@ def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
     key = call.request.headers.get(KEY_HEADER)
     try:
         if key is None:
-            answer = OnceAnswer(_render(runtime, runtime.service.enqueue(command, caller=call.caller)), replayed=False)
+            answer = IdempotentResponse(
+                _render(runtime, runtime.service.enqueue(command, caller=call.caller)), replayed=False
+            )
         else:
             answer = _enqueue_once(runtime, call, command, key)
     except InvalidInput as error:
@@ -79,7 +81,7 @@ def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
     return _enqueued_answer(answer)
 
 
-def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -> OnceAnswer:
+def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -> IdempotentResponse:
     if not 0 < len(key) <= MAX_KEY or not (key.isascii() and key.isprintable()):
         raise InvalidInput.at("", f"Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters")
     return runtime.service.enqueue_once(
@@ -93,13 +95,13 @@ def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -
 
 def _render(runtime: Runtime, enqueued: Enqueued) -> str:
     """Write the answer as it is kept for a repeat of the request."""
-    job = runtime.views.show_one(enqueued.job, look=False)
+    job = runtime.views.show_one(enqueued.job, read_usage=False)
     status = 201 if enqueued.created else 200
     body = job_text(job, enqueued.warnings)
     return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": body})
 
 
-def _enqueued_answer(answer: OnceAnswer) -> func.HttpResponse:
+def _enqueued_answer(answer: IdempotentResponse) -> func.HttpResponse:
     """Answer with where the job is, by a relative address: behind a proxy the absolute one is not the caller's."""
     rendered: dict[str, Any] = json.loads(answer.text)
     replayed = {"Idempotency_Replayed": "true"} if answer.replayed else {}

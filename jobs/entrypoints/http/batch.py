@@ -93,5 +93,5 @@ def _result_text(runtime: Runtime, place: int, result: Enqueued | JobsError, tra
             result = InvalidInput([Problem(f"/jobs/{place}{p.pointer}", p.detail) for p in result.problems])
         problem = problem_of(result, trace_id)
         return json.dumps({"status": problem["status"], "problem": problem}, ensure_ascii=False)
-    job = runtime.views.show_one(result.job, look=False)
+    job = runtime.views.show_one(result.job, read_usage=False)
     return f'{{"status":{201 if result.created else 200},"job":{job_text(job, result.warnings)}}}'

@@ -1,1 +1,1 @@
-"""Functions that no user calls: the scheduler's callback and timers."""
+"""The functions that the scheduler and timers call, not users."""

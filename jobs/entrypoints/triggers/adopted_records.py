@@ -1,6 +1,6 @@
-"""Pass on what threads of the app's own log outside of any invocation, such as that a lease was lost.
+"""Assign an invocation to log records of the app's threads outside of any invocation, such as that a lease was lost.
 
-The Functions host drops a record that names no invocation which is going on, so these name the latest that is.
+The Functions host drops records that do not name a running invocation, so these get the latest running one.
 """
 
 from __future__ import annotations
@@ -19,46 +19,49 @@ _OURS = ("jobs",)
 
 
 class AdoptsRecords(logging.Filter):
-    """Passes every record, and assigns an invocation to those of ours that have none. Safe to share."""
+    """A filter that passes every record, and assigns an invocation to the framework's records without one.
+
+    Safe to share between threads.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
-        self._going_on: dict[str, weakref.ref[func.Context]] = {}
-        self._known_by: ContextVar[str | None] | None = None
+        self._running: dict[str, weakref.ref[func.Context]] = {}
+        self._invocation_id: ContextVar[str | None] | None = None
         self._adopted: ContextVar[str | None] = ContextVar("jobs_adopted_invocation", default=None)
 
-    def watch(self, context: func.Context, known_by: ContextVar[str | None] | None) -> None:
-        """Remember an invocation for as long as its context lives; ``known_by`` is the host's variable for it."""
-        self._known_by = known_by
+    def watch(self, context: func.Context, variable: ContextVar[str | None] | None) -> None:
+        """Remember an invocation while its context lives; ``variable`` is the host's variable for its id."""
+        self._invocation_id = variable
         with self._lock:
-            self._going_on[context.invocation_id] = weakref.ref(context)
-            if len(self._going_on) > _MOST_KEPT:
-                self._going_on = {name: each for name, each in self._going_on.items() if each() is not None}
+            self._running[context.invocation_id] = weakref.ref(context)
+            if len(self._running) > _MOST_KEPT:
+                self._running = {name: each for name, each in self._running.items() if each() is not None}
         for handler in logging.getLogger().handlers:
             if self not in handler.filters:
-                handler.filters.insert(0, self)  # before any that asks which invocation it is
+                handler.filters.insert(0, self)  # before filters that read the invocation
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Pass the record."""
         if record.name.partition(".")[0] in _OURS and (context := self._latest()) is not None:
-            self._name(context)
+            self._assign(context)
         return True
 
     def _latest(self) -> func.Context | None:
         with self._lock:
-            while self._going_on:
-                name, reference = next(reversed(self._going_on.items()))
+            while self._running:
+                name, reference = next(reversed(self._running.items()))
                 if (context := reference()) is not None:
                     return context
-                del self._going_on[name]
+                del self._running[name]
         return None
 
-    def _name(self, context: func.Context) -> None:
+    def _assign(self, context: func.Context) -> None:
         invocation_id, storage = context.invocation_id, _storage_of(context)
-        if self._known_by is not None:
-            if self._known_by.get() in {None, self._adopted.get()}:
-                self._known_by.set(invocation_id)
+        if self._invocation_id is not None:
+            if self._invocation_id.get() in {None, self._adopted.get()}:
+                self._invocation_id.set(invocation_id)
                 self._adopted.set(invocation_id)
         elif getattr(storage, "invocation_id", None) in {None, getattr(storage, "jobs_adopted", None)}:
             storage.invocation_id = storage.jobs_adopted = invocation_id

@@ -1,4 +1,4 @@
-"""The scheduler's callback: an alarm rings, and the job it names is looked at."""
+"""The scheduler's callback: handle the alarm of a job."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _CLOCK_TOLERANCE_SECONDS = 0.005
 
 
 def callback_blueprint(runtime: Callable[[], Runtime], tokens: CallbackTokens) -> func.Blueprint:
-    """Make ``POST /job/{alarm}``, for callers that bring one of ``tokens``.
+    """Return the blueprint of ``POST /job/{alarm}``, for callers with one of ``tokens``.
 
-    Whatever was understood is answered 200, so that it is not delivered again: also a stale, unknown or early alarm.
-    Never 404, which Dapr takes for success: that would drop an alarm still wanted.
+    Every alarm that is understood is answered with 200, so that it is not delivered again, including stale, unknown and
+    early ones. It never answers 404: Dapr takes that for success and would drop an alarm that is still needed.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
@@ -53,16 +53,16 @@ def callback_blueprint(runtime: Callable[[], Runtime], tokens: CallbackTokens) -
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
             _logger.log(level, "the alarm %s could not be answered and should ring again: %s", name, error)
             return problem_answer(error, trace_id)
-        except Exception as error:  # noqa: BLE001  logged under the trace id that the answer has
+        except Exception as error:  # noqa: BLE001  logged with the trace id of the response
             return problem_answer(error, trace_id)
 
     return blueprint
 
 
 async def _handle(runtime: Callable[[], Runtime], name: AlarmName, scope: InvocationScope) -> AlarmOutcome:
-    """Have the worker pool handle an alarm; only this coroutine waits for the run, and no thread of the host.
+    """Handle an alarm in the worker pool. Only this coroutine waits for the run, not a thread of the host.
 
-    An alarm that is a little early, because the scheduler's clock is ahead of the database's, is waited for.
+    If the alarm is slightly early, because the scheduler's clock is ahead of the database's, wait until it is due.
     """
     while True:
         result = await asyncio.wrap_future(await asyncio.to_thread(_submit, runtime, name, scope))

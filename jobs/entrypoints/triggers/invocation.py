@@ -1,8 +1,8 @@
-"""Invocation scopes: what the app's own threads log is part of the invocation that started their work.
+"""Invocation scopes: log records of the app's own threads belong to the invocation that started their work.
 
-The Functions host passes a record on only if it names an invocation that is going on. Its Python worker finds that name
-in a thread-local (3.12 and older) or in a context variable (3.13), neither of which follows work to another thread, and
-the latter it sets for plain functions only, not for async ones.
+The Functions host forwards a record only if it names a running invocation. Its Python worker reads the invocation's id
+from a thread-local (3.12 and older) or a context variable (3.13). Neither follows work to another thread, and the
+context variable is set for plain functions only, not for async ones.
 https://learn.microsoft.com/azure/azure-functions/functions-reference-python#logging-from-created-threads
 """
 
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 
 
 def invocation_scope(context: func.Context) -> InvocationScope:
-    """Return what runs work of another thread as part of the invocation of ``context``, which the caller is part of."""
+    """Return a function that runs work on another thread as part of the invocation of ``context``.
+
+    Call it within that invocation.
+    """
     storage: Any = context.thread_local_storage
     invocation_id, variables = context.invocation_id, copy_context()
-    known_by = _known_by()
-    if known_by is not None:
-        variables.run(known_by.set, invocation_id)
-    adopted_records.watch(context, known_by)
+    variable = _invocation_variable()
+    if variable is not None:
+        variables.run(variable.set, invocation_id)
+    adopted_records.watch(context, variable)
     variables.run(on_event_loop.set, lambda: setattr(storage, "invocation_id", invocation_id))
 
     def run(work: Work) -> None:
@@ -42,7 +45,7 @@ def invocation_scope(context: func.Context) -> InvocationScope:
     return run
 
 
-def _known_by() -> ContextVar[str | None] | None:
-    """Return the variable that the 3.13 worker finds an invocation by; None under another host, which has none."""
+def _invocation_variable() -> ContextVar[str | None] | None:
+    """Return the context variable in which the 3.13 worker keeps the invocation's id; None under other hosts."""
     variable = getattr(sys.modules.get("azure_functions_runtime"), "invocation_id_cv", None)
     return variable if isinstance(variable, ContextVar) else None

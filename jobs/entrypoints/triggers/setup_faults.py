@@ -1,4 +1,4 @@
-"""Say again and again what keeps the app from working, but not at every tick."""
+"""Log a configuration error at once, and then once a minute while it lasts."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
     from jobs.core.errors import ConfigurationError
 
-_AGAIN_SECONDS = 55.0  # below a minute, so that a timer that ticks each minute says it each time
+_AGAIN_SECONDS = 55.0  # below a minute, so that a timer that ticks each minute logs each time
 
 
 class SetupFaults:
-    """Logs what is wrong with the app's setup as an error: at once, and once a minute while it lasts."""
+    """Logs configuration errors. Safe between threads."""
 
     def __init__(self, logger: logging.Logger, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._said = ""
-        self._said_at = 0.0
+        self._logged = ""
+        self._logged_at = 0.0
 
-    def tell(self, fault: ConfigurationError) -> None:
-        """Log ``fault``, unless just that was logged less than a minute ago."""
+    def log(self, fault: ConfigurationError) -> None:
+        """Log ``fault`` as an error, unless the same was logged less than a minute ago."""
         text, now = str(fault), self._monotonic()
         with self._lock:
-            if text == self._said and now - self._said_at < _AGAIN_SECONDS:
+            if text == self._logged and now - self._logged_at < _AGAIN_SECONDS:
                 return
-            self._said, self._said_at = text, now
+            self._logged, self._logged_at = text, now
         self._logger.error("no job is run, for the app cannot work as it is set up: %s", text)

@@ -18,10 +18,10 @@ _logger = logging.getLogger("jobs")
 
 
 class ClosableApp(NamedTuple):
-    """A function app, and how a host of our own ends it.
+    """A function app, and the functions by which the development host ends it.
 
-    ``start_nothing_more`` is called first, while the host still answers: no work is claimed from then on. ``close``
-    waits for what runs, returns the rest back and closes the connections.
+    ``start_nothing_more`` is called first, while the host still serves requests: no work is claimed from then on.
+    ``close`` waits for current runs, releases the rest and closes the connections.
     """
 
     app: Any
@@ -40,12 +40,11 @@ class CreateApp(Protocol):
 
 
 def on_termination(close: Callable[[], None]) -> bool:
-    """Have ``close`` called at SIGTERM, and then what the signal would have done without this.
+    """Call ``close`` on SIGTERM, and then do what the signal would have done otherwise.
 
-    ``close`` is called on a thread of its own: the main thread may be a loop that answers the host, and goes on. A
-    handler that stood there before is called at once; that may end the interpreter, which waits for the thread.
-    Returns False, and changes nothing, where no handler can be set (by any thread but the main one) or where the signal
-    is ignored or handled by something that is not Python's.
+    ``close`` runs on a thread of its own, since the main thread may be an event loop that serves the host. A previous
+    handler is called at once; it may end the interpreter, which waits for the thread. Returns False and changes nothing
+    if no handler can be set (outside the main thread), or if the signal is ignored or handled outside Python.
     """
     if threading.current_thread() is not threading.main_thread():
         _logger.info("SIGTERM cannot be handled, as the main thread does not load the app; leases run out instead")
@@ -58,7 +57,7 @@ def on_termination(close: Callable[[], None]) -> bool:
 
     def terminate(number: int, frame: FrameType | None) -> None:
         if not closing:
-            closing.append(threading.Thread(target=give_back, args=[number], name="jobs-termination", daemon=False))
+            closing.append(threading.Thread(target=close_app, args=[number], name="jobs-termination", daemon=False))
             closing[0].start()
         if callable(before):
             before(number, frame)
@@ -66,14 +65,14 @@ def on_termination(close: Callable[[], None]) -> bool:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    def give_back(number: int) -> None:
+    def close_app(number: int) -> None:
         try:
             close()
         except Exception:
             _logger.exception("the app did not close in good order; leases run out instead")
         closed.set()
         if not callable(before):
-            os.kill(os.getpid(), number)  # only the main thread may put back what the signal does by default
+            os.kill(os.getpid(), number)  # only the main thread can restore the default handler
 
     signal.signal(signal.SIGTERM, terminate)
     return True

@@ -1,4 +1,4 @@
-"""Timer functions: the poll that runs what is due, and the reconciliation."""
+"""Timer functions: the poll that runs due jobs, and the reconciliation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONGEST_POLL_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Schedules:
-    """When the timers tick, in NCRONTAB. ``poll`` None has no poll: a scheduler rings instead."""
+    """The timers' schedules, in NCRONTAB. ``poll`` is None if a scheduler holds alarms instead."""
 
     poll: str | None
     reconcile: str
@@ -35,7 +35,7 @@ class Schedules:
 
     @property
     def longest_poll_seconds(self) -> float:
-        """How long a poll may stay open for its handlers: less than the time at which the host ends the worker."""
+        """How long a poll may wait for its handlers, in seconds: less than functionTimeout, at which the host kills."""
         if self.function_timeout is None:
             return _LONGEST_POLL_SECONDS
         seconds = self.function_timeout.total_seconds()
@@ -43,13 +43,13 @@ class Schedules:
 
 
 def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> func.Blueprint:
-    """Make ``reconcile``, and ``run_due`` for the timer backend.
+    """Return the blueprint of ``reconcile``, and of ``run_due`` for the timer scheduler.
 
-    ``run_due`` stays open while handlers run that it has begun, so that they log within an invocation and a host that
-    goes down in good order waits for them. It is then the poll: the timer, which never overlaps itself, waits for it.
+    ``run_due`` does not return while handlers that it started run, so that they log within an invocation and a graceful
+    shutdown of the host waits for them. The timer never overlaps itself, so ``run_due`` then polls itself.
 
-    A tick that finds the database away logs it and ends: the next one is the retry, so an outage is no crash loop. So
-    does one that finds the app set up wrong, once a minute, for the poll comes every second.
+    A tick during an outage of the database logs it and ends; the next tick is the retry, so there is no crash loop. A
+    configuration error is logged once a minute, since the poll ticks every second.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
     setup_faults = SetupFaults(_logger)
@@ -62,7 +62,7 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
             runtime().reconciler.run()
             runtime().reconciler.stand_in(schedules.poll_budget_seconds)
         except ConfigurationError as error:
-            setup_faults.tell(error)
+            setup_faults.log(error)
         except Unavailable as error:
             log_failure(_logger, error, "nothing was reconciled this time")
 
@@ -76,7 +76,7 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
                 longest = schedules.longest_poll_seconds
                 runtime().worker.drain(min(schedules.poll_budget_seconds, longest), longest)
             except ConfigurationError as error:
-                setup_faults.tell(error)
+                setup_faults.log(error)
             except Unavailable as error:
                 log_failure(_logger, error, "nothing was run this time")
 

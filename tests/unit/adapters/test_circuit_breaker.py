@@ -50,12 +50,12 @@ def test_a_success_in_between_begins_the_count_anew(breaker, service):
 
 
 def test_what_is_hopeless_opens_it_at_once(breaker):
-    breaker.failed("it has no such call", for_good=True)
+    breaker.failed("it has no such call", open_now=True)
     assert breaker.why_open
 
 
 def test_it_tells_what_the_last_probe_found_and_closes_when_one_succeeds(breaker, service):
-    breaker.failed("gone", for_good=True)
+    breaker.failed("gone", open_now=True)
     until(lambda: "probe 3" in (breaker.why_open or ""))
     service.back.set()
     until(lambda: breaker.why_open is None)
@@ -68,7 +68,7 @@ def test_it_tells_what_the_last_probe_found_and_closes_when_one_succeeds(breaker
 def test_it_opens_and_closes_again_and_again(breaker, service):
     service.back.set()
     for _ in range(5):
-        breaker.failed("gone", for_good=True)
+        breaker.failed("gone", open_now=True)
         until(lambda: breaker.why_open is None)
     assert service.probed == 5
 
@@ -79,7 +79,7 @@ def test_it_probes_at_once_and_tells_when_callers_are_let_through_again(service)
         "the service", service.probe, pause_seconds=600, on_close=lambda: told.append(breaker.why_open)
     )
     service.back.set()
-    breaker.failed("gone", for_good=True)
+    breaker.failed("gone", open_now=True)
     until(lambda: told)
     assert told == [None]
     assert service.probed == 1
@@ -92,18 +92,18 @@ def test_what_goes_wrong_as_it_tells_does_not_keep_it_open(service):
 
     breaker = CircuitBreaker("the service", service.probe, on_close=fail)
     service.back.set()
-    breaker.failed("gone", for_good=True)
+    breaker.failed("gone", open_now=True)
     until(lambda: breaker.why_open is None)
-    breaker.failed("gone", for_good=True)
+    breaker.failed("gone", open_now=True)
     until(lambda: service.probed == 2 and breaker.why_open is None)
     breaker.close()
 
 
 def test_once_closed_down_it_probes_no_more(breaker, service):
-    breaker.failed("gone", for_good=True)
+    breaker.failed("gone", open_now=True)
     until(lambda: service.probed)
     breaker.close()
     probed = service.probed
-    breaker.failed("gone", for_good=True)
+    breaker.failed("gone", open_now=True)
     assert not [thread for thread in threading.enumerate() if thread.name == "jobs-circuit-breaker"]
     assert service.probed == probed

@@ -1,1 +1,1 @@
-"""Connections to PostgreSQL, the pools they live in, and how one statement is run."""
+"""Connections to PostgreSQL, their pools, and the execution of single statements."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DatabaseClock:
-    """The database's time, kept by a local monotonic clock that is set from the database every few minutes."""
+    """The database's time, extrapolated by a local monotonic clock that is set from the database every few minutes."""
 
     def __init__(
         self,
@@ -35,9 +35,10 @@ class DatabaseClock:
         self._lock = Lock()
 
     def now(self) -> datetime:
-        """Return the database's present time in UTC, behind it by a round trip at most and not ahead of it.
+        """Return the database's current time in UTC, behind it by at most one round trip and never ahead of it.
 
-        While the database is away the clock goes on from its last setting; ``StoreUnavailable`` if there is none.
+        While the database is unavailable the clock runs on from its last setting; raises ``StoreUnavailable`` if it was
+        never set.
         """
         current = self._set
         if current is None or self._monotonic() - current[1] > self._every:
@@ -46,14 +47,13 @@ class DatabaseClock:
         return current[0] + timedelta(seconds=self._monotonic() - current[1])
 
     def mark(self) -> float:
-        """Note when the database is asked, for ``correct``."""
+        """Return the local time just before a query, for ``correct``."""
         return self._monotonic()
 
     def correct(self, asked: float, moment: datetime) -> None:
-        """Set the clock if it cannot be right: at some instant since ``asked`` it was ``moment`` in the database.
+        """Set the clock if it contradicts the database, whose time was ``moment`` at some instant since ``asked``.
 
-        So a clock that has gone wrong, with a machine that was frozen or a database whose clock was set, is right
-        again with the next claim.
+        So after a machine was suspended or the database's clock was set, the next claim corrects this clock.
         """
         current, now = self._set, self._monotonic()
         if current is not None:
@@ -72,8 +72,8 @@ class DatabaseClock:
                 raise
             self._set = (known[0] + timedelta(seconds=before - known[1]), before)
             return self._set
-        # Rather a little behind than ahead: what is made due "now" must be so by the database's clock, too, or the
-        # drain that made it due would not find it.
+        # Better slightly behind than ahead: a job made due "now" must be due by the database's clock, too, or the drain
+        # that made it due does not find it.
         self._set = (moment.astimezone(UTC), self._monotonic())
         return self._set
 

@@ -1,4 +1,4 @@
-"""Run one statement: in one round trip, bounded in time, tried again where that is safe, its faults in our words."""
+"""Run single statements: one round trip each, with timeouts, safe retries, and errors translated to the core's."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from jobs.adapters.postgres.connection.faults import (
     OutcomeUnknown,
     RolledBack,
     UniqueViolation,
-    blames_session,
     fault_of,
-    in_words,
+    may_be_session_fault,
+    message_of,
     refuses_writes,
 )
 from jobs.adapters.postgres.connection.unreachable import unreachable
@@ -45,22 +45,24 @@ Rows = list[tuple[Any, ...]]
 
 
 class Database:
-    """A pool of connections to one database; lives as long as the process, and connects when first used.
+    """A pool of connections to one database. Lives as long as the process; connects on first use.
 
-    With ``lent`` its connections are for handlers: they come back as they went.
+    With ``for_handlers`` the pool resets each connection when it is returned.
     """
 
-    def __init__(self, options: DatabaseOptions, outage: OutageLog | None = None, *, lent: bool = False) -> None:
+    def __init__(
+        self, options: DatabaseOptions, outage: OutageLog | None = None, *, for_handlers: bool = False
+    ) -> None:
         self.options = options
         self.outage = outage or OutageLog()
-        self.engine: Engine = make_engine(options, lent=lent)
+        self.engine: Engine = make_engine(options, for_handlers=for_handlers)
         self._prepared = not options.pgbouncer
 
     def run(self, statement: Statement, values: Mapping[str, Any], connection: object | None = None) -> Rows:
-        """Run one statement in its own transaction, or in that of ``connection``, and give its rows.
+        """Run one statement in its own transaction, or in that of ``connection``, and return its rows.
 
-        A deadlock or a serialization failure is tried again, a few times. Raises ``UniqueViolation``; and
-        ``StoreUnavailable`` when nothing was written, its kind ``OutcomeUnknown`` when that cannot be known.
+        A deadlock or a serialization failure is retried a few times. Raises ``UniqueViolation``; ``StoreUnavailable``
+        if nothing was written; its subclass ``OutcomeUnknown`` if that is unknown.
         """
         try:
             if connection is not None:
@@ -72,7 +74,8 @@ class Database:
     def run_locked(self, lock: Statement, statement: Statement, values: Mapping[str, Any]) -> Rows:
         """Run ``lock``, which returns one row, then ``statement`` in the same transaction and round trip.
 
-        ``statement`` sees all that was committed when the lock was had. Returns its rows, and raises as ``run`` does.
+        ``statement`` sees everything committed before the lock was acquired. Returns the rows of ``statement``, and
+        raises as ``run`` does.
         """
         try:
             first = (lock, self._message(lock, values))
@@ -88,17 +91,17 @@ class Database:
                 return self._exchange(statement, [message], first)
             except DriverError as error:
                 if fault_of(error) is not Fault.RETRY or attempt == _TRIES:
-                    raise_as_ours(error)
-                _logger.info("statement rolled back by the server, trying again: %s", in_words(error))
+                    raise_translated(error)
+                _logger.info("statement rolled back by the server, trying again: %s", message_of(error))
                 time.sleep(0.01 * 2**attempt)
         raise AssertionError
 
     def run_all(self, statement: Statement, batches: Iterable[Mapping[str, Any]]) -> Rows:
-        """Run one statement for each of ``batches``, all in one transaction, and give all their rows.
+        """Run one statement for each of ``batches``, all in one transaction, and return all their rows.
 
-        While the server works on a batch the next one is made, so ``batches`` may be lazy; the first is made before
-        a connection is taken. The answers must be short. Nothing is written unless all is. Raises as ``run`` does, and
-        ``RolledBack`` for what ``run`` would try again.
+        ``batches`` may be lazy: the next batch is built while the server works on the current one; the first is built
+        before a connection is checked out. The responses must be short. Either all batches are written or none. Raises
+        as ``run`` does, and ``RolledBack`` where ``run`` would retry.
         """
         messages = (self._message(statement, values) for values in batches)
         try:
@@ -111,8 +114,8 @@ class Database:
             return self._exchange(statement, chain([first], messages))
         except DriverError as error:
             if fault_of(error) is Fault.RETRY:
-                raise RolledBack(in_words(error)) from error
-            raise_as_ours(error)
+                raise RolledBack(message_of(error)) from error
+            raise_translated(error)
 
     def _message(self, statement: Statement, values: Mapping[str, Any]) -> bytes:
         return statement.execute(statement.name if self._prepared else b"", values)
@@ -123,23 +126,23 @@ class Database:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
-            away = StoreUnavailable(unreachable(error, self.engine.url))
-            self.outage.failed(away)
-            raise away from error
+            unavailable = StoreUnavailable(unreachable(error, self.engine.url))
+            self.outage.failed(unavailable)
+            raise unavailable from error
         try:
             rows = exchange(pooled.driver_connection, statement, messages, prepared=self._prepared, first=first)
         except DriverError as error:
-            if blames_session(error):
+            if may_be_session_fault(error):
                 pooled.invalidate(error)
             self._note(error)
             raise
         except UnsendableText as error:
             pooled.invalidate(error)
             raise InvalidInput.at("", str(error)) from None
-        except Exception as error:  # noqa: BLE001  whatever it is, the connection is out of step
+        except Exception as error:  # noqa: BLE001  after any other error the connection is out of sync
             pooled.invalidate(error)
             self._note(error)
-            raise_as_ours(error)
+            raise_translated(error)
         except BaseException as error:
             pooled.invalidate(error)
             raise
@@ -150,12 +153,12 @@ class Database:
         return rows
 
     def _note(self, error: Exception) -> None:
-        if fault_of(error) in {Fault.AWAY, Fault.BROKEN}:
-            self.outage.failed(StoreUnavailable(in_words(error)))
+        if fault_of(error) in {Fault.UNAVAILABLE, Fault.BROKEN}:
+            self.outage.failed(StoreUnavailable(message_of(error)))
 
     @property
     def has_free_connection(self) -> bool:
-        """Whether a statement would have a connection now, without waiting for one."""
+        """Whether a connection is available now, without waiting."""
         pool: Any = self.engine.pool
         return bool(pool.checkedout() < pool.size())
 
@@ -165,16 +168,16 @@ class Database:
 
 
 def _run_within(connection: object, statement: Statement, values: Mapping[str, Any]) -> Rows:
-    """Run on a caller's SQLAlchemy connection or session, whatever driver it has, as text and with text values."""
+    """Run on a caller's SQLAlchemy connection or session with any driver: as text, with all values as text."""
     execute: Callable[..., Any] = _joinable(connection).execute
     sent = {name: to_text(values[name]) for name in statement.parameters if name in values}
     for text in sent.values():
-        refuse_unstorable_text(text or "", "")  # a driver would find out half-way, and be out of step
+        refuse_unstorable_text(text or "", "")  # a driver would fail halfway through the message, and be out of sync
     try:
         result = execute(_with_texts(statement), sent)
         return [tuple(row) for row in result] if result.returns_rows else []
     except (OSError, sa.exc.DBAPIError) as error:
-        raise_as_ours(error)
+        raise_translated(error)
 
 
 _WITH_TEXTS: dict[bytes, Executable] = {}
@@ -192,7 +195,7 @@ def _with_texts(statement: Statement) -> Executable:
 
 
 def _joinable(connection: object) -> Connection | Session:
-    """Return ``connection``; raises ``TypeError`` for what has no transaction that a job could join."""
+    """Return ``connection``; raises ``TypeError`` if it has no transaction that a job can join."""
     if not isinstance(connection, Connection | Session):
         if any(base.__module__.startswith("sqlalchemy.ext.asyncio") for base in type(connection).__mro__):
             kind = type(connection).__name__
@@ -215,20 +218,20 @@ def _joinable(connection: object) -> Connection | Session:
     return connection
 
 
-def raise_as_ours(error: Exception) -> NoReturn:
-    """Raise ``error`` as what it means to us; what is our own mistake is raised as it is."""
+def raise_translated(error: Exception) -> NoReturn:
+    """Raise the core's error for a database error; a faulty statement's error is raised unchanged."""
     match fault_of(error):
         case Fault.UNIQUE:
-            raise UniqueViolation(in_words(error)) from error
+            raise UniqueViolation(message_of(error)) from error
         case Fault.BROKEN:
-            raise OutcomeUnknown(f"the connection to the database broke: {in_words(error)}") from error
-        case Fault.AWAY if refuses_writes(error):
-            raise StoreTakesNoWrites(f"the database takes no writes: {in_words(error)}") from error
-        case Fault.AWAY | Fault.RETRY:
-            raise StoreUnavailable(f"the database cannot do this now: {in_words(error)}") from error
+            raise OutcomeUnknown(f"the connection to the database broke: {message_of(error)}") from error
+        case Fault.UNAVAILABLE if refuses_writes(error):
+            raise StoreTakesNoWrites(f"the database takes no writes: {message_of(error)}") from error
+        case Fault.UNAVAILABLE | Fault.RETRY:
+            raise StoreUnavailable(f"the database cannot do this now: {message_of(error)}") from error
         case Fault.UNMIGRATED:
             raise NotMigrated(
-                f"the database lacks what this release needs ({in_words(error)}); run `python -m jobs db upgrade`"
+                f"the database lacks what this release needs ({message_of(error)}); run `python -m jobs db upgrade`"
             ) from error
         case Fault.BUG:
             raise error

@@ -1,7 +1,7 @@
-"""A driver's connection that holds no socket longer than it is of use, however it ends.
+"""A driver's connection that closes its socket promptly, however it ends.
 
-pg8000 leaves its socket to the garbage collector where a connection cannot be made, and where the server is gone by the
-time it says goodbye; the collector then complains, in some other place and much later.
+pg8000 leaves its socket to the garbage collector if connecting fails, or if the server is gone when it disconnects. The
+collector then emits a ResourceWarning elsewhere and much later.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pg8000.exceptions import InterfaceError
 
 
 class DriverConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has no types
-    """A pg8000 connection whose socket is closed at once: by ``close``, by ``hang_up``, or as it cannot be made."""
+    """A pg8000 connection whose socket is closed at once: by ``close``, by ``hang_up``, or if connecting fails."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class DriverConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has n
             raise
 
     def close(self) -> None:
-        """Say goodbye, which a server that is gone cannot hear, and free the socket. Raises if that is done already."""
+        """Send Terminate, ignoring a server that is gone, and close the socket. Raises if it is closed already."""
         if self._usock is None:
             raise InterfaceError("connection is closed")
         with suppress(OSError, ValueError):
@@ -45,7 +45,7 @@ class DriverConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has n
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Free the socket of a connection that is broken or out of step, without a goodbye. Never raises or waits."""
+        """Close the socket of a connection that is broken or out of sync, without Terminate. Never raises or waits."""
         channel, buffered = self._usock, self._sock
         self._usock = self._sock = None
         if channel is not None:
@@ -58,7 +58,7 @@ class DriverConnection(pg8000.Connection):  # type: ignore[misc]  # pg8000 has n
 
 
 def _open_socket(host: str, port: int, unix_sock: str | None, timeout: float | None) -> socket.socket:
-    """Connect as pg8000 would; but small requests are sent at once, and nothing is left open where it fails."""
+    """Connect as pg8000 does, but without Nagle's delay of small requests and with no open socket after a failure."""
     if unix_sock is None:
         try:
             channel = socket.create_connection((host, port), timeout)

@@ -1,7 +1,7 @@
-"""Statements and values as PostgreSQL's extended protocol has them.
+"""Statements and values encoded for PostgreSQL's extended query protocol.
 
-All text is encoded before a byte is written: a fault in a value can then never leave half a message on the wire, which
-would shift every later answer by one.
+All text is encoded before the first byte is sent, so that an invalid value cannot leave half a message on the wire,
+which would shift every later response by one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PORTAL = DESCRIBE + (6).to_bytes(4, "big") + b"P\x00"
 
 
 class UnsendableText(ValueError):
-    """A text holds a NUL character or half a surrogate pair, which PostgreSQL cannot keep."""
+    """A text contains a NUL character or half a surrogate pair, which PostgreSQL cannot store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class Statement:
         )
 
     def parse(self, name: bytes) -> bytes:
-        """Ask the server to parse this statement and keep it as ``name``; ``b""`` is kept until the next one."""
+        """Return the Parse message for a prepared statement ``name``; the unnamed ``b""`` lasts until the next one."""
         return _message(PARSE, name + b"\x00" + self.sql + b"\x00\x00\x00")
 
     def execute(self, name: bytes, values: Mapping[str, Any]) -> bytes:
-        """Ask the server to run what it keeps as ``name`` with ``values``, by name.
+        """Return the messages that execute the prepared statement ``name`` with ``values``, by parameter name.
 
-        Raises ``UnsendableText`` for text that the database cannot hold.
+        Raises ``UnsendableText`` for text that the database cannot store.
         """
         parts = [b"\x00", name, b"\x00\x00\x00", len(self.parameters).to_bytes(2, "big")]
         for parameter in self.parameters:
@@ -74,7 +74,7 @@ class Statement:
 
 
 def to_text(value: Any) -> str | None:
-    """Write a value as PostgreSQL reads it: None is NULL, a list an array literal, a timedelta an interval."""
+    """Return a value as PostgreSQL's text: None is NULL, a list an array literal, a timedelta an interval."""
     if value is None or isinstance(value, str):
         return value if value is None else str(value)
     if isinstance(value, bool):
@@ -106,7 +106,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _array(items: Collection[Any]) -> str:
-    """Write an array literal; plain texts, of which there may be a thousand, are joined without a look at each."""
+    """Return an array literal. Plain strings, up to a thousand, are joined without escaping each."""
     if items and all(type(item) is str for item in items):
         joined = '","'.join(items)
         if "\\" not in joined and joined.count('"') == 2 * (len(items) - 1):

@@ -1,7 +1,7 @@
-"""The connection pool, and how it is kept honest.
+"""The SQLAlchemy engine and its connection pool, which never hands out a broken connection.
 
 Four timeouts bound every call: the socket's, and the server's for statements, locks and idle transactions. Behind
-PgBouncer in transaction mode a session has no settings of its own, so there the server's three belong to the role
+PgBouncer in transaction mode a session has no settings of its own, so set the server's three on the role there
 (``ALTER ROLE … SET statement_timeout``).
 """
 
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DisconnectionError
 
 from jobs.adapters.postgres.connection.driver_connection import DriverConnection
 from jobs.adapters.postgres.connection.faults import closes_connection
-from jobs.adapters.postgres.connection.lent_connections import LentConnection, lend
+from jobs.adapters.postgres.connection.handler_connections import HandlerConnection, reset_on_return
 from jobs.adapters.postgres.connection.tls import TLS_PARAMETERS, Tls, read_tls, ssl_arguments
 from jobs.core.errors import ConfigurationError, UnitOfWorkError
 
@@ -31,12 +31,12 @@ _PING_AFTER_IDLE_SECONDS = 30.0
 _LAST_USED = "jobs_last_used"
 _POOL = "jobs_pool"
 _KNOWN_PARAMETERS = frozenset({"unix_sock", "application_name", *TLS_PARAMETERS})
-"""The parameters that an address may have; ``host`` of a Unix socket has become ``unix_sock`` by then."""
+"""The parameters that a URL may have, after ``host`` of a Unix socket has been converted to ``unix_sock``."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """How to reach the database. ``password`` is asked for each new connection, so a token may expire meanwhile."""
+    """How to reach the database. ``password`` is called for each new connection, so that a token may expire."""
 
     url: str
     pool_size: int = 8
@@ -46,19 +46,19 @@ class DatabaseOptions:
     lock_timeout_seconds: float = 5.0
     idle_in_transaction_seconds: float = 60.0
     tls: bool | None = None
-    """Whether to encrypt and verify; None leaves it to ``sslmode`` of the address, and is yes without one."""
+    """Whether to encrypt and verify; None means the URL's ``sslmode``, or true without one."""
     ca_file: str | None = None
     pgbouncer: bool = False
     session_settings: tuple[tuple[str, str], ...] = ()
-    """Further settings that each session begins with, by name; PgBouncer takes none."""
+    """Further settings of each new session, by name; not supported behind PgBouncer."""
     password: Callable[[], str] | None = None
 
 
-def make_engine(options: DatabaseOptions, *, lent: bool = False) -> Engine:
-    """Make an engine whose pool never hands out a connection that is known or suspected to be out of step.
+def make_engine(options: DatabaseOptions, *, for_handlers: bool = False) -> Engine:
+    """Create an engine whose pool never hands out a connection that is known or suspected to be out of sync.
 
-    Nothing is connected yet. ``pool_size`` is a hard limit. With ``lent`` its connections are for handlers, and come
-    back as they went.
+    Does not connect yet. ``pool_size`` is a hard limit. With ``for_handlers`` the pool resets each connection when it
+    is returned.
     """
     engine = sa.create_engine(
         _url(options),
@@ -68,17 +68,18 @@ def make_engine(options: DatabaseOptions, *, lent: bool = False) -> Engine:
         pool_timeout=options.pool_timeout_seconds,
         pool_use_lifo=True,
         pool_recycle=1800,
-        hide_parameters=True,  # no value that a statement carries is logged or kept with an error
+        hide_parameters=True,  # no value of a statement is logged or stored with an error
     )
-    _watch(engine, options, partial(LentConnection, pgbouncer=options.pgbouncer) if lent else DriverConnection)
-    if lent:
-        lend(engine)
+    connect = partial(HandlerConnection, pgbouncer=options.pgbouncer) if for_handlers else DriverConnection
+    _watch(engine, options, connect)
+    if for_handlers:
+        reset_on_return(engine)
     engine.dialect.do_terminate = DriverConnection.hang_up  # type: ignore[method-assign, assignment]
     return engine
 
 
 def _url(options: DatabaseOptions) -> sa.URL:
-    """Return the address as the driver takes it."""
+    """Return the URL in the driver's form."""
     return _address(options).difference_update_query(TLS_PARAMETERS).set(drivername="postgresql+pg8000")
 
 
@@ -105,7 +106,7 @@ def _address(options: DatabaseOptions) -> sa.URL:
 
 
 def check_address(options: DatabaseOptions) -> None:
-    """Raise ``ConfigurationError`` for an address that cannot be used. Nothing is connected, no file is read."""
+    """Raise ``ConfigurationError`` for an invalid URL. Does not connect, reads no file."""
     _read_tls(_address(options), options)
 
 
@@ -114,7 +115,7 @@ def _read_tls(url: sa.URL, options: DatabaseOptions) -> Tls:
 
 
 def _require_one_at(text: str, url: sa.URL) -> None:
-    """Refuse a password with a raw ``@``: what follows it would be taken for the host, and be logged as such."""
+    """Refuse a password with a raw ``@``: the rest of it would be taken for the host, and be logged."""
     after_last = text.rpartition("@")[2].removeprefix("[")
     if "@" in (url.database or "") or ("@" in text and not after_last.startswith(url.host or ("/", ":"))):
         raise ConfigurationError(
@@ -124,7 +125,7 @@ def _require_one_at(text: str, url: sa.URL) -> None:
 
 
 def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
-    # Instants are read as ISO writes them, whatever a role or database is set to; PgBouncer passes this one on.
+    # The driver reads timestamps in ISO form, whatever the role or database is set to; PgBouncer passes this on.
     startup = {"DateStyle": "ISO"}
     arguments: dict[str, Any] = {"timeout": options.socket_timeout_seconds, "application_name": "jobs"}
     if not options.pgbouncer:
@@ -139,7 +140,7 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
     arguments["startup_params"] = startup
     url = _address(options)
     if "unix_sock" in url.query:
-        # Without this the driver reads all certificates of the machine for each connection, 20 ms, to be told no.
+        # Otherwise the driver loads all of the machine's certificates for each connection, 20 ms, to no use.
         arguments["ssl_context"] = False
     else:
         arguments |= ssl_arguments(url, _read_tls(url, options), options.ca_file)
@@ -149,7 +150,7 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
 def _watch(  # noqa: C901  small listeners that share a moment
     engine: Engine, options: DatabaseOptions, connect: Callable[..., DriverConnection]
 ) -> None:
-    """Fetch the password again, invalidate connections that are out of step, ping idle or suspect ones."""
+    """Add listeners that fetch the password, invalidate connections that are out of sync, and ping idle ones."""
     suspected_at = 0.0
     pool = 0
 
@@ -161,7 +162,7 @@ def _watch(  # noqa: C901  small listeners that share a moment
 
     @event.listens_for(engine, "handle_error")
     def _invalidate(context: ExceptionContext) -> None:
-        # A fault in binding or decoding shifts every later reply by one, and a ping does not notice.
+        # An error in binding or decoding shifts every later response by one, which a ping does not detect.
         error = context.original_exception
         if not isinstance(error, UnitOfWorkError) and closes_connection(error):
             context.is_disconnect = True
@@ -184,7 +185,7 @@ def _watch(  # noqa: C901  small listeners that share a moment
     def _note(connection: Any, record: Any) -> None:
         record.info[_LAST_USED] = time.monotonic()
         if connection is not None and record.info.get(_POOL) != pool:
-            record.invalidate()  # of a pool that was closed meanwhile, where nobody would ever ask for it again
+            record.invalidate()  # its pool was disposed in the meantime, so nobody would check it out again
 
     @event.listens_for(engine, "checkout")
     def _ping(connection: Any, record: Any, _proxy: Any) -> None:

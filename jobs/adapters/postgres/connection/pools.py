@@ -1,7 +1,7 @@
-"""The connections of one process, in four pools, so that who must not wait never waits for the others.
+"""The connections of one process, in four pools, so that urgent work never waits for other work.
 
-Heartbeats have a connection of their own and outcomes have one: whatever else is held, and for however long, no lease
-runs out for want of a connection. Handlers have a pool of their own, which nothing else of the framework works on.
+Heartbeats and outcomes have one connection each, so that no lease expires for lack of a connection, whatever the others
+do. Handlers have a pool of their own, which the framework does not use for anything else.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.adapters.postgres.connection.engine import DatabaseOptions
 
 _OWN = 2
-"""Heartbeats' and outcomes' connections."""
+"""The connections of heartbeats and outcomes."""
 
 
 class PoolSizes(NamedTuple):
@@ -28,35 +28,35 @@ class PoolSizes(NamedTuple):
 
     @classmethod
     def of(cls, total: int) -> PoolSizes:
-        """Split ``total``, which is at least 4: one for heartbeats, one for outcomes, and the rest in halves.
+        """Split ``total``, which is at least 4: one for heartbeats, one for outcomes, and half of the rest each.
 
-        Where that is odd, the application has one more than units of work.
+        If the rest is odd, the application gets one more than units of work.
         """
         rest = max(total - _OWN, 2)
         return cls(application=rest - rest // 2, units=rest // 2)
 
 
 class Pools(NamedTuple):
-    """The pools, which live as long as the process; none connects before it is used."""
+    """The pools. They live as long as the process; none connects before its first use."""
 
     application: Database
-    """For enqueue, the API, claims and upkeep."""
+    """For enqueuing, the API, claims and upkeep."""
     units: Database
-    """For what handlers do themselves, in units of work."""
+    """For handlers' units of work."""
     outcomes: Database
-    """For what becomes of attempts, and for the time."""
+    """For attempts' outcomes, and for the clock."""
     heartbeats: Database
-    """For leases."""
+    """For heartbeats of leases."""
 
     @classmethod
     def of(cls, options: DatabaseOptions, application: Database | None = None) -> Pools:
-        """Make the pools; with ``application`` given, which keeps its size, those beside it."""
+        """Create the pools; ``application``, if given, is used as it is."""
         sizes = PoolSizes.of(options.pool_size)
         application = application or Database(replace(options, pool_size=sizes.application))
         outage = application.outage
         return cls(
             application=application,
-            units=Database(replace(options, pool_size=sizes.units), outage, lent=True),
+            units=Database(replace(options, pool_size=sizes.units), outage, for_handlers=True),
             outcomes=Database(replace(options, pool_size=sizes.outcomes), outage),
             heartbeats=Database(replace(options, pool_size=sizes.heartbeats), outage),
         )

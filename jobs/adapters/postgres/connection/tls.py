@@ -1,7 +1,7 @@
-"""Whether a connection is encrypted, and what is verified: by JOBS_DATABASE_TLS, or by ``sslmode`` in the address.
+"""Encryption and verification of connections: by JOBS_DATABASE_TLS, or by ``sslmode`` in the URL.
 
-``sslmode`` means what it means to libpq, except that ``require`` verifies the server as well: an address that is copied
-from a portal must not weaken what is verified without it. ``prefer`` and ``allow`` may fall back to clear text, so they
+``sslmode`` has libpq's meaning, except that ``require`` also verifies the server: a URL copied from a portal must not
+weaken the verification that is the default without it. ``prefer`` and ``allow`` may fall back to clear text, so they
 are refused.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MODE, _CA_FILE, _CERTIFICATE, _KEY = "sslmode", "sslrootcert", "sslcert", "sslkey"
 TLS_PARAMETERS = (_MODE, _CA_FILE, _CERTIFICATE, _KEY, "channel_binding")
-"""The parameters of an address that this module reads; the driver knows none of them."""
+"""The URL parameters that this module reads; the driver does not know them."""
 
 
 class Tls(Enum):
@@ -29,7 +29,7 @@ class Tls(Enum):
     CHAIN = auto()
     """Encrypted; the certificate is verified, the host name is not."""
     UNVERIFIED = auto()
-    """As the server wants it: nothing is verified."""
+    """Encrypted if the server supports it; nothing is verified."""
     NONE = auto()
     """In clear text."""
 
@@ -38,11 +38,10 @@ _MODES = {"disable": Tls.NONE, "require": Tls.FULL, "verify-ca": Tls.CHAIN, "ver
 
 
 def read_tls(url: sa.URL, *, setting: bool | None, entra: bool) -> Tls:
-    """Combine JOBS_DATABASE_TLS (None where unset) with the URL's ``sslmode``.
+    """Combine JOBS_DATABASE_TLS (None if unset) with the URL's ``sslmode``.
 
-    With ``entra`` the password is a token, which must never leave in clear text.
-
-    Raises ``ConfigurationError`` with the mend where they contradict each other, or ask for what is not safe.
+    With ``entra`` the password is a token, which must never be sent in clear text. Raises ``ConfigurationError`` with
+    the fix if the two contradict each other or are unsafe.
     """
     text = url.query.get(_MODE)
     if text is None:
@@ -73,15 +72,15 @@ def _objection(mode: str) -> str:
 
 
 def ssl_arguments(url: sa.URL, tls: Tls, ca_file: str | None) -> dict[str, Any]:
-    """Return the driver's argument for ``tls``, empty where the driver's default is right.
+    """Return the driver's arguments for ``tls``; empty if the driver's default is right.
 
-    Raises ``ConfigurationError`` naming the file of certificates that cannot be used.
+    Raises ``ConfigurationError`` naming a certificate file that cannot be read.
     """
     if tls is Tls.UNVERIFIED:
         return {}
     if tls is Tls.NONE:
         return {"ssl_context": False}
-    # A context made here verifies; pg8000's own default does not, and may fall back to clear text.
+    # This context verifies; pg8000's default does not, and may fall back to clear text.
     context = _context(url, ca_file)
     context.check_hostname = tls is Tls.FULL
     return {"ssl_context": context}

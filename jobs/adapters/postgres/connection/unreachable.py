@@ -1,35 +1,35 @@
-"""Why no connection could be made, in words that name the setting and the mend."""
+"""Error messages for failed connections, with the setting to check and the fix."""
 
 from __future__ import annotations
 
 import ssl
 from typing import TYPE_CHECKING
 
-from jobs.adapters.postgres.connection.faults import in_words, refusal_of, sqlstate
+from jobs.adapters.postgres.connection.faults import message_of, refusal_of, sqlstate
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-_WRONG_PASSWORD, _NOT_LET_IN, _NO_DATABASE = "28P01", "28000", "3D000"
-_AT_CONNECTING = frozenset({_WRONG_PASSWORD, _NOT_LET_IN, _NO_DATABASE})
+_WRONG_PASSWORD, _NOT_AUTHORIZED, _NO_DATABASE = "28P01", "28000", "3D000"
+_AT_CONNECTING = frozenset({_WRONG_PASSWORD, _NOT_AUTHORIZED, _NO_DATABASE})
 
 
 def unreachable(error: BaseException, url: sa.URL) -> str:
-    """Return why no connection to ``url`` could be made, and what to do. The text holds no password."""
+    """Return why connecting to ``url`` failed, and what to do. The message contains no password."""
     refusal = refusal_of(error)
-    why = in_words(refusal)
+    why = message_of(refusal)
     if "startup parameter: options" in why:
         return f"JOBS_DATABASE_URL leads to PgBouncer ({why}); set JOBS_DATABASE_PGBOUNCER to true"
-    return f"the database cannot be reached: {why}; {_mend(refusal, why, url)}"
+    return f"the database cannot be reached: {why}; {_suggestion(refusal, why, url)}"
 
 
 def refused_at_connecting(error: BaseException) -> bool:
-    """Whether the error is of a connection that could not be made, whether or not the server said why."""
+    """Whether ``error`` is a failure to connect, with or without a response from the server."""
     code = sqlstate(refusal_of(error))
     return code is None or code in _AT_CONNECTING
 
 
-def _mend(refusal: BaseException, why: str, url: sa.URL) -> str:
+def _suggestion(refusal: BaseException, why: str, url: sa.URL) -> str:
     place = _place(url)
     if "Server refuses SSL" in why:
         return (
@@ -42,7 +42,7 @@ def _mend(refusal: BaseException, why: str, url: sa.URL) -> str:
             "CA in JOBS_DATABASE_CA_FILE or, only if the database is on this machine, set JOBS_DATABASE_TLS=false"
         )
     code = sqlstate(refusal)
-    if code == _NOT_LET_IN and "no encryption" in why:
+    if code == _NOT_AUTHORIZED and "no encryption" in why:
         return f"the server at {place} wants TLS: take out JOBS_DATABASE_TLS=false, or sslmode=disable"
     return {
         _WRONG_PASSWORD: (
@@ -50,7 +50,7 @@ def _mend(refusal: BaseException, why: str, url: sa.URL) -> str:
             "JOBS_DATABASE_URL (write @ in them as %40, / as %2F and % as %25); with JOBS_DATABASE_AUTH=entra the user "
             "is the name of the Entra principal"
         ),
-        _NOT_LET_IN: (
+        _NOT_AUTHORIZED: (
             f"the server at {place} does not let the user {url.username!r} in: mend the user in JOBS_DATABASE_URL, or "
             "let it in there (its role, pg_hba.conf)"
         ),

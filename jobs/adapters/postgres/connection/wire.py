@@ -5,8 +5,8 @@ bind and execute, COMMIT). PostgreSQL's extended protocol lets parse, bind, desc
 without a BEGIN the statement is its own transaction, committed at the sync. (PostgreSQL documentation, "Message Flow:
 Extended Query".)
 
-A connection parses each statement once and keeps it by name. Behind PgBouncer in transaction mode, where the next
-transaction may be on another connection, it stays unnamed and is parsed each time.
+A connection prepares each statement once, by name. Behind PgBouncer in transaction mode, where the next transaction may
+run on another connection, statements are unnamed and parsed each time.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from jobs.adapters.postgres.connection.encoding import Statement
 
 _INT32 = Struct("!i")
-_REVEALING = ("D", "W", "q")  # detail, context and inner query show rows and values to whoever reads the log
+_REVEALING = ("D", "W", "q")  # detail, context and inner query would show rows and values in the log
 _HEADER = 5
 _PIECE = 256 * 1024
 _DATA_ROW, _ROW_DESCRIPTION, _READY = DATA_ROW[0], ROW_DESCRIPTION[0], READY_FOR_QUERY[0]
 _PARSED = PARSE_COMPLETE[0]
-_UNREMARKABLE = frozenset({BIND_COMPLETE[0], COMMAND_COMPLETE[0]})
+_IGNORED = frozenset({BIND_COMPLETE[0], COMMAND_COMPLETE[0]})
 
 
 def exchange(
@@ -49,15 +49,15 @@ def exchange(
     prepared: bool,
     first: tuple[Statement, bytes] | None = None,
 ) -> list[tuple[Any, ...]]:
-    """Send executions of ``statement`` on a pg8000 connection that is in no transaction; give the rows of all of them.
+    """Execute ``statement`` once per message on an idle pg8000 connection, in one transaction; return all rows.
 
-    Together they are one transaction, committed at the end. Each message is sent as it is made, so that the server
-    works on one while the next is made; what they answer must fit a socket's buffer, some 64 KiB in all. ``prepared``
-    parses the statement once a connection; else the messages must be made for the name ``b""``. ``first`` is another
-    statement and its message, executed before the others in the same transaction; its rows come first.
+    The transaction commits at the end. Each message is sent as soon as it is built, so that the server works on one
+    while the next is built; all responses together must fit a socket's buffer, some 64 KiB. ``prepared`` parses the
+    statement once per connection; without it the messages must be for the name ``b""``. ``first`` is another statement
+    and its message, executed before the others in the same transaction; its rows come first.
 
-    An error answered by the server is raised as pg8000's ``DatabaseError``; nothing was written and the connection
-    stays usable. After any other error the connection is in an unknown state and must be thrown away.
+    An error response of the server is raised as pg8000's ``DatabaseError``; nothing was written and the connection
+    stays usable. After any other error the connection is in an unknown state and must be discarded.
     """
     channel = connection._usock  # noqa: SLF001  pg8000 has no public call that sends all of it at once
     known: set[bytes] = connection.__dict__.setdefault("jobs_prepared", set())
@@ -82,16 +82,16 @@ def exchange(
         channel.sendall(SYNC_MSG)
     reader = _Reader(connection, channel)
     try:
-        return reader.answer()
+        return reader.read_rows()
     finally:
         known.update(parsing[: reader.parsed])
 
 
 class _Reader:
-    """Reads whole answers off a connection.
+    """Reads the responses of one exchange.
 
-    It reads the socket itself, in large pieces: every read lets other threads run, and waiting to have it
-    back costs more than the read. Between exchanges pg8000's own buffer is empty, so nothing is read past it.
+    It reads from the socket directly, in large pieces: every read releases the interpreter's lock, and reacquiring it
+    costs more than the read. Between exchanges pg8000's own buffer is empty, so no data is missed.
     """
 
     def __init__(self, connection: Any, channel: Any) -> None:
@@ -101,8 +101,8 @@ class _Reader:
         self._at = 0
         self.parsed = 0
 
-    def answer(self) -> list[tuple[Any, ...]]:
-        """Read up to ReadyForQuery. What is not about rows (notices, settings, errors) is left to pg8000."""
+    def read_rows(self) -> list[tuple[Any, ...]]:
+        """Read up to ReadyForQuery and return the rows. pg8000 handles notices, settings and errors."""
         context = Context(None)
         rows: list[tuple[Any, ...]] = []
         decoders: list[Callable[[bytes], Any]] = []
@@ -118,7 +118,7 @@ class _Reader:
                 decoders = [_DECODERS.get(oid, bytes.decode) for oid in _type_oids(body)]
             elif code == _PARSED:
                 self.parsed += 1
-            elif code not in _UNREMARKABLE:
+            elif code not in _IGNORED:
                 self._connection.message_types[bytes((code,))](body, context)
                 if code == _READY:
                     break
@@ -155,7 +155,7 @@ def _row(body: bytes, decoders: list[Callable[[bytes], Any]]) -> tuple[Any, ...]
 
 
 def _type_oids(body: bytes) -> Iterator[int]:
-    """Read the column types out of a RowDescription: after each name, 6 bytes on, stands the type's OID."""
+    """Yield the column types of a RowDescription: the type's OID is 6 bytes after the end of each column's name."""
     at = 2
     for _ in range(int.from_bytes(body[:2], "big")):
         at = body.index(b"\x00", at) + 1
@@ -174,5 +174,5 @@ _DECODERS: dict[int, Callable[[bytes], Any]] = {
 }
 """By type OID (pg_type.dat): bool, int8, int2, int4, float4, float8, timestamptz.
 
-All else stays text; UUIDs too, since few of them are ever asked for as such.
+All other types stay text, including UUIDs, since few of them are needed as objects.
 """

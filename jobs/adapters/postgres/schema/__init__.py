@@ -1,1 +1,1 @@
-"""The tables, their migrations, and the roles that may use them."""
+"""The tables, their migrations, and the database roles that use them."""

@@ -1,4 +1,4 @@
-"""Check constraints: the states a job can be in, and values that the app can read."""
+"""Check constraints: consistent job states, and values that the app can read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATE_IS_WHOLE = (
     )
     + " ELSE false END"
 )
-"""The statuses there are, and what comes with each: an end with the ended ones, a lease with the running one."""
+"""The valid statuses and their columns: an end time for the ended ones, a lease for the running one."""
 
 
 _FIRST = "'0001-01-01 00:00:00+00'"
@@ -25,7 +25,7 @@ _END = "'10000-01-01 00:00:00+00'"
 
 
 def _can_be_read(*columns: str) -> str:
-    """Keep instants within the years that Python has; ``infinity`` lies outside, and null is passed over."""
+    """Return a constraint that instants are within Python's years, which excludes ``infinity``; null is allowed."""
     listed = ", ".join(columns)
     return f"LEAST({listed}) >= {_FIRST} AND GREATEST({listed}) < {_END}"
 

@@ -1,4 +1,4 @@
-"""Make database roles of Microsoft Entra principals, the way Azure Database for PostgreSQL does.
+"""Create database roles for Microsoft Entra principals on Azure Database for PostgreSQL.
 
 (Microsoft Learn, "Manage Microsoft Entra roles in Azure Database for PostgreSQL".)
 """
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.adapters.postgres.connection.engine import make_engine
-from jobs.adapters.postgres.connection.faults import in_words, sqlstate
+from jobs.adapters.postgres.connection.faults import message_of, sqlstate
 from jobs.adapters.postgres.connection.unreachable import unreachable
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 _WITH_ID = re.compile(r"(.+)=([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})", re.DOTALL)
 _DATABASE = "postgres"
-"""The one database of a server that has Azure's functions."""
+"""The only database of a server that has Azure's functions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user, group, application or managed identity. Its role is called by its display name.
+    """A user, group, application or managed identity. Its role has its display name.
 
-    With an ``object_id`` it is taken for an application or a managed identity, and nobody looks its name up.
+    With an ``object_id`` it must be an application or a managed identity, and its name is not looked up.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Principal:
 
 
 def map_principals(options: DatabaseOptions, principals: Iterable[Principal]) -> list[str]:
-    """Make a role of each principal that has none, with no right but to log in; returns a line for each that was made.
+    """Create a role for each principal without one, with no privilege but to log in; returns a line for each new role.
 
-    ``options`` reach any database of the server. Raises ``ConfigurationError`` where the server has no function for it
-    or refuses, and ``StoreUnavailable``.
+    ``options`` may name any database of the server. Raises ``ConfigurationError`` if the server lacks the functions or
+    refuses, and ``StoreUnavailable``.
     """
     url = sa.make_url(options.url).set(database=_DATABASE).render_as_string(hide_password=False)
     engine = make_engine(replace(options, url=url, pool_size=1))
@@ -60,8 +60,8 @@ def map_principals(options: DatabaseOptions, principals: Iterable[Principal]) ->
     except (OSError, SQLAlchemyError) as error:
         if sqlstate(error):
             raise ConfigurationError(
-                f"the Entra principals were not mapped: {in_words(error)}; it takes a Microsoft Entra administrator of "
-                "the server, and where that one may not read the directory NAME=OBJECT_ID in place of the name"
+                f"the Entra principals were not mapped: {message_of(error)}; it takes a Microsoft Entra administrator "
+                "of the server, and where that one may not read the directory NAME=OBJECT_ID in place of the name"
             ) from error
         raise StoreUnavailable(unreachable(error, engine.url)) from error
     finally:

@@ -1,7 +1,7 @@
-"""Grant two database roles what they need and no more: one that runs the app, one that migrates its schema.
+"""Grant two database roles the privileges they need and no more: one runs the app, one migrates its schema.
 
-The runtime role reads and writes the tables' rows. The migrator owns schema and tables. Nothing here creates a role or
-a password; ``principals`` makes roles of Microsoft Entra principals.
+The runtime role reads and writes the tables' rows. The migrator owns schema and tables. This module creates no role and
+no password; ``principals`` creates roles for Microsoft Entra principals.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from jobs.adapters.postgres.connection.faults import in_words, sqlstate
+from jobs.adapters.postgres.connection.faults import message_of, sqlstate
 from jobs.adapters.postgres.connection.unreachable import refused_at_connecting, unreachable
 from jobs.adapters.postgres.schema.migrate import LOCK_KEY
 from jobs.adapters.postgres.statements.jobs import quoted
@@ -33,18 +33,17 @@ RIGHTS = {
     "limit_starts": _ALL,
     "schema_version": "select",
 }
-"""What the runtime role may do with each table. Identity columns need no right on their sequences."""
+"""The runtime role's privileges on each table. Identity columns need no privilege on their sequences."""
 
 _REFUSED = frozenset({"42501", "0LP01"})  # insufficient_privilege, invalid_grant_operation
 
 
 def grant_rights(engine: Engine, schema: str, runtime: str, migrator: str | None = None) -> list[str]:
-    """Grant both roles their rights, all in one transaction; returns one line for each right that holds now.
+    """Grant both roles their privileges, all in one transaction; returns one line for each grant in effect.
 
-    Repeating it changes nothing; it takes back what the runtime role was granted on a table beyond its need. Tables
-    that ``migrator``, or without one the present role, creates later are covered as well. Raises
-    ``ConfigurationError`` for a role that does not exist or a right that the present role cannot give, and
-    ``StoreUnavailable``.
+    It is idempotent, and revokes table privileges of the runtime role beyond its need. It also covers tables that
+    ``migrator`` (or the current role, without one) creates later. Raises ``ConfigurationError`` for a role that does
+    not exist or a privilege that the current role cannot grant, and ``StoreUnavailable``.
     """
     try:
         with engine.begin() as connection:
@@ -53,10 +52,10 @@ def grant_rights(engine: Engine, schema: str, runtime: str, migrator: str | None
     except (OSError, SQLAlchemyError) as error:
         if sqlstate(error) in _REFUSED:
             raise ConfigurationError(
-                f"the rights were not granted: {in_words(error)}; run this as the server's administrator, or as the "
+                f"the rights were not granted: {message_of(error)}; run this as the server's administrator, or as the "
                 "role that owns the schema and its tables"
             ) from error
-        why = unreachable(error, engine.url) if refused_at_connecting(error) else in_words(error)
+        why = unreachable(error, engine.url) if refused_at_connecting(error) else message_of(error)
         raise StoreUnavailable(f"the rights were not granted: {why}") from error
 
 
@@ -81,15 +80,15 @@ class _Grant:
                 )
         if self._migrator is None:
             self._require_schema()
-            self._let_enter(self._runtime)
-            self._let_run(self._runtime, creator=None)
+            self._grant_usage(self._runtime)
+            self._grant_runtime(self._runtime, creator=None)
         else:
             with self._membership(self._migrator) as member:
-                self._let_migrate(self._migrator, member=member)
-                self._let_enter(self._runtime)
+                self._grant_migrator(self._migrator, member=member)
+                self._grant_usage(self._runtime)
                 if member:
-                    self._let_run(self._runtime, creator=self._migrator)
-        self._warn_of_more()
+                    self._grant_runtime(self._runtime, creator=self._migrator)
+        self._warn_of_excess()
         return self._lines
 
     def _require_schema(self) -> None:
@@ -100,7 +99,7 @@ class _Grant:
 
     @contextmanager
     def _membership(self, role: str) -> Iterator[bool]:
-        """Be a member of ``role`` for the block, which passing ownership needs; False if membership is refused."""
+        """Make the current role a member of ``role`` for the block, to transfer ownership; False if it is refused."""
         if self._ask("select pg_has_role(current_user, :role, 'usage')", role=role):
             yield True
             return
@@ -115,10 +114,10 @@ class _Grant:
         yield True
         self._do(f"revoke {_name(role)} from current_user")
 
-    def _let_migrate(self, migrator: str, *, member: bool) -> None:
+    def _grant_migrator(self, migrator: str, *, member: bool) -> None:
         if not self._schema_owner():
             self._do(f"create schema {quoted(self._schema)}")
-        self._let_connect(migrator)
+        self._grant_connect(migrator)
         strangers = [table for table, owner in self._tables() if owner != migrator]
         if member:
             if self._schema_owner() != migrator:
@@ -139,12 +138,12 @@ class _Grant:
             f"its own to grant: after `db upgrade`, run `db grant --runtime {self._runtime}` as {migrator}"
         )
 
-    def _let_enter(self, role: str) -> None:
-        self._let_connect(role)
+    def _grant_usage(self, role: str) -> None:
+        self._grant_connect(role)
         if not self._ask("select has_schema_privilege(:role, :schema, 'usage')", role=role, schema=self._schema):
             self._do(f"grant usage on schema {quoted(self._schema)} to {_name(role)}")
 
-    def _let_run(self, runtime: str, *, creator: str | None) -> None:
+    def _grant_runtime(self, runtime: str, *, creator: str | None) -> None:
         tables = [table for table, _ in self._tables() if table in RIGHTS]
         for table in tables:
             self._do(f"revoke all on {self._table(table)} from {_name(runtime)}")
@@ -154,15 +153,15 @@ class _Grant:
         self._do(f"alter default privileges {where} grant {_ALL} on tables to {_name(runtime)}")
         self._lines.append(f"{runtime}: reads and writes the rows of {len(tables)} tables, and of those made later")
 
-    def _let_connect(self, role: str) -> None:
+    def _grant_connect(self, role: str) -> None:
         if not self._ask("select has_database_privilege(:role, current_database(), 'connect')", role=role):
             [database] = self._ask("select current_database()")
             self._do(f"grant connect on database {_name(database)} to {_name(role)}")
             if not self._ask("select has_database_privilege(:role, current_database(), 'connect')", role=role):
                 self._lines.append(f"warning: {role} may not connect to {database}, and only its owner can change that")
 
-    def _warn_of_more(self) -> None:
-        """Return what the runtime role may do beyond its need, by rights that are not ours to take."""
+    def _warn_of_excess(self) -> None:
+        """Add a warning for each privilege of the runtime role beyond its need that cannot be revoked here."""
         more = {
             "is a superuser": "select rolsuper from pg_roles where rolname = :role",
             f"may create in the schema {self._schema}": "select has_schema_privilege(:role, :schema, 'create')",
@@ -181,7 +180,7 @@ class _Grant:
         return found[0] if found else None
 
     def _tables(self) -> list[tuple[str, str]]:
-        """List the tables of ours that there are, with their owners."""
+        """Return the existing tables in the schema, with their owners."""
         rows = self._connection.execute(
             sa.text("select tablename, tableowner from pg_tables where schemaname = :schema order by tablename"),
             {"schema": self._schema},
@@ -195,7 +194,7 @@ class _Grant:
         self._connection.execute(sa.text(statement.replace(":", "\\:")))
 
     def _ask(self, question: str, **values: str) -> list[Any]:
-        """Return the first column of the rows that have something true in it."""
+        """Return the first column of the rows, without null and false values."""
         wanted = {name: value for name, value in values.items() if f":{name}" in question}
         return [row[0] for row in self._connection.execute(sa.text(question), wanted) if row[0]]
 

@@ -1,1 +1,1 @@
-"""Every SQL statement, by what it is about."""
+"""The SQL statements, one module per topic."""

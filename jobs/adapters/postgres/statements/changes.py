@@ -53,7 +53,7 @@ select """
 def change_statement(
     schema: str, columns: tuple[str, ...], now_columns: tuple[str, ...], *, new_generation: bool
 ) -> Statement:
-    """Prepare a change of ``columns``, with the database's time put into ``now_columns``, noted in the audit."""
+    """Prepare a change of ``columns``; ``now_columns`` get the database's time. The change is written to the audit."""
     sets = [f"{name} = {_CASTS[name]}" for name in columns]
     sets += [f"{name} = now()" for name in now_columns if name in _CASTS]
     if new_generation:

@@ -1,7 +1,7 @@
-"""Statements of the reconciler and the operators: what it reaps, arms, sweeps, prunes and measures; counts.
+"""Statements for the reconciler and operators: reaping, arming, pruning, measuring and counting.
 
-Each is a single statement. Batches pass over locked rows, so that no two can deadlock. Only the database's clock
-decides which lease has expired and what is late.
+Each is a single statement. Batches skip locked rows, so that no two can deadlock. Only the database's clock decides
+which leases have expired and which jobs are late.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from jobs.adapters.postgres.statements.suspects import CONVICTED, CONVICTION, LO
 from jobs.core.lifecycle.status import FAULTS
 from jobs.core.lifecycle.suspects import LONGEST_WAIT_SECONDS, SPREAD_MILLISECONDS, SUSPECT_AFTER
 
-# A lost worker is not the job's fault: no attempt is counted, and the run is due again soon, runs of one worker one
-# after the other. A one-time job that is the cause is failed; a recurring one has a statement of its own.
+# A lost worker is not the job's fault: the attempt does not count, and the run is due again soon, with the runs of one
+# worker spread over time. A one-time job that is the cause is failed; recurring ones have a statement of their own.
 _REAP = f"""
 with lost as materialized (
   select id, lease_token, run_count + 1 as run, attempt, scheduled_for, started_at, worker, lost_count,
@@ -29,7 +29,7 @@ with lost as materialized (
   order by lease_expires_at limit :limit for update skip locked
 ), placed as (
   select *, row_number() over (partition by worker order by lease_expires_at, id) - 1 as place,
-    count(*) over (partition by worker) as company
+    count(*) over (partition by worker) as lost_together
   from lost
 ), taken as (
   update {{schema}}.jobs j set
@@ -37,7 +37,7 @@ with lost as materialized (
     handled_at = case when l.next_status = 'Scheduled' then null else now() end,
     next_run_at = case when l.next_status = 'Scheduled' then
       now() + interval '1 millisecond' * case when l.lost_count < {SUSPECT_AFTER}
-        then {SPREAD_MILLISECONDS} * l.place / l.company
+        then {SPREAD_MILLISECONDS} * l.place / l.lost_together
         else least(10 * power(2, least(l.lost_count - {SUSPECT_AFTER}, 20)), {LONGEST_WAIT_SECONDS}) * 1000 end end,
     generation = j.generation + 1, armed_at = null,
     attempt = greatest(j.attempt - 1, 0), lost_count = j.lost_count + 1, alone = false,
@@ -56,12 +56,12 @@ with lost as materialized (
 select id, generation, next_run_at from taken
 """
 
-# Behind the last alarm of the page before, so that one which cannot be set is passed and not met again.
+# After the last alarm of the previous page, so that an alarm that cannot be set is not returned again.
 _AFTER = """(next_run_at, id) > (
     coalesce(cast(:after_due as timestamptz), '-infinity'),
     coalesce(cast(:after_id as uuid), '00000000-0000-0000-0000-000000000000'))"""
 
-# Jobs with limits have an index of their own, and are few among the unarmed: all of them are looked through.
+# Jobs with limits have an index of their own. Few of them are unarmed, so scanning them is cheap.
 _UNARMED = """
 (select id, generation, next_run_at from {schema}.jobs
 where status = 'Scheduled' and not paused and not limited and armed_at is null
@@ -75,7 +75,7 @@ order by next_run_at, id limit :limit)
 order by next_run_at, id limit :limit
 """
 
-# A job with limits may be late because it is throttled; that is no lost alarm.
+# A job with limits may be late because it is throttled, so its alarm is not lost.
 _OVERDUE = """
 select id, generation, next_run_at from {schema}.jobs
 where status = 'Scheduled' and not paused and not limited and next_run_at <= now() - cast(:grace as interval)
@@ -83,8 +83,8 @@ where status = 'Scheduled' and not paused and not limited and next_run_at <= now
 order by next_run_at, id limit :limit
 """
 
-# A job that ended was created before, so the index on created_at, read from its old end, finds what may go.
-# One with a long history is left until that is pruned, so that no statement ever deletes more than a page of those.
+# A job ends after its creation, so the index on created_at, read from its old end, finds the candidates.
+# A job with a long history stays until that is pruned, so that no statement deletes more than a page of history.
 _PRUNE = """
 with old as (
   select id from {schema}.jobs
@@ -103,15 +103,15 @@ with old as (
 select count(*) from gone
 """
 
-# From job to job, those created first: no other can have anything old. Of each, both ends of its history are looked up
-# in the primary key, so it does not matter how much lies between them. One reconciler at a time: two would delete the
-# same rows and wait for each other.
+# Jobs in order of creation, since only old jobs have old history. For each, both ends of its history are looked up in
+# the primary key, so the amount between them does not matter. One reconciler at a time: two would delete the same rows
+# and wait for each other.
 _PRUNE_HISTORY = """
-with turn as materialized (
-  select pg_try_advisory_xact_lock(hashtextextended('{schema}.history', 0)) as ours
+with lock as materialized (
+  select pg_try_advisory_xact_lock(hashtextextended('{schema}.history', 0)) as acquired
 ), page as materialized (
   select id, created_at from {schema}.jobs
-  where (select ours from turn) and created_at < now() - cast(:retention as interval)
+  where (select acquired from lock) and created_at < now() - cast(:retention as interval)
     and (created_at, id) > (
       coalesce(cast(:created_at as timestamptz), '-infinity'),
       coalesce(cast(:id as uuid), '00000000-0000-0000-0000-000000000000'))
@@ -193,8 +193,8 @@ select count(*) filter (where outcome in ({", ".join(f"'{outcome}'" for outcome 
 from {{schema}}.job_attempts where finished_at > now() - cast(:window as interval)
 """
 
-# Is the table there; is writing allowed, which FOR UPDATE needs as an update does, here of no row; and has the disk
-# room, for a file of some 200 KB that is gone with the statement.
+# Checks that the table exists; that writes are allowed, which FOR UPDATE requires even without rows; and that the disk
+# has room, by a temporary file of some 200 KB that is deleted with the statement.
 _PING = """
 select
   (select count(*) from (select 1 from {schema}.jobs limit 1) as one),

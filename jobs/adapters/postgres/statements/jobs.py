@@ -1,6 +1,6 @@
-"""Every statement about jobs as rows: insert, read, change. The ones about runs stand in ``run_statements``.
+"""The statements that insert, read and change jobs. Those for runs are in ``runs``.
 
-``{schema}`` is replaced once by the quoted schema; values are always parameters. Casts are spelled out because the same
+``{schema}`` is replaced once by the quoted schema; values are always parameters. The casts are needed because the same
 text also runs on a caller's own connection, whose driver may send every value as text.
 """
 
@@ -30,10 +30,10 @@ JOB_COLUMNS = (
     + ", ".join(f"'{name}', j.{name}" for name in JOB_FIELDS)
     + ", 'timeout', extract(epoch from j.timeout)) as text), cast(j.payload as text), cast(j.metadata as text)"
 )
-"""A job in three texts. Payload and metadata stand limited: one that cannot be parsed spoils no more than itself."""
+"""A job as three texts. Payload and metadata are separate, so that an unreadable one does not break the rest."""
 
 LISTED_COLUMNS = JOB_COLUMNS.replace("cast(j.payload as text)", "cast(null as text)")
-"""The same without its payload, which is not read then: large ones are kept beside the row."""
+"""The same without the payload, which is then not read at all: PostgreSQL stores large ones out of line."""
 
 _INSERT_INTO = """
 insert into {schema}.jobs (
@@ -54,8 +54,9 @@ _NEW_ROW = """
 
 _INSERT = _INSERT_INTO + "values (" + _NEW_ROW + ") on conflict do nothing returning created_at"
 
-# Both rows or neither: the new row is made of the old one's end. Where the id is taken after all, the insert fails and
-# takes the end back with it, which `on conflict do nothing` would not. Who finds the holder changed writes nothing.
+# Both rows or neither: the new row is inserted only if the old one was cancelled. If the id is taken after all, the
+# insert fails and rolls the cancellation back, which `on conflict do nothing` would not. If the holder has changed,
+# nothing is written.
 _REPLACE = (
     """
 with ended as (
@@ -75,8 +76,8 @@ with ended as (
     + " from ended returning created_at"
 )
 
-# What the jobs of a batch have in common is sent once, as a shape; most batches have one. Texts travel joined by a
-# control character, which JSON never holds bare: the server splits them faster than it reads an array or a document.
+# The fields that jobs of a batch share are sent once, as a shape; most batches have one. Texts are joined by a control
+# character, which JSON text never contains: the server splits them faster than it parses an array or a document.
 _INSERT_MANY = """
 with shape as (
   select * from json_to_recordset(cast(:shapes as json)) as s(
@@ -100,7 +101,7 @@ with shape as (
       string_to_array(:metadatas, chr(31)), cast(string_to_array(:shape_of, chr(31)) as integer[])
     ) with ordinality as r(id, job_name, payload, metadata, shape, place)
   join shape s on s.shape = r.shape
-  -- By name: two batches that hold the same names wait for each other in one order. Of one name the first wins.
+  -- By name, so that two batches with the same names wait for each other in one order. Of equal names the first wins.
   order by r.job_name collate "C", r.place
   on conflict do nothing
   returning id
@@ -159,7 +160,7 @@ on conflict (key) do nothing returning key
 
 _READ_KEY = "select fingerprint, answer from {schema}.idempotency_keys where key = :key"
 
-_KEEP_ANSWER = "update {schema}.idempotency_keys set answer = :answer where key = :key"
+_KEEP_RESPONSE = "update {schema}.idempotency_keys set answer = :response where key = :key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +180,13 @@ class JobStatements:
     waiting_alarms: Statement
     hold_key: Statement
     read_key: Statement
-    keep_answer: Statement
+    keep_response: Statement
 
 
 def quoted(schema: str) -> str:
-    """Return the schema as it stands in a statement.
+    """Return the schema's name quoted for a statement.
 
-    Raises ``ConfigurationError`` for a name that would need care.
+    Raises ``ConfigurationError`` for a name that would need escaping.
     """
     if not _SCHEMA_NAME.fullmatch(schema):
         raise ConfigurationError(
@@ -195,7 +196,7 @@ def quoted(schema: str) -> str:
 
 
 def prepare(sql: str, schema: str) -> Statement:
-    """Make a statement of ``sql`` for one schema."""
+    """Compile ``sql`` for one schema."""
     return Statement.of(sa.text(sql.replace("{schema}", quoted(schema))))
 
 
@@ -216,5 +217,5 @@ def job_statements(schema: str) -> JobStatements:
         waiting_alarms=prepare(_WAITING_ALARMS, schema),
         hold_key=prepare(_HOLD_KEY, schema),
         read_key=prepare(_READ_KEY, schema),
-        keep_answer=prepare(_KEEP_ANSWER, schema),
+        keep_response=prepare(_KEEP_RESPONSE, schema),
     )

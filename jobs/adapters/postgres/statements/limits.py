@@ -1,4 +1,4 @@
-"""Statements about handlers with limits: throttled jobs, claims within limits, limit flags."""
+"""Statements for handlers with limits: throttled jobs, claims within limits, limit flags."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from functools import lru_cache
 
 from jobs.adapters.postgres.connection.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import prepare
-from jobs.adapters.postgres.statements.runs import CLAIMED, TAKE, alone, beside_others
+from jobs.adapters.postgres.statements.runs import CLAIMED, SET_CLAIMED, claim_alone, claim_without_suspects
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER
 
-# Held to the end of the transaction, also through PgBouncer. The statement after it sees what the holder before wrote.
-_ONE_AT_A_TIME = "select pg_advisory_xact_lock(hashtextextended('{schema}.limits.' || cast(:handler_name as text), 0))"
+# Held until the end of the transaction, also through PgBouncer. The next statement sees what the previous holder wrote.
+_LOCK_HANDLER = "select pg_advisory_xact_lock(hashtextextended('{schema}.limits.' || cast(:handler_name as text), 0))"
 
-_WAITING = """
+_THROTTLED = """
 select handler_name from unnest(cast(:handler_names as text[])) as h(handler_name)
 where exists (
   select from {schema}.jobs j
@@ -21,9 +21,9 @@ where exists (
     and j.next_run_at <= (select now()) and j.lost_count < {suspect_after})
 """
 
-# ``moment`` is read once the handler's lock is held; now() is when the transaction began to wait for it. What runs is
-# counted in the rows: a dead worker's slot is free once its run is reaped, and nothing else must be undone.
-# Rows of keys without a free slot are passed over before the first few of the others are ranked.
+# ``moment`` is read after the handler's lock is acquired; now() is when the transaction began to wait for it. Running
+# jobs are counted in the rows: a dead worker's slot is free once its run is reaped, with nothing else to undo.
+# Rows of keys without a free slot are skipped before the first few of the others are ranked.
 _CLAIM_LIMITED = (
     """
 with moment as materialized (select clock_timestamp() as at),
@@ -38,7 +38,7 @@ running as materialized (
   select greatest(0, least(
     cast(:limit as bigint),
     cast(:concurrency as bigint) - (select coalesce(sum(held), 0) from running),
-    cast(:rate as bigint) - starts.made)) as turns
+    cast(:rate as bigint) - starts.made)) as slots
   from starts
 ), due as materialized (
   select j.id, j.next_run_at, j.concurrency_key from {schema}.jobs j
@@ -47,7 +47,7 @@ running as materialized (
     and (cast(:per_key as bigint) is null or j.concurrency_key is null or j.concurrency_key <> all (
       array(select concurrency_key from running where held >= :per_key and concurrency_key is not null)))
   order by j.next_run_at, j.id
-  limit (select case when turns = 0 or cast(:per_key as bigint) is null then turns else 10000 end from free)
+  limit (select case when slots = 0 or cast(:per_key as bigint) is null then slots else 10000 end from free)
 ), ranked as (
   select due.id, due.next_run_at, due.concurrency_key, coalesce(running.held, 0)
     + row_number() over (partition by due.concurrency_key order by due.next_run_at, due.id) as place
@@ -55,7 +55,7 @@ running as materialized (
 ), chosen as materialized (
   select id from ranked
   where cast(:per_key as bigint) is null or concurrency_key is null or place <= :per_key
-  order by next_run_at, id limit (select turns from free)
+  order by next_run_at, id limit (select slots from free)
 ), held as materialized (
   select j.id from {schema}.jobs j
   where j.id = any(array(select id from chosen)) and j.status = 'Scheduled' and not j.paused
@@ -69,7 +69,7 @@ running as materialized (
   where s.handler_name = :handler_name and s.started_at <= moment.at - cast(:period as interval)
 ), taken as (
   update {schema}.jobs j set """
-    + TAKE.replace("started_at = clock_timestamp()", "started_at = (select at from moment)")
+    + SET_CLAIMED.replace("started_at = clock_timestamp()", "started_at = (select at from moment)")
     + """
   where j.id = any(array(select id from held))
   returning """
@@ -104,7 +104,7 @@ where status = 'Scheduled' and not paused and limited and handler_name <> all(ca
 limit :limit
 """
 
-# Not a new revision: what somebody read to change it still stands. The alarm of a job that waited has rung already.
+# The revision stays, so that a concurrent change with If-Match does not fail. The alarm of a throttled job has fired.
 _SET_LIMIT_FLAGS = """
 with flag as (
   select * from unnest(cast(:ids as uuid[]), cast(:limited as boolean[]), cast(:keys as text[]))
@@ -136,8 +136,8 @@ where s.started_at > clock_timestamp() - asked.period group by 2
 class LimitStatements:
     """The statements, for one schema."""
 
-    one_at_a_time: Statement
-    waiting: Statement
+    lock_handler: Statement
+    throttled: Statement
     usage: Statement
     claim_limited: Statement
     claim_named: Statement
@@ -151,12 +151,12 @@ def limit_statements(schema: str) -> LimitStatements:
     """Prepare the statements for ``schema``."""
     claim = _CLAIM_LIMITED.replace("{suspect_after}", str(SUSPECT_AFTER))
     return LimitStatements(
-        one_at_a_time=prepare(_ONE_AT_A_TIME, schema),
-        waiting=prepare(_WAITING.replace("{suspect_after}", str(SUSPECT_AFTER)), schema),
+        lock_handler=prepare(_LOCK_HANDLER, schema),
+        throttled=prepare(_THROTTLED.replace("{suspect_after}", str(SUSPECT_AFTER)), schema),
         usage=prepare(_USAGE, schema),
-        claim_limited=prepare(beside_others(claim.replace("{named}", "")), schema),
-        claim_named=prepare(beside_others(claim.replace("{named}", _NAMED)), schema),
-        claim_named_alone=prepare(alone(claim.replace("{named}", _NAMED)), schema),
+        claim_limited=prepare(claim_without_suspects(claim.replace("{named}", "")), schema),
+        claim_named=prepare(claim_without_suspects(claim.replace("{named}", _NAMED)), schema),
+        claim_named_alone=prepare(claim_alone(claim.replace("{named}", _NAMED)), schema),
         outdated_limit_flags=prepare(_OUTDATED_LIMIT_FLAGS, schema),
         set_limit_flags=prepare(_SET_LIMIT_FLAGS, schema),
     )

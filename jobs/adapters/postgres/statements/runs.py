@@ -1,7 +1,7 @@
-"""Every statement about runs: claim, heartbeat, outcome.
+"""The statements for runs: claims, heartbeats, outcomes.
 
-Each is a single statement. Batches lock rows in id order or pass over locked ones, so that no two can deadlock.
-Only the database's clock decides what is due and which lease has expired.
+Each is a single statement. Batches lock rows in id order or skip locked ones, so that no two can deadlock. Only the
+database's clock decides which jobs are due and which leases have expired.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from jobs.adapters.postgres.connection.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import prepare
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER
 
-# The run before cannot have begun later, though the database's clock may have been set back since.
-TAKE = """
+# last_run_at is capped at now(): the previous run cannot be in the future, but the clock may have been set back since.
+SET_CLAIMED = """
   status = 'Running', alone = {alone}, attempt = attempt + 1, lease_token = gen_random_uuid(),
   lease_expires_at = now() + cast(:lease as interval), started_at = clock_timestamp(), worker = :worker,
   last_run_at = case when last_run_at > now() then now() else last_run_at end, progress = null, progress_message = null,
@@ -30,7 +30,7 @@ CLAIMED = """
 
 _CLAIM = (
     "update {schema}.jobs j set "
-    + TAKE
+    + SET_CLAIMED
     + """
 where j.id = :id and j.generation = :generation and j.status = 'Scheduled' and not j.paused and j.next_run_at <= now()
   and not j.limited {suspects} {limited}
@@ -38,8 +38,8 @@ returning """
     + CLAIMED
 )
 
-# The sub-select around now() keeps the planner from trusting a histogram that is older than the backlog: it then walks
-# jobs_due in order and stops at the limit, where a low estimate would have it fetch and sort every due row.
+# The sub-select around now() keeps the planner from using a histogram that is older than the backlog. So it scans
+# jobs_due in order and stops at the limit; with a low estimate it would fetch and sort every due row.
 _CLAIM_DUE = (
     """
 with due as materialized (
@@ -48,14 +48,14 @@ with due as materialized (
   order by next_run_at, id limit :limit for update skip locked
 )
 update {schema}.jobs j set """
-    + TAKE
+    + SET_CLAIMED
     + """
 where j.id = any(array(select id from due))
 returning """
     + CLAIMED
 )
 
-# Only where this release has handlers with limits: the others' statements stay as they are.
+# Added only if this release has handlers with limits.
 _EXCEPT_LIMITED = "and handler_name <> all(cast(:limited as text[]))"
 
 _DUE_IN = """
@@ -63,10 +63,10 @@ select extract(epoch from next_run_at - clock_timestamp())::float8 from {schema}
 where id = :id and generation = :generation and status = 'Scheduled'
 """
 
-# Suspects are claimed by name alone, while nothing else starts beside them. There are few, so no index leaves them out.
+# Suspects are claimed only by name, to run alone. There are few, so no index excludes them.
 NO_SUSPECTS = f"and lost_count < {SUSPECT_AFTER}"
 
-# Ids and JSON as text: the same statement runs in a unit of work, whose driver would make objects of them.
+# Ids and JSON are cast to text because the statement also runs in a unit of work, whose driver would convert them.
 _REREAD = (
     "select "
     + re.sub(r"j\.(id|lease_token|payload|metadata|options|retry)\b", r"cast(j.\1 as text)", CLAIMED)
@@ -94,7 +94,7 @@ join unnest(cast(:ids as uuid[]), cast(:tokens as uuid[])) as l(id, token) on l.
 where j.status = 'Running'
 """
 
-# Not a new revision: what somebody read to change it still stands. A row that is being written is passed over.
+# The revision stays, so that a concurrent change with If-Match does not fail. A locked row is skipped.
 _PROGRESS = """
 update {schema}.jobs set progress = :fraction, progress_message = :message
 where id = (
@@ -103,8 +103,8 @@ where id = (
 returning 1
 """
 
-# What a worker's clock says of an attempt is kept within what the database knows: it began after its claim. A requested
-# cancellation turns whatever would have gone on into Cancelled, within the statement that ends the attempt.
+# An attempt's times come from the worker's clock, but cannot be before its claim by the database's. A requested
+# cancellation changes Scheduled to Cancelled within the statement that ends the attempt.
 _RECORD = """
 with o as materialized (
   select * from json_to_recordset(cast(:outcomes as json)) as r(
@@ -160,7 +160,7 @@ class RunStatements:
     claim: Statement
     claim_except: Statement
     claim_alone: Statement
-    claim_alone_apart: Statement
+    claim_alone_except: Statement
     claim_due: Statement
     claim_due_except: Statement
     due_in: Statement
@@ -173,13 +173,13 @@ class RunStatements:
     await_writer: Statement
 
 
-def beside_others(claim: str, limited: str = "") -> str:
-    """Write a claim that passes suspects over."""
+def claim_without_suspects(claim: str, limited: str = "") -> str:
+    """Return the SQL of a claim that skips suspects."""
     return claim.replace("{suspects}", NO_SUSPECTS).replace("{alone}", "false").replace("{limited}", limited)
 
 
-def alone(claim: str, limited: str = "") -> str:
-    """Write a claim of a suspect, or of any other run that is to have its process to itself."""
+def claim_alone(claim: str, limited: str = "") -> str:
+    """Return the SQL of a claim that includes suspects, for a run that starts alone in its process."""
     return claim.replace("{suspects}", "").replace("{alone}", "true").replace("{limited}", limited)
 
 
@@ -187,12 +187,12 @@ def alone(claim: str, limited: str = "") -> str:
 def run_statements(schema: str) -> RunStatements:
     """Prepare the statements for ``schema``."""
     return RunStatements(
-        claim=prepare(beside_others(_CLAIM), schema),
-        claim_except=prepare(beside_others(_CLAIM, _EXCEPT_LIMITED), schema),
-        claim_alone=prepare(alone(_CLAIM), schema),
-        claim_alone_apart=prepare(alone(_CLAIM, _EXCEPT_LIMITED), schema),
-        claim_due=prepare(beside_others(_CLAIM_DUE), schema),
-        claim_due_except=prepare(beside_others(_CLAIM_DUE, _EXCEPT_LIMITED), schema),
+        claim=prepare(claim_without_suspects(_CLAIM), schema),
+        claim_except=prepare(claim_without_suspects(_CLAIM, _EXCEPT_LIMITED), schema),
+        claim_alone=prepare(claim_alone(_CLAIM), schema),
+        claim_alone_except=prepare(claim_alone(_CLAIM, _EXCEPT_LIMITED), schema),
+        claim_due=prepare(claim_without_suspects(_CLAIM_DUE), schema),
+        claim_due_except=prepare(claim_without_suspects(_CLAIM_DUE, _EXCEPT_LIMITED), schema),
         due_in=prepare(_DUE_IN, schema),
         reread=prepare(_REREAD, schema),
         extend=prepare(_EXTEND, schema),

@@ -1,4 +1,4 @@
-"""Statements for what is to be mended once the database's clock, having been ahead, was set back."""
+"""Statements for repairs after the database's clock ran ahead and was set back."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import lru_cache
 from jobs.adapters.postgres.connection.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import prepare
 
-# What was written while the clock was ahead lies in the future now. Each part is found at an end of an index, or within
-# the block ranges of the newest attempts; changes are looked for among the last ones alone.
+# Rows written while the clock was ahead have times in the future now. Each part reads one end of an index, or the block
+# ranges of the newest attempts; of the audit only the last 1,000 rows are read.
 _LATEST_RECORD = """
 select now(), greatest(
   (select max(created_at) from {schema}.jobs),
@@ -34,7 +34,7 @@ order by next_run_at, id limit cast(:limit as integer))
 """
 )
 
-# As two parts, since jobs with limits have an index of their own.
+# Two parts, since jobs with limits have an index of their own.
 _WAITING = (
     _WAITING_PART % "not limited"
     + "union all"
@@ -59,7 +59,7 @@ where j.id = m.id
 returning j.id, j.generation, j.next_run_at
 """
 
-# A live worker's next heartbeat does the same; a lost one's lease would not expire before its time comes round again.
+# A live worker's next heartbeat does the same. A lost worker's lease would not expire before the clock catches up.
 _SHORTEN_LEASES = """
 update {schema}.jobs set lease_expires_at = now() + cast(:lease as interval)
 where id in (

@@ -25,23 +25,23 @@ where status = 'Scheduled' and not paused and lost_count >= {SUSPECT_AFTER} and 
 order by next_run_at, id limit :limit
 """
 
-# No new revision: what somebody read to change it still stands.
+# The revision stays, so that a concurrent change with If-Match does not fail.
 _END_ALONE = """
 update {schema}.jobs set alone = false where id = :id and lease_token = :token and status = 'Running' returning 1
 """
 
-# The next occurrence is worked out by the app, and recorded as any outcome is. Whoever dies between the two leaves the
-# run as it was, but for its lease.
+# The app computes the next occurrence and records it like any outcome. If the process dies between the two, only the
+# run's lease has changed.
 _CLAIM_CONVICTED = (
     f"""
-with guilty as materialized (
+with convicted as materialized (
   select id, {LOSS} || {CONVICTION} as error from {{schema}}.jobs
   where status = 'Running' and lease_expires_at < now() and recurring and cancel_requested_at is null and {CONVICTED}
   order by lease_expires_at limit :limit for update skip locked
 )
 update {{schema}}.jobs j set lease_token = gen_random_uuid(), lease_expires_at = now() + cast(:lease as interval)
-from guilty where j.id = guilty.id
-returning guilty.error, """
+from convicted where j.id = convicted.id
+returning convicted.error, """
     + CLAIMED
 )
 

@@ -1,1 +1,1 @@
-"""The ports on PostgreSQL."""
+"""The implementations of the store's ports on PostgreSQL."""

@@ -1,4 +1,4 @@
-"""Call back when a caller's transaction commits, so that the jobs it enqueued are armed."""
+"""Callbacks at the commit of a caller's transaction, so that the alarms of the jobs it enqueued are set."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _watched: WeakKeyDictionary[Connection, list[Callable[[], object]]] = WeakKeyDic
 def on_commit(connection: object, call: Callable[[], object]) -> None:
     """Call ``call`` once, just before the transaction of ``connection`` commits; never if it is rolled back.
 
-    SQLAlchemy tells of a connection's commit before it sends it, and of a session's only on top of that, so the earlier
-    is what both have. A savepoint that is rolled back is not noticed, nor is a two-phase commit.
+    SQLAlchemy's event for a connection's commit, which a session's commit emits as well, comes before COMMIT is sent.
+    Rollbacks to a savepoint and two-phase commits are not detected.
     """
     core: Connection = connection.connection() if isinstance(connection, Session) else connection  # type: ignore[assignment]
     calls = _watched.get(core)

@@ -1,4 +1,4 @@
-"""Many new rows as one statement's parameters, and its answer as the outcome of each."""
+"""Convert many new rows to one statement's parameters, and its result to the outcome of each row."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SEPARATOR = "\x1f"
 
 
 def batched(jobs: Iterable[NewJob], size: int) -> Iterator[list[NewJob]]:
-    """Cut ``jobs`` into lists of up to ``size``, each made when it is asked for."""
+    """Yield ``jobs`` in lists of up to ``size``, lazily."""
     rest = iter(jobs)
     while batch := list(islice(rest, size)):
         yield batch
 
 
 def batch_values(jobs: Sequence[NewJob]) -> dict[str, Any]:
-    """Lay the rows out for ``insert_many``."""
+    """Return the parameters of ``insert_many`` for these rows."""
     shapes: dict[tuple[Any, ...], int] = {}
     shape_of = [str(shapes.setdefault(job[OWN_FIELDS:], len(shapes))) for job in jobs]
     return {
@@ -51,10 +51,10 @@ def _shape_row(shape: tuple[Any, ...], number: int) -> dict[str, Any]:
     return row | {"shape": number}
 
 
-def read_batches(jobs: Sequence[NewJob], answers: Sequence[tuple[Any, ...]], size: int) -> list[Inserted | None]:
-    """Say of each row whether it was inserted. An answer names the ids only where some of its rows were not."""
+def read_batches(jobs: Sequence[NewJob], rows: Sequence[tuple[Any, ...]], size: int) -> list[Inserted | None]:
+    """Return for each job whether it was inserted. A batch's row lists ids only if some of its jobs were not."""
     results: list[Inserted | None] = []
-    for number, (moment, count, ids) in enumerate(answers):
+    for number, (moment, count, ids) in enumerate(rows):
         batch = jobs[number * size : (number + 1) * size]
         if count == len(batch):
             results += [inserted_at(job, moment) for job in batch]
@@ -65,5 +65,5 @@ def read_batches(jobs: Sequence[NewJob], answers: Sequence[tuple[Any, ...]], siz
 
 
 def inserted_at(job: NewJob, moment: datetime) -> Inserted:
-    """Return what the database made of a row that it inserted at ``moment``: what was left open is now."""
+    """Return the stored values of a job that was inserted at ``moment``, which is the default of its times."""
     return Inserted(job.id, moment, job.due_at or moment, job.scheduled_for or moment)

@@ -22,13 +22,13 @@ _STARTED, _FINISHED, _TOKEN = 3, 4, -1
 
 
 def latest_attempts(database: Database, statement: Statement, job_id: UUID, limit: int) -> list[Attempt]:
-    """Read a job's latest attempts."""
+    """Return a job's latest attempts, newest first."""
     rows = database.run(statement, {"id": job_id, "limit": limit} | _FIRST)
     return [attempt_of(row[:_TOKEN]) for row in rows]
 
 
 def find_attempts(database: Database, statement: Statement, job_id: UUID, query: HistoryQuery) -> AttemptPage:
-    """Read one page of a job's attempts; raises ``InvalidInput`` for a cursor that this app did not give."""
+    """Return one page of a job's attempts; raises ``InvalidInput`` for an invalid cursor."""
     begin = _FIRST if query.cursor is None else _after(*decode_cursor(query.cursor, 2))
 
     def read(last: Sequence[Any] | None, count: int) -> list[tuple[Any, ...]]:

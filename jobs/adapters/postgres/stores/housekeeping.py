@@ -33,18 +33,18 @@ class PostgresHousekeeping:
         self._limits = limit_statements(schema)
 
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
-        """Take back runs whose lease has expired."""
+        """Reschedule or end runs whose lease has expired."""
         rows = self._run(self._statements.reap, {"limit": limit, "max_lost": max_lost})
         return [(name := AlarmName(UUID(row[0]), row[1]), Alarm(name, row[2]) if row[2] else None) for row in rows]
 
     def unarmed(self, limit: int, within: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
-        """List alarms that no scheduler has accepted."""
-        values = {"limit": limit, "within": within} | _behind(after)
+        """Return alarms that no scheduler has accepted."""
+        values = {"limit": limit, "within": within} | _after_values(after)
         return [alarm_of(row) for row in self._run(self._statements.unarmed, values)]
 
     def overdue(self, limit: int, grace: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
-        """List alarms that should have rung by now."""
-        values = {"limit": limit, "grace": grace} | _behind(after)
+        """Return alarms that were due longer than ``grace`` ago."""
+        values = {"limit": limit, "grace": grace} | _after_values(after)
         return [alarm_of(row) for row in self._run(self._statements.overdue, values)]
 
     def prune(self, limit: int, retention: timedelta, *, keep: int) -> int:
@@ -55,7 +55,7 @@ class PostgresHousekeeping:
     def prune_history(
         self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPosition | None
     ) -> PrunedHistory:
-        """Delete old attempts and audit of one page of jobs; of a job with more than fit, the oldest."""
+        """Delete old attempts and audit rows of one page of jobs, the oldest first if there are more than the limit."""
         created_at, job_id = after or (None, None)
         values = {"retention": retention, "keep": keep, "created_at": created_at, "id": job_id}
         [(attempts, audit, seen, last_created_at, last_id)] = self._run(
@@ -71,34 +71,34 @@ class PostgresHousekeeping:
         return len(self._run(self._statements.prune_keys, {"limit": limit, "retention": retention}))
 
     def prune_locks(self, limit: int, retention: timedelta) -> int:
-        """Delete locks that nobody has held for ``retention``."""
+        """Delete locks that were not held within ``retention``."""
         return len(self._run(self._statements.prune_locks, {"limit": limit, "retention": retention}))
 
     def outdated_limit_flags(
         self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
     ) -> list[OutdatedLimitFlag]:
-        """List active jobs whose mark says something else than this release's handlers."""
+        """Return active jobs whose limit flag does not match the handlers of this release."""
         values = {"limit": limit, "limited": sorted(limited), "known": sorted(known), "grace": grace}
         rows = self._run(self._limits.outdated_limit_flags, values)
         return [OutdatedLimitFlag(UUID(row[0]), *row[1:]) for row in rows]
 
     def set_limit_flags(self, flags: Sequence[LimitFlag]) -> int:
-        """Mark active jobs."""
+        """Set the limit flags of active jobs; returns how many were still active."""
         ids, limited, keys = zip(*flags, strict=True)
         return len(self._run(self._limits.set_limit_flags, {"ids": ids, "limited": limited, "keys": keys}))
 
     def longest_wait(self, limit: int) -> Wait:
-        """Count due jobs, up to ``limit``, and return how late the latest is."""
+        """Return the number of due jobs, up to ``limit``, and how long the longest-waiting one has been due."""
         [(due, seconds)] = self._run(self._statements.longest_wait, {"limit": limit})
         return Wait(due, seconds)
 
     def recent_failures(self, window: timedelta) -> Failures:
-        """Count the attempts that failed or lost their worker within ``window``."""
+        """Return how many attempts failed or lost their worker within ``window``."""
         [(failed, lost)] = self._run(self._statements.recent_failures, {"window": window})
         return Failures(failed, lost)
 
     def stats(self) -> dict[str, Any]:
-        """Count jobs by handler and status, the due ones and how late they are, and the last five minutes' attempts."""
+        """Return counts of jobs by handler and status, of due jobs, and of the attempts of the last five minutes."""
         counts = self._run(self._statements.counts, {})
         [(due, late, unarmed, waiting)] = self._run(self._statements.lateness, {})
         rates = self._run(self._statements.rates, {"window": _RATE_WINDOW})
@@ -132,9 +132,9 @@ class PostgresHousekeeping:
         }
 
     def ping(self) -> None:
-        """Read from the table and write a file, so that a database that is away, not migrated or full is noticed."""
+        """Read from the table and write a temporary file; raises if the database is down, not migrated or full."""
         self._run(self._statements.ping, {})
 
 
-def _behind(alarm: Alarm | None) -> dict[str, Any]:
+def _after_values(alarm: Alarm | None) -> dict[str, Any]:
     return {"after_due": alarm and alarm.due_at, "after_id": alarm and alarm.name.job_id}

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.adapters.postgres.connection.database import raise_as_ours
+from jobs.adapters.postgres.connection.database import raise_translated
 from jobs.adapters.postgres.connection.faults import OutcomeUnknown, RolledBack, UniqueViolation
 from jobs.adapters.postgres.statements.changes import change_statement
 from jobs.adapters.postgres.statements.jobs import job_statements
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _HISTORY_LIMIT = 1_000
 _BATCH = 250
 _TRANSACTION = 1_000
-_DOUBTS = 2
+_INSERT_RETRIES = 2
 
 
 class PostgresJobStore:
@@ -48,7 +48,7 @@ class PostgresJobStore:
         self._statements = job_statements(schema)
 
     def insert(self, job: NewJob, *, connection: object | None = None) -> Inserted | None:
-        """Insert one row. If the answer is lost, the id is read to find out what happened."""
+        """Insert one row. If the response is lost, the id is read to find out whether the row was inserted."""
         values = job._asdict()
         try:
             rows = self._database.run(self._statements.insert, values, connection)
@@ -59,13 +59,13 @@ class PostgresJobStore:
             if job.id in known:
                 return inserted_at(job, known[job.id])
             rows = self._database.run(self._statements.insert, values)
-            if not rows:  # the lost request may have arrived late, and be what stands in the way
+            if not rows:  # the lost request may have arrived late, and have caused this conflict
                 known = self._just_inserted([job])
                 return inserted_at(job, known[job.id]) if job.id in known else None
         return inserted_at(job, rows[0][0]) if rows else None
 
     def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
-        """Insert rows, up to 1,000 a transaction, some being made while the server works on the ones before."""
+        """Insert rows, up to 1,000 per transaction, building the next batch while the server works on the current."""
         repeated: list[int] = []
         rest = _each_id_once(jobs, repeated)
         results: list[Inserted | None] = []
@@ -74,16 +74,16 @@ class PostgresJobStore:
             rows = self._database.run(self._statements.insert_many, batch_values(whole), connection) if whole else []
             results += read_batches(whole, rows, len(whole) or 1)
         else:
-            while group := self._insert_group(islice(rest, _TRANSACTION), _DOUBTS):
+            while group := self._insert_group(islice(rest, _TRANSACTION), _INSERT_RETRIES):
                 results += group
         for place in repeated:
             results.insert(place, None)
         return results
 
-    def _insert_group(self, jobs: Iterator[NewJob], doubts: int) -> list[Inserted | None]:
-        """Insert rows in one transaction; none are left when there were none.
+    def _insert_group(self, jobs: Iterator[NewJob], retries: int) -> list[Inserted | None]:
+        """Insert rows in one transaction; an empty result means that ``jobs`` was empty.
 
-        Where the answer is lost, what is missing is inserted again, up to ``doubts`` times.
+        If the response is lost, the missing rows are inserted again, up to ``retries`` times.
         """
         made: list[NewJob] = []
 
@@ -95,20 +95,20 @@ class PostgresJobStore:
         try:
             rows = self._database.run_all(self._statements.insert_many, batches())
         except RolledBack:
-            # Two calls with the same names in other batches wait for each other; as one statement they are in order.
+            # Two calls with the same names in different batches deadlock; one statement inserts them in order.
             made += jobs
             return read_batches(made, self._database.run(self._statements.insert_many, batch_values(made)), len(made))
         except OutcomeUnknown:
-            if not doubts:
+            if not retries:
                 raise
             made += jobs
-            return self._insert_after_doubt(made, doubts - 1)
+            return self._insert_missing(made, retries - 1)
         return read_batches(made, rows, _BATCH)
 
-    def _insert_after_doubt(self, jobs: list[NewJob], doubts: int) -> list[Inserted | None]:
-        """Find what of the lost statements was committed, and insert the rest now."""
+    def _insert_missing(self, jobs: list[NewJob], retries: int) -> list[Inserted | None]:
+        """Read which rows were committed before the response was lost, and insert the others."""
         known = self._just_inserted(jobs)
-        missing = self._insert_group(iter([job for job in jobs if job.id not in known]), doubts)
+        missing = self._insert_group(iter([job for job in jobs if job.id not in known]), retries)
         again = {row.id: row for row in missing if row is not None}
         late = [job for job in jobs if job.id not in known and job.id not in again]
         known |= self._just_inserted(late) if late else {}
@@ -122,7 +122,7 @@ class PostgresJobStore:
     def replace(
         self, holder: Job, job: NewJob, *, actor: str | None = None, connection: object | None = None
     ) -> Inserted | None:
-        """Cancel ``holder`` and insert ``job`` in its place. After a lost answer the id is looked for."""
+        """Cancel ``holder`` and insert ``job`` under its name. If the response is lost, the new id is looked up."""
         values = job._asdict() | {"holder_id": holder.id, "holder_revision": holder.revision, "actor": actor}
         try:
             rows = self._database.run(self._statements.replace, values, connection)
@@ -135,36 +135,36 @@ class PostgresJobStore:
         known = self._just_inserted([job])
         if job.id not in known:
             rows = self._database.run(self._statements.replace, values)
-            # Without a row the lost request may have arrived late, and be what has changed the holder.
+            # Without a row, the lost request may have arrived late and have changed the holder.
             known = {job.id: rows[0][0]} if rows else self._just_inserted([job])
         return inserted_at(job, known[job.id]) if job.id in known else None
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
-        """Read one job."""
+        """Return a job; None if there is none with that id."""
         rows = self._database.run(self._statements.get, {"id": job_id}, connection)
         return job_of(rows[0]) if rows else None
 
     def active_holder(self, job_name: str, *, connection: object | None = None) -> Job | None:
-        """Read the active job of that name."""
+        """Return the active job of that name; None if there is none."""
         rows = self._database.run(self._statements.active_holder, {"job_name": job_name}, connection)
         return job_of(rows[0]) if rows else None
 
     def find(self, query: JobQuery) -> Page:
-        """List jobs, newest first, by keyset: page 1,000 costs what page 1 does."""
+        """Return a page of jobs, newest first, by keyset pagination: page 1,000 costs as much as page 1."""
         return find_jobs(self._database, self._schema, query)
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
-        """Read a job's history, the latest 1,000 attempts, newest first."""
+        """Return a job's latest 1,000 attempts, newest first."""
         return latest_attempts(self._database, self._statements.attempts, job_id, _HISTORY_LIMIT)
 
     def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
-        """List a job's attempts, newest first."""
+        """Return a page of a job's attempts, newest first."""
         return find_attempts(self._database, self._statements.attempts, job_id, query)
 
     def change(
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
     ) -> Job | None:
-        """Change a job if it still is at the revision that was read."""
+        """Change a job if its revision is still the one that was read; None if not."""
         plain = {name: value for name, value in change.columns.items() if value is not NOW}
         statement = change_statement(
             self._schema,
@@ -178,50 +178,53 @@ class PostgresJobStore:
         except UniqueViolation:
             holder = self.active_holder(job.job_name)
             if holder is None:
-                return None  # it has ended meanwhile: the caller decides anew
+                return None  # it has ended in the meantime, so the caller reads the job again
             raise JobNameTaken(job.job_name, holder.id) from None
         return job_of(rows[0]) if rows else None
 
     def mark_armed(self, names: Collection[AlarmName]) -> None:
-        """Note that the scheduler holds these alarms."""
+        """Record that the scheduler has accepted these alarms."""
         if names:
             ids, generations = zip(*((name.job_id, name.generation) for name in names), strict=True)
             self._database.run(self._statements.mark_armed, {"ids": ids, "generations": generations})
 
     def forget_armed(self, name: AlarmName) -> None:
-        """Take back the note that the scheduler holds this alarm."""
+        """Delete the record that the scheduler has accepted this alarm."""
         self._database.run(self._statements.forget_armed, {"id": name.job_id, "generation": name.generation})
 
     def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
-        """List the alarms of these jobs that no scheduler has accepted."""
+        """Return the alarms of these jobs that no scheduler has accepted."""
         return [alarm_of(row) for row in self._database.run(self._statements.waiting_alarms, {"ids": list(job_ids)})]
 
     def on_commit(self, connection: object, call: Callable[[], object]) -> None:
-        """Have ``call`` called as the transaction of ``connection`` is about to commit."""
+        """Call ``call`` just before the transaction of ``connection`` commits."""
         on_commit(connection, call)
 
     @contextmanager
     def once(self, key: str, fingerprint: str) -> Iterator[HeldKey]:
-        """Hold ``key`` in a transaction; a concurrent request under it waits on the unique index for this one's end."""
+        """Hold ``key`` in a transaction; a concurrent request waits on the unique index until this one ends."""
         run, statements = self._database.run, self._statements
         try:
             with self._database.engine.begin() as connection, invalidated_on_error(connection):
                 held = run(statements.hold_key, {"key": key, "fingerprint": fingerprint}, connection)
-                answer = None
+                response = None
                 if not held:
-                    [(known, answer)] = run(statements.read_key, {"key": key}, connection)
+                    [(known, response)] = run(statements.read_key, {"key": key}, connection)
                     if known != fingerprint:
                         raise IdempotencyKeyReused
-                entry = HeldKey(answer, connection)
+                entry = HeldKey(response, connection)
                 yield entry
                 if entry.kept is not None:
-                    run(statements.keep_answer, {"key": key, "answer": entry.kept}, connection)
+                    run(statements.keep_response, {"key": key, "response": entry.kept}, connection)
         except (OSError, SQLAlchemyError) as error:
-            raise_as_ours(error)
+            raise_translated(error)
 
 
 def _each_id_once(jobs: Iterable[NewJob], repeated: list[int]) -> Iterator[NewJob]:
-    """Skip rows with the id of an earlier row, and note their places: the answer names ids, not rows."""
+    """Yield the rows without repeated ids, and add the positions of the repeated ones to ``repeated``.
+
+    The statement's result lists ids, so it cannot distinguish rows of the same id.
+    """
     seen: set[UUID] = set()
     for place, job in enumerate(jobs):
         if job.id in seen:

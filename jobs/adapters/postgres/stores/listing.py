@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
-    """Run ``query``. The cursor is the last job's place in the order, so a page costs the same wherever it is.
+    """Return the page that ``query`` selects. Keyset pagination: every page costs the same.
 
-    Raises ``InvalidInput`` for a cursor that this app did not give.
+    Raises ``InvalidInput`` for an invalid cursor.
     """
 
     def read(last: Sequence[Any] | None, count: int) -> list[tuple[Any, ...]]:
@@ -52,7 +52,7 @@ def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
     conditions: list[str] = []
     values: dict[str, Any] = {}
     if query.status:
-        # Spelled out, not a parameter: so the planner can tell that a partial index covers it.
+        # Literals and not parameters, so that the planner can use a partial index.
         conditions.append("j.status in (" + ", ".join(f"'{status.value}'" for status in query.status) + ")")
     if query.handler_name:
         conditions.append(_any_of("handler_name", "text", query.handler_name, values))
@@ -88,11 +88,11 @@ _YES_OR_NO = {
     )
     + ")",
 }
-"""Overdue in two parts, of which each is what one of the partial indexes covers."""
+"""``overdue`` has two parts, each covered by one of the partial indexes."""
 
 
 def _any_of(column: str, kind: str, wanted: tuple[Any, ...], values: dict[str, Any]) -> str:
-    """Compare with one value directly, so that the planner knows how common it is."""
+    """Return the condition that the column is one of ``wanted``; a single value helps the planner's estimate."""
     values[column] = wanted[0] if len(wanted) == 1 else list(wanted)
     return f"j.{column} = " + (
         f"cast(:{column} as {kind})" if len(wanted) == 1 else f"any(cast(:{column} as {kind}[]))"
@@ -108,9 +108,9 @@ def _name_conditions(query: JobQuery, values: dict[str, Any]) -> list[str]:
 
 
 def _metadata_condition(query: JobQuery, values: dict[str, Any]) -> str:
-    """Match any reading of each value: ``OrderId=1`` in a URL may be the number or the text.
+    """Return a condition that matches any reading of each value: ``OrderId=1`` in a URL is a number or a text.
 
-    A reading that no row can hold, such as NaN, is left out.
+    A reading that no row can contain, such as NaN, is left out.
     """
     wanted = ["j.metadata <> '{}'::jsonb"]
     for key, readings in query.metadata.items():

@@ -1,4 +1,4 @@
-"""Outcomes as the statement that records them takes them."""
+"""Outcomes as JSON for the statement that records them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BOOLEAN = {True: "true", False: "false"}
 
 
 def outcome_text(outcome: RecordedOutcome) -> str:
-    """Write one outcome as JSON, without the keys that are null: most outcomes are a plain success."""
+    """Return one outcome as JSON, without null keys: most outcomes are a plain success."""
     run, result = outcome.run, outcome.result
     text = (
         f'{{"id":"{run.job_id.hex}","token":"{run.token}","generation":{run.generation},"status":"{outcome.status}"'
@@ -29,20 +29,20 @@ def outcome_text(outcome: RecordedOutcome) -> str:
         f',"outcome":"{result.outcome}"'
     )
     if run.recurring or outcome.due_at is not None:
-        rest = {
+        times = {
             "due_at": _iso(outcome.due_at),
             "next_for": _iso(outcome.scheduled_for),
             "scheduled_for": _iso(run.scheduled_for),
         }
-        text += "," + _ENCODER.encode(rest)[1:-1]
+        text += "," + _ENCODER.encode(times)[1:-1]
     if result.error is not None or outcome.last_error is not None or result.trace_id is not None:
-        words = {
+        texts = {
             "error": storable(result.error),
             "last_error": storable(outcome.last_error),
             "trace_id": result.trace_id,
             "traceback": storable(result.traceback, MAX_TRACEBACK),
         }
-        text += "," + _ENCODER.encode(words)[1:-1]
+        text += "," + _ENCODER.encode(texts)[1:-1]
     if outcome.lost_count:
         text += f',"lost_count":{outcome.lost_count}'
     if result.result is not None:

@@ -1,4 +1,4 @@
-"""Rows into what the core knows."""
+"""Convert rows to the core's types."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _STATUSES = {status.value: status for status in JobStatus}
 
 
 def alarm_of(row: Sequence[Any]) -> Alarm:
-    """Make an alarm of id, generation and due time."""
+    """Return an alarm from id, generation and due time."""
     return Alarm(AlarmName(UUID(row[0]), row[1]), row[2])
 
 
 def job_of(row: Sequence[Any]) -> Job:
-    """Read a job from its three texts (see ``JOB_COLUMNS``); the payload is None where it was not asked for."""
+    """Return a job from its three texts (see ``JOB_COLUMNS``); the payload is None if it was not selected."""
     fields, payload, metadata = row
     values: dict[str, Any] = read_json(fields)
     if options := values.pop("options"):
@@ -35,7 +35,7 @@ def job_of(row: Sequence[Any]) -> Job:
 
 
 def _json_or_text(text: str) -> Any:
-    """Parse ``text``; what only a person at the database would have written (a number of 5,000 digits) stays text."""
+    """Parse ``text``; JSON that the app refuses, such as a number of 5,000 digits written by hand, stays text."""
     try:
         value = read_json(text)
         check_depth(text, value)
@@ -45,18 +45,18 @@ def _json_or_text(text: str) -> Any:
 
 
 def run_of(row: Sequence[Any]) -> ClaimedRun:
-    """Read a claimed run, in the order of its statement's columns."""
+    """Return a claimed run from its columns, in the order of ``CLAIMED``."""
     return ClaimedRun(UUID(row[0]), *row[1:])
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
-    """Read one line of history."""
+    """Return an attempt from a row of the history."""
     values = dict(zip(Attempt.model_fields, row, strict=True))
     values["result"] = values["result"] and _json_or_text(values["result"])
     return Attempt.model_validate(values)
 
 
 def recorded_of(row: Sequence[Any]) -> Recorded:
-    """Read what stands after an outcome."""
+    """Return the job's state after an outcome was written."""
     token, status, generation, due_at = row
     return Recorded(token, _STATUSES[status], generation, due_at)

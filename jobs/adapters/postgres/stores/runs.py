@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pg8000.exceptions import DatabaseError as DriverError
 
-from jobs.adapters.postgres.connection.faults import OutcomeUnknown, in_words
+from jobs.adapters.postgres.connection.faults import OutcomeUnknown, message_of
 from jobs.adapters.postgres.statements.limits import limit_statements
 from jobs.adapters.postgres.statements.runs import run_statements
 from jobs.adapters.postgres.statements.suspects import suspect_statements
@@ -49,7 +49,7 @@ class PostgresRunStore:
     ) -> None:
         """``clock`` is corrected by the database times that claims return.
 
-        ``outcomes`` and ``heartbeats`` are pools of their own for these; without them ``database`` serves for all.
+        ``outcomes`` and ``heartbeats`` are separate pools for these; ``database`` is the default for both.
         """
         self._clock = clock
         self._run = database.run
@@ -62,7 +62,7 @@ class PostgresRunStore:
         self._suspects = suspect_statements(schema)
 
     def _run_outcome(self, statement: Statement, values: dict[str, Any], connection: object | None = None) -> Rows:
-        """Run on the connection that is kept for outcomes; on another where one waits there for a lock on its row."""
+        """Run on the connection reserved for outcomes, or on another one if that one is busy, as with a row lock."""
         database = self._outcomes
         if not database.has_free_connection and self._database.has_free_connection:
             database = self._database
@@ -71,16 +71,16 @@ class PostgresRunStore:
     def claim(
         self, alarm: AlarmName, *, worker: str, lease: timedelta, limited: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
-        """Claim one job. If the answer is lost, the lease expires and the reconciler takes the run back."""
+        """Claim one job. If the response is lost, the lease expires and the reconciler reschedules the run."""
         values = {"id": alarm.job_id, "generation": alarm.generation, "worker": worker, "lease": lease}
         statements = self._statements
         asked = self._mark()
         if limited:
-            statement = statements.claim_alone_apart if alone else statements.claim_except
+            statement = statements.claim_alone_except if alone else statements.claim_except
             rows = self._run(statement, values | {"limited": sorted(limited)})
         else:
             rows = self._run(statements.claim_alone if alone else statements.claim, values)
-        runs = self._taken(asked, rows)
+        runs = self._claimed(asked, rows)
         return runs[0] if runs else None
 
     def claim_due(
@@ -91,14 +91,14 @@ class PostgresRunStore:
         statements = self._statements
         asked = self._mark()
         if limited:
-            return self._taken(asked, self._run(statements.claim_due_except, values | {"limited": sorted(limited)}))
-        return self._taken(asked, self._run(statements.claim_due, values))
+            return self._claimed(asked, self._run(statements.claim_due_except, values | {"limited": sorted(limited)}))
+        return self._claimed(asked, self._run(statements.claim_due, values))
 
     def _mark(self) -> float:
         return 0.0 if self._clock is None else self._clock.mark()
 
-    def _taken(self, asked: float, rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
-        """Read claimed runs, and correct the clock by the database's time in them: that costs no round trip."""
+    def _claimed(self, asked: float, rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
+        """Return the claimed runs, and correct the clock by the database's time in them, without a round trip."""
         runs = _in_order(rows)
         if runs and self._clock is not None:
             self._clock.correct(asked, max(run.claimed_at for run in runs))
@@ -115,7 +115,7 @@ class PostgresRunStore:
         alarm: AlarmName | None = None,
         alone: bool = False,
     ) -> LimitedClaim:
-        """Claim within limits: one claim of a handler at a time, by a lock that ends with the statement."""
+        """Claim within limits. Claims of one handler are serialized by a lock until the end of the statement."""
         values: dict[str, Any] = {
             "handler_name": handler_name,
             "limit": limit,
@@ -131,34 +131,34 @@ class PostgresRunStore:
             statement = self._limits.claim_named_alone if alone else self._limits.claim_named
             values |= {"id": alarm.job_id, "generation": alarm.generation}
         asked = self._mark()
-        rows = self._run_locked(self._limits.one_at_a_time, statement, values)
-        runs = self._taken(asked, [row[1:] for row in rows if row[1] is not None])
+        rows = self._run_locked(self._limits.lock_handler, statement, values)
+        runs = self._claimed(asked, [row[1:] for row in rows if row[1] is not None])
         return LimitedClaim(runs, rows[0][0])
 
     def due_in(self, alarm: AlarmName) -> float | None:
-        """Seconds until the job is due by the database's clock."""
+        """Return the seconds until the job is due by the database's clock."""
         rows = self._run(self._statements.due_in, {"id": alarm.job_id, "generation": alarm.generation})
         return float(rows[0][0]) if rows else None
 
     def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
-        """Look for one due throttled job per handler."""
-        return [row[0] for row in self._run(self._limits.waiting, {"handler_names": sorted(handler_names)})]
+        """Return the handlers that have at least one due throttled job."""
+        return [row[0] for row in self._run(self._limits.throttled, {"handler_names": sorted(handler_names)})]
 
     def due_suspects(self, limit: int) -> list[AlarmName]:
-        """List suspects that are due."""
+        """Return the alarms of due suspects."""
         return [AlarmName(UUID(row[0]), row[1]) for row in self._run(self._suspects.due, {"limit": limit})]
 
     def end_alone(self, lease: Lease) -> bool:
-        """Note that others start beside a suspect from now on."""
+        """Record that a suspect no longer runs alone."""
         return bool(self._run(self._suspects.end_alone, {"id": lease.job_id, "token": lease.token}))
 
     def claim_convicted(self, limit: int, *, max_lost: int, lease: timedelta) -> list[Conviction]:
-        """Take over lost runs of recurring jobs that are the cause."""
+        """Claim lost runs of recurring jobs that caused their workers' deaths."""
         values = {"limit": limit, "max_lost": max_lost, "lease": lease}
         return [Conviction(run_of(row[1:]), row[0]) for row in self._run(self._suspects.claim_convicted, values)]
 
     def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:
-        """Count in the rows, as the claims do."""
+        """Return the usage of limits, counted in the rows as the claims count it."""
         values = {"handler_names": list(periods), "periods": list(periods.values())}
         running: Counter[str] = Counter()
         by_key: Counter[tuple[str, str]] = Counter()
@@ -178,7 +178,7 @@ class PostgresRunStore:
         return run_of(rows[0]) if rows else None
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
-        """Extend leases. A row that another statement holds just then is passed over, then asked after, not judged."""
+        """Extend leases. A row locked by another statement is not extended, but its lease still counts as held."""
         values: dict[str, Any] = _keys(leases)
         rows = self._run_heartbeat(self._statements.extend, values | {"lease": lease})
         if len(rows) < len(leases):
@@ -186,11 +186,11 @@ class PostgresRunStore:
         return _heartbeat(rows)
 
     def check_leases(self, leases: Collection[Lease]) -> Heartbeat:
-        """Read which leases are held and whose jobs are to be cancelled."""
+        """Return which leases are held and whose jobs are to be cancelled."""
         return _heartbeat(self._run_heartbeat(self._statements.held, _keys(leases)))
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
-        """Note how far an attempt has come, if its lease is still held; heartbeats do this, so it waits for nobody."""
+        """Write an attempt's progress if its lease is held; never waits for a row lock, since heartbeats call it."""
         values = {"id": lease.job_id, "token": lease.token, "fraction": fraction, "message": storable(message)}
         if self._run_heartbeat(self._statements.progress, values):
             return True
@@ -199,7 +199,7 @@ class PostgresRunStore:
         return False
 
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
-        """Write outcomes in one statement. After a lost answer, the history is read to find which were written."""
+        """Write outcomes in one statement. If the response is lost, the history shows which were written."""
         values = {"outcomes": "[" + ",".join([outcome_text(outcome) for outcome in outcomes]) + "]"}
         if connection is not None:
             rows = self._run(self._statements.record, values, connection)
@@ -207,7 +207,7 @@ class PostgresRunStore:
         try:
             return [recorded_of(row) for row in self._run_outcome(self._statements.record, values)]
         except DriverError as error:
-            raise NotRecordable(in_words(error)) from error
+            raise NotRecordable(message_of(error)) from error
         except OutcomeUnknown:
             again = self._run_outcome(self._statements.record, values)
             before = self._run_outcome(
@@ -216,7 +216,7 @@ class PostgresRunStore:
             return list({row[0]: recorded_of(row) for row in [*before, *again]}.values())
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
-        """Look in the history, after waiting for any transaction that holds the row."""
+        """Return the recorded outcome from the history, after waiting for any transaction that has locked the row."""
         self._run_outcome(self._statements.await_writer, {"id": run.job_id})
         rows = self._run_outcome(self._statements.recorded_before, _attempts([run]))
         return recorded_of(rows[0]) if rows else None
@@ -230,7 +230,7 @@ def _heartbeat(rows: Sequence[tuple[Any, ...]]) -> Heartbeat:
 
 
 def _in_order(rows: Sequence[tuple[Any, ...]]) -> list[ClaimedRun]:
-    """The longest due first: RETURNING promises no order."""
+    """Return the runs, the longest due first: RETURNING guarantees no order."""
     return sorted(map(run_of, rows), key=attrgetter("due_at"))
 
 
@@ -239,5 +239,5 @@ def _keys(leases: Collection[Lease] | Collection[ClaimedRun]) -> dict[str, Any]:
 
 
 def _attempts(runs: Collection[ClaimedRun]) -> dict[str, Any]:
-    """Where to find attempts in the history: none began before it was claimed, whatever the clock that dated it."""
+    """Return the parameters to find attempts in the history; none starts before its claim, within clock differences."""
     return _keys(runs) | {"since": [run.claimed_at - _CLOCKS_DIFFER_BY for run in runs]}

@@ -1,4 +1,4 @@
-"""What there is to mend once PostgreSQL's clock, having been ahead, was set back."""
+"""Repairs after PostgreSQL's clock ran ahead and was set back."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class PostgresSetbacks:
     """The ``Setbacks`` port on PostgreSQL."""
 
     def __init__(self, database: Database, schema: str, clock: DatabaseClock | None = None) -> None:
-        """``clock`` is corrected by the database's time, which is asked for here in any case."""
+        """``clock`` is corrected by the database's time, which ``latest_record`` reads anyway."""
         self._clock = clock
         self._run = database.run
         self._statements = setback_statements(schema)
 
     def latest_record(self) -> LatestRecord:
-        """Return the present time, and the latest instant at which anything is noted."""
+        """Return the current time, and the latest time at which any row was written."""
         asked = 0.0 if self._clock is None else self._clock.mark()
         [(now, written_at)] = self._run(self._statements.latest_record, {})
         if self._clock is not None:
@@ -40,16 +40,16 @@ class PostgresSetbacks:
         return LatestRecord(now, written_at)
 
     def waiting(self, limit: int, after: WaitingJob | None) -> WaitingPage:
-        """List jobs that are not due yet, from behind ``after`` on."""
+        """Return a page of jobs that are not due yet, starting after ``after``."""
         due_at, job_id = (None, None) if after is None else (after.due_at, after.id)
         rows = self._run(self._statements.waiting, {"limit": limit, "after_at": due_at, "after_id": job_id})
         return WaitingPage(rows[0][-1] if rows else _NEVER, [WaitingJob(UUID(row[0]), *row[1:-1]) for row in rows])
 
     def set_back(self, moves: Sequence[SetBack]) -> list[Alarm]:
-        """Give waiting jobs other times."""
+        """Set the times of waiting jobs; returns the alarms of those that had not changed."""
         texts = json.dumps([move._asdict() for move in moves], default=str)
         return [alarm_of(row) for row in self._run(self._statements.set_back, {"moves": texts})]
 
     def shorten_leases(self, lease: timedelta) -> int:
-        """Have leases that last too long expire sooner."""
+        """Shorten leases that last too long; returns how many."""
         return len(self._run(self._statements.shorten_leases, {"lease": lease}))

@@ -89,7 +89,7 @@ def test_handlers_wait_for_their_turn_at_a_unit_of_work_rather_than_fail_their_a
     transactions: Any = runtime.units._transactions
     assert transactions._most == 1
     transactions._wait_seconds = 0.1  # the first is held for longer
-    monkeypatch.setattr("jobs.adapters.postgres.stores.transactions._TURNS_WAIT", 600, raising=False)
+    monkeypatch.setattr("jobs.adapters.postgres.stores.transactions._WAIT_FACTOR", 600)
     ids = [one.id for one in runtime.service.enqueue_many([job(f"{n}", "Work", max_retries=0) for n in range(4)])]
     draining = threading.Thread(target=drain, args=[runtime])
     draining.start()

@@ -151,7 +151,7 @@ STATEMENTS = {
         LEASE | LIMITED | {"id": new_id(), "generation": 1},
         {"jobs_running_limited", "jobs_pkey"},
     ),
-    "waiting": (LIMITS.waiting, {"handler_names": ["Limited", "Other"]}, {"jobs_due_limited"}),
+    "waiting": (LIMITS.throttled, {"handler_names": ["Limited", "Other"]}, {"jobs_due_limited"}),
     "set_limit_flags": (
         LIMITS.set_limit_flags,
         {"ids": SOME_IDS, "limited": [True] * 20, "keys": ["a"] * 20},

@@ -230,7 +230,7 @@ def test_a_job_of_no_file_is_taken_over_only_when_that_is_asked_for(runtime, app
 
 def test_a_one_time_job_is_neither_taken_over_nor_removed(runtime, apply):
     marked = job("nightly", schedule="PT1H", metadata={OWNER_KEY: "billing"})
-    runtime.service.enqueue(marked, caller=Caller(may_mark=True))
+    runtime.service.enqueue(marked, caller=Caller(may_set_reserved=True))
     with pytest.raises(InvalidInput, match="one-time job"):
         apply(NIGHTLY, adopt=True)
     assert apply() == {}
@@ -326,7 +326,7 @@ def test_a_running_job_with_another_handler_is_asked_to_end_and_made_anew_once_i
     told: list[str] = []
     letting_out = threading.Timer(1, running.out.set)  # sooner than its next heartbeat
     letting_out.start()
-    done = apply(NIGHTLY, tell=lambda step: told.append(str(step.action)))
+    done = apply(NIGHTLY, on_step=lambda step: told.append(str(step.action)))
     letting_out.join()
     assert (told, done) == (["replace", "create"], {"nightly": "create"})
     assert runtime.service.get(before.id).status is JobStatus.CANCELLED
@@ -335,7 +335,7 @@ def test_a_running_job_with_another_handler_is_asked_to_end_and_made_anew_once_i
 
 def test_without_the_patience_to_wait_the_rest_is_applied_and_the_next_time_does_what_is_left(runtime, apply, running):
     with pytest.raises(Conflict, match="still running: 'nightly'; everything else is applied"):
-        apply(NIGHTLY, NIGHTLY | {"job_name": "other"}, patience=timedelta())
+        apply(NIGHTLY, NIGHTLY | {"job_name": "other"}, wait=timedelta())
     assert set(active(runtime)) == {"nightly", "other"}
     running.out.set()
     until(lambda: "nightly" not in active(runtime))
@@ -346,7 +346,7 @@ def test_a_job_that_is_taken_out_and_put_back_while_it_runs_is_made_anew(runtime
     assert apply() == {"nightly": "remove"}
     assert apply() == {}
     with pytest.raises(Conflict, match="nightly"):
-        apply(NIGHTLY | {"handler_name": "Wait"}, patience=timedelta())
+        apply(NIGHTLY | {"handler_name": "Wait"}, wait=timedelta())
     running.out.set()
     until(lambda: not active(runtime))
     assert apply(NIGHTLY | {"handler_name": "Wait"}) == {"nightly": "create"}

@@ -116,7 +116,7 @@ class TestLimits:
         monkeypatch.setattr(runtime.views._runs, "limit_usage", lambda periods: asked.append(periods) or ask(periods))
         assert {each.waiting_for for each in runtime.views.show(jobs)} == {"scheduler"}
         assert [sorted(periods) for periods in asked] == [["Keyed", "Two"]]
-        runtime.views.show(jobs, look=False)
+        runtime.views.show(jobs, read_usage=False)
         runtime.service.enqueue(job("plain"))
         runtime.views.show([each for each in _all(runtime) if each.handler_name == "Noop"])
         assert len(asked) == 1, "nor at all where no handler has limits"

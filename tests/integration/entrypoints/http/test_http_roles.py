@@ -177,7 +177,7 @@ def test_reserved_metadata_is_refused_in_a_batch_and_to_python_callers(api):
 
 def test_reserved_metadata_stays_as_it_is_whatever_a_patch_says(api):
     made = api.runtime.service.enqueue(
-        _command("owned").model_copy(update={"metadata": MARK}), caller=Caller(may_mark=True)
+        _command("owned").model_copy(update={"metadata": MARK}), caller=Caller(may_set_reserved=True)
     )
     path = f"/api/jobs/{made.id}"
     for metadata in ({"jobs.owner": "other"}, {"jobs.new": 1}, {"jobs.owner": None}):

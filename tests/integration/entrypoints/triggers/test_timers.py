@@ -184,7 +184,7 @@ class TestTicks:
         seconds = iter(range(1000))
         said = SetupFaults(logging.getLogger("jobs.timers"), lambda: float(next(seconds)))
         for fault in faults:
-            said.tell(fault)
+            said.log(fault)
         told = [record.getMessage()[-12:] for record in caplog.records]
         assert told == ["A is missing"] * 3 + ["B is missing"]
         assert {record.levelno for record in caplog.records} == {logging.ERROR}

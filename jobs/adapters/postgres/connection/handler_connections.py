@@ -1,11 +1,10 @@
-"""Connections that are lent to handlers, and come back as they went.
+"""Connections for handlers, which are reset when they return to the pool.
 
-Whatever a handler does to its session (role, settings, temporary tables, cursors, advisory locks, prepared
-statements, LISTEN) and to the driver's connection object, the next one to have the connection finds none of it. The
-session is reset in the round trip that ends the transaction, where pg8000's own COMMIT takes three, and through
-PgBouncer in transaction mode on the very connection to the server that the transaction had. Last,
-the socket moves to a new connection object: what a handler has set on the old one is gone with it, and one that it has
-kept is dead.
+A handler may change its session (role, settings, temporary tables, cursors, advisory locks, prepared statements,
+LISTEN) and the driver's connection object; the next user of the connection sees none of it. The session is reset in the
+round trip that ends the transaction; pg8000's own COMMIT alone takes three. Through PgBouncer in transaction mode that
+reaches the server connection of the transaction. Finally the socket moves to a new connection object: attributes set on
+the old one are lost, and a reference to it that a handler keeps is unusable.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.store")
 
-# What DISCARD ALL leaves undone is a role that the server has been told to begin every session with.
+# DISCARD ALL does not reset a role that the server sets at the start of every session.
 _RESET = ("discard all", "reset role")
-# PgBouncer may pass each message on to another connection of the server's, so it must be one message for all of it, in
-# which DISCARD ALL may not stand; and it takes what a connection is reset to for what its client wants.
+# PgBouncer may forward each message to a different server connection, so everything must be one message, which cannot
+# contain DISCARD ALL. PgBouncer also takes the reset values for the client's wishes, so they are set explicitly.
 _RESET_IN_ONE = (
     "close all; set session authorization default; reset role; reset all; deallocate all; unlisten *; "
     "select pg_catalog.pg_advisory_unlock_all(); discard plans; discard temp; discard sequences; "
@@ -61,11 +60,11 @@ LEFT_ITS_TRANSACTION = (
 )
 
 
-class LentConnection(DriverConnection):
-    """A connection that counts what is executed on it, and resets its session whenever a transaction ends.
+class HandlerConnection(DriverConnection):
+    """A connection that counts the statements executed on it, and resets its session at the end of each transaction.
 
-    ``executed`` counts statements since it was lent, without those that begin and end a transaction. ``was_ended`` is
-    whether one of them was a COMMIT. ``pgbouncer`` says that the connection is to PgBouncer.
+    ``executed`` counts statements since the checkout, without those that begin and end a transaction. ``was_ended`` is
+    whether one of them was a COMMIT. ``pgbouncer`` is whether the connection leads to PgBouncer.
     """
 
     def __init__(self, *, pgbouncer: bool = False, **arguments: Any) -> None:
@@ -82,16 +81,16 @@ class LentConnection(DriverConnection):
 
     @property
     def is_in_transaction(self) -> bool:
-        """Whether the server has a transaction open, as of its last answer."""
+        """Whether the server had an open transaction at its last response."""
         return self._transaction_status in {IN_TRANSACTION, IN_FAILED_TRANSACTION}
 
     @property
     def has_failed(self) -> bool:
-        """Whether a statement of the open transaction has failed, so that nothing of it can be committed."""
+        """Whether a statement of the open transaction has failed, so that it can only be rolled back."""
         return bool(self._transaction_status == IN_FAILED_TRANSACTION)
 
     def handle_COMMAND_COMPLETE(self, data: bytes, context: Context) -> None:  # noqa: N802  pg8000's name
-        """Note what was executed, by the tag that the server answers with."""
+        """Count what was executed, by the command tag of the server's response."""
         tag = data.rstrip(b"\x00")
         if self._ending is not None:
             self._has_ended = self._has_ended or tag == self._ending
@@ -101,19 +100,19 @@ class LentConnection(DriverConnection):
         super().handle_COMMAND_COMPLETE(data, context)
 
     def handle_READY_FOR_QUERY(self, data: bytes, context: Context) -> None:  # noqa: N802  pg8000's name
-        """Note that something was sent, which may have changed the session even where it failed."""
+        """Note that a statement was sent, which may have changed the session even if it failed."""
         self._is_clean = False
         super().handle_READY_FOR_QUERY(data, context)
 
     def commit(self) -> None:
-        """Commit and reset the session, in one round trip; does nothing where nothing was executed.
+        """Commit and reset the session, in one round trip; does nothing if nothing was executed.
 
-        Where the reset fails after the commit, that stands, and the connection is of no use to anybody else any more.
+        If the reset fails after the commit, the commit is valid, and the connection is discarded.
         """
         self._end("commit")
 
     def rollback(self) -> None:
-        """Roll back and reset the session, in one round trip; does nothing where nothing was executed."""
+        """Roll back and reset the session, in one round trip; does nothing if nothing was executed."""
         self._end("rollback")
 
     def _end(self, word: str) -> None:
@@ -125,7 +124,7 @@ class LentConnection(DriverConnection):
             for text in messages:
                 self.send_QUERY(text)
             _flush(self._sock)
-            errors = [error for text in messages if (error := self._answer(text)) is not None]
+            errors = [error for text in messages if (error := self._read_response(text)) is not None]
         finally:
             self._ending = None
         self._is_clean = not errors or (len(messages) > 1 and not self._has_ended and len(errors) == 1)
@@ -137,41 +136,41 @@ class LentConnection(DriverConnection):
     def _messages(self, word: str) -> list[str]:
         return [f"{word}; {_RESET_IN_ONE}"] if self._pgbouncer else [word, *_RESET]
 
-    def _answer(self, text: str) -> Exception | None:
-        """Read the answer to one message. Returns the error in it, if any; raises where no answer comes."""
+    def _read_response(self, text: str) -> Exception | None:
+        """Read the response to one message. Returns the error in it, if any; raises if there is no response."""
         context = Context(text)
         try:
             self.handle_messages(context)
         except (DatabaseError, InterfaceError):
             if context.error is None:
                 raise
-        answered: Exception | None = context.error
-        return answered
+        responded: Exception | None = context.error
+        return responded
 
-    def remember(self) -> None:
-        """Take the present state of this object for how it is to be lent, from now on."""
+    def save_state(self) -> None:
+        """Save the current state of this object as the one to restore when it returns to the pool."""
         self._renew()
-        self._lent_as = self.__dict__ | {
+        self._saved_state = self.__dict__ | {
             "pg_types": dict(self.pg_types),
             "py_types": dict(self.py_types),
             "message_types": {code: handle.__name__ for code, handle in self.message_types.items()},
         }
 
-    def come_back(self) -> LentConnection:
-        """Reset the session unless that is done, and move to a new object, without what was set on this one.
+    def recycled(self) -> HandlerConnection:
+        """Reset the session if needed, and return a new object in the saved state that takes over the socket.
 
-        Raises where the session cannot be reset; the connection is then to be closed.
+        Raises if the session cannot be reset; the connection must then be closed.
         """
         self.rollback()
         if not self._is_clean or self.is_in_transaction:
             raise InterfaceError("the session could not be reset")
-        moved: LentConnection = object.__new__(type(self))
-        lent_as = self._lent_as
-        moved.__dict__.update(lent_as)
-        moved._lent_as = lent_as
-        moved.pg_types = defaultdict(self.pg_types.default_factory, lent_as["pg_types"])
-        moved.py_types = dict(lent_as["py_types"])
-        moved.message_types = {code: getattr(moved, name) for code, name in lent_as["message_types"].items()}
+        moved: HandlerConnection = object.__new__(type(self))
+        saved = self._saved_state
+        moved.__dict__.update(saved)
+        moved._saved_state = saved
+        moved.pg_types = defaultdict(self.pg_types.default_factory, saved["pg_types"])
+        moved.py_types = dict(saved["py_types"])
+        moved.message_types = {code: getattr(moved, name) for code, name in saved["message_types"].items()}
         moved.notifications, moved.notices = deque(maxlen=100), deque(maxlen=100)
         moved.parameter_statuses = dict(self.parameter_statuses)
         moved._client_encoding = self._client_encoding
@@ -182,36 +181,36 @@ class LentConnection(DriverConnection):
         return moved
 
 
-def lend(engine: Engine) -> None:
-    """Make ``engine``'s connections lent ones; it must connect by ``LentConnection``."""
-    event.listen(engine, "connect", lambda connection, _record: connection.remember())
-    event.listen(engine, "checkin", _take_back)
-    event.listen(engine, "before_cursor_execute", _look_at)
+def reset_on_return(engine: Engine) -> None:
+    """Reset ``engine``'s connections when they return to the pool; it must connect by ``HandlerConnection``."""
+    event.listen(engine, "connect", lambda connection, _record: connection.save_state())
+    event.listen(engine, "checkin", _recycle)
+    event.listen(engine, "before_cursor_execute", _check_statement)
     event.listen(engine, "after_cursor_execute", _require_transaction)
 
 
-def _take_back(connection: LentConnection | None, record: Any) -> None:
+def _recycle(connection: HandlerConnection | None, record: Any) -> None:
     if connection is None or record.dbapi_connection is None:
         return
     record.record_info.clear()
     for key in [key for key in record.info if not str(key).startswith("jobs_")]:
         del record.info[key]
     try:
-        record.dbapi_connection = connection.come_back()
-    except Exception as error:  # noqa: BLE001  whatever it is, nobody else may have it
+        record.dbapi_connection = connection.recycled()
+    except Exception as error:  # noqa: BLE001  after any error the connection must not be used again
         _logger.info("the connection of a unit of work is closed rather than used again: %s", error)
         record.invalidate()
 
 
-def _look_at(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-    """Refuse what would end the transaction, and say once of each kind what is about the session."""
+def _check_statement(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    """Refuse a statement that would end the transaction; warn once of each kind that changes the session."""
     if match := _TRANSACTION_CONTROL.match(statement):
         raise UnitOfWorkError(
-            f"{_words(match)} would end the unit of work's transaction behind its back; call its commit() or "
+            f"{_keywords(match)} would end the unit of work's transaction behind its back; call its commit() or "
             "rollback(), which hold for the whole block, or use connection.begin_nested() for a part of it"
         )
     match = _SESSION_STATE.match(statement) or _SESSION_LOCK.search(statement)
-    if match and (words := _words(match)) not in _warned:
+    if match and (words := _keywords(match)) not in _warned:
         _warned.add(words)
         _logger.warning(
             "a unit of work ran %s, which is about the session and not about the transaction: it is undone at the end "
@@ -222,12 +221,12 @@ def _look_at(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> Non
 
 
 def _require_transaction(connection: Connection, *_rest: Any) -> None:
-    """Raise for a statement that was not within the transaction, or has ended it."""
+    """Raise ``UnitOfWorkError`` for a statement that ran outside the transaction, or ended it."""
     driver: Any = connection.connection.dbapi_connection
     if driver.was_ended or not driver.is_in_transaction:
         raise UnitOfWorkError(LEFT_ITS_TRANSACTION)
 
 
-def _words(match: re.Match[str]) -> str:
-    """The statement's first words, which hold no value."""
+def _keywords(match: re.Match[str]) -> str:
+    """Return the statement's leading keywords, which contain no value."""
     return " ".join(match[match.lastindex or 0].split()).upper()

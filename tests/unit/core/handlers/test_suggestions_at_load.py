@@ -30,7 +30,8 @@ def plain(args: Args) -> None: ...
 
 def test_a_handler_with_empty_brackets_is_told_to_give_its_name_as_one_without_brackets_is():
     with pytest.raises(
-        HandlerRegistrationError, match=r'test_mends_at_load\.py:\d+: @handler stands without a name; write @handler\("'
+        HandlerRegistrationError,
+        match=r'test_suggestions_at_load\.py:\d+: @handler stands without a name; write @handler\("',
     ):
         handler()
 
@@ -48,11 +49,11 @@ def test_a_handler_with_empty_brackets_is_told_to_give_its_name_as_one_without_b
 )
 def test_an_option_that_there_is_not_says_which_one_is_meant_and_where_it_stands(options, mend):
     with pytest.raises(
-        HandlerRegistrationError, match=rf"test_mends_at_load\.py:\d+: handler has no option \w+; {mend}"
+        HandlerRegistrationError, match=rf"test_suggestions_at_load\.py:\d+: handler has no option \w+; {mend}"
     ):
         handler("X", **options)
     with pytest.raises(
-        HandlerRegistrationError, match=rf"test_mends_at_load\.py:\d+: add_handler has no option \w+; {mend}"
+        HandlerRegistrationError, match=rf"test_suggestions_at_load\.py:\d+: add_handler has no option \w+; {mend}"
     ):
         HandlerRegistry().add_handler("X", plain, **options)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.connection import lent_connections as lent
+from jobs.adapters.postgres.connection import handler_connections
 from jobs.app.runtime import Runtime
 from jobs.core.errors import JobsError, UnitOfWorkError
 from jobs.core.handlers.context import JobContext
@@ -331,7 +331,7 @@ def test_savepoints_are_the_handlers_own(runtime: Runtime, notes):
 
 
 def test_what_is_about_the_session_is_said_once_and_without_its_values(runtime: Runtime, caplog, monkeypatch):
-    monkeypatch.setattr(lent, "_warned", set())
+    monkeypatch.setattr(handler_connections, "_warned", set())
     caplog.set_level(logging.WARNING, "jobs.store")
     for _ in range(2):
         for statement in ["set app.tenant = 'hunter2'", "select pg_advisory_lock(1)", "set local work_mem = '64kB'"]:
@@ -346,8 +346,8 @@ def test_what_is_about_the_session_is_said_once_and_without_its_values(runtime: 
 
 def test_a_session_that_cannot_be_reset_costs_its_connection_and_not_what_was_committed(runtime, notes, monkeypatch):
     pid = backend(runtime)
-    monkeypatch.setattr(lent, "_RESET", ("select 1 / 0", "select 1"))
-    monkeypatch.setattr(lent, "_RESET_IN_ONE", "select 1 / 0")
+    monkeypatch.setattr(handler_connections, "_RESET", ("select 1 / 0", "select 1"))
+    monkeypatch.setattr(handler_connections, "_RESET_IN_ONE", "select 1 / 0")
     with runtime.units.begin() as uow:
         note(uow, "a")
         uow.commit()
@@ -390,8 +390,10 @@ def test_a_commit_that_fails_leaves_a_session_as_new(runtime: Runtime, sql, note
 def test_a_unit_of_work_that_runs_nothing_sends_nothing(runtime: Runtime, monkeypatch):
     backend(runtime)
     sent: list[str] = []
-    send = lent.LentConnection.send_QUERY
-    monkeypatch.setattr(lent.LentConnection, "send_QUERY", lambda self, text: (sent.append(text), send(self, text)))
+    send = handler_connections.HandlerConnection.send_QUERY
+    monkeypatch.setattr(
+        handler_connections.HandlerConnection, "send_QUERY", lambda self, text: (sent.append(text), send(self, text))
+    )
     with runtime.units.begin() as uow:
         uow.commit()
     with runtime.units.begin():
@@ -405,9 +407,9 @@ def test_a_unit_of_work_that_runs_nothing_sends_nothing(runtime: Runtime, monkey
 
 def test_a_session_is_reset_in_the_round_trip_of_the_commit(runtime: Runtime, monkeypatch):
     flushed: list[int] = []
-    flush = lent._flush
+    flush = handler_connections._flush
     with runtime.units.begin() as uow:
         uow.connection.exec_driver_sql("set work_mem = '64kB'")
-        monkeypatch.setattr(lent, "_flush", lambda channel: (flushed.append(1), flush(channel)))
+        monkeypatch.setattr(handler_connections, "_flush", lambda channel: (flushed.append(1), flush(channel)))
         uow.commit()
     assert flushed == [1]
