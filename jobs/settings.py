@@ -1,4 +1,4 @@
-"""Every setting, read once by ``bootstrap`` from the environment, where Functions puts its app settings."""
+"""The app's settings, read once by ``bootstrap`` from the environment, which has the Functions app settings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TimerSchedule = Annotated[str, AfterValidator(_check_timer_schedule)]
 
 
 class Settings(BaseSettings):
-    """Settings named ``JOBS_<FIELD>``. The reference's table has these descriptions, and a test holds it to them."""
+    """The settings, named ``JOBS_<FIELD>``. The reference's table has the same descriptions; a test compares them."""
 
     model_config = SettingsConfigDict(env_prefix="JOBS_", extra="ignore", frozen=True, populate_by_name=True)
 
@@ -164,7 +164,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls) -> Settings:
-        """Read the environment; raises ``InvalidSettings`` naming every setting that cannot be used."""
+        """Read the environment; raises ``InvalidSettings`` naming every invalid setting."""
         try:
             return cls()
         except ValidationError as error:
@@ -176,7 +176,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def read_or_default(cls) -> tuple[Settings, InvalidSettings | None]:
-        """Read the environment, with defaults for what cannot be used; returns what was wrong, too."""
+        """Read the environment, with defaults for invalid settings; returns their errors as well."""
         try:
             return cls.read(), None
         except InvalidSettings as error:
@@ -189,12 +189,12 @@ class Settings(BaseSettings):
 
     @property
     def local(self) -> bool:
-        """Whether this is a developer's machine."""
+        """Whether the app runs on a developer's machine."""
         return self.environment.lower() == "development"
 
     @property
     def retention(self) -> timedelta | None:
-        """How long ended jobs are kept; None is for ever."""
+        """How long ended jobs are kept; None means forever."""
         return timedelta(days=self.retention_days) if self.retention_days else None
 
 

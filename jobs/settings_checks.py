@@ -1,4 +1,4 @@
-"""Faults between settings that are fine one by one: contradictions, misspelt names, the host's own limits."""
+"""Checks across settings that are valid one by one: contradictions, misspelt names, the host's limits."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ _NEEDS = {
     "database_auth": {"entra": "azure.identity"},
     "opentelemetry": {"True": "opentelemetry"},
 }
-"""The packages that are imported for a setting alone, when it is first of use."""
+"""The packages that only a setting requires, and that are imported on first use."""
 
 
 def check_settings(
     settings: Settings, limit: timedelta | None, unusable: Collection[str] = ()
 ) -> list[tuple[str, str]]:
-    """Return each setting that contradicts another one, or ``limit``, the host's functionTimeout; with the mend.
+    """Return each setting that contradicts another one or ``limit``, the host's functionTimeout, with the fix.
 
-    Of the ``unusable`` settings nothing is said, nor of what contradicts the default that stands in for one: that would
-    be a second fault that follows from the first.
+    ``unusable`` settings have defaults instead; contradictions with those are left out, since they follow from a fault
+    that is already reported.
     """
 
-    def sound(*fields: str) -> bool:
+    def usable(*fields: str) -> bool:
         return not any(setting_name(field) in unusable for field in fields)
 
     faults = []
-    statement, answer = settings.database_statement_timeout_seconds, settings.database_socket_timeout_seconds
-    if answer <= statement and sound("database_statement_timeout_seconds", "database_socket_timeout_seconds"):
+    statement, socket = settings.database_statement_timeout_seconds, settings.database_socket_timeout_seconds
+    if socket <= statement and usable("database_statement_timeout_seconds", "database_socket_timeout_seconds"):
         why = (
-            f"{answer:g} is not above JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, {statement:g}, so a statement that may "
+            f"{socket:g} is not above JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, {statement:g}, so a statement that may "
             "still take its time would break its connection; raise the one or lower the other"
         )
         faults.append(("JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS", why))
-    if settings.database_auth == "entra" and not settings.database_tls and sound("database_auth", "database_tls"):
+    if settings.database_auth == "entra" and not settings.database_tls and usable("database_auth", "database_tls"):
         why = "false would send the Entra token in clear text; remove it, or JOBS_DATABASE_AUTH"
         faults.append(("JOBS_DATABASE_TLS", why))
     if settings.database_ca_file is not None and not Path(settings.database_ca_file).is_file():
         why = f"{settings.database_ca_file} is not there; name a file of certificates in PEM form"
         faults.append(("JOBS_DATABASE_CA_FILE", why))
     open_to_all = settings.scheduler == "dapr" and not settings.callback_tokens and not settings.local
-    if open_to_all and sound("scheduler", "callback_tokens"):
+    if open_to_all and usable("scheduler", "callback_tokens"):
         why = (
             "JOBS_SCHEDULER is dapr and there is no token for its callback, which anybody could then call; set "
             "JOBS_CALLBACK_TOKENS to the sidecar's APP_API_TOKEN, or JOBS_SCHEDULER to timer"
@@ -68,12 +68,12 @@ def check_settings(
         faults.append(("JOBS_CALLBACK_TOKENS", why))
     for name, needed in _NEEDS.items():
         value = str(getattr(settings, name))
-        if value in needed and sound(name) and not _installed(needed[value]):
+        if value in needed and usable(name) and not _installed(needed[value]):
             why = f"{value} needs the package {needed[value]}, which is not installed; keep it in requirements.txt"
             faults.append((setting_name(name), why))
     for name in ("default_timeout_seconds", "poll_budget_seconds"):
         seconds = getattr(settings, name)
-        if limit is not None and seconds >= limit.total_seconds() and sound(name):
+        if limit is not None and seconds >= limit.total_seconds() and usable(name):
             faults.append((setting_name(name), f"{seconds:g} is {_beyond(limit)}"))
     return faults
 
@@ -81,7 +81,7 @@ def check_settings(
 def _installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ModuleNotFoundError:  # what it is a part of is missing
+    except ModuleNotFoundError:  # its parent package is missing
         return False
 
 
@@ -93,18 +93,18 @@ def _beyond(limit: timedelta) -> str:
 
 
 def warnings_for(settings: Settings, environment: Iterable[str], unusable: Collection[str] = ()) -> list[str]:
-    """Return warnings for what may be meant but looks like a mistake; defaults of unusable settings are left out."""
-    doubts = []
+    """Return warnings for likely mistakes; defaults of unusable settings are not checked."""
+    warnings = []
     compared = {"JOBS_LEASE_SECONDS", "JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS"}
     if settings.lease_seconds < settings.database_statement_timeout_seconds and compared.isdisjoint(unusable):
-        doubts.append(
+        warnings.append(
             f"JOBS_LEASE_SECONDS, {settings.lease_seconds:g}, is below JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS, "
             f"{settings.database_statement_timeout_seconds:g}: one slow statement can cost a worker its runs"
         )
     if settings.database_ca_file is not None and not settings.database_tls and "JOBS_DATABASE_TLS" not in unusable:
-        doubts.append("JOBS_DATABASE_CA_FILE is not used, since JOBS_DATABASE_TLS is false; remove one of them")
+        warnings.append("JOBS_DATABASE_CA_FILE is not used, since JOBS_DATABASE_TLS is false; remove one of them")
     if settings.shutdown_grace_seconds > _HOSTS_GRACE_SECONDS:
-        doubts.append(
+        warnings.append(
             f"JOBS_SHUTDOWN_GRACE_SECONDS is {settings.shutdown_grace_seconds:g}, and the Functions host ends the "
             f"worker {_HOSTS_GRACE_SECONDS} s after SIGTERM: a run that is not given back by then waits for its lease "
             "to expire"
@@ -116,8 +116,8 @@ def warnings_for(settings: Settings, environment: Iterable[str], unusable: Colle
         if not upper.startswith("JOB") or upper in known:
             continue
         if close := get_close_matches(upper, ours, n=1, cutoff=_LIKENESS):
-            doubts.append(f"{name} is no setting of this app, and is not read; is {close[0]} meant?")
-    return doubts
+            warnings.append(f"{name} is no setting of this app, and is not read; is {close[0]} meant?")
+    return warnings
 
 
 def check_timeouts(registry: HandlerRegistry, limit: timedelta | None) -> None:
@@ -131,9 +131,9 @@ def check_timeouts(registry: HandlerRegistry, limit: timedelta | None) -> None:
 
 
 def function_timeout(environment: Mapping[str, str] = os.environ) -> timedelta | None:
-    """Return how long the Functions host lets a function run; None is without end.
+    """Return the Functions host's limit on the duration of a function; None means no limit.
 
-    Raises ``ConfigurationError`` for a host.json, or a setting in its place, that cannot be read.
+    Raises ``ConfigurationError`` for an invalid host.json, or an invalid setting that overrides it.
     """
     place, text = _FUNCTION_TIMEOUT, environment.get(_FUNCTION_TIMEOUT)
     if text is None:

@@ -1,7 +1,7 @@
-"""What an app starts with: its settings and handlers, and what is wrong with them.
+"""The start of an app: its settings and handlers, and their faults.
 
-On the Functions host an app that raises while it is read has no functions at all, and so no way to say why. There it
-starts with defaults in place of what is wrong, and says it instead of working.
+On the Functions host an app that raises while it is imported has no functions at all, and so cannot report why. So the
+app starts with defaults in place of invalid settings, and reports the fault instead of working.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _logger = logging.getLogger("jobs")
 
 @dataclass(slots=True)
 class Startup:
-    """The settings and handlers of an app. With a ``fault`` it must not work: some of these are then defaults."""
+    """The settings and handlers of an app. With a ``fault`` the app must not run jobs: some settings are defaults."""
 
     settings: Settings
     registry: HandlerRegistry
@@ -54,7 +54,7 @@ class Startup:
         return [spec.name for spec in self.registry.all() if getattr(spec.target, "__module__", "") not in added]
 
     def handlers(self) -> str:
-        """List the handlers in a line, and say of the samples what they are."""
+        """Return a line that lists the handlers, and marks samples as such."""
         names = self.names()
         line = f"{len(names)} handler{'s' * (len(names) != 1)} in {', '.join(self.packages)}: {', '.join(names)}"
         if self.packages == (SAMPLES,):
@@ -63,9 +63,9 @@ class Startup:
 
 
 def read_startup(handlers: str | Iterable[str] = ()) -> Startup:
-    """Read the settings and load the handlers; raises nothing, for what is wrong is part of what it returns.
+    """Read the settings and load the handlers. Faults are returned and not raised.
 
-    ``handlers`` names their packages where JOBS_HANDLERS does not.
+    ``handlers`` names the packages if JOBS_HANDLERS does not.
     """
     settings, invalid = Settings.read_or_default()
     unusable = invalid.names if invalid is not None else ()
@@ -82,15 +82,15 @@ def read_startup(handlers: str | Iterable[str] = ()) -> Startup:
     warnings += registry.warnings
     if faults:
         fault = InvalidSettings([*faults, *([("JOBS_HANDLERS", str(fault))] if fault else [])])
-    if fault is not None:  # which is said by the timers, and so at least once a minute
+    if fault is not None:  # the timers report it, so they must run at least once a minute
         settings = settings.model_copy(update=_default_schedules())
     startup = Startup(settings, registry, fault, warnings, limit, packages)
     if fault is None and not startup.names():
-        nothing_in_it = (
+        no_handler = (
             f"{', '.join(packages)} has no handler, so no job can be run; mark a function in it with @handler, or "
             "point JOBS_HANDLERS at another package"
         )
-        warnings.append(nothing_in_it if packages else NO_HANDLERS)
+        warnings.append(no_handler if packages else NO_HANDLERS)
     return startup
 
 
@@ -113,7 +113,7 @@ def _load(settings: Settings, handlers: str | Iterable[str], limit: timedelta | 
         check_timeouts(registry, limit)
     except ConfigurationError as error:
         return _Loaded(packages, registry, error)
-    except Exception as error:  # noqa: BLE001  whatever it is, it must be said, and by functions that are there
+    except Exception as error:  # noqa: BLE001  any error must be reported by an app that has functions
         why = f"the handlers of {', '.join(packages)} cannot be loaded: {type(error).__name__}: {error}"
         return _Loaded(packages, registry, HandlerRegistrationError(why))
     return _Loaded(packages, registry, None)
@@ -122,7 +122,7 @@ def _load(settings: Settings, handlers: str | Iterable[str], limit: timedelta | 
 def packages_of_app(settings: Settings, handlers: str | Iterable[str] = ()) -> tuple[str, ...]:
     """Return the packages that the settings name, else ``handlers``, else those of the app's folder.
 
-    Raises ``ConfigurationError`` for a name that no package can have.
+    Raises ``ConfigurationError`` for an invalid package name.
     """
     try:
         given = packages_in(handlers) if isinstance(handlers, str) else checked(handlers)
@@ -152,7 +152,7 @@ def _address_faults(settings: Settings) -> list[tuple[str, str]]:
 
 
 def log_startup(startup: Startup) -> None:
-    """Log the handlers, and what looks like a mistake."""
+    """Log the handlers, and warnings about likely mistakes."""
     for warning in startup.warnings:
         _logger.warning("%s", warning)
     if startup.names():
@@ -160,10 +160,10 @@ def log_startup(startup: Startup) -> None:
 
 
 def print_startup(startup: Startup) -> None:
-    """Print the same, and what is wrong, for the Functions host.
+    """Print the handlers, the warnings and the fault, for the Functions host.
 
-    It drops what is logged outside of an invocation, and passes on what is printed: from the standard error at a level
-    that it takes from the words error and warning in the line.
+    The host drops log records outside an invocation, but forwards printed lines. For the standard error it derives the
+    level from the words "error" and "warning" in the line.
     """
     for warning in startup.warnings:
         _print_line(f"warning: {warning}", to_stderr=True)

@@ -1,4 +1,4 @@
-"""Test handlers without a database: the framework's own parts on a store in memory, and a clock that stands still.
+"""Test handlers without a database: the framework's own parts with a store in memory and a frozen clock.
 
 with JobsHarness(overrides={EmailSender: FakeSender()}) as jobs:
     jobs.run_handler("SendEmail", {"to": "a@example.com", ...}).check()

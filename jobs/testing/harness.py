@@ -1,4 +1,4 @@
-"""Everything that runs jobs, in the test's own thread, on a store in memory and a clock that stands still."""
+"""The test harness: the whole app in the test's own thread, with a store in memory and a frozen clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Job
 from jobs.core.ports.jobs import Change
-from jobs.testing.clock import FrozenClock, a_span, in_utc
+from jobs.testing.clock import FrozenClock, in_utc, require_timedelta
 from jobs.testing.execution import Execution
 from jobs.testing.expectations import ExpectsJobs
 from jobs.testing.memory.backing import MemoryBacking
@@ -46,20 +46,19 @@ _ENDLESS = (
 class JobsHarness(ExpectsJobs):
     """An app for a test: enqueue, advance time, see what ran. Use it in one thread, and close it or use ``with``.
 
-    ``handlers`` is the name of the package with your handlers, a ``HandlerRegistry``, or a list of what bears
-    ``@handler``, ``@provider`` or ``@middleware``; left out, they are those that the app has. ``overrides`` returns
-    fakes in place of services, by the type that handlers are annotated with. The clock stands at ``at`` until
-    ``advance`` or ``drain(until=...)`` moves it. Retry delays are drawn from ``seed``, so that they are the same every
-    time. Nothing is run unless a call here says so.
+    ``handlers`` is the name of the package with your handlers, a ``HandlerRegistry``, or a list of targets of
+    ``@handler``, ``@provider`` and ``@middleware``; the default is the app's handlers. ``overrides`` maps service types
+    to fakes. The clock stands at ``at`` until ``advance`` or ``drain(until=...)`` moves it. ``seed`` makes retry delays
+    reproducible. Jobs run only within calls of the harness.
 
-    With ``database_url`` the jobs are kept in that Postgres database, so that handlers run their SQL; it must be a
-    test's own, as that of the fixture ``jobs_postgres``. It is migrated where that is needed, and in the harness's
-    sessions ``now()`` is the harness's time. Without, they are kept in memory.
+    With ``database_url`` the jobs are in that Postgres database, so that handlers can run SQL. It must be the test's
+    own, as the fixture ``jobs_postgres`` provides. It is migrated if needed, and in the harness's sessions ``now()`` is
+    the harness's time. Without it the jobs are in memory.
 
-    While it is open, handlers that are called as ``send_invoice.enqueue(args)`` enqueue here.
+    While it is open, ``send_invoice.enqueue(args)`` enqueues in this harness.
 
-    ``runtime`` holds the parts as the app has them: ``runtime.service``, ``runtime.units``, ``runtime.lock``.
-    Raises ``ConfigurationError`` for handlers that the app would not start with, and for overrides that nobody takes.
+    ``runtime`` has the parts of the app: ``runtime.service``, ``runtime.units``, ``runtime.lock``. Raises
+    ``ConfigurationError`` for handlers that keep the app from starting, and for overrides that no handler uses.
     """
 
     def __init__(
@@ -74,11 +73,11 @@ class JobsHarness(ExpectsJobs):
         try:
             registry = registry_of(handlers)
         except ConfigurationError as error:
-            raise error.with_traceback(None)  # noqa: B904  the message says where; how it was found is of no interest
+            raise error.with_traceback(None)  # noqa: B904  the message names the place; the framework's frames add nothing
         check_overrides(registry, overrides or {})
         self._backing = _backing(database_url, at)
         self.clock = self._backing.clock
-        self._slots = _NotedSlots(self.clock)
+        self._slots = _HarnessSlots(self.clock)
         self.runtime = join_parts(registry, self._backing, Random(seed), self._slots)  # noqa: S311  jitter, not secrets
         for service, value in (overrides or {}).items():
             self.runtime.injector.override(service, value)
@@ -99,7 +98,7 @@ class JobsHarness(ExpectsJobs):
 
     @property
     def database(self) -> MemoryDatabase:
-        """The store in memory; raises ``ConfigurationError`` where the jobs are in Postgres."""
+        """The store in memory; raises ``ConfigurationError`` if the jobs are in Postgres."""
         if not isinstance(self._backing, MemoryBacking):
             raise ConfigurationError("this harness keeps its jobs in Postgres; take transaction() for SQL of your own")
         return self._backing.database
@@ -107,21 +106,21 @@ class JobsHarness(ExpectsJobs):
     def transaction(self) -> AbstractContextManager[Connection]:
         """Open a transaction for the test's own SQL: ``with jobs.transaction() as connection``; commits at the end.
 
-        Raises ``ConfigurationError`` where the jobs are kept in memory.
+        Raises ``ConfigurationError`` if the jobs are in memory.
         """
         return self._backing.transaction()
 
     def override(self, service: type[Service], value: Service) -> None:
-        """Have handlers take ``value`` in place of a service, as ``overrides`` does; before anything has run."""
+        """Replace a service by ``value``, as ``overrides`` does. Call it before any job has run."""
         check_override(self.runtime.registry, service, value)
         self.runtime.injector.override(service, value)
 
-    # --- enqueue and look
+    # --- enqueue and read
 
     def enqueue(self, command: EnqueueJob | str, payload: Any = None, **fields: Any) -> Job:
-        """Enqueue a job: a whole command, or a handler's name, a payload (JSON or the arguments' model) and fields.
+        """Enqueue a job: a command, or a handler's name with a payload (JSON or the arguments' model) and fields.
 
-        ``job_name`` left out is made up. Raises as the service does, ``InvalidInput`` for a payload that does not fit.
+        ``job_name`` has a generated default. Raises as the service does: ``InvalidInput`` for an invalid payload.
         """
         if isinstance(command, str):
             self._named += 1
@@ -132,11 +131,11 @@ class JobsHarness(ExpectsJobs):
         except InvalidInput as error:
             spec = self.runtime.registry.get(command.handler_name)
             if spec is not None and any(problem.pointer.startswith("/payload") for problem in error.problems):
-                error.add_note(_what_it_takes(spec))
+                error.add_note(_arguments_note(spec))
             raise
 
     def job(self, which: Job | UUID | str) -> Job:
-        """Read a job as it is now: by the job, its id, or its name (the newest of that name)."""
+        """Return a job's current state, by the job, its id, or its name (the newest of that name)."""
         if not isinstance(which, str):
             return self.runtime.service.get(which.id if isinstance(which, Job) else which)
         named = [job for job in self.jobs if job.job_name == which]
@@ -146,17 +145,17 @@ class JobsHarness(ExpectsJobs):
 
     @property
     def jobs(self) -> list[Job]:
-        """Every job there is as it stands now, ended ones included, in the order in which they were enqueued."""
+        """The current state of all jobs, including ended ones, in the order in which they were enqueued."""
         return self._backing.jobs()
 
     # --- run
 
     def drain(self, until: datetime | None = None, *, most: int = _MOST) -> list[RanAttempt]:
-        """Run whatever is due, one after the other, and what that makes due; returns what ran, in order.
+        """Run all due jobs one after the other, and those that become due thereby; returns the attempts in order.
 
-        With ``until`` the clock moves on from one due job to the next, so that retries and recurring jobs run each at
-        its time, and stands at ``until`` in the end. Raises ``AssertionError`` after ``most`` attempts: a handler that
-        snoozes for no time, or enqueues itself, would go on for ever.
+        With ``until`` the clock moves from one due job to the next, so that retries and recurring jobs run at their
+        times, and finally to ``until``. Raises ``AssertionError`` after ``most`` attempts: a handler that snoozes for
+        zero seconds, or enqueues itself, would never end.
         """
         end = self.clock.now() if until is None else in_utc(until)
         if end < self.clock.now():
@@ -179,18 +178,18 @@ class JobsHarness(ExpectsJobs):
         return ran
 
     def advance(self, by: timedelta) -> list[RanAttempt]:
-        """Advance time, and run whatever falls due meanwhile, each at its time. Returns what ran."""
-        return self.drain(until=self.clock.now() + a_span(by))
+        """Advance the clock by ``by``, and run each job that falls due at its time. Returns the attempts."""
+        return self.drain(until=self.clock.now() + require_timedelta(by))
 
     def _claim_throttled(self) -> list[ClaimedRun]:
-        """Claim a job of a handler with limits; where its rate forbids it, note from when on it does not."""
+        """Claim a job of a handler with limits; if its rate does not allow one, note when it will."""
         self._slots.rates_allow.clear()
         pipeline = self.runtime.pipeline
         claims = (pipeline.claims.throttled(name) for name in pipeline.slots.throttled())
         return list(islice(filter(None, claims), 1))
 
     def _next_due(self) -> datetime | None:
-        """Find the first instant to come at which a job falls due, or may start by its handler's rate."""
+        """Return the next instant at which a job falls due, or its handler's rate allows a start; None if none."""
         now = self.clock.now()
         due_at = self._backing.next_due()
         known = [*self._slots.rates_allow, *([] if due_at is None else [due_at])]
@@ -207,13 +206,14 @@ class JobsHarness(ExpectsJobs):
         cancelled: bool = False,
         **fields: Any,
     ) -> RanAttempt:
-        """Run one handler once, as the app would: payload checked, services made, middleware around, outcome recorded.
+        """Run one handler once as the app does: with validation, services, middleware and a recorded outcome.
 
-        ``attempt`` says which attempt of the run this is. ``deliveries`` executes that attempt that many times, all but
-        the last by a worker that is lost before it can tell: what at-least-once may do to a handler. ``scheduled_for``
-        is when the run was due, now if left out. ``cancelled`` has cancellation requested before it begins. The other
-        fields are those of ``EnqueueJob``. A handler with a rate waits for its turn, and the clock moves on. Raises
-        ``InvalidInput`` for a payload that does not fit; what the handler raises is kept, see ``RanAttempt.check``.
+        ``attempt`` is the number of the attempt within the run. ``deliveries`` executes the attempt that many times:
+        all but the last lose their worker before the outcome is recorded, as at-least-once delivery allows.
+        ``scheduled_for`` is when the run was due, by default now. ``cancelled`` requests cancellation before the start.
+        The other fields are those of ``EnqueueJob``. If the handler's rate does not allow a start, the clock moves to
+        when it does. Raises ``InvalidInput`` for an invalid payload. What the handler raises is in the result, see
+        ``RanAttempt.check``.
         """
         job, now = self.enqueue(handler_name, payload, **fields), self.clock.now()
         columns = {"attempt": attempt - 1, "next_run_at": now, "scheduled_for": in_utc(scheduled_for or now)}
@@ -221,14 +221,14 @@ class JobsHarness(ExpectsJobs):
         for lost in range(1, deliveries):
             ran = self._execution.execute(self._claim(job), lost=True)
             if ran.job.status.ended:
-                return ran  # it has completed its job itself, in a unit of work
+                return ran  # it completed its job in a unit of work
             self.clock.advance(LEASE + timedelta(seconds=1))
             self.runtime.housekeeping.reap(_MOST, max_lost=lost + 1)
             self.clock.move_to(max(self.job(job).next_run_at or self.clock.now(), self.clock.now()))
         return self._execution.execute(self._claim(job), cancelled=cancelled)
 
     def _claim(self, job: Job) -> ClaimedRun:
-        """Claim one job; where its handler's rate does not allow that now, once it does."""
+        """Claim one job; if its handler's rate does not allow it now, move the clock until it does."""
         waiting = self.job(job)
         name = AlarmName(waiting.id, waiting.generation)
         self._slots.rates_allow.clear()
@@ -242,12 +242,12 @@ class JobsHarness(ExpectsJobs):
         return run
 
     def run_reconciler(self) -> Report:
-        """Do what the timer ``reconcile`` does: take back lost runs, prune what is old; returns what was done."""
+        """Run the reconciler as its timer does: reschedule lost runs, prune old rows; returns what was done."""
         return self.runtime.reconciler.run()
 
 
-class _NotedSlots:
-    """Notes from when on rates allow another start; offered slots are taken by the test's own thread, as it drains."""
+class _HarnessSlots:
+    """The slots of a harness: it drains jobs itself, so this only notes when rates allow another start."""
 
     def __init__(self, clock: FrozenClock) -> None:
         self.rates_allow: list[datetime] = []
@@ -257,7 +257,7 @@ class _NotedSlots:
         """Do nothing."""
 
     def offer_after(self, handler_name: str, seconds: float) -> None:  # noqa: ARG002  as the worker pool's
-        """Note when that is."""
+        """Note the instant at which the rate allows another start."""
         self.rates_allow.append(self._clock.now() + timedelta(seconds=seconds))
 
     def close(self) -> None:
@@ -281,7 +281,7 @@ def run_handler(
     at: datetime = MONDAY_NOON,
     **how: Any,
 ) -> RanAttempt:
-    """Run one handler once in a harness of its own; as ``JobsHarness`` and its ``run_handler``."""
+    """Run one handler once in a harness of its own, with the arguments of ``JobsHarness`` and its ``run_handler``."""
     with JobsHarness(handlers, overrides=overrides, at=at) as harness:
         return harness.run_handler(handler_name, payload, **how)
 
@@ -292,7 +292,7 @@ def _as_json(payload: Any) -> Any:
     return {} if payload is None else payload
 
 
-def _what_it_takes(spec: HandlerSpec) -> str:
+def _arguments_note(spec: HandlerSpec) -> str:
     names = ", ".join(spec.arguments.model_fields) or "no fields"
     return (
         f"{spec.name} takes {spec.arguments.__qualname__} ({names}); see {spec.origin}. To test that a payload is "

@@ -1,4 +1,4 @@
-"""What became of one attempt that a test had run."""
+"""The result of one attempt that a test ran."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RanAttempt:
-    """One attempt, and the job as it stood right after.
+    """One attempt, and the job's state right after it.
 
-    ``exception`` is what came out of the handler, its services or its middleware, signals such as ``Retry`` included;
-    ``error`` is the text that the history keeps of it. ``result`` and ``progress`` are what the handler said in this
-    attempt. ``enqueued`` lists the jobs that were enqueued meanwhile, in that order.
+    ``exception`` is what the handler, its services or its middleware raised, including outcomes such as ``Retry``;
+    ``error`` is its text in the history. ``result`` and ``progress`` are those that the handler set in this attempt.
+    ``enqueued`` lists the jobs that were enqueued during it, in order.
     """
 
     job: Job
@@ -33,12 +33,12 @@ class RanAttempt:
 
     @property
     def handler_name(self) -> str:
-        """Which handler ran."""
+        """The name of the handler that ran."""
         return self.job.handler_name
 
     @property
     def job_name(self) -> str:
-        """Of which job."""
+        """The name of the job."""
         return self.job.job_name
 
     def check(self) -> RanAttempt:
@@ -50,7 +50,7 @@ class RanAttempt:
         raise AssertionError(f"the attempt did not succeed: {self!r}")
 
     def __repr__(self) -> str:
-        """Describe it in a line, for a failed assertion."""
+        """Return a line that describes it, for failed assertions."""
         error = f", {self.error}" if self.error else ""
         return (
             f"<{self.handler_name} {self.job_name!r} run {self.run} attempt {self.attempt}: {self.outcome}{error}; "

@@ -1,4 +1,4 @@
-"""A scheduler that keeps its alarms in memory, and rings them on request."""
+"""A scheduler that holds its alarms in memory, and fires them on request."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from jobs.core.lifecycle.ids import AlarmName
 
 
-_AWAY = "the memory scheduler was told to be unavailable; set available to True"
+_UNAVAILABLE = "the memory scheduler was told to be unavailable; set available to True"
 
 
 class MemoryScheduler:
-    """The ``Scheduler`` port, with its alarms in a dict; nothing rings unless a test calls ``ring_due``.
+    """The ``Scheduler`` port, with its alarms in a dict; alarms fire only when a test calls ``ring_due``.
 
-    Safe to share between threads. Set ``available`` to False and it raises ``SchedulerUnavailable`` where a real one
-    that cannot be reached would; what it holds, it keeps. Set it to True again and it calls ``on_return``.
+    Safe to share between threads. With ``available`` set to False its calls raise ``SchedulerUnavailable`` as those of
+    an unreachable scheduler do, and it keeps its alarms. Setting it to True again calls ``on_return``.
     """
 
     name = "memory"
@@ -37,7 +37,7 @@ class MemoryScheduler:
 
     @property
     def available(self) -> bool:
-        """Whether it takes alarms."""
+        """Whether it accepts alarms."""
         return self._available
 
     @available.setter
@@ -49,45 +49,45 @@ class MemoryScheduler:
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Why it takes no alarms, None while it does."""
-        return None if self._available else _AWAY
+        """Why it refuses alarms; None while it is available."""
+        return None if self._available else _UNAVAILABLE
 
     @property
     def alarms(self) -> dict[AlarmName, datetime]:
-        """Every alarm that is set, with its due time in UTC."""
+        """All alarms with their due times in UTC."""
         with self._lock:
             return dict(self._alarms)
 
     def arm_many(self, alarms: Sequence[Alarm]) -> set[AlarmName]:
-        """Set every alarm; one that is set already gets the new time."""
+        """Set the alarms; an existing one gets the new time."""
         self._require_available()
         with self._lock:
             self._alarms |= {alarm.name: in_utc(alarm.due_at) for alarm in alarms}
         return {alarm.name for alarm in alarms}
 
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
-        """Withdraw alarms; those that are not set are passed over."""
+        """Withdraw alarms; those that are not set are ignored."""
         self._require_available()
         with self._lock:
             for name in names:
                 self._alarms.pop(name, None)
 
     def due(self, now: datetime) -> list[Alarm]:
-        """List the alarms due at ``now``, the longest due first."""
+        """Return the alarms due at ``now``, the longest due first."""
         waiting = self.alarms.items()
         return sorted((Alarm(name, at) for name, at in waiting if at <= now), key=lambda alarm: alarm.due_at)
 
     def ring_due(self, now: datetime, ring: Callable[[AlarmName], object]) -> list[AlarmName]:
-        """Ring each alarm due at ``now`` once, the longest due first, and give their names.
+        """Call ``ring`` for each alarm due at ``now``, the longest due first; returns their names.
 
-        An alarm is used up by ringing, unless ``ring`` raises: then it stays set, as with a real scheduler, and the
-        exception passes through. Alarms that are set meanwhile wait for the next call.
+        An alarm is removed when it fires, unless ``ring`` raises: then it stays set, as with a real scheduler, and the
+        exception propagates. Alarms that are set during the call wait for the next one.
         """
         rung = []
         for alarm in self.due(now):
             with self._lock:
                 if self._alarms.get(alarm.name) != alarm.due_at:
-                    continue  # withdrawn or put off meanwhile, or rung by another thread
+                    continue  # withdrawn, postponed or fired by another thread in the meantime
                 del self._alarms[alarm.name]
             try:
                 ring(alarm.name)
@@ -99,8 +99,8 @@ class MemoryScheduler:
         return rung
 
     def close(self) -> None:
-        """Hold no connection, so release none; the alarms stay for a test to look at."""
+        """Do nothing: there is no connection, and the alarms stay for the test to inspect."""
 
     def _require_available(self) -> None:
         if not self.available:
-            raise SchedulerUnavailable(_AWAY)
+            raise SchedulerUnavailable(_UNAVAILABLE)

@@ -18,7 +18,7 @@ from jobs.core.as_code.file import RecurringJob
 from jobs.core.errors import ConfigurationError, InvalidInput, JobsError
 from jobs.core.strict_json import MalformedJson, parse_json
 from jobs.entrypoints.cli.yaml_lines import Document, read_yaml
-from jobs.entrypoints.http.problems import fields_of, in_plain_words
+from jobs.entrypoints.http.problems import fields_of, with_own_messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +131,7 @@ class Source:
 
     def fault(self, error: InvalidInput) -> FileFault:
         """Return an error with each problem's file, line and entry, from the first line to the last."""
-        told = in_plain_words(error, _known_fields(error.problems)).problems
+        told = with_own_messages(error, _known_fields(error.problems)).problems
         problems = sorted(told, key=lambda each: self.document.line_of(each.pointer) or 0)
         return FileFault(
             f"{self.path} cannot be applied, and nothing was changed:\n"

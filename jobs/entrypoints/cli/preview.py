@@ -10,7 +10,7 @@ from jobs.core.commands import PreviewSchedule, read_command
 from jobs.core.errors import InvalidInput
 from jobs.core.schedules.zones.database import zone_release
 from jobs.entrypoints.http.preview import preview
-from jobs.entrypoints.http.problems import in_plain_words
+from jobs.entrypoints.http.problems import with_own_messages
 
 if TYPE_CHECKING:
     import argparse
@@ -51,7 +51,7 @@ def _preview(chosen: argparse.Namespace, _parts: object) -> int:
     try:
         answer = preview(read_command(PreviewSchedule, asked), lambda: datetime.now(UTC).replace(microsecond=0))
     except InvalidInput as error:
-        raise in_plain_words(error) from None
+        raise with_own_messages(error) from None
     print(json.dumps(answer, indent=2) if chosen.json else _as_text(answer))
     return 0
 

@@ -1,4 +1,4 @@
-"""Who calls, and whether they may. Function keys are the host's matter; this is about Easy Auth's principal."""
+"""Authorization of callers by Easy Auth's principal. The Functions host checks function keys itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROLE_CLAIMS = frozenset({"roles", "http://schemas.microsoft.com/ws/2008/06/iden
 
 
 class Role(StrEnum):
-    """What a caller may do; each includes what stands above it."""
+    """What a caller may do; each role includes the ones above it."""
 
     READ = "Jobs.Read"
     ENQUEUE = "Jobs.Enqueue"
@@ -47,16 +47,17 @@ ROUTES: Mapping[str, Role | None] = {
     "health_ready": None,
     "ring_alarm": None,
 }
-"""What each HTTP function needs, by its name. None is open to whoever reaches it: the probes, which tell nothing but
-health, and the scheduler's callback, which has a token of its own. A function that is not here cannot be registered.
+"""The role that each HTTP function requires, by its name. None is open to every caller: the probes, which reveal only
+the app's health, and the scheduler's callback, which has a token of its own. A function that is not listed cannot be
+registered.
 
-An enqueue with ``on_conflict: replace`` cancels the holder of the name, so that it needs manage, too, unless the holder
-is the caller's own.
+An enqueue with ``on_conflict: replace`` cancels the holder of the name, so it also requires manage, unless the caller
+enqueued the holder.
 """
 
 
 def role_for(function_name: str) -> Role:
-    """Return the role that a function needs; ``KeyError`` for a function that the table lacks."""
+    """Return the role that a function requires; ``KeyError`` for a function that is missing or open in ``ROUTES``."""
     needed = ROUTES[function_name]
     if needed is None:
         raise KeyError(f"{function_name} is open in the table of roles, so nothing can be asked of its callers")
@@ -64,7 +65,7 @@ def role_for(function_name: str) -> Role:
 
 
 class Principal(NamedTuple):
-    """Who calls, None where unknown, and whether they may change other callers' jobs."""
+    """The caller's name, None if unknown, and whether they may change other callers' jobs."""
 
     name: str | None
     may_manage: bool
@@ -79,12 +80,12 @@ _SUFFICES = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Checks callers. Without Easy Auth the principal's headers could be anybody's, so they are not looked at."""
+    """Authorizes callers. Without Easy Auth anyone could set the principal's headers, so they are ignored."""
 
     easy_auth: bool
 
     def admit(self, headers: Mapping[str, str], needed: Role) -> Principal:
-        """Return the caller, by an app's object id where it has no name; without Easy Auth, nobody who may do all.
+        """Return the caller: its name, or an app's object id. Without Easy Auth, an unknown caller who may do all.
 
         Raises ``Refusal``: 401 without a principal, 403 without a sufficient role.
         """
@@ -98,7 +99,7 @@ class Access:
 
 
 def _roles_of(principal: str | None) -> frozenset[str]:
-    """Read the roles out of the header that App Service sets: base64 of JSON with a list of claims."""
+    """Return the roles in the header that App Service sets: base64 of JSON with a list of claims."""
     if not principal:
         raise _unauthenticated("this app wants you to sign in with Microsoft Entra ID; send a bearer token")
     try:

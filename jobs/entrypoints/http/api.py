@@ -19,16 +19,16 @@ from jobs.entrypoints.http.exchange import (
     KEY_HEADER,
     READING,
     Call,
-    answering,
     etag_of,
-    job_answer,
-    json_answer,
+    job_response,
+    json_response,
     next_link,
     payload_fields,
     read,
+    responding,
 )
 from jobs.entrypoints.http.filters import query_of
-from jobs.entrypoints.http.problems import in_plain_words
+from jobs.entrypoints.http.problems import with_own_messages
 from jobs.entrypoints.http.rendering import attempt_text, job_text
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ MAX_KEY = 200
 
 
 def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
-    """Make the functions under ``api/jobs`` that enqueue and read."""
+    """Return the blueprint of the functions under ``api/jobs`` that enqueue and read."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     def get(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function = blueprint.route(route, methods=READING)(answering(access, role_for(name), answer))
+        function = blueprint.route(route, methods=READING)(responding(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     def post(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function = blueprint.route(route, methods=["POST"])(answering(access, role_for(name), answer))
+        function = blueprint.route(route, methods=["POST"])(responding(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     post("enqueue_job", "api/jobs", lambda call: enqueue(runtime(), call))
@@ -62,23 +62,22 @@ def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bluepr
 
 def get_job(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Return one job."""
-    return job_answer(runtime.views.show_one(runtime.service.get(call.job_id)))
+    return job_response(runtime.views.show_one(runtime.service.get(call.job_id)))
 
 
 def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Enqueue one job: 201 with where it is; 200 where ``on_conflict`` returned an existing one."""
+    """Enqueue one job: 201 with its location; 200 if ``on_conflict`` returned an existing one."""
     command = call.command(EnqueueRequest)
     key = call.request.headers.get(KEY_HEADER)
     try:
         if key is None:
-            answer = IdempotentResponse(
-                _render(runtime, runtime.service.enqueue(command, caller=call.caller)), replayed=False
-            )
+            enqueued = runtime.service.enqueue(command, caller=call.caller)
+            response = IdempotentResponse(_render(runtime, enqueued), replayed=False)
         else:
-            answer = _enqueue_once(runtime, call, command, key)
+            response = _enqueue_once(runtime, call, command, key)
     except InvalidInput as error:
-        raise in_plain_words(error, payload_fields(runtime, command)) from None
-    return _enqueued_answer(answer)
+        raise with_own_messages(error, payload_fields(runtime, command)) from None
+    return _enqueued_response(response)
 
 
 def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -> IdempotentResponse:
@@ -86,7 +85,7 @@ def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -
         raise InvalidInput.at("", f"Idempotency-Key has 1 to {MAX_KEY} printable ASCII characters")
     return runtime.service.enqueue_once(
         command,
-        key=f"{call.caller.actor or ''}\n{key}",  # no header has a line break: one caller's key is never another's
+        key=f"{call.caller.actor or ''}\n{key}",  # headers have no line breaks, so callers' keys never collide
         fingerprint=hashlib.sha256(call.request.get_body()).hexdigest(),
         render=partial(_render, runtime),
         caller=call.caller,
@@ -94,34 +93,34 @@ def _enqueue_once(runtime: Runtime, call: Call, command: EnqueueJob, key: str) -
 
 
 def _render(runtime: Runtime, enqueued: Enqueued) -> str:
-    """Write the answer as it is kept for a repeat of the request."""
+    """Return the response as the text that is stored for repeated requests."""
     job = runtime.views.show_one(enqueued.job, read_usage=False)
     status = 201 if enqueued.created else 200
     body = job_text(job, enqueued.warnings)
     return json.dumps({"status": status, "id": str(job.id), "etag": etag_of(job), "body": body})
 
 
-def _enqueued_answer(answer: IdempotentResponse) -> func.HttpResponse:
-    """Answer with where the job is, by a relative address: behind a proxy the absolute one is not the caller's."""
-    rendered: dict[str, Any] = json.loads(answer.text)
-    replayed = {"Idempotency_Replayed": "true"} if answer.replayed else {}
+def _enqueued_response(response: IdempotentResponse) -> func.HttpResponse:
+    """Return the HTTP response. ``Location`` is relative: behind a proxy the app does not know its absolute URL."""
+    rendered: dict[str, Any] = json.loads(response.text)
+    replayed = {"Idempotency_Replayed": "true"} if response.replayed else {}
     location = f"/api/jobs/{rendered['id']}"
-    return json_answer(rendered["body"], rendered["status"], ETag=rendered["etag"], Location=location, **replayed)
+    return json_response(rendered["body"], rendered["status"], ETag=rendered["etag"], Location=location, **replayed)
 
 
 def find(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """List jobs, newest first, with the address of the next page; payloads only where they are asked for."""
+    """Return a page of jobs, newest first, and the URL of the next page; with payloads only if requested."""
     query = query_of(call.request.params)
     page = runtime.service.find(query)
     following = next_link("/api/jobs", call, page.cursor)
-    left_out = () if query.payloads else ("payload",)
-    jobs = ",".join(job_text(job, without=left_out) for job in runtime.views.show(page.jobs))
-    return json_answer(f'{{"jobs":[{jobs}],"next":{following}}}')
+    excluded = () if query.payloads else ("payload",)
+    jobs = ",".join(job_text(job, without=excluded) for job in runtime.views.show(page.jobs))
+    return json_response(f'{{"jobs":[{jobs}],"next":{following}}}')
 
 
 def attempts(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """List a job's attempts, newest first, with the address of the next page."""
-    asked = {name: value for name, value in call.request.params.items() if name.lower() not in HOST_PARAMETERS}
-    page = runtime.service.find_attempts(call.job_id, read(HistoryQuery, asked))
+    """Return a page of a job's attempts, newest first, and the URL of the next page."""
+    parameters = {name: value for name, value in call.request.params.items() if name.lower() not in HOST_PARAMETERS}
+    page = runtime.service.find_attempts(call.job_id, read(HistoryQuery, parameters))
     following = next_link(f"/api/jobs/{call.job_id}/attempts", call, page.cursor)
-    return json_answer(f'{{"attempts":[{",".join(map(attempt_text, page.attempts))}],"next":{following}}}')
+    return json_response(f'{{"attempts":[{",".join(map(attempt_text, page.attempts))}],"next":{following}}}')

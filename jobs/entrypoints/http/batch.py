@@ -1,4 +1,4 @@
-"""Enqueue many jobs by one request, each with a result of its own."""
+"""Enqueue many jobs with one request, each with a result of its own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.core.commands import EnqueueJob, EnqueueRequest
 from jobs.core.errors import InvalidInput, JobsError, Problem
-from jobs.entrypoints.http.exchange import KEY_HEADER, MAX_BODY, Call, json_answer, payload_fields, read
-from jobs.entrypoints.http.problems import TOO_LARGE, Refusal, in_plain_words, problem_of
+from jobs.entrypoints.http.exchange import KEY_HEADER, MAX_BODY, Call, json_response, payload_fields, read
+from jobs.entrypoints.http.problems import TOO_LARGE, Refusal, problem_of, with_own_messages
 from jobs.entrypoints.http.rendering import job_text
 
 if TYPE_CHECKING:
@@ -26,21 +26,21 @@ _BETWEEN = re.compile(r"[\s,]*")
 
 
 def enqueue_batch(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Enqueue many jobs in one statement; each has its own result, in the order given, and the counts come first."""
+    """Enqueue many jobs in one statement; return counts, and a result for each job in the given order."""
     if KEY_HEADER in call.request.headers:
         raise InvalidInput.at("", "a batch takes no Idempotency-Key; give each job an id, which is never used twice")
     items = _items(call.json(MAX_BATCH_BODY))
-    asked = [_read_item(item, size) for item, size in zip(items, _sizes(call, len(items)), strict=True)]
-    commands = [command for command in asked if isinstance(command, EnqueueJob)]
-    made = iter(runtime.service.enqueue_many(commands, caller=call.caller))
+    requests = [_read_item(item, size) for item, size in zip(items, _sizes(call, len(items)), strict=True)]
+    commands = [command for command in requests if isinstance(command, EnqueueJob)]
+    enqueued = iter(runtime.service.enqueue_many(commands, caller=call.caller))
     results: list[Enqueued | JobsError] = []
-    for each in asked:
-        result = next(made) if isinstance(each, EnqueueJob) else each
+    for each in requests:
+        result = next(enqueued) if isinstance(each, EnqueueJob) else each
         if isinstance(each, EnqueueJob) and isinstance(result, InvalidInput):
-            result = in_plain_words(result, payload_fields(runtime, each))
+            result = with_own_messages(result, payload_fields(runtime, each))
         results.append(result)
     texts = [_result_text(runtime, place, result, call.trace_id) for place, result in enumerate(results)]
-    return json_answer(f'{{"counts":{json.dumps(_counts(results))},"results":[{",".join(texts)}]}}')
+    return json_response(f'{{"counts":{json.dumps(_counts(results))},"results":[{",".join(texts)}]}}')
 
 
 def _items(body: Any) -> list[Any]:
@@ -53,13 +53,13 @@ def _items(body: Any) -> list[Any]:
 
 
 def _sizes(call: Call, count: int) -> list[int]:
-    """Measure each job in bytes as it was sent, which decides whether it could have been sent alone."""
+    """Return the size of each job as sent, in bytes, to apply the limit of a single request; zeros if all fit."""
     body = call.request.get_body()
     return list(_measured(body.decode())) if len(body) > MAX_BODY else [0] * count
 
 
 def _measured(text: str) -> Iterator[int]:
-    """Measure the members of the only array in an object, by parsing them once more where they stand."""
+    """Yield the sizes of the members of the only array in an object, by parsing each again at its position."""
     decoder = json.JSONDecoder()
     at = text.index("[") + 1
     while text[at := _after(text, at)] != "]":

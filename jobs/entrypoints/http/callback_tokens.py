@@ -1,4 +1,4 @@
-"""The tokens that the scheduler's callback must carry, and how refused callbacks are reported."""
+"""The tokens of the scheduler's callback, and the reporting of refused callbacks."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.callback")
 _WARN_EVERY_SECONDS = 60.0
-_TOLD_FOR_SECONDS = 600.0
+_REPORTED_FOR_SECONDS = 600.0
 TOKEN_HEADER = "dapr-api-token"  # noqa: S105  the header's name
 
 
 class CallbackTokens:
-    """Accepts callbacks, or refuses and counts them; lives as long as the app.
+    """Accepts callbacks, or refuses and counts them. Lives as long as the app.
 
-    A callback that is refused rings again every few seconds, for ever, while its job waits for the sweep. So it is
-    logged, once a minute at most, and makes the app degraded for ten minutes.
+    The scheduler repeats a refused callback every few seconds, forever, while its job waits for the reconciler. So
+    refusals are logged, at most once a minute, and the app is degraded for ten minutes after each.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class CallbackTokens:
         self.refused = 0
 
     def accept(self, given: str) -> bool:
-        """Compare as bytes and in constant time with every token, so that timing reveals nothing of either."""
+        """Return whether ``given`` is a valid token. Compares with every token in constant time."""
         sent = given.encode("utf-8", "surrogatepass")
         matches = [hmac.compare_digest(sent, token) for token in self._tokens]
         return any(matches) or self._open
 
     def refusal(self, given: str) -> Refusal:
-        """Count a refused callback, and return its answer."""
+        """Count a refused callback, and return the error to respond with."""
         now = self._monotonic()
         with self._lock:
             self.refused += 1
@@ -61,25 +61,25 @@ class CallbackTokens:
         if warn:
             _logger.warning(
                 "%d callbacks refused: %s; until that is mended alarms ring for nothing, and jobs run late", count,
-                self._what_is_wrong(given),
+                self._reason(given),
             )  # fmt: skip
-        mend = (
+        detail = (
             f"{TOKEN_HEADER} must be one of this app's; set the sidecar's APP_API_TOKEN to one of JOBS_CALLBACK_TOKENS"
             if self._tokens
             else "this app has no callback token, so it takes no callback; set JOBS_CALLBACK_TOKENS"
         )
-        return Refusal(BAD_TOKEN, mend, WWW_Authenticate=TOKEN_HEADER)
+        return Refusal(BAD_TOKEN, detail, WWW_Authenticate=TOKEN_HEADER)
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong with callbacks that were refused lately, None if none were."""
+        """The fault if callbacks were refused within the last ten minutes; None otherwise."""
         refused_at = self._refused_at
-        if refused_at is None or self._monotonic() - refused_at > _TOLD_FOR_SECONDS:
+        if refused_at is None or self._monotonic() - refused_at > _REPORTED_FOR_SECONDS:
             return None
         return "callbacks are refused: set the sidecar's APP_API_TOKEN to one of JOBS_CALLBACK_TOKENS"
 
-    def _what_is_wrong(self, given: str) -> str:
+    def _reason(self, given: str) -> str:
         if not self._tokens:
             return "this app has no callback token; set JOBS_CALLBACK_TOKENS to the sidecar's APP_API_TOKEN"
-        brought = f"a wrong {TOKEN_HEADER}" if given else f"no {TOKEN_HEADER}"
-        return f"they bring {brought}; set the sidecar's APP_API_TOKEN to one of JOBS_CALLBACK_TOKENS"
+        sent = f"a wrong {TOKEN_HEADER}" if given else f"no {TOKEN_HEADER}"
+        return f"they bring {sent}; set the sidecar's APP_API_TOKEN to one of JOBS_CALLBACK_TOKENS"

@@ -9,7 +9,7 @@ import azure.functions as func
 from jobs.core.commands import UpdateJob
 from jobs.core.lifecycle.status import JobStatus
 from jobs.entrypoints.http.access import Access, role_for
-from jobs.entrypoints.http.exchange import Call, answering, job_answer
+from jobs.entrypoints.http.exchange import Call, job_response, responding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,17 +20,17 @@ _JOB = "api/jobs/{id:guid}"
 
 
 def commands_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
-    """Make the functions under ``api/jobs/{id}`` that change a job."""
+    """Return the blueprint of the functions under ``api/jobs/{id}`` that change a job."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
     def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function: Any = blueprint.route(route, methods=[method])(answering(access, role_for(name), answer))
+        function: Any = blueprint.route(route, methods=[method])(responding(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     def command(name: str, verb: str, method_of: Callable[[Runtime], Callable[..., Any]]) -> None:
         def answer(call: Call) -> func.HttpResponse:
             changed = method_of(runtime())(call.job_id, revision=call.revision(), caller=call.caller)
-            return job_answer(runtime().views.show_one(changed))
+            return job_response(runtime().views.show_one(changed))
 
         add(name, "POST", f"{_JOB}/{verb}", answer)
 
@@ -48,10 +48,10 @@ def update(runtime: Runtime, call: Call) -> func.HttpResponse:
     command = call.command(UpdateJob)
     job = runtime.service.update(call.job_id, command, revision=call.revision(), caller=call.caller)
     warned = command.model_fields_set & {"schedule", "day_match"}
-    return job_answer(runtime.views.show_one(job), warnings=job.warnings_at(runtime.clock.now()) if warned else ())
+    return job_response(runtime.views.show_one(job), warnings=job.warnings_at(runtime.clock.now()) if warned else ())
 
 
 def delete(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Cancel: 200 once the job has ended, 202 while its handler is being asked to end."""
+    """Cancel a job: 200 if it has ended, 202 if its handler was signalled and is still running."""
     job = runtime.service.cancel(call.job_id, revision=call.revision(), caller=call.caller)
-    return job_answer(runtime.views.show_one(job), 202 if job.status is JobStatus.RUNNING else 200)
+    return job_response(runtime.views.show_one(job), 202 if job.status is JobStatus.RUNNING else 200)

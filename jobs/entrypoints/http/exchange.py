@@ -1,4 +1,4 @@
-"""What every HTTP function does alike: admit the caller, read strictly, answer, and turn errors into problems."""
+"""The common part of HTTP functions: authorize the caller, read the request, respond, convert errors to problems."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from jobs.entrypoints.http.problems import (
     TOO_LARGE,
     Refusal,
     fields_of,
-    in_plain_words,
-    problem_answer,
+    problem_response,
+    with_own_messages,
 )
 from jobs.entrypoints.http.rendering import job_text
 
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
 MAX_BODY = 256 * 1024
 READING = ("GET", "HEAD")
-"""The methods of a call that changes nothing: of a HEAD the host leaves the body out."""
+"""The methods of a call that changes nothing. For HEAD the host removes the body."""
 KEY_HEADER = "idempotency-key"
 HOST_PARAMETERS = frozenset({"code", "clientid"})
-"""Query parameters that are the Functions host's: a function key must never come back in an answer."""
+"""Query parameters of the Functions host: a function key must never appear in a response."""
 
 TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One admitted HTTP call."""
+    """One authorized HTTP call."""
 
     request: func.HttpRequest
     caller: Caller
@@ -55,7 +55,7 @@ class Call:
 
     @property
     def job_id(self) -> UUID:
-        """The id in the route. The route's constraint has let it through, but .NET knows more ways to write a GUID."""
+        """The id in the route. Raises ``Refusal`` for forms of a GUID that the route accepts but Python does not."""
         text = self.request.route_params["id"]
         try:
             return UUID(text.strip("(){}"))
@@ -65,7 +65,7 @@ class Call:
     def json(self, limit: int = MAX_BODY) -> Any:
         """Parse the body strictly.
 
-        Raises ``Refusal`` for what is too large or no JSON by its content type, ``MalformedJson``, ``InvalidInput``.
+        Raises ``Refusal`` if it is too large or not JSON by its content type; ``MalformedJson``; ``InvalidInput``.
         """
         body = self.request.get_body()
         if not body and "chunked" in self.request.headers.get("transfer-encoding", "").lower():
@@ -90,7 +90,7 @@ class Call:
         return read(model, self.json())
 
     def revision(self) -> int | None:
-        """Read the revision that ``If-Match`` names; None without it or with ``*``."""
+        """Return the revision in ``If-Match``; None without the header or with ``*``."""
         tag = self.request.headers.get("if-match", "").strip()
         if tag in {"", "*"}:
             return None
@@ -100,10 +100,10 @@ class Call:
         return int(bare)
 
 
-def answering(
+def responding(
     access: Access, needed: Role, answer: Callable[[Call], func.HttpResponse]
 ) -> Callable[[func.HttpRequest, func.Context], func.HttpResponse]:
-    """Wrap ``answer`` as the body of an HTTP function, so that whatever it raises becomes a problem+json answer."""
+    """Wrap ``answer`` as an HTTP function that authorizes the caller and responds to errors with problem+json."""
 
     def respond(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         trace_parent, trace_id = trace_of(req, context)
@@ -111,24 +111,24 @@ def answering(
             principal = access.admit(req.headers, needed)
             caller = Caller(actor=principal.name, trace_parent=trace_parent, may_manage=principal.may_manage)
             return answer(Call(req, caller, trace_id))
-        except Exception as error:  # noqa: BLE001  every error is answered, the unexpected ones logged
-            return problem_answer(error, trace_id)
+        except Exception as error:  # noqa: BLE001  every error becomes a response; unexpected ones are logged
+            return problem_response(error, trace_id)
 
     return respond
 
 
 def read(model: type[Command], value: object) -> Command:
-    """Check ``value``, parsed JSON, against ``model``; raises ``InvalidInput`` that names the fields there are."""
+    """Validate ``value``, parsed JSON, by ``model``; raises ``InvalidInput``, which lists the known fields."""
     try:
         return read_command(model, value)
     except InvalidInput as error:
-        raise in_plain_words(error, fields_of(model)) from None
+        raise with_own_messages(error, fields_of(model)) from None
 
 
 def trace_of(req: func.HttpRequest, context: func.Context) -> tuple[str | None, str]:
-    """Return the caller's trace context, else the host's, and the trace's id.
+    """Return the caller's trace context, else the host's, and the trace id.
 
-    Where there is neither, the id is the invocation's, as the 32 hex digits that the id of a trace has.
+    Without either, the trace id is the invocation's id, as 32 hex digits.
     """
     for found in (req.headers.get("traceparent"), getattr(context.trace_context, "Traceparent", None)):
         if found and TRACE_PARENT.fullmatch(found):
@@ -136,16 +136,16 @@ def trace_of(req: func.HttpRequest, context: func.Context) -> tuple[str | None, 
     return None, context.invocation_id.replace("-", "")
 
 
-def json_answer(value: Any, status: int = 200, **headers: str) -> func.HttpResponse:
-    """Answer with JSON. Header names come with underscores for hyphens."""
+def json_response(value: Any, status: int = 200, **headers: str) -> func.HttpResponse:
+    """Return a JSON response. Header names have underscores for hyphens."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     named = {name.replace("_", "-"): content for name, content in headers.items()}
     return func.HttpResponse(text, status_code=status, headers=named, mimetype="application/json")
 
 
-def job_answer(job: Job, status: int = 200, warnings: Sequence[str] = (), **headers: str) -> func.HttpResponse:
-    """Answer with a job and its ETag, and with ``warnings`` beside its fields where there are any."""
-    return json_answer(job_text(job, warnings), status, ETag=etag_of(job), **headers)
+def job_response(job: Job, status: int = 200, warnings: Sequence[str] = (), **headers: str) -> func.HttpResponse:
+    """Return a response with a job and its ETag, and with ``warnings`` if there are any."""
+    return json_response(job_text(job, warnings), status, ETag=etag_of(job), **headers)
 
 
 def etag_of(job: Job) -> str:
@@ -153,19 +153,19 @@ def etag_of(job: Job) -> str:
     return f'"{job.revision}"'
 
 
-_NOT_KEPT = HOST_PARAMETERS | {"cursor"}
+_DROPPED = HOST_PARAMETERS | {"cursor"}
 
 
 def next_link(path: str, call: Call, cursor: str | None) -> str:
-    """Return the next page's relative address as JSON: the same query with the cursor, without the function key."""
+    """Return the next page's relative URL as JSON: the same query with the cursor, without the function key."""
     if cursor is None:
         return "null"
     query = call.request.url.partition("?")[2]
-    kept = [(name, value) for name, value in parse_qsl(query) if name.lower() not in _NOT_KEPT]
+    kept = [(name, value) for name, value in parse_qsl(query) if name.lower() not in _DROPPED]
     return json.dumps(f"{path}?{urlencode([*kept, ('cursor', cursor)])}")
 
 
 def payload_fields(runtime: Runtime, command: EnqueueJob) -> dict[str, tuple[str, ...]]:
-    """Return the names of the fields that a job's payload may have, by where they stand."""
+    """Return the field names of a job's payload, by JSON Pointer."""
     spec = runtime.registry.get(command.handler_name)
     return fields_of(spec.arguments, "/payload") if spec else {}

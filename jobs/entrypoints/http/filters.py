@@ -1,4 +1,4 @@
-"""The query string of a list as a query: which filters there are, and how their values are written."""
+"""Parse the query string of a list: the filters and the syntax of their values."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MAX_ALTERNATIVES = 50
 _TEXTS = ("status", "handler_name", "parent_id")
 _YES_OR_NO = ("paused", "recurring", "overdue")
 _INSTANTS = tuple(f"{name}_{bound}" for name in INSTANT_FILTERS for bound in ("after", "before"))
-_BESIDE = ("include", "limit", "cursor")
-_KNOWN = ", ".join(["status, handler_name, job_name, parent_id, metadata.KEY", *_YES_OR_NO, *_INSTANTS, *_BESIDE])
-_LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)$")  # a query string reads + as a space
+_OTHERS = ("include", "limit", "cursor")
+_KNOWN = ", ".join(["status, handler_name, job_name, parent_id, metadata.KEY", *_YES_OR_NO, *_INSTANTS, *_OTHERS])
+_PLUS_READ_AS_SPACE = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)$")  # an unescaped + in a query string
 _PREFIX = re.compile(r"(?:[^\\]|\\.)*?\*", re.DOTALL)
 _ESCAPED = re.compile(r"\\([\\,*])")
 _BOOLEANS = {"true": True, "false": False}
 
 
 def query_of(params: Mapping[str, str]) -> JobQuery:
-    """Read the parameters of a list.
+    """Return the query for the parameters of a list.
 
-    In every filter a comma separates values of which any will do; a backslash before it makes it part of a value. A
-    ``job_name`` that ends in ``*`` is the beginning of a name. Raises ``InvalidInput`` with a pointer to the parameter.
+    In every filter a comma separates alternative values; a backslash escapes it. A ``job_name`` that ends in ``*`` is a
+    prefix. Raises ``InvalidInput`` with a pointer to the parameter.
     """
     query: dict[str, Any] = {"metadata": {}, "payloads": False}
     for name, value in params.items():
@@ -63,7 +63,7 @@ def _read(name: str, value: str) -> dict[str, Any]:
     if name in _INSTANTS:
         if "," in value:
             raise InvalidInput.at(f"/{name}", "give one instant; of several the outermost would do")
-        return {name: _LOST_PLUS.sub(r"\1+\2", value)}
+        return {name: _PLUS_READ_AS_SPACE.sub(r"\1+\2", value)}
     if name == "include":
         if unknown := {each.strip() for each in _alternatives(name, value)} - {"payload"}:
             raise InvalidInput.at("/include", f"there is no {min(unknown)!r} to include; there is payload")
@@ -74,7 +74,7 @@ def _read(name: str, value: str) -> dict[str, Any]:
 
 
 def _alternatives(name: str, value: str) -> list[str]:
-    """Cut at commas that no backslash stands before; what is escaped stays so."""
+    """Split at unescaped commas; escapes stay in the values."""
     pieces = [""]
     characters = iter(value)
     for character in characters:
@@ -100,7 +100,7 @@ def _boolean(name: str, value: str) -> bool:
 
 
 def _readings(value: str) -> list[Any]:
-    """Read ``7`` as the text and as the number; what is no JSON value that can be kept, as the text alone."""
+    """Return the readings of a value: ``7`` is a text and a number; text that is not storable JSON is only a text."""
     try:
         parsed = parse_json(value)
     except (MalformedJson, InvalidInput):

@@ -1,4 +1,4 @@
-"""HTTP functions for people who look after the app: handlers, statistics, previews of schedules, health."""
+"""HTTP functions for operators: handlers, statistics, previews of schedules, health."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jobs.core.errors import (
 )
 from jobs.core.schedules.durations import format_duration
 from jobs.entrypoints.http.access import Access, role_for
-from jobs.entrypoints.http.exchange import READING, Call, answering, json_answer
+from jobs.entrypoints.http.exchange import READING, Call, json_response, responding
 from jobs.entrypoints.http.preview import preview
 from jobs.entrypoints.http.problems import RETRY_AFTER_SECONDS
 
@@ -35,40 +35,42 @@ if TYPE_CHECKING:
 
 _TAKES_NO_WRITES = "the database takes no writes: its disk is full, or it is read-only; give it room"
 _logger = logging.getLogger("jobs.api")
-_AWAY = "the scheduler takes no alarms, so the reconciler runs what is due; /api/stats and the log say why"
+_SCHEDULER_UNAVAILABLE = (
+    "the scheduler takes no alarms, so the reconciler runs what is due; /api/stats and the log say why"
+)
 
 
 def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens: CallbackTokens) -> func.Blueprint:
-    """Make the functions that read the app's state. The two health probes are open and answer nothing but health."""
+    """Return the blueprint of the functions that read the app's state. The two health probes are open to everyone."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
-    told = MessageThrottle()
+    throttle = MessageThrottle()
 
     def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
         methods = READING if method == "GET" else [method]
-        function: Any = blueprint.route(route, methods=methods)(answering(access, role_for(name), answer))
+        function: Any = blueprint.route(route, methods=methods)(responding(access, role_for(name), answer))
         blueprint.function_name(name)(function)
 
     add("list_handlers", "GET", "api/handlers", lambda _: handlers(runtime()))
-    add("get_stats", "GET", "api/stats", lambda _: json_answer(stats(runtime(), tokens)))
-    add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview_answer(runtime(), call))
+    add("get_stats", "GET", "api/stats", lambda _: json_response(stats(runtime(), tokens)))
+    add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview_response(runtime(), call))
 
     @blueprint.function_name("health_live")
     @blueprint.route("api/health/live", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
     async def health_live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  see below
-        # Async, and touching nothing: so it needs no thread, and answers while all of them wait for the database.
-        return json_answer({"status": "live"})
+        # Async and without I/O, so it needs no thread, and responds even while all threads wait for the database.
+        return json_response({"status": "live"})
 
     @blueprint.function_name("health_ready")
     @blueprint.route("api/health/ready", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
     def health_ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the trigger's parameter
-        return ready(runtime, tokens, told)
+        return ready(runtime, tokens, throttle)
 
     return blueprint
 
 
 def handlers(runtime: Runtime) -> func.HttpResponse:
-    """List the handlers of this version of the app, with the JSON Schema of their arguments."""
-    return json_answer(
+    """Return the handlers of this version of the app, with the JSON Schema of their arguments."""
+    return json_response(
         {"handlers": [_described(spec, runtime.views.timeout_of(spec)) for spec in runtime.registry.all()]}
     )
 
@@ -101,9 +103,9 @@ def _limits(spec: HandlerSpec) -> dict[str, Any] | None:
 
 
 def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
-    """Count jobs by state and handler, how late the due ones are, and what the last five minutes' attempts came to.
+    """Return counts of jobs by state and handler, of due jobs with their lateness, and of recent attempts' outcomes.
 
-    ``alarms`` is this instance's own: whether its scheduler takes alarms, and how many callbacks it has refused.
+    ``alarms`` is about this instance only: whether its scheduler accepts alarms, and how many callbacks it refused.
     """
     unavailable_reason = runtime.alarms.unavailable_reason
     alarms = {
@@ -114,50 +116,50 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
     return {
         "scheduler": runtime.scheduler.name,
         "alarms": alarms,
-        "abandoned_threads": len(runtime.pool.abandoned),  # of the instance that answers
+        "abandoned_threads": len(runtime.pool.abandoned),  # of this instance
         **runtime.housekeeping.stats(),
     }
 
 
-def preview_answer(runtime: Runtime, call: Call) -> func.HttpResponse:
-    """Return the next fire times of an expression, in UTC and local time, with what a change of clocks does to them."""
-    return json_answer(preview(call.command(PreviewSchedule), runtime.clock.now))
+def preview_response(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Return the next fire times of an expression, in UTC and local time, with notes on clock changes."""
+    return json_response(preview(call.command(PreviewSchedule), runtime.clock.now))
 
 
 def ready(
-    runtime: Callable[[], Runtime], tokens: CallbackTokens, told: MessageThrottle | None = None
+    runtime: Callable[[], Runtime], tokens: CallbackTokens, throttle: MessageThrottle | None = None
 ) -> func.HttpResponse:
-    """Return whether the app can take work: configured, the database answering and migrated, the services answering.
+    """Return whether the app can work: it is configured, and the database and the app's services respond.
 
-    It can without the scheduler, and without its callbacks: then jobs run late, and the app is degraded. What is wrong
-    is logged when it changes and once a minute, which ``told`` keeps track of: probes come every few seconds.
+    Without the scheduler or its callbacks the app is degraded: jobs run late. A fault is logged when it changes and
+    once a minute, by ``throttle``, since probes come every few seconds.
     """
-    told = told or MessageThrottle()
+    throttle = throttle or MessageThrottle()
     try:
         runtime().housekeeping.ping()
         faults = runtime().injector.faults()
-    except Exception as error:  # noqa: BLE001  whatever it is, the app is not ready
-        if told.is_due("ready", type(error).__name__):
+    except Exception as error:  # noqa: BLE001  any error means that the app is not ready
+        if throttle.is_due("ready", type(error).__name__):
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
             _logger.log(level, "not ready: %s: %s", type(error).__name__, error)
-        return json_answer(
+        return json_response(
             {"status": "unavailable", "reason": _reason_of(error)}, 503, Retry_After=str(RETRY_AFTER_SECONDS)
         )
-    told.clear("ready")
+    throttle.clear("ready")
     if faults:
         reason = f"of the app's services these do not answer: {', '.join(sorted(faults))}; see its log"
         found = {"status": "unavailable", "reason": reason, "services": sorted(faults)}
-        return json_answer(found, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+        return json_response(found, 503, Retry_After=str(RETRY_AFTER_SECONDS))
     if (stuck := runtime().pool.abandoned.fault()) is not None:
-        return json_answer({"status": "unavailable", "reason": stuck}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
-    reasons = [_AWAY] if runtime().alarms.unavailable_reason is not None else []
+        return json_response({"status": "unavailable", "reason": stuck}, 503, Retry_After=str(RETRY_AFTER_SECONDS))
+    reasons = [_SCHEDULER_UNAVAILABLE] if runtime().alarms.unavailable_reason is not None else []
     reasons += [tokens.trouble] if tokens.trouble is not None else []
     state = {"status": "degraded", "reasons": reasons} if reasons else {"status": "ready"}
-    return json_answer({**state, "scheduler": runtime().scheduler.name})
+    return json_response({**state, "scheduler": runtime().scheduler.name})
 
 
 def _reason_of(error: Exception) -> str:
-    """Return why the app is not ready. The answer is public, so it says no more than what to look at."""
+    """Return why the app is not ready. The response is public, so it contains no details."""
     match error:
         case NotMigrated():
             return "the schema is missing or old; run python -m jobs db upgrade"

@@ -1,4 +1,4 @@
-"""The next fire times of an expression: what HTTP and the command line both answer a preview with."""
+"""The preview of an expression's next fire times, for HTTP and the command line."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TIMING_FIELDS = PreviewSchedule.model_fields.keys() & Timing.model_fields.keys(
 
 
 def preview(command: PreviewSchedule, now: Callable[[], datetime]) -> dict[str, Any]:
-    """Answer with kind, description in words, warnings, and runs: instant in UTC, local time with offset, note.
+    """Return kind, description, warnings, and runs: instant in UTC, local time with offset, note.
 
-    Without ``after`` in the command the runs are those after ``now()``. Raises ``InvalidInput`` naming the field.
+    ``after`` defaults to ``now()``. Raises ``InvalidInput`` naming the field.
     """
     after = command.after or now()
     timing = Timing(**{name: getattr(command, name) for name in _TIMING_FIELDS})

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem+json: a stable type, what was wrong, where, and what to do; never an inner secret."""
+"""Errors as RFC 9457 problem+json: a stable type, what is wrong, where, and what to do; never internal details."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MAX_NESTING = 5
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of problem. ``word`` ends its type, which callers may rely on."""
+    """One kind of problem. ``word`` is the end of its type, which is stable for callers."""
 
     word: str
     status: int
@@ -85,7 +85,7 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
 
 
 class Refusal(JobsError):
-    """A request that is refused before the service is asked. Header names come with underscores for hyphens."""
+    """A request that is refused before it reaches the service. Header names have underscores for hyphens."""
 
     def __init__(self, kind: Kind, detail: str, **headers: str) -> None:
         self.kind = kind
@@ -94,7 +94,7 @@ class Refusal(JobsError):
 
 
 def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
-    """Describe ``error`` to a caller. An unexpected error is logged, and the answer holds only its trace id."""
+    """Return the problem for ``error``. An unexpected error is logged; its problem has only the trace id."""
     kind = error.kind if isinstance(error, Refusal) else next((k for t, k in _KINDS if isinstance(error, t)), INTERNAL)
     detail = str(error)
     if kind is INTERNAL:
@@ -108,7 +108,7 @@ def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
         )
     body: dict[str, Any] = {"type": _TYPES + kind.word, "title": kind.title, "status": kind.status, "detail": detail}
     if isinstance(error, InvalidInput):
-        problems = in_plain_words(error).problems
+        problems = with_own_messages(error).problems
         body["detail"] = _summary(problems)
         body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in problems[:_MAX_ERRORS]]
     if isinstance(error, JobNameTaken):
@@ -118,8 +118,8 @@ def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
     return body
 
 
-def problem_answer(error: Exception, trace_id: str | None) -> func.HttpResponse:
-    """Answer a call with ``error``."""
+def problem_response(error: Exception, trace_id: str | None) -> func.HttpResponse:
+    """Return the response for ``error``."""
     body = problem_of(error, trace_id)
     headers = dict(error.headers) if isinstance(error, Refusal) else {}
     if body["status"] == UNAVAILABLE.status:
@@ -129,20 +129,20 @@ def problem_answer(error: Exception, trace_id: str | None) -> func.HttpResponse:
 
 
 def _summary(problems: Sequence[Problem]) -> str:
-    told = "; ".join(f"{each.pointer or 'the request'}: {each.detail}" for each in problems[:_MAX_ERRORS_IN_DETAIL])
+    listed = "; ".join(f"{each.pointer or 'the request'}: {each.detail}" for each in problems[:_MAX_ERRORS_IN_DETAIL])
     more = len(problems) - _MAX_ERRORS_IN_DETAIL
-    return f"{told}; and {more} more" if more > 0 else told
+    return f"{listed}; and {more} more" if more > 0 else listed
 
 
-def in_plain_words(error: InvalidInput, fields: Mapping[str, Sequence[str]] | None = None) -> InvalidInput:
-    """Say in our words what pydantic says in its own.
+def with_own_messages(error: InvalidInput, fields: Mapping[str, Sequence[str]] | None = None) -> InvalidInput:
+    """Return ``error`` with pydantic's messages replaced by our own.
 
-    ``fields`` has the names that may stand at each pointer, to be listed where an unknown one stands.
+    ``fields`` has the known field names at each pointer; the message for an unknown field lists them.
     """
-    return InvalidInput([_in_plain_words(problem, fields or {}) for problem in error.problems])
+    return InvalidInput([_with_own_message(problem, fields or {}) for problem in error.problems])
 
 
-def _in_plain_words(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Problem:
+def _with_own_message(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Problem:
     parent, _, name = problem.pointer.rpartition("/")
     detail = problem.detail.removeprefix("Value error, ")
     if detail == "Field required":
@@ -152,7 +152,7 @@ def _in_plain_words(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Pr
         close = get_close_matches(name.lower(), fields.get(parent, ()), n=1)
         detail = f"there is no field {name!r}{known}{f'; is {close[0]!r} meant?' if close else ''}"
     else:
-        detail = next((ours for theirs, ours in _OUR_WORDS.items() if detail.startswith(theirs)), detail)
+        detail = next((ours for theirs, ours in _OWN_MESSAGES.items() if detail.startswith(theirs)), detail)
     return Problem(problem.pointer, detail)
 
 
@@ -169,7 +169,7 @@ _OBJECT = 'send a JSON object here: {"…": …}'
 _INSTANT = (
     "not an instant; write date, time and offset from UTC, as in 2026-12-01T09:00:00Z or 2026-12-01T12:00:00+03:00"
 )
-_OUR_WORDS = {
+_OWN_MESSAGES = {
     **{f"Input should be a valid dictionary or instance of {name}": shape for name, shape in _SHAPES.items()},
     "Input should be a valid dictionary or instance of _FileShape": _FILE,
     "Input should be a valid dictionary or instance of RecurringJob": _ENTRY,
@@ -185,9 +185,9 @@ _OUR_WORDS = {
 def fields_of(
     model: type[BaseModel], pointer: str = "", within: tuple[type[BaseModel], ...] = ()
 ) -> dict[str, tuple[str, ...]]:
-    """Return the names of the fields of ``model``, which stands at ``pointer``, and of the models within it.
+    """Return the field names of ``model`` at ``pointer`` and of its nested models, by JSON Pointer.
 
-    A model within itself (``within`` is the way down to it) is not followed again.
+    ``within`` is the path to the model; a recursive model is not followed again.
     """
     found = {pointer: tuple(field.alias or name for name, field in model.model_fields.items())}
     path = (*within, model)

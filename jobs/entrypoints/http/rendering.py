@@ -1,6 +1,6 @@
-"""Jobs and their history as JSON, every number in them as it was sent.
+"""Jobs and their history as JSON, with every number exactly as it was sent.
 
-What callers and handlers put into a job is spliced in as text: pydantic would write a ``Decimal`` as a string.
+Values of callers and handlers are inserted as JSON text, because pydantic writes a ``Decimal`` as a string.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _OF_AN_ATTEMPT = ("result",)
 
 
 def job_text(job: Job, warnings: Sequence[str] = (), *, without: Collection[str] = ()) -> str:
-    """Write a job, if wanted ``without`` some of its fields.
+    """Return a job as JSON text, optionally ``without`` some fields.
 
-    ``follow_ups`` is where those are listed that its handler has enqueued. ``warnings`` are of the call that is
-    answered, not kept with the job; where there are none, there is no such field.
+    ``follow_ups`` is the URL that lists the jobs enqueued by its handler. ``warnings`` belong to the current call and
+    are not stored; without any, the field is missing.
     """
     text = f'{_text(job, _OF_A_JOB, without)[:-1]},"follow_ups":"/api/jobs?parent_id={job.id}"'
     return f'{text},"warnings":{exact_json([*warnings])}}}' if warnings else f"{text}}}"
 
 
 def attempt_text(attempt: Attempt) -> str:
-    """Write one line of a job's history."""
+    """Return one attempt of a job's history as JSON text."""
     return _text(attempt, _OF_AN_ATTEMPT, ())
 
 

@@ -12,8 +12,8 @@ from jobs.app.execution.alarm_result import WAIT_SECONDS, AlarmOutcome
 from jobs.core.errors import ConfigurationError, StoreUnavailable, Unavailable
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.entrypoints.http.callback_tokens import TOKEN_HEADER
-from jobs.entrypoints.http.exchange import json_answer, trace_of
-from jobs.entrypoints.http.problems import problem_answer
+from jobs.entrypoints.http.exchange import json_response, trace_of
+from jobs.entrypoints.http.problems import problem_response
 from jobs.entrypoints.triggers.invocation import invocation_scope
 
 if TYPE_CHECKING:
@@ -43,18 +43,18 @@ def callback_blueprint(runtime: Callable[[], Runtime], tokens: CallbackTokens) -
         _, trace_id = trace_of(req, context)
         given = req.headers.get(TOKEN_HEADER, "")
         if not tokens.accept(given):
-            return problem_answer(tokens.refusal(given), trace_id)
+            return problem_response(tokens.refusal(given), trace_id)
         name = AlarmName.parse(req.route_params.get("alarm", ""))
         if name is None:
-            return json_answer({"outcome": AlarmOutcome.UNKNOWN})
+            return json_response({"outcome": AlarmOutcome.UNKNOWN})
         try:
-            return json_answer({"outcome": await _handle(runtime, name, invocation_scope(context))})
+            return json_response({"outcome": await _handle(runtime, name, invocation_scope(context))})
         except (Unavailable, ConfigurationError) as error:
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.WARNING
             _logger.log(level, "the alarm %s could not be answered and should ring again: %s", name, error)
-            return problem_answer(error, trace_id)
+            return problem_response(error, trace_id)
         except Exception as error:  # noqa: BLE001  logged with the trace id of the response
-            return problem_answer(error, trace_id)
+            return problem_response(error, trace_id)
 
     return blueprint
 

@@ -1,4 +1,4 @@
-"""The store in memory: the same ports with the same answers as on PostgreSQL, held to it by ``tests/contract``.
+"""The store in memory: the same ports with the same behaviour as on PostgreSQL, verified by ``tests/contract``.
 
-Its modules are named as those of ``jobs/adapters/postgres``; what one of them says about a rule holds here too.
+Its modules have the names of those in ``jobs/adapters/postgres``, whose comments on the rules apply here too.
 """

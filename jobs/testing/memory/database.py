@@ -1,6 +1,6 @@
-"""Tables in memory, and transactions on them: each sees what was committed and what it wrote itself.
+"""Tables in memory, and transactions on them: each sees committed rows and its own.
 
-A row that an open transaction has written is locked, as on PostgreSQL: who wants to write it waits for that one's end.
+A row written by an open transaction is locked, as on PostgreSQL: other writers wait until that transaction ends.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class Table(Generic[Key, Row]):
 
 
 class RowLock(NamedTuple):
-    """What a transaction locks: a row, or a value that is unique among rows."""
+    """A lock of a transaction: on a row, or on a unique value."""
 
     kind: str
     key: Hashable
 
 
 class MemoryDatabase:
-    """The tables of one database; may be shared between threads. Its clock decides what is due and what has expired.
+    """The tables of one database. Its clock decides what is due and what has expired. Safe to share between threads.
 
-    Set ``available`` to False and every statement raises ``StoreUnavailable``, as with a database that is away.
+    With ``available`` set to False every statement raises ``StoreUnavailable``, as for an unreachable database.
     """
 
     def __init__(self, clock: Clock, *, lock_timeout_seconds: float = _LOCK_TIMEOUT_SECONDS) -> None:
@@ -65,14 +65,15 @@ class MemoryDatabase:
         self._numbers = count(1)
 
     def next_number(self) -> int:
-        """Return a number that no other row has had."""
+        """Return a new unique number."""
         return next(self._numbers)
 
     @contextmanager
     def statement(self, connection: object | None = None) -> Iterator[MemoryTransaction]:
-        """Run the block as one statement: alone, and committed when it ends well; or in ``connection``'s transaction.
+        """Run the block as one statement: in its own transaction, or in that of ``connection``.
 
-        Nobody else reads or writes meanwhile, except while the block waits for a lock.
+        Its own transaction commits if the block does not raise. No other statement runs at the same time, except while
+        the block waits for a lock.
         """
         self.require_available()
         with self._changed:
@@ -88,7 +89,7 @@ class MemoryDatabase:
                 self.release(own)
 
     def require_available(self) -> None:
-        """Raise ``StoreUnavailable`` where a test has said that the database is away."""
+        """Raise ``StoreUnavailable`` if a test has set ``available`` to False."""
         if not self.available:
             raise StoreUnavailable("the memory store was told to be unavailable; set available to True")
 
@@ -102,9 +103,9 @@ class MemoryDatabase:
         return connection.transaction
 
     def lock(self, transaction: MemoryTransaction, wanted: Collection[RowLock]) -> None:
-        """Lock all of ``wanted`` for a transaction, once nobody else holds any of them.
+        """Acquire all of ``wanted`` for a transaction, once no other transaction holds any of them.
 
-        Raises ``StoreUnavailable`` after the lock timeout, and at once where only the calling thread could let go.
+        Raises ``StoreUnavailable`` after the lock timeout, and at once if the holder is of the calling thread.
         """
         give_up_at = time.monotonic() + self._lock_timeout
         while others := {self._lockers[each] for each in wanted if self._locked_by_another(transaction, each)}:
@@ -119,11 +120,11 @@ class MemoryDatabase:
         return self._lockers.get(lock, transaction) is not transaction
 
     def is_free(self, transaction: MemoryTransaction, row: UUID | str, kind: str = "job") -> bool:
-        """Whether a row may be written without waiting, as SKIP LOCKED asks."""
+        """Whether a row is not locked by another transaction, for SKIP LOCKED."""
         return not self._locked_by_another(transaction, RowLock(kind, row))
 
     def apply(self, transaction: MemoryTransaction) -> None:
-        """Make a transaction's rows everybody's."""
+        """Commit a transaction's rows to the tables."""
         with self._changed:
             for table, rows in transaction.written.items():
                 for key, row in rows.items():
@@ -141,7 +142,7 @@ class MemoryDatabase:
             self.active[after.job_name] = after.id
 
     def release(self, transaction: MemoryTransaction) -> None:
-        """Unlock what a transaction has locked, and forget what it wrote."""
+        """Release a transaction's locks, and discard its uncommitted rows."""
         with self._changed:
             transaction.written.clear()
             self._lockers = {lock: holder for lock, holder in self._lockers.items() if holder is not transaction}
@@ -149,7 +150,7 @@ class MemoryDatabase:
 
 
 class MemoryConnection:
-    """What stands for a transaction where the store's calls take a ``connection``; it runs no SQL."""
+    """The ``connection`` of a transaction, to pass to the store's calls; it runs no SQL."""
 
     def __init__(self, transaction: MemoryTransaction) -> None:
         self.transaction = transaction
@@ -162,7 +163,7 @@ class MemoryConnection:
 
 
 class MemoryTransaction:
-    """What one transaction has written so far, on top of what is committed."""
+    """An open transaction: its uncommitted rows on top of the committed ones."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self.database = database
@@ -177,14 +178,14 @@ class MemoryTransaction:
 
     @property
     def now(self) -> datetime:
-        """The instant of the transaction's first statement, as ``now()`` is."""
+        """The time of the transaction's first statement, like ``now()`` in SQL."""
         if self._began_at is None:
             self._began_at = self.database.clock.now()
         return self._began_at
 
     @contextmanager
     def running(self) -> Iterator[MemoryTransaction]:
-        """Run a statement; one that fails leaves a transaction that can only be rolled back."""
+        """Run a statement; after a failure the transaction can only be rolled back."""
         self.require_open()
         if self.failed:
             raise UnitOfWorkError("a statement of this transaction has failed, so it can only be rolled back")
@@ -196,31 +197,31 @@ class MemoryTransaction:
             raise
 
     def require_open(self) -> None:
-        """Raise ``UnitOfWorkError`` once it has ended."""
+        """Raise ``UnitOfWorkError`` if the transaction has ended."""
         if self.ended:
             raise UnitOfWorkError("this transaction has ended; its connection can be used within its block only")
 
     def get(self, table: Table[Key, Row], key: Key) -> Row | None:
-        """Read one row."""
+        """Return one row; None if there is none."""
         written = self.written.get(table, {})
         found: Row | None = written[key] if key in written else table.rows.get(key)
         return found
 
     def all(self, table: Table[Key, Row]) -> Iterable[Row]:
-        """Read every row."""
+        """Return all rows."""
         written = self.written.get(table)
         return table.rows.values() if not written else [row for row in (table.rows | written).values() if row]
 
     def put(self, table: Table[Key, Row], key: Key, row: Row | None) -> None:
-        """Write one row, or delete it."""
+        """Write one row; None deletes it."""
         self.written.setdefault(table, {})[key] = row
 
     def lock(self, *wanted: RowLock) -> None:
-        """Lock rows and unique values, waiting for those who hold them."""
+        """Lock rows and unique values, waiting for other holders."""
         self.database.lock(self, wanted)
 
     def job(self, job_id: UUID, *, lock: bool = False) -> JobRow | None:
-        """Read one job, locked first where it is to be written: then it is as the one before has left it."""
+        """Return one job; with ``lock`` it is locked first, so that its state is current."""
         if lock:
             self.lock(RowLock("job", job_id))
         return self.get(self.database.jobs, job_id)
@@ -231,7 +232,7 @@ class MemoryTransaction:
         return row
 
     def holder_of(self, job_name: str) -> JobRow | None:
-        """Find the active job of that name."""
+        """Return the active job of that name; None if there is none."""
         for row in self.written.get(self.database.jobs, {}).values():
             if row is not None and row.status.active and row.job_name == job_name:
                 found: JobRow = row

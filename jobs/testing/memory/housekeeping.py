@@ -13,7 +13,7 @@ from jobs.core.lifecycle.limits import OutdatedLimitFlag
 from jobs.core.lifecycle.status import FAULTS, AttemptOutcome, JobStatus
 from jobs.core.ports.housekeeping import Failures, JobPosition, PrunedHistory, Wait
 from jobs.testing.memory.database import RowLock
-from jobs.testing.memory.losses import is_guilty, is_lost, take_back
+from jobs.testing.memory.losses import is_convicted, is_lost, reschedule_lost
 from jobs.testing.memory.rows import alarm_of
 from jobs.testing.memory.statistics import statistics_of
 
@@ -35,28 +35,28 @@ class MemoryHousekeeping:
         self._database = database
 
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
-        """Take back runs whose lease has expired."""
+        """Reschedule or end runs whose lease has expired."""
         with self._database.statement() as transaction:
             now = transaction.now
             expired = (
                 row
                 for row in self._free(transaction)
-                if is_lost(row, now) and not (row.recurring and is_guilty(row, now, max_lost))
+                if is_lost(row, now) and not (row.recurring and is_convicted(row, now, max_lost))
             )
             lost = nsmallest(limit, expired, key=attrgetter("lease_expires_at"))
-            taken = take_back(transaction, lost, max_lost)
-        return [(AlarmName(row.id, row.generation), alarm_of(row) if row.next_run_at else None) for row in taken]
+            reaped = reschedule_lost(transaction, lost, max_lost)
+        return [(AlarmName(row.id, row.generation), alarm_of(row) if row.next_run_at else None) for row in reaped]
 
     def _free(self, transaction: MemoryTransaction) -> list[JobRow]:
         jobs = transaction.all(self._database.jobs)
         return [row for row in jobs if self._database.is_free(transaction, row.id)]
 
     def unarmed(self, limit: int, within: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
-        """List alarms that no scheduler has accepted."""
+        """Return alarms that no scheduler has accepted."""
         return self._alarms(limit, after, lambda row, now: row.armed_at is None and row.due_at <= now + within)
 
     def overdue(self, limit: int, grace: timedelta, *, after: Alarm | None = None) -> list[Alarm]:
-        """List alarms that should have rung by now."""
+        """Return alarms that were due longer than ``grace`` ago."""
         return self._alarms(limit, after, lambda row, now: not row.limited and row.due_at <= now - grace)
 
     def _alarms(self, limit: int, after: Alarm | None, wanted: Callable[[JobRow, datetime], bool]) -> list[Alarm]:
@@ -71,30 +71,30 @@ class MemoryHousekeeping:
     def outdated_limit_flags(
         self, limit: int, *, limited: Collection[str], known: Collection[str], grace: timedelta
     ) -> list[OutdatedLimitFlag]:
-        """List active jobs whose mark says something else than this release's handlers."""
+        """Return active jobs whose limit flag does not match the handlers of this release."""
 
-        def wrong(row: JobRow, now: datetime) -> bool:
+        def outdated(row: JobRow, now: datetime) -> bool:
             if row.handler_name in limited:
                 return not row.limited and (row.status is JobStatus.RUNNING or (row.waiting and row.due_at <= now))
-            patience = timedelta() if row.handler_name in known else grace
-            return row.limited and row.waiting and row.due_at <= now - patience
+            delay = timedelta() if row.handler_name in known else grace
+            return row.limited and row.waiting and row.due_at <= now - delay
 
         with self._database.statement() as transaction:
-            found = [row for row in transaction.all(self._database.jobs) if wrong(row, transaction.now)]
+            found = [row for row in transaction.all(self._database.jobs) if outdated(row, transaction.now)]
         return [OutdatedLimitFlag(row.id, row.handler_name, row.payload, row.payload_version) for row in found[:limit]]
 
     def set_limit_flags(self, flags: Sequence[LimitFlag]) -> int:
-        """Mark active jobs."""
+        """Set the limit flags of active jobs; returns how many were still active."""
         with self._database.statement() as transaction:
             transaction.lock(*{RowLock("job", flag.id) for flag in flags})
             active = [(row, flag) for flag in flags if (row := transaction.job(flag.id)) and row.status.active]
             for row, flag in active:
-                marked = row._replace(limited=flag.limited, concurrency_key=flag.concurrency_key)
-                transaction.put_job(marked if flag.limited else marked._replace(armed_at=None))
+                changed = row._replace(limited=flag.limited, concurrency_key=flag.concurrency_key)
+                transaction.put_job(changed if flag.limited else changed._replace(armed_at=None))
         return len(active)
 
     def longest_wait(self, limit: int) -> Wait:
-        """Count due jobs, up to ``limit``, and return how late the latest is."""
+        """Return the number of due jobs, up to ``limit``, and how long the longest-waiting one has been due."""
         with self._database.statement() as transaction:
             jobs, now = transaction.all(self._database.jobs), transaction.now
             due = nsmallest(
@@ -103,7 +103,7 @@ class MemoryHousekeeping:
         return Wait(len(due), (now - due[0]).total_seconds() if due else 0.0)
 
     def recent_failures(self, window: timedelta) -> Failures:
-        """Count the attempts that failed or lost their worker within ``window``."""
+        """Return how many attempts failed or lost their worker within ``window``."""
         with self._database.statement() as transaction:
             lines = transaction.all(self._database.attempts)
             outcomes = Counter(line.outcome for line in lines if line.finished_at > transaction.now - window)
@@ -137,7 +137,7 @@ class MemoryHousekeeping:
     def prune_history(
         self, limit: HistoryLimit, retention: timedelta, *, keep: int, after: JobPosition | None
     ) -> PrunedHistory:
-        """Delete old attempts and audit of one page of jobs; of a job with more than fit, the oldest."""
+        """Delete old attempts and audit rows of one page of jobs, the oldest first if there are more than the limit."""
         with self._database.statement() as transaction:
             before = transaction.now - retention
             jobs = (JobPosition(row.created_at, row.id) for row in transaction.all(self._database.jobs))
@@ -167,7 +167,7 @@ class MemoryHousekeeping:
     def _old_attempts(
         self, transaction: MemoryTransaction, job_id: UUID, before: datetime, keep: int
     ) -> list[AttemptRow]:
-        """List a job's attempts that may go, the oldest first."""
+        """Return a job's attempts that may be deleted, the oldest first."""
         lines = [line for line in transaction.all(self._database.attempts) if line.job_id == job_id]
         lines.sort(key=attrgetter("started_at"))
         if len(lines) < keep:
@@ -189,7 +189,7 @@ class MemoryHousekeeping:
         return len(gone)
 
     def prune_locks(self, limit: int, retention: timedelta) -> int:
-        """Delete locks that nobody has held for ``retention``."""
+        """Delete locks that were not held within ``retention``."""
         locks = self._database.locks
         with self._database.statement() as transaction:
             before = transaction.now - retention
@@ -200,11 +200,11 @@ class MemoryHousekeeping:
         return len(gone)
 
     def stats(self) -> dict[str, Any]:
-        """Count jobs by handler and status, the due ones and how late they are, and the last five minutes' attempts."""
+        """Return counts of jobs by handler and status, of due jobs, and of the attempts of the last five minutes."""
         with self._database.statement() as transaction:
             jobs, attempts = transaction.all(self._database.jobs), transaction.all(self._database.attempts)
             return statistics_of(list(jobs), list(attempts), transaction.now)
 
     def ping(self) -> None:
-        """Raise if the store was made unavailable."""
+        """Raise ``StoreUnavailable`` if a test has made the store unavailable."""
         self._database.require_available()

@@ -64,7 +64,7 @@ class MemoryJobStore:
     def replace(
         self, holder: Job, job: NewJob, *, actor: str | None = None, connection: object | None = None
     ) -> Inserted | None:
-        """Cancel ``holder`` and insert ``job`` in its place."""
+        """Cancel ``holder`` and insert ``job`` under its name; None if the holder has changed or the id is taken."""
         _refuse_unstorable(actor, *job)
         with self._database.statement(connection) as transaction:
             transaction.lock(RowLock("job", holder.id), RowLock("job", job.id), RowLock("name", job.job_name))
@@ -80,33 +80,33 @@ class MemoryJobStore:
             return _inserted(transaction, job)
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
-        """Read one job."""
+        """Return a job; None if there is none with that id."""
         with self._database.statement(connection) as transaction:
             row = transaction.job(job_id)
         return None if row is None else job_of(row)
 
     def active_holder(self, job_name: str, *, connection: object | None = None) -> Job | None:
-        """Read the active job of that name."""
+        """Return the active job of that name; None if there is none."""
         _refuse_unstorable(job_name)
         with self._database.statement(connection) as transaction:
             row = transaction.holder_of(job_name)
         return None if row is None else job_of(row)
 
     def find(self, query: JobQuery) -> Page:
-        """List jobs, newest first."""
+        """Return a page of jobs, newest first."""
         with self._database.statement() as transaction:
             rows, now = list(transaction.all(self._database.jobs)), transaction.now
         return find_jobs(rows, query, now)
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
-        """Read a job's history, the latest 1,000 attempts, newest first."""
+        """Return a job's latest 1,000 attempts, newest first."""
         with self._database.statement() as transaction:
             rows = [row for row in transaction.all(self._database.attempts) if row.job_id == job_id]
         rows.sort(key=attrgetter("started_at", "finished_at", "token"), reverse=True)
         return [attempt_of(row) for row in rows[:_HISTORY_LIMIT]]
 
     def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
-        """List a job's attempts, newest first."""
+        """Return a page of a job's attempts, newest first."""
         with self._database.statement() as transaction:
             rows = [row for row in transaction.all(self._database.attempts) if row.job_id == job_id]
         return find_attempts(rows, query)
@@ -114,7 +114,7 @@ class MemoryJobStore:
     def change(
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
     ) -> Job | None:
-        """Change a job if it still is at the revision that was read."""
+        """Change a job if its revision is still the one that was read; None if not."""
         _refuse_unstorable(actor, change.action, *change.columns.values())
         with self._database.statement(connection) as transaction:
             row = transaction.job(job.id, lock=True)
@@ -132,7 +132,7 @@ class MemoryJobStore:
         return job_of(changed)
 
     def mark_armed(self, names: Collection[AlarmName]) -> None:
-        """Note that the scheduler holds these alarms."""
+        """Record that the scheduler has accepted these alarms."""
         with self._database.statement() as transaction:
             transaction.lock(*{RowLock("job", name.job_id) for name in names})
             for name in names:
@@ -141,26 +141,26 @@ class MemoryJobStore:
                     transaction.put_job(row._replace(armed_at=transaction.now))
 
     def forget_armed(self, name: AlarmName) -> None:
-        """Take back the note that the scheduler holds this alarm."""
+        """Delete the record that the scheduler has accepted this alarm."""
         with self._database.statement() as transaction:
             row = transaction.job(name.job_id, lock=True)
             if row and row.generation == name.generation and row.status is JobStatus.SCHEDULED:
                 transaction.put_job(row._replace(armed_at=None))
 
     def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
-        """List the alarms of these jobs that no scheduler has accepted."""
+        """Return the alarms of these jobs that no scheduler has accepted."""
         with self._database.statement() as transaction:
             rows = [transaction.job(job_id) for job_id in set(job_ids)]
         return [alarm_of(row) for row in rows if row and row.waiting and row.armed_at is None]
 
     def on_commit(self, connection: object, call: Callable[[], object]) -> None:
-        """Have ``call`` called as the transaction of ``connection`` is about to commit."""
+        """Call ``call`` just before the transaction of ``connection`` commits."""
         with self._database.statement(connection) as transaction:
             transaction.calls.append(call)
 
     @contextmanager
     def once(self, key: str, fingerprint: str) -> Iterator[_HeldKey]:
-        """Hold ``key`` in a transaction; a concurrent request under it waits for this one's end."""
+        """Hold ``key`` in a transaction; a concurrent request under it waits until this one ends."""
         _refuse_unstorable(key, fingerprint)
         database, opened = self._database, OpenTransaction(self._database)
         connection = opened.connection
@@ -235,7 +235,7 @@ def _stored(name: str, value: Any, now: datetime) -> Any:
 
 
 def _refuse_unstorable(*values: Any) -> None:
-    """Raise ``InvalidInput`` for text that PostgreSQL cannot keep, before the statement is begun."""
+    """Raise ``InvalidInput`` for text that PostgreSQL cannot store, before the statement begins."""
     for value in values:
         if isinstance(value, str):
             refuse_unstorable_text(value, "")

@@ -1,4 +1,4 @@
-"""JSON as PostgreSQL's ``jsonb`` keeps it: keys in its order, numbers written out, containment as ``@>`` holds it."""
+"""JSON with the semantics of PostgreSQL's ``jsonb``: its order of keys, expanded numbers, and containment (``@>``)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any, NoReturn
 
 
 def as_stored(text: str) -> str:
-    """Return JSON text as it is read back from a ``jsonb`` column; raises ``ValueError`` for what is no JSON."""
+    """Return JSON text as a ``jsonb`` column returns it; raises ``ValueError`` if it is not JSON."""
     return _written(parsed(text))
 
 
 def parsed(text: str) -> Any:
-    """Parse JSON text exactly: a fraction is a ``Decimal``, so that no digit is lost."""
+    """Parse JSON text exactly, with fractions as ``Decimal``."""
     return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
 
 
 def contains(whole: Any, part: Any) -> bool:
     """Whether ``whole`` contains ``part``, both parsed: an object by its keys, an array by its members, in any order.
 
-    Within an object or array a scalar is contained in an equal scalar only, not in an array that holds it.
+    Within an object or array a scalar is contained only in an equal scalar, not in an array that contains it.
     """
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(
@@ -28,7 +28,7 @@ def contains(whole: Any, part: Any) -> bool:
         )
     if isinstance(part, list):
         return isinstance(whole, list) and all(any(contains(member, value) for member in whole) for value in part)
-    # True equals 1 in Python, and not in JSON.
+    # True equals 1 in Python, but not in JSON.
     return isinstance(whole, bool) is isinstance(part, bool) and not isinstance(whole, dict | list) and whole == part
 
 

@@ -1,4 +1,4 @@
-"""Claims of handlers with limits, over rows in memory: who may start next, and when the rate allows another."""
+"""Claims within limits over rows in memory: which jobs may start next, and when the rate allows another start."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from jobs.testing.memory.rows import JobRow
 
 
-class Turns:
-    """What one handler's limits allow at an instant, within one statement."""
+class HandlerSlots:
+    """The free slots of one handler by its limits, at one instant and within one statement."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class Turns:
         starts = [row for row in transaction.all(database.starts) if row.handler_name == handler_name]
         period = limits.rate.per if limits.rate is not None else None
         self._starts = [row for row in starts if period is not None and row.started_at > now - period]
-        self._forgotten = [row for row in starts if row not in self._starts]
+        self._expired = [row for row in starts if row not in self._starts]
 
-    def next(self, limit: int, wanted: Callable[[JobRow], bool]) -> list[JobRow]:
-        """Return the rows that may start: wanted, due, free, the longest due first, and within every limit."""
-        turns = max(0, min(limit, *self._allowed())) if self._allowed() else limit
+    def claimable(self, limit: int, wanted: Callable[[JobRow], bool]) -> list[JobRow]:
+        """Return the wanted rows that may start: due, unlocked and within every limit, the longest due first."""
+        slots = max(0, min(limit, *self._allowed())) if self._allowed() else limit
         held = Counter(row.concurrency_key for row in self._running)
         chosen: list[JobRow] = []
         for row in self._due:
-            if len(chosen) == turns:
+            if len(chosen) == slots:
                 break
             if not wanted(row):
                 continue
@@ -75,17 +75,17 @@ class Turns:
     def _made(self) -> int:
         return sum(row.attempts for row in self._starts)
 
-    def note(self, started: int) -> None:
-        """Keep how many were started, and forget what no window reaches."""
+    def record_starts(self, started: int) -> None:
+        """Record how many attempts were started, and delete starts outside the rate's period."""
         starts = self._transaction.database.starts
-        for row in self._forgotten:
+        for row in self._expired:
             self._transaction.put(starts, row.number, None)
         if self._limits.rate is not None and started:
             number = self._transaction.database.next_number()
             self._transaction.put(starts, number, StartRow(number, self._handler_name, self._now, started))
 
     def wait_seconds(self, taken: list[JobRow]) -> float | None:
-        """Say when the rate allows another start, if more is due than it does now."""
+        """Return the seconds until the rate allows another start; None if it does not throttle any due job."""
         rate = self._limits.rate
         more = {row.id for row in self._due} - {row.id for row in taken}
         if rate is None or not more or self._made + len(taken) < rate.count:

@@ -1,4 +1,4 @@
-"""What recording an outcome makes of a row, and the line that it adds to the history."""
+"""The effect of recording an outcome: the changed job row, and the new row of the history."""
 
 from __future__ import annotations
 
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 
 
 def ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
-    """Return the row with its attempt ended.
-
-    A requested cancellation turns whatever would have gone on into Cancelled.
-    """
-    goes_on = outcome.status is JobStatus.SCHEDULED
-    cancelled = goes_on and row.cancel_requested_at is not None
-    waits = goes_on and not cancelled
+    """Return the row with its attempt ended. A requested cancellation changes Scheduled to Cancelled."""
+    continues = outcome.status is JobStatus.SCHEDULED
+    cancelled = continues and row.cancel_requested_at is not None
+    waits = continues and not cancelled
     failures = {Tally.RESET: 0, Tally.INCREMENT: row.consecutive_failures + 1, Tally.KEEP: row.consecutive_failures}
     result = None if outcome.result.result is None else as_stored(outcome.result.result)
     return row._replace(
@@ -33,7 +30,7 @@ def ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
         handled_at=None if waits else now,
         next_run_at=utc(outcome.due_at) if waits else None,
         scheduled_for=utc(outcome.scheduled_for) or row.scheduled_for,
-        generation=row.generation + goes_on,
+        generation=row.generation + continues,
         armed_at=None,
         attempt=outcome.attempt,
         lost_count=outcome.lost_count,
@@ -49,8 +46,8 @@ def ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
     )
 
 
-def history_line(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
-    """Return the attempt's line in the history; ``after`` is the row with the attempt ended."""
+def attempt_row(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
+    """Return the attempt's row of the history; ``after`` is the job's row with the attempt ended."""
     run, result = outcome.run, outcome.result
     began = max(outcome.started_at, after.started_at or outcome.started_at)
     own_instant = run.recurring or outcome.due_at is not None

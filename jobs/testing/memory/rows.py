@@ -1,4 +1,4 @@
-"""The tables' rows, and rows into what the core knows."""
+"""The rows of the tables, and their conversion to the core's types."""
 
 from __future__ import annotations
 
@@ -65,31 +65,31 @@ class JobRow(NamedTuple):
 
     @property
     def waiting(self) -> bool:
-        """Whether it may be claimed once it is due."""
+        """Whether the job can be claimed once it is due."""
         return self.status is JobStatus.SCHEDULED and not self.paused
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it may be claimed now."""
+        """Whether the job is due and can be claimed."""
         return self.waiting and self.due_at <= now
 
     @property
     def due_at(self) -> datetime:
-        """When it is due, of a job that is active."""
+        """When the job is due; only for active jobs."""
         assert self.next_run_at is not None  # noqa: S101  see require_whole
         return self.next_run_at
 
     @property
     def suspect(self) -> bool:
-        """Whether it is claimed alone only."""
+        """Whether the job is a suspect, which is claimed only to run alone."""
         return self.lost_count >= SUSPECT_AFTER
 
     def held_under(self, token: str) -> bool:
-        """Whether it is running under this lease."""
+        """Whether the job is running under this lease."""
         return self.status is JobStatus.RUNNING and self.lease_token == token
 
 
 class AttemptRow(NamedTuple):
-    """A line of a job's history. ``result`` is JSON text."""
+    """An attempt in a job's history. ``result`` is JSON text."""
 
     job_id: UUID
     token: str
@@ -117,7 +117,7 @@ class AuditRow(NamedTuple):
 
 
 class KeyRow(NamedTuple):
-    """An idempotency key, with the answer to the first request under it."""
+    """An idempotency key, with the response to the first request under it."""
 
     fingerprint: str
     answer: str | None
@@ -125,7 +125,7 @@ class KeyRow(NamedTuple):
 
 
 class StartRow(NamedTuple):
-    """How many attempts one claim within a rate limit has started at an instant."""
+    """The number of attempts that one claim within a rate limit started at an instant."""
 
     number: int
     handler_name: str
@@ -143,7 +143,7 @@ class LockRow(NamedTuple):
 
 
 def require_whole(row: JobRow) -> JobRow:
-    """Return ``row``; raises ``ValueError`` where PostgreSQL's check constraints would keep it from being written."""
+    """Return ``row``; raises ``ValueError`` if it violates one of PostgreSQL's check constraints."""
     ended, running = row.status.ended, row.status is JobStatus.RUNNING
     leased = (row.lease_token is not None, row.lease_expires_at is not None)
     if (row.handled_at is None) is ended or (row.next_run_at is None) is not ended or leased != (running, running):
@@ -157,12 +157,12 @@ def require_whole(row: JobRow) -> JobRow:
     return row
 
 
-_KEPT_TO_ITSELF = frozenset({"lease_token", "alone", "options"})
+_INTERNAL_COLUMNS = frozenset({"lease_token", "alone", "options"})
 
 
 def job_of(row: JobRow) -> Job:
-    """Read a job."""
-    values: dict[str, Any] = {name: value for name, value in row._asdict().items() if name not in _KEPT_TO_ITSELF}
+    """Return the job of a row."""
+    values: dict[str, Any] = {name: value for name, value in row._asdict().items() if name not in _INTERNAL_COLUMNS}
     for name in ("payload", "metadata", "retry", "result"):
         values[name] = None if values[name] is None else read_json(values[name])
     options = read_json(row.options or "{}")
@@ -175,10 +175,10 @@ def alarm_of(row: JobRow) -> Alarm:
 
 
 def run_of(row: JobRow) -> ClaimedRun:
-    """Return the run that a claimed job is at."""
+    """Return the run of a claimed job."""
     assert row.lease_token is not None  # noqa: S101  see require_whole
-    assert row.scheduled_for is not None  # noqa: S101  of a job that is active
-    assert row.started_at is not None  # noqa: S101  of one that is running
+    assert row.scheduled_for is not None  # noqa: S101  true of active jobs
+    assert row.started_at is not None  # noqa: S101  true of running jobs
     return ClaimedRun(
         job_id=row.id,
         token=row.lease_token,
@@ -207,11 +207,11 @@ def run_of(row: JobRow) -> ClaimedRun:
 
 
 def attempt_of(row: AttemptRow) -> Attempt:
-    """Read one line of history."""
+    """Return the attempt of a row."""
     values = {name: value for name, value in row._asdict().items() if name in Attempt.model_fields}
     return Attempt.model_validate(values | {"result": None if row.result is None else read_json(row.result)})
 
 
 def recorded_of(token: str, row: JobRow) -> Recorded:
-    """Return what stands after an outcome."""
+    """Return the job's state after an outcome was written."""
     return Recorded(token, row.status, row.generation, row.next_run_at)

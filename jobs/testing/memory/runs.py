@@ -16,9 +16,9 @@ from jobs.core.lifecycle.waiting import LimitUsage
 from jobs.core.ports.runs import Conviction, Heartbeat
 from jobs.core.strict_json import storable
 from jobs.testing.memory.database import RowLock
-from jobs.testing.memory.limits import Turns
-from jobs.testing.memory.losses import error_of, is_guilty
-from jobs.testing.memory.outcomes import ended, history_line
+from jobs.testing.memory.limits import HandlerSlots
+from jobs.testing.memory.losses import error_of, is_convicted
+from jobs.testing.memory.outcomes import attempt_row, ended
 from jobs.testing.memory.rows import recorded_of, run_of
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ class MemoryRunStore:
     def claim(
         self, alarm: AlarmName, *, worker: str, lease: timedelta, limited: Collection[str] = (), alone: bool = False
     ) -> ClaimedRun | None:
-        """Claim one job."""
+        """Claim one job; None if it is not due, paused, a suspect, or of another generation."""
         with self._database.statement() as transaction:
             row = transaction.job(alarm.job_id, lock=True)
             if row is None or row.generation != alarm.generation or not _due(row, transaction.now, limited):
                 return None
             if row.suspect and not alone:
                 return None
-            return self._take(transaction, row, worker, lease, alone=alone)
+            return self._claim_row(transaction, row, worker, lease, alone=alone)
 
     def claim_due(
         self, limit: int, *, worker: str, lease: timedelta, limited: Collection[str] = ()
@@ -61,7 +61,7 @@ class MemoryRunStore:
                 if _due(row, now, limited) and not row.suspect and self._database.is_free(transaction, row.id)
             )
             rows = nsmallest(limit, due, key=attrgetter("next_run_at", "id"))
-            return [self._take(transaction, row, worker, lease, alone=False) for row in rows]
+            return [self._claim_row(transaction, row, worker, lease, alone=False) for row in rows]
 
     def claim_limited(
         self,
@@ -74,16 +74,16 @@ class MemoryRunStore:
         alarm: AlarmName | None = None,
         alone: bool = False,
     ) -> LimitedClaim:
-        """Claim within limits."""
+        """Claim due jobs of one handler within its limits."""
         with self._database.statement() as transaction:
-            turns = Turns(transaction, handler_name, limits, self._database.clock.now(), alone=alone)
-            taken = turns.next(limit, lambda row: alarm is None or alarm == AlarmName(row.id, row.generation))
-            runs = [self._take(transaction, row, worker, lease, alone=alone) for row in taken]
-            turns.note(len(taken))
-            return LimitedClaim(runs, turns.wait_seconds(taken))
+            slots = HandlerSlots(transaction, handler_name, limits, self._database.clock.now(), alone=alone)
+            chosen = slots.claimable(limit, lambda row: alarm is None or alarm == AlarmName(row.id, row.generation))
+            runs = [self._claim_row(transaction, row, worker, lease, alone=alone) for row in chosen]
+            slots.record_starts(len(chosen))
+            return LimitedClaim(runs, slots.wait_seconds(chosen))
 
     def due_in(self, alarm: AlarmName) -> float | None:
-        """Seconds until the job is due by the database's clock."""
+        """Return the seconds until the job is due by the database's clock."""
         with self._database.statement() as transaction:
             row = transaction.job(alarm.job_id)
             if row is None or row.generation != alarm.generation or row.status is not JobStatus.SCHEDULED:
@@ -91,21 +91,21 @@ class MemoryRunStore:
             return (row.due_at - self._database.clock.now()).total_seconds()
 
     def throttled_handlers(self, handler_names: Collection[str]) -> list[str]:
-        """Look for handlers with a due throttled job."""
+        """Return the handlers that have at least one due throttled job."""
         with self._database.statement() as transaction:
             jobs = transaction.all(self._database.jobs)
             due = {row.handler_name for row in jobs if row.limited and not row.suspect and row.is_due(transaction.now)}
         return sorted(due.intersection(handler_names))
 
     def due_suspects(self, limit: int) -> list[AlarmName]:
-        """List suspects that are due."""
+        """Return the alarms of due suspects."""
         with self._database.statement() as transaction:
             jobs = transaction.all(self._database.jobs)
             due = [row for row in jobs if row.suspect and row.is_due(transaction.now)]
         return [AlarmName(row.id, row.generation) for row in nsmallest(limit, due, key=attrgetter("next_run_at", "id"))]
 
     def end_alone(self, lease: Lease) -> bool:
-        """Note that others start beside a suspect from now on."""
+        """Record that a suspect no longer runs alone."""
         with self._database.statement() as transaction:
             row = transaction.job(lease.job_id, lock=True)
             if row is None or not row.held_under(lease.token):
@@ -114,22 +114,22 @@ class MemoryRunStore:
         return True
 
     def claim_convicted(self, limit: int, *, max_lost: int, lease: timedelta) -> list[Conviction]:
-        """Take over lost runs of recurring jobs that are the cause."""
+        """Claim lost runs of recurring jobs that caused their workers' deaths."""
         with self._database.statement() as transaction:
             now = transaction.now
             jobs = transaction.all(self._database.jobs)
-            guilty = (
+            convicted = (
                 row
                 for row in jobs
-                if row.recurring and is_guilty(row, now, max_lost) and self._database.is_free(transaction, row.id)
+                if row.recurring and is_convicted(row, now, max_lost) and self._database.is_free(transaction, row.id)
             )
             found = []
-            for row in nsmallest(limit, guilty, key=attrgetter("lease_expires_at")):
+            for row in nsmallest(limit, convicted, key=attrgetter("lease_expires_at")):
                 taken = row._replace(lease_token=str(uuid4()), lease_expires_at=now + lease)
-                found.append(Conviction(run_of(transaction.put_job(taken)), error_of(row, guilty=True)))
+                found.append(Conviction(run_of(transaction.put_job(taken)), error_of(row, convicted=True)))
         return found
 
-    def _take(
+    def _claim_row(
         self, transaction: MemoryTransaction, row: JobRow, worker: str, lease: timedelta, *, alone: bool
     ) -> ClaimedRun:
         taken = row._replace(
@@ -149,7 +149,7 @@ class MemoryRunStore:
         return run_of(transaction.put_job(taken))
 
     def limit_usage(self, periods: Mapping[str, timedelta]) -> LimitUsage:
-        """Count in the rows."""
+        """Return the usage of limits, counted in the rows."""
         with self._database.statement() as transaction:
             jobs, now = list(transaction.all(self._database.jobs)), self._database.clock.now()
             starts = [row for row in transaction.all(self._database.starts) if row.handler_name in periods]
@@ -170,7 +170,7 @@ class MemoryRunStore:
         return run_of(row) if row is not None and row.held_under(run.token) else None
 
     def extend(self, leases: Collection[Lease], lease: timedelta) -> Heartbeat:
-        """Extend leases. A row that a transaction holds just then is passed over, and not judged."""
+        """Extend leases. A row locked by a transaction is not extended, but its lease still counts as held."""
         held: dict[str, bool] = {}
         with self._database.statement() as transaction:
             for each in leases:
@@ -183,7 +183,7 @@ class MemoryRunStore:
         return Heartbeat(frozenset(held), frozenset(token for token, cancel in held.items() if cancel))
 
     def check_leases(self, leases: Collection[Lease]) -> Heartbeat:
-        """Read which leases are held and whose jobs are to be cancelled."""
+        """Return which leases are held and whose jobs are to be cancelled."""
         with self._database.statement() as transaction:
             rows = [(lease.token, transaction.job(lease.job_id)) for lease in leases]
         held = {token: row for token, row in rows if row is not None and row.held_under(token)}
@@ -191,7 +191,7 @@ class MemoryRunStore:
         return Heartbeat(frozenset(held), frozenset(cancelled))
 
     def report_progress(self, lease: Lease, fraction: float, message: str | None) -> bool:
-        """Note how far an attempt has come, if its lease is still held; waits for nobody."""
+        """Write an attempt's progress if its lease is held; never waits for a row lock."""
         with self._database.statement() as transaction:
             row = transaction.job(lease.job_id)
             if row is None or not row.held_under(lease.token):
@@ -212,13 +212,13 @@ class MemoryRunStore:
                 run, row = outcome.run, transaction.job(outcome.run.job_id)
                 if row is not None and row.held_under(run.token) and row.generation == run.generation:
                     after = transaction.put_job(ended(row, outcome, transaction.now))
-                    line = history_line(after, outcome)
-                    transaction.put(self._database.attempts, (row.id, run.token), line)
+                    attempt = attempt_row(after, outcome)
+                    transaction.put(self._database.attempts, (row.id, run.token), attempt)
                     written.append(recorded_of(run.token, after))
         return written
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
-        """Look in the history, after waiting for any transaction that holds the row."""
+        """Return the recorded outcome from the history, after waiting for any transaction that has locked the row."""
         with self._database.statement() as transaction:
             row = transaction.job(run.job_id, lock=True)
             line = transaction.get(self._database.attempts, (run.job_id, run.token))

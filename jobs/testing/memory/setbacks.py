@@ -1,4 +1,4 @@
-"""What there is to mend once the clock of the store in memory, having been ahead, was set back."""
+"""Repairs after the clock of the store in memory ran ahead and was set back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MemorySetbacks:
         self._database = database
 
     def latest_record(self) -> LatestRecord:
-        """Return the present time, and the latest instant at which anything is noted."""
+        """Return the current time, and the latest time at which any row was written."""
         database = self._database
         with database.statement() as transaction:
             noted = [row.created_at for row in transaction.all(database.jobs)]
@@ -35,7 +35,7 @@ class MemorySetbacks:
             return LatestRecord(transaction.now, max(noted, default=None))
 
     def waiting(self, limit: int, after: WaitingJob | None) -> WaitingPage:
-        """List jobs that are not due yet, from behind ``after`` on."""
+        """Return a page of jobs that are not due yet, starting after ``after``."""
         with self._database.statement() as transaction:
             now = transaction.now
             behind = (now, None) if after is None else (after.due_at, after.id)
@@ -44,7 +44,7 @@ class MemorySetbacks:
             return WaitingPage(now, [_waiting_job(row) for row in nsmallest(limit, found, key=_place)])
 
     def set_back(self, moves: Sequence[SetBack]) -> list[Alarm]:
-        """Give waiting jobs other times."""
+        """Set the times of waiting jobs; returns the alarms of those that had not changed."""
         alarms = []
         with self._database.statement() as transaction:
             for move in moves:
@@ -67,7 +67,7 @@ class MemorySetbacks:
         return alarms
 
     def shorten_leases(self, lease: timedelta) -> int:
-        """Have leases that last too long expire sooner."""
+        """Shorten leases that last too long; returns how many."""
         with self._database.statement() as transaction:
             now = transaction.now
             found = [
@@ -88,7 +88,7 @@ def _place(row: JobRow) -> tuple[object, object]:
 
 
 def _waiting_job(row: JobRow) -> WaitingJob:
-    assert row.scheduled_for is not None  # noqa: S101  of a job that is active
+    assert row.scheduled_for is not None  # noqa: S101  true of active jobs
     return WaitingJob(
         row.id, row.generation, row.schedule, row.timezone, row.options, row.recurring, row.anchor,
         row.scheduled_for, row.due_at, row.attempt, row.updated_at,

@@ -15,7 +15,7 @@ _RATE_WINDOW = timedelta(minutes=5)
 
 
 def statistics_of(jobs: Sequence[JobRow], attempts: Sequence[AttemptRow], now: datetime) -> dict[str, Any]:
-    """Count jobs by handler and status, what is due and how late, and the attempts of the last five minutes."""
+    """Return counts of jobs by handler and status, of due jobs, and of the attempts of the last five minutes."""
     handlers: dict[str, dict[str, int]] = defaultdict(dict)
     counts = Counter((job.handler_name, str(job.status)) for job in jobs)
     for (handler_name, status), count in sorted(counts.items()):

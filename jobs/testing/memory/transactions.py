@@ -24,7 +24,7 @@ class MemoryTransactions:
 
 
 class OpenTransaction:
-    """One transaction; it lives until it is closed."""
+    """The ``Transaction`` port in memory; lives until it is closed."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
@@ -33,12 +33,12 @@ class OpenTransaction:
 
     @property
     def connection(self) -> MemoryConnection:
-        """What the store's calls take as ``connection``; it runs no SQL."""
+        """The ``connection`` to pass to the store's calls; it runs no SQL."""
         return self._transaction.connection
 
     @property
     def session(self) -> NoReturn:
-        """No ORM session: there is no SQL here."""
+        """Raises ``UnitOfWorkError``: the memory store runs no SQL."""
         raise UnitOfWorkError(
             "the memory store has no SQL and so no ORM session; test what writes SQL itself with a real Postgres, or "
             "put the SQL into a service and give the test another one"
@@ -46,11 +46,11 @@ class OpenTransaction:
 
     @property
     def executed(self) -> int:
-        """How many statements were run in it so far."""
+        """The number of statements executed so far."""
         return self._transaction.executed
 
     def commit(self) -> None:
-        """Call what waits for the commit, then make what was written everybody's."""
+        """Call the callbacks of ``on_commit``, then commit the rows to the tables."""
         transaction = self._transaction
         transaction.require_open()
         if self._committed:
@@ -67,7 +67,7 @@ class OpenTransaction:
         self._database.release(transaction)
 
     def close(self) -> None:
-        """Roll back what was not committed."""
+        """Roll back unless committed."""
         self._transaction.ended = True
         self._transaction.calls.clear()
         self._database.release(self._transaction)

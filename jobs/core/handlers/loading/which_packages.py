@@ -1,4 +1,4 @@
-"""Which packages hold the app's handlers: those that are named, else what stands beside host.json."""
+"""Determine the packages of the app's handlers: those that are named, else the ones beside host.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OWN = "handlers"
 SAMPLES = "examples"
 ADDED_HANDLERS = "JOBS_DEV_HANDLERS"
-"""The variable by which ``python -m jobs dev`` adds handlers of its own to those of the app, whichever these are."""
+"""The variable by which ``python -m jobs dev`` adds handlers of its own to those of the app."""
 NO_HANDLERS = (
     "the app has no handlers, so no job can be run: `python -m jobs new handler SendInvoice` writes the first one, in "
     f"{OWN}/; or name your package in create_app(handlers=...) or JOBS_HANDLERS"
@@ -24,9 +24,10 @@ NO_HANDLERS = (
 
 
 def app_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the folder with the app's host.json, which function_app.py stands in; None if there is none.
+    """Return the folder with the app's host.json and function_app.py; None if there is none.
 
-    It is what the host says, the folder above ``jobs`` in a clone, or else one that Python imports from.
+    The candidates are the host's AzureWebJobsScriptRoot, the folder above ``jobs`` in a clone, the current folder, and
+    the folders on Python's path.
     """
     root = environment.get("AzureWebJobsScriptRoot")
     folders = [*([Path(root)] if root else []), Path(__file__).parents[4], Path.cwd(), *map(Path, sys.path)]
@@ -34,10 +35,10 @@ def app_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def which_packages(named: Iterable[str], folder: Path | None) -> tuple[str, ...]:
-    """Return the packages of the app in ``folder``, none where there is none.
+    """Return the packages of the app in ``folder``; empty if there are none.
 
-    They are the ``named`` ones, else what function_app.py gives to ``create_app``, else ``handlers``, else the samples
-    in ``examples``. Raises ``ConfigurationError`` where function_app.py has the name from elsewhere than its own text.
+    They are the ``named`` ones, else those that function_app.py passes to ``create_app``, else ``handlers``, else the
+    samples in ``examples``. Raises ``ConfigurationError`` if function_app.py does not pass literal names.
     """
     found = tuple(named)
     if not found and folder is not None:
@@ -46,7 +47,7 @@ def which_packages(named: Iterable[str], folder: Path | None) -> tuple[str, ...]
 
 
 def packages_of(environment: Mapping[str, str], variable: str = "JOBS_HANDLERS") -> tuple[str, ...]:
-    """Return the packages that a variable names; raises ``ConfigurationError`` for what is no package's name."""
+    """Return the packages that a variable names; raises ``ConfigurationError`` for an invalid package name."""
     try:
         return packages_in(environment.get(variable, ""))
     except ValueError as error:
@@ -54,12 +55,12 @@ def packages_of(environment: Mapping[str, str], variable: str = "JOBS_HANDLERS")
 
 
 def packages_in(text: str) -> tuple[str, ...]:
-    """Split the names of packages at their commas; raises ``ValueError`` for what is no package's name."""
+    """Split the names of packages at commas; raises ``ValueError`` for an invalid package name."""
     return checked(name.strip() for name in text.split(",") if name.strip())
 
 
 def checked(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the names; raises ``ValueError`` naming the first that is no package's."""
+    """Return the names without duplicates; raises ``ValueError`` for the first invalid package name."""
     found = tuple(dict.fromkeys(names))
     for name in found:
         if not all(part.isidentifier() for part in name.split(".")):
@@ -74,16 +75,16 @@ def _beside(folder: Path) -> tuple[str, ...]:
 
 
 def _is_package(place: Path) -> bool:
-    """Whether there is Python in it; a folder may be left with nothing but what Python caches."""
+    """Whether ``place`` contains Python files; a deleted package may leave a folder with only Python's cache."""
     return place.with_suffix(".py").is_file() or next(place.glob("**/*.py"), None) is not None
 
 
 def _in_function_app(file: Path) -> tuple[str, ...]:
-    """Read what ``create_app`` is called with, without running anything: commands other than the app want it too."""
+    """Return the ``handlers`` argument of ``create_app`` by parsing the file, without running the app."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        return ()  # whoever runs it says what is wrong with it
+        return ()  # running the file reports the error
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _name_of(node.func) == "create_app":
             for given in node.keywords:

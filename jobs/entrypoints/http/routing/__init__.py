@@ -1,1 +1,1 @@
-"""Which route a request belongs to, and what is answered where none does."""
+"""Match requests to routes, and respond to those that match none."""

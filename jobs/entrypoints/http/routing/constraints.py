@@ -1,4 +1,4 @@
-"""The inline constraints of a route parameter, such as ``:guid`` and ``:length(2,8)``, as ASP.NET Core reads them."""
+"""Inline constraints of route parameters, such as ``:guid`` and ``:length(2,8)``, with ASP.NET Core's semantics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 def constraint(name: str, argument: str | None) -> Predicate:
     """Return a test of whether a route value satisfies the constraint.
 
-    Raises ``ValueError`` for a constraint that this host does not know, or an argument that it cannot use.
+    Raises ``ValueError`` for an unknown constraint or an invalid argument.
     """
     name = name.casefold()
     try:
@@ -64,7 +64,7 @@ def _range(argument: str) -> Predicate:
 
 
 def _regex(argument: str) -> Predicate:
-    # Braces are doubled inside a template; and the host searches, it does not anchor.
+    # Braces are doubled inside a template. The host searches for the pattern without anchoring it.
     compiled = re.compile(argument.replace("{{", "{").replace("}}", "}"), re.IGNORECASE)
     return lambda value: compiled.search(value) is not None
 

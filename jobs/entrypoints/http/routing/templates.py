@@ -1,4 +1,4 @@
-"""Route templates of HTTP functions: ASP.NET Core's language, as far as the Functions host speaks it.
+"""Route templates of HTTP functions: the part of ASP.NET Core's syntax that the Functions host supports.
 
 ``jobs/{id:guid}/attempts/{number:int?}`` · ``files/{*path}`` · ``report-{year:length(4)}.{format:alpha}``
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Segment = list["str | _Parameter"]
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<parameter>(?:\{\{|\}\}|[^{}])+)\}|[^{}]+")
-# An argument may hold parentheses of its own, so it ends where another constraint, a default or the end follows.
+# An argument may contain parentheses, so it ends before another constraint, a default or the end of the parameter.
 _CONSTRAINT = re.compile(
     r":(?P<name>[a-z]+)(?:\((?P<argument>.*?)\)(?=:[a-z]+(?:[(:=?]|$)|=[^()]*$|\?$|$))?", re.IGNORECASE
 )
@@ -48,8 +48,8 @@ class _Parameter:
 class Template:
     """A parsed route template.
 
-    ``shape`` is equal for two that match the same paths, whatever they call their parameters. Of several that match a
-    path, the one with the least ``rank`` is the most specific.
+    ``shape`` is equal for templates that match the same paths, whatever their parameters' names. Of several that match
+    a path, the one with the lowest ``rank`` is the most specific.
     """
 
     text: str
@@ -59,7 +59,7 @@ class Template:
     parameters: tuple[_Parameter, ...]
 
     def match(self, path: str) -> dict[str, str] | None:
-        """Return the route values of ``path`` (decoded, leading slash), or None if the template does not match it."""
+        """Return the route values of ``path`` (decoded, with a leading slash); None if the template does not match."""
         found = self.pattern.fullmatch(path)
         if found is None:
             return None
@@ -83,13 +83,13 @@ class Route:
     methods: frozenset[str] | None
 
     def shares_a_method_with(self, other: Route) -> bool:
-        """Return whether some method is served by both."""
+        """Return whether both serve a common method."""
         return self.methods is None or other.methods is None or bool(self.methods & other.methods)
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route that serves a request; ``more_specific`` is the function of one that a reader would expect instead."""
+    """The route that serves a request; ``more_specific`` is the function of a more specific match, if there is one."""
 
     function: str
     values: dict[str, str]
@@ -97,9 +97,9 @@ class Match:
 
 
 class RouteTable:
-    """Finds the route for a request: of those that fit, that of the first function by name, as the Functions host does.
+    """Finds the route for a request: of all matches, the first function by name, as in the Functions host.
 
-    Raises ``ValueError`` if two routes answer the same requests.
+    Raises ``ValueError`` if two routes match the same requests.
     """
 
     def __init__(self, routes: Sequence[Route]) -> None:
@@ -113,7 +113,7 @@ class RouteTable:
                     )
 
     def find(self, method: str, path: str) -> Match | None:
-        """Return what serves ``method`` on ``path``, or None: a path that is served for other methods only is None."""
+        """Return the match for ``method`` on ``path``; None if no route matches both."""
         matches = [
             (route, values)
             for route in self._routes
@@ -127,9 +127,9 @@ class RouteTable:
 
 
 def decode_path(raw: str) -> str:
-    """Percent-decode a request path as UTF-8, then resolve its dots.
+    """Percent-decode a request path as UTF-8, then resolve its dot segments.
 
-    ``%2F`` stays as it is, so that a value never gains a segment.
+    ``%2F`` stays encoded, so that a value cannot add a segment.
     """
     pieces = re.split("(%2f)", raw, flags=re.IGNORECASE)
     plain = (unquote_to_bytes(piece.encode("latin-1")).decode("utf-8", "replace") for piece in pieces[::2])
@@ -137,7 +137,7 @@ def decode_path(raw: str) -> str:
 
 
 def _without_dots(path: str) -> str:
-    """Resolve ``.`` and ``..`` (RFC 3986, section 5.2.4); nothing leads above the root."""
+    """Resolve ``.`` and ``..`` (RFC 3986, section 5.2.4), never above the root."""
     if "/." not in path:
         return path
     kept: list[str] = []
@@ -153,10 +153,7 @@ def _without_dots(path: str) -> str:
 
 
 def parse_template(text: str) -> Template:
-    """Parse a route template.
-
-    Raises ``ValueError`` saying what is wrong with it.
-    """
+    """Parse a route template; raises ``ValueError`` with the reason if it is invalid."""
     try:
         segments = _segments(text.strip("/"))
         _check(segments)

@@ -1,8 +1,8 @@
-"""What no route leads to: 404, 405 with ``Allow``, and OPTIONS, answered as every other call is.
+"""Responses for requests that no other route matches: 404, 405 with ``Allow``, and OPTIONS.
 
-The Functions host answers an unknown path and another method alike: 404 without a word. It tries its routes in the
-order of the functions' names, whatever their templates, and serves a request by the first that fits. So a function that
-takes every path answers what the others leave over, and only that, if its name sorts behind all of theirs.
+The Functions host answers an unknown path and an unsupported method alike: 404 without a body. It tries its routes in
+the order of the functions' names, whatever their templates, and uses the first that matches. So a function that matches
+every path serves only the remaining requests if its name sorts after all others.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import azure.functions as func
 
 from jobs.entrypoints.http.access import Access, role_for
-from jobs.entrypoints.http.exchange import Call, answering
+from jobs.entrypoints.http.exchange import Call, responding
 from jobs.entrypoints.http.problems import METHOD_NOT_ALLOWED, NO_ROUTE, NOT_FOUND, Refusal
 from jobs.entrypoints.http.routing.templates import Template, parse_template
 
@@ -31,7 +31,7 @@ _NO_CALL = (
 
 
 class Served(NamedTuple):
-    """A route as it is served, and as it would match if an id could be anything."""
+    """A route's template, the same without the constraint on ids, and its methods."""
 
     template: Template
     any_id: Template
@@ -39,19 +39,19 @@ class Served(NamedTuple):
 
 
 def unmatched_blueprint(access: Access, others: Iterable[DecoratorApi]) -> func.Blueprint:
-    """Make the function that answers what those of ``others`` do not.
+    """Return the blueprint of the function for requests that no function of ``others`` matches.
 
-    It asks for a function key as they do: who has none is told 401 by the host for every path, and learns nothing.
+    It requires a function key like the others: without one the host answers 401 for every path, which reveals nothing.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
     served = tuple(_served(others))
-    respond = answering(access, role_for(NAME), lambda call: _answer(served, call))
+    respond = responding(access, role_for(NAME), lambda call: _answer(served, call))
     blueprint.function_name(NAME)(blueprint.route("{*path}", methods=_METHODS)(respond))
     return blueprint
 
 
 def _served(blueprints: Iterable[DecoratorApi]) -> Iterable[Served]:
-    """Read the routes of blueprints by way of an app of their own: an app may be asked for its functions only once."""
+    """Yield the routes of blueprints, read from a temporary app: an app returns its functions only once."""
     app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
     for blueprint in blueprints:
         app.register_functions(blueprint)
