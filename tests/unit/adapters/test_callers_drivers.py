@@ -16,7 +16,7 @@ from jobs.adapters.postgres.statements.runs import run_statements
 JOBS = job_statements("jobs")
 STATEMENTS = {
     name: getattr(JOBS, name)
-    for name in ("insert", "insert_many", "replace", "get", "active_holder", "hold_key", "read_key", "keep_answer")
+    for name in ("insert", "insert_many", "replace", "get", "active_holder", "hold_key", "read_key", "keep_response")
 }
 STATEMENTS |= {
     "record": run_statements("jobs").record,
