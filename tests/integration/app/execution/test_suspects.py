@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -69,7 +70,11 @@ def alone_for(runtime: Runtime, *, others: float = 60, alone: float = 60) -> Non
 
 
 def drain_aside(runtime: Runtime) -> threading.Thread:
-    thread = threading.Thread(target=runtime.worker.drain, args=[120], daemon=True)
+    def drain() -> None:
+        with suppress(Unavailable):  # the runtime may be closed in the middle of it, as the test ends
+            runtime.worker.drain(120)
+
+    thread = threading.Thread(target=drain, daemon=True)
     thread.start()
     return thread
 
