@@ -144,10 +144,7 @@ class NotRecordable(JobsError):
 
 
 class LeaseLost(JobsError):
-    """The attempt no longer holds its lease: it timed out, or another worker took the run over.
-
-    The unit of work is rolled back.
-    """
+    """The attempt lost its lease by a timeout or to another worker. The unit of work is rolled back."""
 
     def __init__(self, job_id: UUID, run: int) -> None:
         super().__init__(

@@ -1,4 +1,7 @@
-"""The test harness: the whole app in the test's own thread, with a store in memory and a frozen clock."""
+"""The test harness: the whole app in the test's own thread, with a store in memory and a frozen clock.
+
+Longer than other files because ``JobsHarness`` is one class: the whole interface that tests see.
+"""
 
 from __future__ import annotations
 

@@ -225,10 +225,7 @@ class _Result(NamedTuple):
 
 
 class _Timeout(RetryPolicy):  # type: ignore[misc]
-    """A retry policy that sets a timeout on every call of our client and never retries; other clients are unaffected.
-
-    The SDK makes each call through its retry policy, so no interceptor is needed.
-    """
+    """A retry policy of the SDK that sets a timeout on every call of this client and never retries."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(max_attempts=0)

@@ -28,7 +28,7 @@ def jobs_table(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("next_run_at", MOMENT, comment="When the job is due; null once it has ended"),
-        sa.Column("scheduled_for", MOMENT, comment="The instant that the pending or running run stands for"),
+        sa.Column("scheduled_for", MOMENT, comment="The scheduled instant of the pending or running run"),
         sa.Column("anchor", MOMENT, nullable=False, comment="What @every counts from"),
         sa.Column("generation", sa.BigInteger, nullable=False, server_default=sa.text("1")),
         sa.Column("armed_at", MOMENT),
