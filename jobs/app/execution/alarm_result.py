@@ -18,7 +18,7 @@ class AlarmOutcome(StrEnum):
     PAUSED = "paused"
     STALE = "stale"
     UNKNOWN = "unknown"
-    THROTTLED = "waiting-for-turn"
+    THROTTLED = "throttled"
     SUSPECT = "waiting-to-run-alone"
 
 

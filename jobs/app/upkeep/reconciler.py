@@ -108,8 +108,8 @@ class Reconciler:
         self._step("measure", report, self._measure)  # first, so that it shows what the other steps have yet to repair
         self._step("clock", report, lambda: self._set_back(report, until))
         self._step("reap", report, lambda: self._reap(report, until))
-        self._step("label", report, lambda: self._refresh_limit_flags(report, until))
-        self._step("turns", report, self._worker.pool.offer_slots)
+        self._step("limit_flags", report, lambda: self._refresh_limit_flags(report, until))
+        self._step("slots", report, self._worker.pool.offer_slots)
         if self._alarms.needed:
             self._step("suspects", report, self._worker.pool.offer_suspects)
             self._step("arm", report, lambda: self._arm(report, until))

@@ -29,7 +29,7 @@ def statistics_of(jobs: Sequence[JobRow], attempts: Sequence[AttemptRow], now: d
         "due": {
             "count": len(due),
             "unarmed": sum(job.armed_at is None for job in due),
-            "waiting_for_turn": sum(job.limited for job in due),
+            "throttled": sum(job.limited for job in due),
             "latest_by_seconds": round(late.total_seconds(), 3),
         },
         "recent": {"window": "PT5M", "attempts": _rates(attempts, now)},

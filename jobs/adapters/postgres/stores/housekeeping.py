@@ -114,7 +114,7 @@ class PostgresHousekeeping:
             "due": {
                 "count": due,
                 "unarmed": unarmed,
-                "waiting_for_turn": waiting,
+                "throttled": waiting,
                 "latest_by_seconds": round(max(late, 0.0), 3),
             },
             "recent": {

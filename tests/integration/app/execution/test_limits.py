@@ -241,7 +241,7 @@ def test_the_statistics_and_the_list_of_handlers_tell_of_limits_and_turns(make_r
     enqueue(runtime, None, None, None)
     runtime.pool.offer_slots()
     until(lambda: importing.began)
-    assert runtime.housekeeping.stats()["due"]["waiting_for_turn"] == 2
+    assert runtime.housekeeping.stats()["due"]["throttled"] == 2
     listed = {each["name"]: each["limits"] for each in json.loads(handlers(runtime).get_body())["handlers"]}
     limits = {"concurrency": 1, "per_key": 1, "rate": {"count": 10, "per": "PT1M"}}
     assert listed == {"Noop": None, "Import": limits}

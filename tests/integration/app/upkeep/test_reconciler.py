@@ -635,7 +635,7 @@ def test_a_database_that_is_away_fails_every_step_and_raises_nothing(make_runtim
         raise StoreUnavailable("the database cannot be reached")
 
     monkeypatch.setattr(runtime.housekeeping, "_run", away)
-    expected = {"measure", "reap", "label", "arm", "sweep", "keys", "locks", "prune", "history"}
+    expected = {"measure", "reap", "limit_flags", "arm", "sweep", "keys", "locks", "prune", "history"}
     assert set(runtime.reconciler.run().failures) == expected
 
 
