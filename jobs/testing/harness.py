@@ -13,8 +13,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from jobs.core.commands import EnqueueJob
 from jobs.core.errors import ConfigurationError, InvalidInput
+from jobs.core.handlers.enqueuing.checked_command import checked_command
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Job
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from jobs.app.upkeep.reconciler import Report
+    from jobs.core.commands import EnqueueJob
     from jobs.core.handlers.specs import HandlerSpec
     from jobs.core.lifecycle.job import ClaimedRun
     from jobs.core.transactions.sql import Connection
@@ -128,7 +129,7 @@ class JobsHarness(ExpectsJobs):
         if isinstance(command, str):
             self._named += 1
             fields = {"job_name": f"{command}-{self._named}"} | fields
-            command = EnqueueJob(handler_name=command, payload=_as_json(payload), **fields)
+            command = checked_command(command, _as_json(payload), fields)
         try:
             return self.runtime.service.enqueue(command).job
         except InvalidInput as error:

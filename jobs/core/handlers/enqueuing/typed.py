@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Protocol, TypeVar, 
 
 from pydantic import BaseModel
 
-from jobs.core.commands import EnqueueJob
+from jobs.core.handlers.enqueuing.checked_command import checked_command
 from jobs.core.handlers.enqueuing.open_jobs import current_jobs
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from jobs.core.command_fields import EnqueueFields
+    from jobs.core.commands import EnqueueJob
     from jobs.core.handlers.enqueuing.open_jobs import EnqueuedJob, Enqueues
     from jobs.core.handlers.handler_options import HandlerOptions
     from jobs.core.transactions.sql import Connection, Session
@@ -121,8 +122,11 @@ class DeclaredHandler(Generic[Arguments]):
         self.options = options
 
     def command(self, args: Arguments, /, **fields: Unpack[EnqueueFields]) -> EnqueueJob:
-        """Return the command that enqueues a job with these arguments; the fields are those of ``EnqueueJob``."""
-        return EnqueueJob(handler_name=self.name, payload=args, **fields)
+        """Return the command that enqueues a job with these arguments; the fields are those of ``EnqueueJob``.
+
+        Raises ``InvalidInput`` for a field that does not exist or has a wrong value.
+        """
+        return checked_command(self.name, args, fields)
 
     @overload
     def enqueue(
@@ -174,7 +178,7 @@ def attach_commands(function: Callable[..., Any], name: str) -> None:
 
     def make_command(args: Any, /, **fields: Any) -> EnqueueJob:
         """Return the command that enqueues a job with these arguments."""
-        return EnqueueJob(handler_name=name, payload=args, **fields)
+        return checked_command(name, args, fields)
 
     def enqueue_command(args: Any, /, *, jobs: Any = None, connection: Any = None, **fields: Any) -> Any:
         """Enqueue a job with these arguments."""

@@ -14,6 +14,7 @@ from jobs import (
     ConfigurationError,
     EnqueueJob,
     HandlerRegistry,
+    InvalidInput,
     JobContext,
     Limits,
     RetryPolicy,
@@ -129,6 +130,31 @@ def test_what_is_enqueued_in_a_test_without_naming_the_jobs_is_in_its_harness():
         jobs.assert_enqueued("DeclaredMail", payload={"to": "ann"}, count=2)
     with pytest.raises(ConfigurationError, match="nothing is connected to"):
         mail.enqueue(ANN)
+
+
+def test_a_misspelt_field_is_refused_like_any_other_fault_with_the_field_that_is_meant():
+    declared = declare("DeclaredMail", MailArgs)
+    with JobsHarness([mail]) as jobs:
+        ways = [
+            lambda: mail.command(ANN, shedule="@daily"),
+            lambda: declared.command(ANN, shedule="@daily"),
+            lambda: mail.enqueue(ANN, shedule="@daily"),
+            lambda: declared.enqueue(ANN, jobs=jobs, shedule="@daily"),
+            lambda: jobs.enqueue("DeclaredMail", ANN, shedule="@daily"),
+        ]
+        for way in ways:
+            with pytest.raises(InvalidInput, match="^/shedule: there is no field 'shedule'; is 'schedule' meant") as raised:
+                way()
+            assert "pydantic" not in str(raised.value)
+        assert jobs.jobs == []
+
+
+def test_each_field_of_the_wrong_type_is_named():
+    with pytest.raises(InvalidInput) as raised:
+        mail.command(ANN, schedule=60, max_retries="many", on_confict="replace")
+    assert sorted(problem.pointer for problem in raised.value.problems) == ["/max_retries", "/on_confict", "/schedule"]
+    assert "/schedule: a number has no unit; write PT60S" in str(raised.value)
+    assert "is 'on_conflict' meant" in str(raised.value)
 
 
 @pytest.mark.parametrize("is_async", [False, True])
