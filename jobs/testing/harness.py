@@ -20,6 +20,7 @@ from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Job
 from jobs.core.ports.jobs import Change
 from jobs.testing.clock import FrozenClock, in_utc, require_timedelta
+from jobs.testing.enqueued import EnqueuedInTest
 from jobs.testing.execution import Execution
 from jobs.testing.expectations import ExpectsJobs
 from jobs.testing.memory.backing import MemoryBacking
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from jobs.core.commands import EnqueueJob
     from jobs.core.handlers.specs import HandlerSpec
     from jobs.core.lifecycle.job import ClaimedRun
-    from jobs.core.transactions.sql import Connection
+    from jobs.core.transactions.sql import Connection, Session
     from jobs.testing.backing import Backing
     from jobs.testing.memory.database import MemoryDatabase
     from jobs.testing.parts import Handlers
@@ -121,17 +122,29 @@ class JobsHarness(ExpectsJobs):
 
     # --- enqueue and read
 
-    def enqueue(self, command: EnqueueJob | str, payload: Any = None, **fields: Any) -> Job:
+    def enqueue(
+        self,
+        command: EnqueueJob | str,
+        payload: Any = None,
+        *,
+        connection: Connection | Session | None = None,
+        **fields: Any,
+    ) -> EnqueuedInTest:
         """Enqueue a job: a command, or a handler's name with a payload (JSON or the arguments' model) and fields.
 
-        ``job_name`` has a generated default. Raises as the service does: ``InvalidInput`` for an invalid payload.
+        Returns the job, with ``created``, ``job`` and ``warnings`` as ``Jobs.enqueue`` returns them. ``job_name`` has a
+        generated default. With ``connection`` it joins that transaction. Raises as the service does: ``InvalidInput``
+        for an invalid payload or field; and ``TypeError`` for a payload or fields beside a command, which has its own.
         """
         if isinstance(command, str):
             self._named += 1
             fields = {"job_name": f"{command}-{self._named}"} | fields
             command = checked_command(command, _as_json(payload), fields)
+        elif payload is not None or fields:
+            beside = ", ".join([*(["payload"] if payload is not None else []), *fields])
+            raise TypeError(f"{beside} beside a command would be ignored; give it to the command")
         try:
-            return self.runtime.service.enqueue(command).job
+            return EnqueuedInTest.of(self.runtime.service.enqueue(command, connection=connection))
         except InvalidInput as error:
             spec = self.runtime.registry.get(command.handler_name)
             if spec is not None and any(problem.pointer.startswith("/payload") for problem in error.problems):

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from jobs import (
     EnqueuedJob,
     EnqueueJob,
+    Job,
     JobContext,
     JobStatus,
     Limits,
@@ -20,6 +21,7 @@ from jobs import (
     declare,
     handler,
 )
+from jobs.testing import JobsHarness
 
 
 class SyncShopArgs(BaseModel):
@@ -131,3 +133,7 @@ with connect("postgresql://localhost/shop") as jobs:
     status: JobStatus = jobs.get(enqueued.id).status
     jobs.enqueue(one, connection="conn")  # refused: Argument "connection" to "enqueue" of "Jobs"
     jobs.cancel(enqueued)  # refused: Argument 1 to "cancel" of "Jobs"
+
+with JobsHarness() as harness:
+    enqueued = counted.enqueue(SyncShopArgs(shop="a"), jobs=harness)
+    enqueued_job: Job = harness.enqueue("SyncShop", {"shop": "a"})

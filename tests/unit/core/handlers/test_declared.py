@@ -132,6 +132,38 @@ def test_what_is_enqueued_in_a_test_without_naming_the_jobs_is_in_its_harness():
         mail.enqueue(ANN)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_enqueuing_in_a_harness_returns_what_enqueuing_with_connect_does(named):
+    def enqueue(**fields):
+        return mail.enqueue(ANN, **({"jobs": jobs} if named else {}), job_name="mail", **fields)
+
+    with JobsHarness([mail]) as jobs:
+        first = enqueue(schedule="0 9 ? * 1")
+        again = enqueue(on_conflict="return_existing")
+        assert (first.created, again.created) == (True, False)
+        assert again.id == first.id == first.job.id
+        assert (again.job, first.job) == (jobs.job("mail"), jobs.job("mail"))
+        assert (first.warnings != [], again.warnings) == (True, [])
+
+
+def test_a_job_enqueued_in_a_harness_is_the_job_itself():
+    with JobsHarness([mail]) as jobs:
+        job = jobs.enqueue("DeclaredMail", ANN)
+        same = jobs.enqueue(mail.command(ANN, job_name=job.job_name, on_conflict="return_existing"))
+        assert job == job.job == same == jobs.job(job)
+        assert job.job == job
+        assert [job] == jobs.jobs
+        assert job.model_dump() == jobs.job(job).model_dump()
+        jobs.drain()
+        assert jobs.job(job) != job
+        assert (job.status, jobs.job(job).status) == ("Scheduled", "Completed")
+
+
+def test_what_is_given_beside_a_command_is_refused_rather_than_ignored():
+    with JobsHarness([mail]) as jobs, pytest.raises(TypeError, match="max_retries beside a command would be ignored"):
+        jobs.enqueue(mail.command(ANN), max_retries=1)
+
+
 def test_a_misspelt_field_is_refused_like_any_other_fault_with_the_field_that_is_meant():
     declared = declare("DeclaredMail", MailArgs)
     with JobsHarness([mail]) as jobs:
@@ -143,7 +175,9 @@ def test_a_misspelt_field_is_refused_like_any_other_fault_with_the_field_that_is
             lambda: jobs.enqueue("DeclaredMail", ANN, shedule="@daily"),
         ]
         for way in ways:
-            with pytest.raises(InvalidInput, match="^/shedule: there is no field 'shedule'; is 'schedule' meant") as raised:
+            with pytest.raises(
+                InvalidInput, match=r"^/shedule: there is no field 'shedule'; is 'schedule' meant"
+            ) as raised:
                 way()
             assert "pydantic" not in str(raised.value)
         assert jobs.jobs == []
