@@ -49,7 +49,6 @@ def test_every_step_of_a_page_does_what_the_page_says(
         project.environment |= {
             "JOBS_DATABASE_URL": database_url,
             "JOBS_DATABASE_TLS": "false",
-            "JOBS_SCHEDULER": "timer",
         }
         if calls_the_app(steps):
             project.url = request.getfixturevalue("sample_app").url

@@ -18,6 +18,7 @@ import pytest
 from jobs import HandlerRegistry
 from jobs.bootstrap import LazyRuntime, build_offline_runtime, create_app, create_closable_app
 from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.cli.check import take_the_timer
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, print_startup, read_startup
 from tests.support import ROOT
@@ -253,12 +254,13 @@ def test_a_fault_that_follows_from_another_fault_is_not_told(environment, settin
 
 def run(*arguments, **settings):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
-    environment |= {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.shop", "PYTHONPATH": str(ROOT)}
+    environment |= {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.shop", "PYTHONPATH": str(ROOT)} | settings
+    environment = {name: value for name, value in environment.items() if value is not None}
     with TemporaryDirectory() as folder:  # whose developer's settings are nobody's
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=folder,
-            env=environment | settings,
+            env=environment,
             capture_output=True,
             text=True,
             timeout=120,
@@ -271,6 +273,34 @@ def test_a_pipeline_may_ask_whether_the_app_would_start():
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"the app starts, with \d\d functions\n", done.stdout)
     assert "2 handlers in tests.shop: CleanupData, " in done.stderr
+
+
+def test_a_check_without_a_scheduler_checks_the_timer_as_a_fresh_clone_runs_and_says_what_a_deployment_adds():
+    done = run("-m", "jobs", "check", JOBS_SCHEDULER=None)
+    assert done.returncode == 0, done.stderr
+    assert "JOBS_SCHEDULER is not set here, so the timer is checked" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "deployment",
+    [
+        {"JOBS_SCHEDULER": "dapr"},
+        {"WEBSITE_SITE_NAME": "jobs"},
+        {"CONTAINER_APP_NAME": "jobs"},
+        {"AZURE_FUNCTIONS_ENVIRONMENT": "Production"},
+    ],
+    ids=lambda deployment: next(iter(deployment)),
+)
+def test_a_check_for_a_deployment_finds_that_the_callback_has_no_token(deployment):
+    done = run("-m", "jobs", "check", **{"JOBS_SCHEDULER": None} | deployment)
+    assert done.returncode == 1, done.stderr
+    assert "JOBS_CALLBACK_TOKENS: JOBS_SCHEDULER is dapr and there is no token for its callback" in done.stderr
+
+
+def test_a_token_alone_says_that_dapr_is_meant():
+    environment = {"APP_API_TOKEN": "token"}
+    assert not take_the_timer(environment)
+    assert environment == {"APP_API_TOKEN": "token"}
 
 
 STARTS = (

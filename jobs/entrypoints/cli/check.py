@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import MutableMapping
 
     from jobs.entrypoints.cli.parts import Parts
+
+_logger = logging.getLogger("jobs")
+_SCHEDULER = "JOBS_SCHEDULER"
+_TOKENS = {"JOBS_CALLBACK_TOKENS", "APP_API_TOKEN"}
+_AZURE = {"WEBSITE_SITE_NAME", "WEBSITE_INSTANCE_ID", "CONTAINER_APP_NAME"}
+_ENVIRONMENTS = ("AZURE_FUNCTIONS_ENVIRONMENT", "JOBS_ENVIRONMENT")
 
 
 def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,13 +25,34 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "check",
         help="check whether the app would start with these settings and handlers",
         description="Read the settings and load the handlers as the app does. On Azure an app with a fault in them "
-        "starts, and says so instead of working; this finds it before. It needs no database.",
+        "starts, and says so instead of working; this finds it before. It needs no database. Without JOBS_SCHEDULER it "
+        "checks the timer, as `make run` does, unless it runs on Azure or a callback token is set.",
     )
     parser.set_defaults(run=_check)
 
 
 def _check(_chosen: argparse.Namespace, parts: Parts) -> int:
+    if take_the_timer(os.environ):
+        _logger.info(
+            "JOBS_SCHEDULER is not set here, so the timer is checked, as `make run` uses it; an app on Azure uses dapr "
+            "by default: for a deployment check with the JOBS_SCHEDULER and JOBS_CALLBACK_TOKENS that it has"
+        )
     app, close, _ = parts.create_app()
     close()
     print(f"the app starts, with {len(app.get_functions())} functions")
     return 0
+
+
+def take_the_timer(environment: MutableMapping[str, str]) -> bool:
+    """Set JOBS_SCHEDULER to timer where nothing says what a deployment uses; returns whether it did.
+
+    Dapr, the default on Azure, needs a token for its callback, which a developer's machine and most pipelines lack. A
+    scheduler or a token that is set, and Azure's own variables, describe a deployment: nothing is changed then.
+    """
+    names = {name.upper() for name in environment}
+    kind = next((environment[name] for name in _ENVIRONMENTS if name in environment), "Development")
+    on_azure = bool(names & _AZURE) or kind.lower() != "development"
+    if on_azure or names & {_SCHEDULER, *_TOKENS}:
+        return False
+    environment[_SCHEDULER] = "timer"
+    return True
