@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from jobs import JobStatus
+from jobs import JobStatus, connect
 from jobs.core.handlers.enqueuing import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
 from tests.docs.blocks import block
 from tests.support import MakeRuntime
 
+create_engine = sa.create_engine
 PAGE = "docs/how-to/enqueue-from-python.md"
 
 
@@ -56,3 +57,21 @@ def test_a_web_app_enqueues_in_its_own_transaction(
     finally:
         jobs.close()
         variables["jobs"].close()
+
+
+def test_the_complete_program_enqueues_with_its_own_row_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, database: Any, database_url: str
+) -> None:
+    def engine_by_another_driver(url: Any, **options: Any) -> sa.Engine:
+        """The database's own engine for psycopg's, which is not among what tests need."""
+        named = sa.make_url(url).drivername == "postgresql+psycopg"
+        return database.engine if named else create_engine(url, **options)
+
+    monkeypatch.setattr(sa, "create_engine", engine_by_another_driver)
+    monkeypatch.setenv("JOBS_DATABASE_URL", database_url)
+    code = compile(block(PAGE, "sa.create_engine("), "web.py", "exec")
+    exec(code, {})
+    with pytest.raises(sa.exc.IntegrityError):  # the invoice is there already
+        exec(code, {})
+    with connect(database_url, tls=False) as jobs:
+        assert [job.job_name for job in jobs.find().jobs] == ["invoice-7"]
