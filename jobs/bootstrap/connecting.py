@@ -36,12 +36,28 @@ class Address(NamedTuple):
 
 
 _ARGUMENTS = {
-    "JOBS_DATABASE_URL": "database_url",
-    "JOBS_DATABASE_CA_FILE": "ca_file",
+    "set JOBS_DATABASE_PGBOUNCER to true": "pass pgbouncer=True",
+    "set JOBS_DATABASE_TLS=false": "pass tls=False",
     "JOBS_DATABASE_TLS=false": "tls=False",
+    "JOBS_DATABASE_TLS is true": "tls is True",
+    "JOBS_DATABASE_TLS is false": "tls is False",
     "JOBS_DATABASE_TLS": "tls",
+    "JOBS_DATABASE_AUTH=entra": "tokens of Entra from password=",
+    "JOBS_DATABASE_AUTH": "password",
+    "JOBS_DATABASE_PGBOUNCER": "pgbouncer",
+    "JOBS_DATABASE_CA_FILE": "ca_file",
+    "JOBS_DATABASE_SCHEMA": "schema",
+    "JOBS_DATABASE_URL": "database_url",
+    "JOBS_HANDLERS": "handlers=",
 }
-"""What ``connect`` takes in place of settings."""
+"""What ``connect`` takes in place of settings. Longer texts come before those that they contain."""
+
+
+def in_arguments(text: str) -> str:
+    """Return an error's message with the arguments of ``connect`` in place of the settings of the app."""
+    for setting, argument in _ARGUMENTS.items():
+        text = text.replace(setting, argument)
+    return text
 
 
 def connect_service(
@@ -52,20 +68,19 @@ def connect_service(
     Reads no settings. Raises ``ConfigurationError`` for an address that cannot be used.
     """
     url, pool_size, tls, ca_file, pgbouncer, password, schema = address
-    options = DatabaseOptions(url, pool_size, tls=tls, ca_file=ca_file, pgbouncer=pgbouncer, password=password)
-    registry = load_handlers(handlers) if isinstance(handlers, str) else handlers or KnownHandlers()
     try:
+        options = DatabaseOptions(
+            url, pool_size, tls=tls, ca_file=ca_file, pgbouncer=pgbouncer, password=password, reword=in_arguments
+        )
+        registry = load_handlers(handlers) if isinstance(handlers, str) else handlers or KnownHandlers()
         database = Database(options)
+        store = PostgresJobStore(database, schema)
     except ConfigurationError as error:
-        text = str(error)
-        for setting, argument in _ARGUMENTS.items():
-            text = text.replace(setting, argument)
-        raise ConfigurationError(text) from None
+        raise type(error)(in_arguments(str(error))) from error.__cause__
     if scheduler == "dapr":
         from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
 
         scheduler = DaprScheduler()
-    store = PostgresJobStore(database, schema)
     alarms = Alarms(scheduler or TimerScheduler(), store)
 
     def close() -> None:

@@ -126,7 +126,7 @@ class Database:
         try:
             pooled = self.engine.raw_connection()
         except Exception as error:
-            unavailable = StoreUnavailable(unreachable(error, self.engine.url))
+            unavailable = StoreUnavailable(self.options.reword(unreachable(error, self.engine.url)))
             self.outage.failed(unavailable)
             raise unavailable from error
         try:

@@ -52,6 +52,8 @@ class DatabaseOptions:
     session_settings: tuple[tuple[str, str], ...] = ()
     """Further settings of each new session, by name; not supported behind PgBouncer."""
     password: Callable[[], str] | None = None
+    reword: Callable[[str], str] = str
+    """Replaces the names of settings in an error's message, for a program that passes arguments instead."""
 
 
 def make_engine(options: DatabaseOptions, *, for_handlers: bool = False) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import ssl
@@ -18,8 +19,11 @@ from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.encoding import Statement
 from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.adapters.postgres.schema.migrate import upgrade
+from jobs.bootstrap.connecting import in_arguments
+from jobs.connecting import connect
 from jobs.core.errors import StoreUnavailable
 
+_ROOT = Path(__file__).parents[4]
 _ONE = Statement.of(sa.text("select 1"))
 
 
@@ -34,8 +38,18 @@ def told(options: DatabaseOptions) -> str:
     finally:
         database.close()
     text = str(of_statement.value)
+    assert told_by_connect(options) == in_arguments(text)
     assert str(of_migration.value) == f"the database could not be migrated: {text}"
     assert "hunter2" not in text
+    return text
+
+
+def told_by_connect(options: DatabaseOptions) -> str:
+    """What a program hears that passes the same as arguments."""
+    with connect(options.url, tls=options.tls) as jobs, pytest.raises(StoreUnavailable) as refused:
+        jobs.find()
+    text = str(refused.value)
+    assert "JOBS_" not in text
     return text
 
 
@@ -121,3 +135,17 @@ def test_a_database_that_is_not_there_is_named(database_url):
     url = sa.make_url(database_url).set(database="no_such")
     text = told(DatabaseOptions(url.render_as_string(hide_password=False)))
     assert "mend the database's name, 'no_such', in JOBS_DATABASE_URL, or create it" in text
+
+
+def test_connect_names_its_arguments_where_the_app_names_its_settings():
+    with serving(lambda client: client.sendall(b"N")) as url:
+        text = told_by_connect(DatabaseOptions(url))
+    assert "has no TLS: turn it on there or, only if the database is on this machine, pass tls=False" in text
+
+
+def test_connect_has_an_argument_for_each_setting_that_an_error_of_a_connection_names():
+    folder = _ROOT / "jobs" / "adapters" / "postgres"
+    files = [*(folder / "connection").glob("*.py"), folder / "statements" / "jobs.py"]
+    named = {name for file in files for name in re.findall(r"JOBS_[A-Z_]+", file.read_text())}
+    assert len(named) > 5
+    assert [name for name in named if "JOBS_" in in_arguments(name)] == []
