@@ -30,7 +30,7 @@ def every_application_connection_held(runtime: Runtime) -> Iterator[None]:
     with ExitStack() as held:
         for _ in range(application.pool.size()):
             held.enter_context(application.connect()).exec_driver_sql("select 1")
-        for _ in range(runtime.units._transactions._most):
+        for _ in range(runtime.units._transactions._limit):
             uow = held.enter_context(runtime.units.begin(requires_new=True))
             uow.connection.exec_driver_sql("select 1")
             uow.commit()
@@ -87,7 +87,7 @@ def test_handlers_wait_for_their_turn_at_a_unit_of_work_rather_than_fail_their_a
     registry.add_handler("Work", handle)
     runtime = make_runtime(database_pool_size=4, concurrency=4)
     transactions: Any = runtime.units._transactions
-    assert transactions._most == 1
+    assert transactions._limit == 1
     transactions._wait_seconds = 0.1  # the first is held for longer
     monkeypatch.setattr("jobs.adapters.postgres.stores.transactions._WAIT_FACTOR", 600)
     ids = [one.id for one in runtime.service.enqueue_many([job(f"{n}", "Work", max_retries=0) for n in range(4)])]
