@@ -19,9 +19,11 @@ from jobs.core.handlers.loading.which_packages import NO_HANDLERS, app_folder, p
 from jobs.core.handlers.registry import BUILT_IN_SERVICES, HandlerRegistry
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
+from jobs.local_settings import take_over_local_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from jobs.app.execution.slots import SlotOffers
     from jobs.testing.backing import Backing
@@ -56,10 +58,19 @@ def registry_of(handlers: Handlers | None) -> HandlerRegistry:
 
 
 def _packages_of_the_app() -> tuple[str, ...]:
-    packages = which_packages(packages_of(os.environ), app_folder())
+    folder = app_folder()
+    packages = which_packages(_named_packages(folder), folder)
     if not packages:
         raise ConfigurationError(f"{NO_HANDLERS}; or give this test its own, as a list of functions")
     return packages
+
+
+def _named_packages(folder: Path | None) -> tuple[str, ...]:
+    """Return what JOBS_HANDLERS names, in the environment or else in local.settings.json, as for ``make run``."""
+    environment = dict(os.environ)
+    if folder is not None and "JOBS_HANDLERS" not in environment:
+        take_over_local_settings(folder / "local.settings.json", environment)
+    return packages_of(environment)
 
 
 def check_overrides(registry: HandlerRegistry, overrides: Mapping[type, Any]) -> None:

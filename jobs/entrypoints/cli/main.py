@@ -13,9 +13,9 @@ from jobs.entrypoints.cli.apply import add_apply
 from jobs.entrypoints.cli.check import add_check
 from jobs.entrypoints.cli.database import add_database
 from jobs.entrypoints.cli.dev import add_dev
-from jobs.entrypoints.cli.local_settings import take_over_local_settings
 from jobs.entrypoints.cli.new import add_new
 from jobs.entrypoints.cli.preview import add_preview
+from jobs.local_settings import take_over_local_settings
 from jobs.version import __version__
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -346,6 +347,35 @@ def test_the_apps_own_handlers_are_what_is_tested_by_default(monkeypatch):
     monkeypatch.setenv("JOBS_HANDLERS", "tests.shop")
     with JobsHarness() as jobs:
         assert {spec.name for spec in jobs.runtime.registry.all()} == {"CleanupData", "SendEmail"}
+
+
+def test_handlers_that_local_settings_name_are_tested_as_they_are_run_unless_the_environment_names_others(
+    monkeypatch, tmp_path
+):
+    (tmp_path / "host.json").write_text("{}")
+    (tmp_path / "local.settings.json").write_text('{"Values": {"JOBS_HANDLERS": "shop_of_mine"}}')
+    (tmp_path / "shop_of_mine.py").write_text(
+        "from pydantic import BaseModel\nfrom jobs import JobContext, handler\n"
+        "class Args(BaseModel):\n    item: str\n"
+        '@handler("Restock")\ndef restock(args: Args, ctx: JobContext) -> None: ...\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("AzureWebJobsScriptRoot", str(tmp_path))
+    with JobsHarness() as jobs:
+        assert {spec.name for spec in jobs.runtime.registry.all()} == {"CleanupData", "SendEmail"}
+    monkeypatch.delenv("JOBS_HANDLERS")
+    with JobsHarness() as jobs:
+        assert {spec.name for spec in jobs.runtime.registry.all()} == {"Restock"}
+    assert "JOBS_HANDLERS" not in os.environ
+
+
+def test_local_settings_that_cannot_be_read_are_refused_with_their_line(monkeypatch, tmp_path):
+    (tmp_path / "host.json").write_text("{}")
+    (tmp_path / "local.settings.json").write_text('{\n"Values": }')
+    monkeypatch.setenv("AzureWebJobsScriptRoot", str(tmp_path))
+    monkeypatch.delenv("JOBS_HANDLERS")
+    with pytest.raises(ConfigurationError, match=r"local\.settings\.json:2: "):
+        JobsHarness()
 
 
 def test_without_any_handlers_the_harness_says_how_to_write_the_first_one(monkeypatch, tmp_path):

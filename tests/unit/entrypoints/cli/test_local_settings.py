@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from jobs.core.errors import ConfigurationError
-from jobs.entrypoints.cli.local_settings import take_over_local_settings
+from jobs.local_settings import take_over_local_settings
 from tests.support import ROOT
 
 AWAY = "postgresql://somebody@127.0.0.1:1/nowhere"
