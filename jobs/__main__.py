@@ -11,6 +11,7 @@ with packages_needed(at_the_command_line=True):
     from jobs.entrypoints.cli.main import main
     from jobs.entrypoints.cli.parts import Parts
     from jobs.settings_checks import function_timeout
+    from jobs.startup import check_before_start
 
 parts = Parts(
     create_app=create_closable_app,
@@ -18,6 +19,7 @@ parts = Parts(
     load_registry=load_registry,
     make_runtime=build_offline_runtime,
     grant_rights=grant_rights,
+    check_before_start=check_before_start,
     longest_run=function_timeout,
 )
 sys.exit(main(sys.argv[1:], parts, Path("local.settings.json")))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from jobs.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
     from pathlib import Path
+
+_MOST_SHOWN = 40
+_SECRET = frozenset({"JOBS_DATABASE_URL", "JOBS_CALLBACK_TOKENS"})
 
 
 def take_over_local_settings(file: Path, environment: MutableMapping[str, str] = os.environ) -> frozenset[str]:
@@ -40,6 +44,29 @@ def take_over_local_settings(file: Path, environment: MutableMapping[str, str] =
     environment.update({name: values[name] for name in taken})
     environment.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
     return taken
+
+
+def where_set(names: Iterable[str], file: Path | None, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return for each setting that has a value a line with it and its place: the file's line or the environment.
+
+    A value that may hold a password is left out.
+    """
+    text, values = "", {}
+    if file is not None:
+        with suppress(OSError, ValueError, KeyError, TypeError):  # of a file that cannot be read, and so sets nothing
+            text = file.read_bytes().decode("utf-8-sig")
+            values = {name: _text_of(name, value, file, text) for name, value in json.loads(text)["Values"].items()}
+    lines = []
+    for name in names:
+        if (value := environment.get(name)) is not None:
+            place = f"{file}:{_line_of(name, text)}" if values.get(name) == value else "the environment"
+            shown = f"{name} is {_shortened(value)!r}" if name not in _SECRET else f"{name} is set"
+            lines.append(f"{shown} in {place}")
+    return lines
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}…"
 
 
 def _text_of(name: str, value: object, file: Path, text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from datetime import timedelta
 from difflib import get_close_matches
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from jobs.core.handlers.registry import HandlerRegistry
 
+_logger = logging.getLogger("jobs")
 _FUNCTION_TIMEOUT = "AzureFunctionsJobHost__functionTimeout"
 _DEFAULT_TIMEOUT = timedelta(minutes=30)
 _CONSUMPTION_TIMEOUT = timedelta(minutes=5)
@@ -31,6 +33,16 @@ _NEEDS = {
     "opentelemetry": {"True": "opentelemetry"},
 }
 """The packages that only a setting requires, and that are imported on first use."""
+
+
+def read_settings() -> Settings:
+    """Read the environment; raises ``InvalidSettings``, after logging the warnings about misspelt names."""
+    settings, invalid = Settings.read_or_default()
+    if invalid is not None:
+        for warning in warnings_for(settings, os.environ, invalid.names):
+            _logger.warning("%s", warning)
+        raise invalid
+    return settings
 
 
 def check_settings(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jobs.adapters.postgres.connection.engine import DatabaseOptions, check_address
 from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidSettings
-from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.loading.package import check_found, load_handlers
 from jobs.core.handlers.loading.which_packages import (
     ADDED_HANDLERS,
     NO_HANDLERS,
@@ -67,16 +67,7 @@ def read_startup(handlers: str | Iterable[str] = ()) -> Startup:
 
     ``handlers`` names the packages if JOBS_HANDLERS does not.
     """
-    settings, invalid = Settings.read_or_default()
-    unusable = invalid.names if invalid is not None else ()
-    warnings = warnings_for(settings, os.environ, unusable)
-    faults = list(invalid.faults) if invalid is not None else []
-    limit = None
-    try:
-        limit = function_timeout()
-    except ConfigurationError as error:
-        faults.append(("host.json", str(error)))
-    faults += check_settings(settings, limit, unusable) + _schema_faults(settings) + _address_faults(settings)
+    settings, unusable, faults, warnings, limit = _read_settings()
     unread = _Loaded((), HandlerRegistry(), None)
     packages, registry, fault = unread if "JOBS_HANDLERS" in unusable else _load(settings, handlers, limit)
     warnings += registry.warnings
@@ -92,6 +83,44 @@ def read_startup(handlers: str | Iterable[str] = ()) -> Startup:
         )
         warnings.append(no_handler if packages else NO_HANDLERS)
     return startup
+
+
+def check_before_start() -> None:
+    """Check the settings, and whether the handlers' packages are there, without loading handlers.
+
+    For a start that takes a while before it loads them. Raises ``ConfigurationError`` after logging the warnings, which
+    are about misspelt names too.
+    """
+    settings, unusable, faults, warnings, _ = _read_settings()
+    if "JOBS_HANDLERS" not in unusable:
+        try:
+            check_found(packages_of_app(settings))
+        except ConfigurationError as error:
+            faults.append(("JOBS_HANDLERS", str(error)))
+    if faults:
+        log_warnings(warnings)
+        raise InvalidSettings(faults)
+
+
+class _SettingsRead(NamedTuple):
+    settings: Settings
+    unusable: tuple[str, ...]
+    faults: list[tuple[str, str]]
+    warnings: list[str]
+    limit: timedelta | None
+
+
+def _read_settings() -> _SettingsRead:
+    settings, invalid = Settings.read_or_default()
+    unusable = invalid.names if invalid is not None else ()
+    faults = list(invalid.faults) if invalid is not None else []
+    limit = None
+    try:
+        limit = function_timeout()
+    except ConfigurationError as error:
+        faults.append(("host.json", str(error)))
+    faults += check_settings(settings, limit, unusable) + _schema_faults(settings) + _address_faults(settings)
+    return _SettingsRead(settings, unusable, faults, warnings_for(settings, os.environ, unusable), limit)
 
 
 def _default_schedules() -> dict[str, str]:
@@ -153,10 +182,15 @@ def _address_faults(settings: Settings) -> list[tuple[str, str]]:
 
 def log_startup(startup: Startup) -> None:
     """Log the handlers, and warnings about likely mistakes."""
-    for warning in startup.warnings:
-        _logger.warning("%s", warning)
+    log_warnings(startup.warnings)
     if startup.names():
         _logger.info("%s", startup.handlers())
+
+
+def log_warnings(warnings: Iterable[str]) -> None:
+    """Log each warning."""
+    for warning in warnings:
+        _logger.warning("%s", warning)
 
 
 def print_startup(startup: Startup) -> None:

@@ -34,8 +34,8 @@ from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
 from jobs.entrypoints.triggers.termination import ClosableApp, on_termination
 from jobs.settings import Settings
-from jobs.settings_checks import function_timeout
-from jobs.startup import log_startup, packages_of_app, print_startup, read_startup
+from jobs.settings_checks import function_timeout, read_settings
+from jobs.startup import log_startup, log_warnings, packages_of_app, print_startup, read_startup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -84,6 +84,7 @@ def create_closable_app(*middleware: Middleware) -> ClosableApp:
     """
     startup = read_startup()
     if startup.fault is not None:
+        log_warnings(startup.warnings)  # a misspelt name may be the very reason
         raise startup.fault
     log_startup(startup)
     for each in middleware:
@@ -239,7 +240,7 @@ def _worker_name() -> str:
 
 def load_registry() -> HandlerRegistry:
     """Load the handlers that the settings name; raises ``ConfigurationError``, its kind for a module at fault."""
-    registry = load_handlers(packages_of_app(Settings.read()))
+    registry = load_handlers(packages_of_app(read_settings()))
     for warning in registry.warnings:
         _logger.warning("%s", warning)
     return registry
@@ -250,4 +251,4 @@ def build_offline_runtime(registry: HandlerRegistry) -> Runtime:
 
     It sets no alarms: the app's next reconciliation, within a minute, sets those of what was changed.
     """
-    return build_runtime(Settings.read(), registry, scheduler=TimerScheduler(), longest_run=function_timeout())
+    return build_runtime(read_settings(), registry, scheduler=TimerScheduler(), longest_run=function_timeout())

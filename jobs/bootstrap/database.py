@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.core.errors import ConfigurationError
-from jobs.settings import Settings
+from jobs.settings_checks import read_settings
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
 
 
 def database_options(settings: Settings) -> DatabaseOptions:
@@ -38,7 +42,7 @@ def upgrade_database() -> tuple[str | None, str | None]:
     """Migrate the database that the settings name. Returns the revisions before and after."""
     from jobs.adapters.postgres.schema.migrate import upgrade  # noqa: PLC0415  Alembic, which serving requests never needs
 
-    settings = Settings.read()
+    settings = read_settings()
     database = Database(database_options(settings))
     try:
         return upgrade(database.engine, settings.database_schema)
@@ -54,7 +58,7 @@ def grant_rights(runtime: str, migrator: str | None, *, entra: bool) -> list[str
     from jobs.adapters.postgres.schema.principals import Principal, map_principals  # noqa: PLC0415  as above
     from jobs.adapters.postgres.schema.roles import grant_rights as grant  # noqa: PLC0415
 
-    settings = Settings.read()
+    settings = read_settings()
     options = database_options(settings)
     lines: list[str] = []
     if entra:

@@ -56,4 +56,9 @@ def _dev(chosen: argparse.Namespace, parts: Parts) -> int:
         scheduler=chosen.scheduler,
         database_from="local.settings.json" if "JOBS_DATABASE_URL" in chosen.taken_over else "the environment",
     )
-    return run_dev(options, create_app=parts.create_app, upgrade_database=parts.upgrade_database)
+    return run_dev(
+        options,
+        check_before_start=parts.check_before_start,
+        create_app=parts.create_app,
+        upgrade_database=parts.upgrade_database,
+    )

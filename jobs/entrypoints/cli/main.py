@@ -8,14 +8,14 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from jobs.core.errors import JobsError
+from jobs.core.errors import InvalidSettings, JobsError
 from jobs.entrypoints.cli.apply import add_apply
 from jobs.entrypoints.cli.check import add_check
 from jobs.entrypoints.cli.database import add_database
 from jobs.entrypoints.cli.dev import add_dev
 from jobs.entrypoints.cli.new import add_new
 from jobs.entrypoints.cli.preview import add_preview
-from jobs.local_settings import take_over_local_settings
+from jobs.local_settings import take_over_local_settings, where_set
 from jobs.version import __version__
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = N
         return int(chosen.run(chosen, parts))
     except JobsError as error:
         print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, InvalidSettings):
+            for line in where_set(error.names, local_settings):
+                print(f"  {line}", file=sys.stderr)
         return 1
 
 

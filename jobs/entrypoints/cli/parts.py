@@ -28,5 +28,7 @@ class Parts:
     load_registry: Callable[[], HandlerRegistry]
     make_runtime: Callable[[HandlerRegistry], Runtime]
     grant_rights: GrantRights
+    check_before_start: Callable[[], None] = lambda: None
+    """Checks the settings, and whether the handlers' packages are there; raises ``ConfigurationError``."""
     longest_run: Callable[[], timedelta | None] = lambda: None
     """The longest that the host allows an attempt to run; None is without end."""

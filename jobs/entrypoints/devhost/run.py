@@ -35,12 +35,14 @@ _logger = logging.getLogger("jobs.dev")
 def run_dev(
     options: DevOptions,
     *,
+    check_before_start: Callable[[], None],
     create_app: CreateApp,
     upgrade_database: Callable[[], tuple[str | None, str | None]],
 ) -> int:
     """Serve until Ctrl-C or SIGTERM; then release what runs and leave no process behind. Returns the exit status.
 
-    Raises ``ConfigurationError`` when the port is taken or a package for local runs is missing.
+    Raises ``ConfigurationError`` for a setting that cannot be used, before Postgres is started; when the port is taken;
+    or when a package for local runs is missing.
     """
     stop = threading.Event()
     closed_terminal = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # not on Windows
@@ -48,6 +50,8 @@ def run_dev(
         signal.signal(number, lambda *_: stop.set())
     _refuse_taken_port(options.port)
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    os.environ["JOBS_SCHEDULER"] = options.scheduler or os.environ.get("JOBS_SCHEDULER", "timer")
+    check_before_start()
     if options.demo:
         os.environ[ADDED_HANDLERS] = demo_handler.__name__
     try:
@@ -100,8 +104,7 @@ def _refuse_taken_port(port: int) -> None:
 @contextmanager
 def _scheduler(options: DevOptions) -> Iterator[None]:
     """Start Dapr if it is wanted and no sidecar is there; else have the app poll, which needs nothing beside it."""
-    chosen = options.scheduler or os.environ.get("JOBS_SCHEDULER", "timer")
-    os.environ["JOBS_SCHEDULER"] = chosen
+    chosen = os.environ["JOBS_SCHEDULER"]
     if chosen != "dapr" or os.environ.get("DAPR_GRPC_PORT"):
         _logger.info("jobs are woken up by %s", "the sidecar that runs already" if chosen == "dapr" else "a timer")
         yield

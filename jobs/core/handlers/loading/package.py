@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -49,6 +49,19 @@ def load_handlers(packages: str | Iterable[str]) -> HandlerRegistry:
     except HandlerRegistrationError as error:
         raise HandlerRegistrationError("; ".join([str(error), *registry.warnings])) from None
     return registry
+
+
+def check_found(packages: Iterable[str]) -> None:
+    """Raise ``HandlerRegistrationError`` for a package that is not there. The package itself is not imported."""
+    for name in packages:
+        try:
+            found = importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError):
+            found = False
+        except Exception:  # noqa: BLE001  by a package around it; loading the handlers reports that
+            found = True
+        if not found:
+            _import(name)
 
 
 def _several(packages: str | Iterable[str]) -> tuple[str, ...]:

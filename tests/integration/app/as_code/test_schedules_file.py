@@ -542,7 +542,7 @@ def command(runtime: Runtime, registry: HandlerRegistry, make_runtime, tmp_path:
     ) -> tuple[int, str, str]:
         file = tmp_path / name
         file.write_text(text)
-        parts = Parts(never, never, lambda: registry, make_runtime, never, lambda: longest_run)
+        parts = Parts(never, never, lambda: registry, make_runtime, never, longest_run=lambda: longest_run)
         status = main(["apply", str(file), *options], parts)
         printed = capsys.readouterr()
         return status, printed.out.replace(f"{tmp_path}/", ""), printed.err.replace(f"{tmp_path}/", "")

@@ -107,7 +107,7 @@ def test_core_tools_that_end_by_themselves_end_the_start_with_their_status_said_
 def test_a_fault_of_the_app_is_said_once_and_core_tools_are_not_started(folder, database_url):
     with start(folder, database_url, JOBS_LEASE_SECONDS="abc") as process:
         assert process.wait(60) == 1
-    assert said(folder).count("JOBS_LEASE_SECONDS") == 1
+    assert said(folder).count("JOBS_LEASE_SECONDS: ") == 1
     assert "serving" not in said(folder)
 
 

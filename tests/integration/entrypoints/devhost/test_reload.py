@@ -125,9 +125,11 @@ def test_a_change_is_served_a_running_job_is_handed_over_and_a_syntax_error_leav
 
 
 @pytest.mark.direct
-def test_an_app_that_cannot_be_loaded_at_the_start_ends_it_with_the_reason_said_once(start):
-    app = start("--reload", JOBS_HANDLERS="no_such_package")
+def test_an_app_that_cannot_be_loaded_at_the_start_ends_it_with_the_reason_said_once(start, tmp_path):
+    (tmp_path / "shop" / "broken.py").write_text("import no_such_package\n")
+    app = start("--reload")
     assert app.process.wait(60) == 1
+    assert "no_such_package" in app.said()
     assert app.said().count("error: ") == 1
     assert "Traceback" not in app.said()
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from jobs.core.errors import ConfigurationError
-from jobs.local_settings import take_over_local_settings
+from jobs.local_settings import take_over_local_settings, where_set
 from tests.support import ROOT
 
 AWAY = "postgresql://somebody@127.0.0.1:1/nowhere"
@@ -54,6 +54,43 @@ def test_the_environment_goes_before_the_file(command):
     assert done.returncode == 0, done.stderr
     done = command(values(JOBS_LEASE_SECONDS="abc"), "check", JOBS_SCHEDULER="timer")
     assert "JOBS_LEASE_SECONDS: Input should be a valid number" in done.stderr
+
+
+def test_a_setting_that_cannot_be_used_is_shown_with_its_value_and_its_place(command):
+    text = values(JOBS_SCHEDULER="timer", JOBS_LEASE_SECONDS="abc", JOBS_CONCURRENCY="of the file")
+    done = command(text, "check", JOBS_CONCURRENCY="x" * 500)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert "  JOBS_LEASE_SECONDS is 'abc' in local.settings.json:5" in lines
+    assert f"  JOBS_CONCURRENCY is '{'x' * 40}…' in the environment" in lines
+
+
+@pytest.mark.parametrize("name", ["JOBS_DATABASE_URL", "JOBS_CALLBACK_TOKENS"])
+def test_a_setting_that_may_hold_a_password_is_shown_with_its_place_only(name, tmp_path):
+    file = tmp_path / "local.settings.json"
+    file.write_text(values(**{name: "hunter2"}))
+    assert where_set([name, "JOBS_UNSET"], file, {name: "hunter2"}) == [f"{name} is set in {file}:4"]
+    assert where_set([name], None, {name: "hunter2"}) == [f"{name} is set in the environment"]
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("db", "upgrade"), ("apply", "--check", "none.yaml"), ("dev",)])
+def test_a_misspelt_name_is_mentioned_though_another_setting_cannot_be_used(command, arguments):
+    done = command(values(), *arguments, JOBS_LEASE_SECONDS="abc", JOBS_SCHEDULLER="timer")
+    assert done.returncode == 1
+    assert done.stderr.count("JOBS_SCHEDULLER is no setting of this app") == 1
+    assert "JOBS_LEASE_SECONDS: Input should be" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "fault", [{"JOBS_HANDLERS": "nope"}, {"JOBS_HANDLERS": "nope.jobs"}, {"JOBS_LEASE_SECONDS": "abc"}]
+)
+def test_a_local_start_refuses_a_wrong_setting_before_it_starts_postgres(command, tmp_path, fault):
+    done = command(values(), "dev", "--port", "0", **fault)
+    assert done.returncode == 1
+    [(name, value)] = fault.items()
+    assert f"{name}: " in done.stderr
+    assert f"  {name} is '{value}' in the environment" in done.stderr.splitlines()
+    assert not (tmp_path / ".local").exists()
 
 
 def test_a_machine_with_such_a_file_is_a_developers(command):
