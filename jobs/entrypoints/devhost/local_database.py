@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.devhost.processes import command_of
@@ -36,9 +36,12 @@ class LocalDatabase:
 def local_database(data: Path, named_by: str = "the environment") -> Iterator[LocalDatabase]:
     """Use the database that JOBS_DATABASE_URL names, else start a Postgres on ``data`` and stop it at the end.
 
-    ``named_by`` says where that setting comes from. Raises ``ConfigurationError`` where neither can be had.
+    A terminal may still have the address that an earlier start on ``data`` showed; that Postgres is started, too.
+    ``named_by`` says where the setting comes from. Raises ``ConfigurationError`` where neither can be had.
     """
-    if url := os.environ.get("JOBS_DATABASE_URL"):
+    folder = (data / "postgres").resolve()
+    url = os.environ.get("JOBS_DATABASE_URL")
+    if url and not _is_of(folder, url):
         chosen = LocalDatabase(
             f"the database at {_place_of(url)}, which JOBS_DATABASE_URL of {named_by} names",
             "start that one, name another, or take JOBS_DATABASE_URL out of there for a Postgres of this app's own",
@@ -46,12 +49,13 @@ def local_database(data: Path, named_by: str = "the environment") -> Iterator[Lo
         _logger.info("using %s", chosen.described)
         yield chosen
         return
-    folder = (data / "postgres").resolve()
-    _logger.info("using a Postgres of this app's own, since no JOBS_DATABASE_URL is set; its data is in %s", folder)
+    why = f"which JOBS_DATABASE_URL of {named_by} names" if url else "since no JOBS_DATABASE_URL is set"
+    _logger.info("using a Postgres of this app's own, %s; its data is in %s", why, folder)
     folder.mkdir(parents=True, exist_ok=True)
     server = _embedded_postgres(folder)
     uri = server.get_uri()
     os.environ["JOBS_DATABASE_URL"] = uri
+    _address_file(folder).write_text(uri)
     try:
         yield LocalDatabase(
             f"a Postgres of this app's own on the data in {folder}",
@@ -64,6 +68,20 @@ def local_database(data: Path, named_by: str = "the environment") -> Iterator[Lo
         _forget_killed(server.global_process_id_list)
         server.cleanup()
         del os.environ["JOBS_DATABASE_URL"]
+
+
+def _is_of(folder: Path, url: str) -> bool:
+    """Whether ``url`` leads to the Postgres on ``folder``: by its socket there, or as an earlier start noted it."""
+    try:
+        hosts = parse_qs(urlsplit(url).query).get("host", [])
+        return str(folder) in hosts or _address_file(folder).read_text() == url
+    except (OSError, ValueError):
+        return False
+
+
+def _address_file(folder: Path) -> Path:
+    """Return the file that notes the address, since the socket is elsewhere where the folder's path is long."""
+    return folder.with_name("postgres-address")
 
 
 def _place_of(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,11 @@ from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.devhost.dapr import LocalDapr
 from jobs.entrypoints.devhost.local_database import local_database
 from jobs.entrypoints.devhost.processes import Folder, Program, command_of
+from jobs.local_settings import take_over_local_settings
+from jobs.settings import Settings
 from tests.support import ROOT, until
+
+SAMPLE = "local.settings.sample.json"
 
 PARENT = textwrap.dedent("""
     import os, sys, time
@@ -189,6 +194,54 @@ def test_other_commands_work_on_the_own_postgres_with_the_line_that_a_start_show
         done = command_line(data, "db", "upgrade", **settings)
     assert done.returncode == 0, done.stderr
     assert "migrated from nothing" in done.stdout
+
+
+@pytest.mark.parametrize("long_path", [False, True], ids=["by its socket", "where the path is too long for a socket"])
+def test_a_start_in_a_terminal_with_that_line_starts_its_own_postgres_again(data, long_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "jobs.dev")
+    if long_path:
+        data = data / ("a" * 100)
+    monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
+    with local_database(data):
+        address = os.environ["JOBS_DATABASE_URL"]
+    if not long_path:
+        (data / "postgres-address").unlink()
+    monkeypatch.setenv("JOBS_DATABASE_URL", address)
+    with local_database(data) as database:
+        assert runs(int((data / "postgres" / "postmaster.pid").read_text().split()[0]))
+    assert database.shared
+    assert "using a Postgres of this app's own, which JOBS_DATABASE_URL of the environment names" in caplog.text
+
+
+def test_the_address_of_another_folders_postgres_is_no_reason_to_start_ones_own(data, monkeypatch):
+    url = f"postgresql://postgres:@/postgres?host={data.resolve()}/elsewhere/postgres"
+    monkeypatch.setenv("JOBS_DATABASE_URL", url)
+    with local_database(data) as database:
+        assert not database.shared
+    assert not (data / "postgres").exists()
+
+
+def test_a_start_with_the_sample_settings_has_a_postgres_of_its_own(data, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("JOBS_"):
+            monkeypatch.delenv(name)
+    names = {*json.loads((ROOT / SAMPLE).read_text())["Values"], "AZURE_FUNCTIONS_ENVIRONMENT"}
+    for name in names:  # so that each is put back
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    shutil.copy(ROOT / SAMPLE, data / "local.settings.json")
+    assert take_over_local_settings(data / "local.settings.json") <= names
+    assert Settings.read().database_url is None
+    with local_database(data) as database:
+        assert database.shared
+        assert Settings.read().database_url is not None
+
+
+def test_the_sample_settings_are_what_core_tools_take_and_show_where_the_database_goes():
+    sample = json.loads((ROOT / SAMPLE).read_text())
+    assert sample["IsEncrypted"] is False
+    assert all(isinstance(value, str) for value in sample["Values"].values())
+    assert {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage", "JOBS_DATABASE_URL"} <= sample["Values"].keys()
 
 
 def test_a_start_shows_the_psql_command_that_looks_into_its_database(data, monkeypatch):
