@@ -134,8 +134,12 @@ class RunPipeline:
         """Release the lease and return what the attempt's result means for its job; None if the lease was lost."""
         if not self._leases.release(run):
             return None
-        log_end(run, result)
-        return self.outcomes.decide(run, result, started_at, max(self._clock.now(), started_at))
+        outcome = None
+        try:
+            outcome = self.outcomes.decide(run, result, started_at, max(self._clock.now(), started_at))
+        finally:  # the log says how the attempt ended even if nothing can be decided
+            log_end(run, result, outcome)
+        return outcome
 
     def _now(self, run: ClaimedRun) -> datetime:
         """Return the present time, and never a time before the claim, which the database's own clock dates."""
@@ -184,9 +188,13 @@ class RunPipeline:
         now, seconds = self._now(run), self._executor.timeout_of(run) or 0.0
         stack = self._executor.stack_in(thread)
         result = RunResult(AttemptOutcome.TIMED_OUT, f"timed out after {seconds:g} s", retry=True, traceback=stack)
-        log_end(run, result)
         started_at = max(now - timedelta(seconds=seconds), run.claimed_at)
-        self.record([self.outcomes.decide(run, result, started_at, now)])
+        outcome = None
+        try:
+            outcome = self.outcomes.decide(run, result, started_at, now)
+        finally:
+            log_end(run, result, outcome)
+        self.record([outcome])
 
     def give_back(self, runs: Sequence[ClaimedRun], why: str) -> None:
         """Return claimed runs that have not started, or that the host's end interrupts: they are due again at once."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jobs.app.execution.outcomes import Outcomes
     from jobs.app.execution.slots import ConcurrencySlots
     from jobs.core.handlers.context import JobContext
-    from jobs.core.lifecycle.job import ClaimedRun, Recorded
+    from jobs.core.lifecycle.job import ClaimedRun, Recorded, RecordedOutcome
     from jobs.core.ports.clock import Clock
     from jobs.core.ports.runs import RunStore
 
@@ -55,7 +55,7 @@ class Completions:
 class AttemptCompletion:
     """The ``Completion`` of one attempt."""
 
-    __slots__ = ("_context", "_recorded", "_run", "_shared", "_started_at")
+    __slots__ = ("_context", "_outcome", "_recorded", "_run", "_shared", "_started_at")
 
     def __init__(self, shared: Completions, run: ClaimedRun, context: JobContext, started_at: datetime) -> None:
         self._shared = shared
@@ -63,6 +63,7 @@ class AttemptCompletion:
         self._context = context
         self._started_at = started_at
         self._recorded: Recorded | None = None
+        self._outcome: RecordedOutcome | None = None
 
     def write(self, connection: object) -> None:
         """Write the success in the handler's transaction: fenced by the token, against the schedule as it stands.
@@ -83,6 +84,7 @@ class AttemptCompletion:
             written = runs.record([outcome], connection=connection)
             if written:
                 [self._recorded] = written
+                self._outcome = outcome
                 return
             fresh = runs.reread(self._run, connection=connection)
             if fresh is None:
@@ -104,7 +106,7 @@ class AttemptCompletion:
     def committed(self) -> None:
         """Mark the context as completed, set the next alarm, and release the concurrency slot."""
         self._context.signal_completed()
-        log_end(self._run, RunResult(AttemptOutcome.SUCCEEDED))
+        log_end(self._run, RunResult(AttemptOutcome.SUCCEEDED), self._outcome)
         recorded = self._recorded
         if recorded is not None and recorded.due_at is not None:
             self._shared.alarms.arm([Alarm(AlarmName(self._run.job_id, recorded.generation), recorded.due_at)])
