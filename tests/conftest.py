@@ -32,6 +32,7 @@ from tests.support import Anything, MakeRuntime, start_children_with_default_sig
 # Most tests need none, and the default needs a sidecar. Tests of Dapr ask for it by name.
 os.environ["JOBS_SCHEDULER"] = "timer"
 
+_OURS = {"benchmarks", "contract", "docs", "e2e", "hostile", "infra", "integration", "schedules", "typing", "unit"}
 _TEMPLATE = "jobs_template"
 _numbers = itertools.count(1)
 
@@ -227,9 +228,9 @@ def runtime(make_runtime: MakeRuntime) -> Runtime:
 
 @pytest.fixture(autouse=True)
 def _handlers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The framework's tests never load the handlers of whoever runs them; the tests of those handlers do."""
-    if not request.path.is_relative_to(Path(__file__).parent / "handlers"):
-        monkeypatch.setenv("JOBS_HANDLERS", "tests.shop")
+    """The framework's tests never load the handlers of whoever runs them; all other tests, wherever they are, do."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] in _OURS:
+        monkeypatch.setenv("JOBS_HANDLERS", "tests.framework_handlers")
 
 
 @pytest.fixture(autouse=True)

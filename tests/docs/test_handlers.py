@@ -30,7 +30,7 @@ HOW_TO = "docs/how-to"
 WRITE, TEST = f"{HOW_TO}/write-a-handler.md", f"{HOW_TO}/test-a-handler.md"
 EXACTLY_ONCE, LIMITS = f"{HOW_TO}/write-exactly-once.md", f"{HOW_TO}/limit-what-runs.md"
 LOCK = f"{HOW_TO}/run-one-at-a-time.md"
-SAMPLES = ROOT / "tests/shop"
+SAMPLES = ROOT / "tests/framework_handlers"
 
 
 @pytest.fixture

@@ -453,7 +453,7 @@ def start(script, **settings):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         cwd=ROOT,
-        env=environment | {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.shop"} | settings,
+        env=environment | {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.framework_handlers"} | settings,
         capture_output=True,
         text=True,
         timeout=120,

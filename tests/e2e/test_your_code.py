@@ -2,8 +2,8 @@
 
 The whole suite in each of these clones would take hours. What handlers and packages could break is the collection of it
 all, the linters, the tests of what is deployed, those of where handlers are found, and their own: those are run. All
-other tests name ``tests.shop`` as their handlers. One test here sees to that: it leaves a package behind that cannot be
-imported at all. ``make lint`` runs mypy too, on ``jobs/`` and ``function_app.py`` alone.
+other tests name ``tests.framework_handlers`` as their handlers. One test here sees to that: it leaves a package behind
+that cannot be imported at all. ``make lint`` runs mypy too, on ``jobs/`` and ``function_app.py`` alone.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def delete_the_samples(clone: Clone) -> None:
 
 
 def add_a_package(clone: Clone) -> None:
-    clone.write(SHOP)
+    clone.write(SHOP | {"tests/shop/test_restock.py": SHOP["shop/tests/test_restock.py"]})
 
 
 def add_a_handler_with_libraries(clone: Clone) -> None:
@@ -165,7 +165,7 @@ def do_all_of_it(clone: Clone) -> None:
     [
         (add_the_readmes_handler, "2 handlers in handlers: SendInvoice, SendOffer", "3 passed"),
         (delete_the_samples, "the app has no handlers, so no job can be run: `python -m jobs new handler", None),
-        (add_a_package, "1 handler in shop.jobs: Restock", "1 passed"),
+        (add_a_package, "1 handler in shop.jobs: Restock", "2 passed"),
         (add_a_handler_with_libraries, "1 handler in handlers: SyncOrders", "1 passed"),
     ],
 )
@@ -177,7 +177,7 @@ def test_the_tests_and_the_linters_pass_after(
     assert handlers in clone.python("-m", "jobs", "check")
     clone.python("-m", "ruff", "format", "--no-cache", "--check", ".")
     clone.python("-m", "ruff", "check", "--no-cache", ".")
-    own = [name for name in ("tests/handlers", "shop/tests") if (clone.folder / name).is_dir()]
+    own = [name for name in ("tests/handlers", "shop/tests", "tests/shop") if (clone.folder / name).is_dir()]
     if own_tests is not None:
         assert own_tests in clone.test(*own)
     samples = ["examples/tests"] if (clone.folder / "examples").is_dir() else []

@@ -41,7 +41,7 @@ def environment(monkeypatch):
         if name.startswith("JOBS_") or name in {"APP_API_TOKEN", "AZURE_FUNCTIONS_ENVIRONMENT", "WEBSITE_AUTH_ENABLED"}:
             monkeypatch.delenv(name)
     monkeypatch.setenv("JOBS_SCHEDULER", "timer")
-    monkeypatch.setenv("JOBS_HANDLERS", "tests.shop")
+    monkeypatch.setenv("JOBS_HANDLERS", "tests.framework_handlers")
     return monkeypatch
 
 
@@ -113,7 +113,7 @@ def test_handlers_that_fail_in_a_way_nobody_thought_of_are_a_fault_like_any_othe
         raise RuntimeError("odd")
 
     monkeypatch.setattr("jobs.startup.load_handlers", breaks)
-    assert "the handlers of tests.shop cannot be loaded: RuntimeError: odd" in str(read_startup().fault)
+    assert "the handlers of tests.framework_handlers cannot be loaded: RuntimeError: odd" in str(read_startup().fault)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_the_log_of_the_start_lists_the_handlers_in_one_line(environment, caplog
     caplog.set_level("INFO", "jobs")
     create_closable_app()[1]()
     [line] = [record.getMessage() for record in caplog.records]
-    assert line == "2 handlers in tests.shop: CleanupData, SendEmail"
+    assert line == "2 handlers in tests.framework_handlers: CleanupData, SendEmail"
 
 
 def test_an_app_without_a_handler_is_warned_of(environment, write, caplog):
@@ -254,7 +254,11 @@ def test_a_fault_that_follows_from_another_fault_is_not_told(environment, settin
 
 def run(*arguments, **settings):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
-    environment |= {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.shop", "PYTHONPATH": str(ROOT)} | settings
+    environment |= {
+        "JOBS_SCHEDULER": "timer",
+        "JOBS_HANDLERS": "tests.framework_handlers",
+        "PYTHONPATH": str(ROOT),
+    } | settings
     environment = {name: value for name, value in environment.items() if value is not None}
     with TemporaryDirectory() as folder:  # whose developer's settings are nobody's
         return subprocess.run(
@@ -272,7 +276,7 @@ def test_a_pipeline_may_ask_whether_the_app_would_start():
     done = run("-m", "jobs", "check")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"the app starts, with \d\d functions\n", done.stdout)
-    assert "2 handlers in tests.shop: CleanupData, " in done.stderr
+    assert "2 handlers in tests.framework_handlers: CleanupData, " in done.stderr
 
 
 def test_a_check_without_a_scheduler_checks_the_timer_as_a_fresh_clone_runs_and_says_what_a_deployment_adds():
@@ -322,7 +326,7 @@ def test_the_functions_host_is_told_on_the_console_whose_lines_it_passes_on():
 
 def test_an_app_that_works_lists_its_handlers_there():
     done = run("-c", STARTS)
-    assert done.stdout.splitlines()[0].startswith("2 handlers in tests.shop: CleanupData, ")
+    assert done.stdout.splitlines()[0].startswith("2 handlers in tests.framework_handlers: CleanupData, ")
     assert done.stderr == ""
 
 

@@ -344,7 +344,7 @@ def test_a_registry_that_is_given_is_left_as_it_was():
 
 
 def test_the_apps_own_handlers_are_what_is_tested_by_default(monkeypatch):
-    monkeypatch.setenv("JOBS_HANDLERS", "tests.shop")
+    monkeypatch.setenv("JOBS_HANDLERS", "tests.framework_handlers")
     with JobsHarness() as jobs:
         assert {spec.name for spec in jobs.runtime.registry.all()} == {"CleanupData", "SendEmail"}
 

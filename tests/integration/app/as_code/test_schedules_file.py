@@ -753,7 +753,7 @@ def test_the_module_runs_as_a_deployment_step_does(database_url, tmp_path):
     environment |= {
         "JOBS_DATABASE_URL": database_url,
         "JOBS_SCHEDULER": "dapr",
-        "JOBS_HANDLERS": "tests.shop",
+        "JOBS_HANDLERS": "tests.framework_handlers",
     }  # without a sidecar beside it
     environment |= {"PYTHONPATH": str(ROOT)}
 
@@ -769,7 +769,7 @@ def test_the_module_runs_as_a_deployment_step_does(database_url, tmp_path):
 
 def test_the_documented_file_makes_what_its_page_says(make_runtime, tmp_path, capsys):
     page = "docs/how-to/jobs-as-code.md"
-    handlers = load_handlers("tests.shop")
+    handlers = load_handlers("tests.framework_handlers")
     runtime = make_runtime(handlers)
     file = tmp_path / "schedules.yaml"
     file.write_text(block(page, "owner: shop"))

@@ -60,7 +60,7 @@ def start(folder: Path, database_url: str, *, by_setting: bool = False, **settin
     environment = {
         "PATH": f"{folder / 'programs'}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
-        "JOBS_HANDLERS": "tests.shop",
+        "JOBS_HANDLERS": "tests.framework_handlers",
         "JOBS_DATABASE_URL": database_url,
         "AzureWebJobsStorage": "DefaultEndpointsProtocol=https;AccountName=of-a-real-one",
     }

@@ -164,7 +164,7 @@ def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was
 
 def command_line(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
-    environment |= {"JOBS_HANDLERS": "tests.shop"}
+    environment |= {"JOBS_HANDLERS": "tests.framework_handlers"}
     return subprocess.run(
         [sys.executable, "-m", "jobs", *arguments], cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)} | settings,
         capture_output=True, text=True, check=False, timeout=300,

@@ -317,7 +317,7 @@ def test_a_decorator_within_a_function_that_nothing_calls_is_a_warning(write):
 
 
 def test_sound_handlers_are_loaded_without_a_warning():
-    assert load_handlers("tests.shop").warnings == []
+    assert load_handlers("tests.framework_handlers").warnings == []
 
 
 # --- options and signatures that would only fail once a job runs

@@ -27,7 +27,7 @@ def command(tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "jobs", *arguments],
             cwd=tmp_path,
-            env=environment | {"PYTHONPATH": str(ROOT), "JOBS_HANDLERS": "tests.shop"} | settings,
+            env=environment | {"PYTHONPATH": str(ROOT), "JOBS_HANDLERS": "tests.framework_handlers"} | settings,
             capture_output=True,
             text=True,
             check=False,

@@ -32,7 +32,11 @@ def triggers():
     """The trigger and the route of each function that the app has under either scheduler."""
     found = {}
     for scheduler in ("timer", "dapr"):
-        settings = {"JOBS_SCHEDULER": scheduler, "JOBS_CALLBACK_TOKENS": "token", "JOBS_HANDLERS": "tests.shop"}
+        settings = {
+            "JOBS_SCHEDULER": scheduler,
+            "JOBS_CALLBACK_TOKENS": "token",
+            "JOBS_HANDLERS": "tests.framework_handlers",
+        }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")} | settings
         done = subprocess.run(
             [sys.executable, "-c", TRIGGERS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True

@@ -1,7 +1,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from jobs import JobContext, handler
-from tests.shop.dependencies import EmailSender
+from tests.framework_handlers.dependencies import EmailSender
 
 
 class SendEmailArgs(BaseModel):
