@@ -134,7 +134,7 @@ def test_every_action_of_apply_is_listed_with_its_sign() -> None:
 
 def paths(value: object, above: str = "") -> Iterator[str]:
     """Yield the dotted names of the leaves of nested objects; what is under names of the user's own is one leaf."""
-    if not isinstance(value, dict) or above in {"jobs", "handlers", "recent.attempts"}:
+    if not isinstance(value, dict) or above in {"jobs", "handlers", "missing_handlers", "recent.attempts"}:
         yield above
         return
     for name, each in value.items():

@@ -19,6 +19,7 @@ from jobs.core.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from jobs.core.lifecycle.status import ENDED
 from jobs.core.schedules.durations import format_duration
 from jobs.entrypoints.http.access import Access, role_for
 from jobs.entrypoints.http.exchange import READING, Call, json_response, responding
@@ -106,7 +107,9 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
     """Return counts of jobs by state and handler, of due jobs with their lateness, and of recent attempts' outcomes.
 
     ``alarms`` is about this instance only: whether its scheduler accepts alarms, and how many callbacks it refused.
+    ``missing_handlers`` has the active jobs by handler for which this instance has none, so that they do not run.
     """
+    counts = runtime.housekeeping.stats()
     unavailable_reason = runtime.alarms.unavailable_reason
     alarms = {
         "available": unavailable_reason is None,
@@ -117,8 +120,19 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
         "scheduler": runtime.scheduler.name,
         "alarms": alarms,
         "abandoned_threads": len(runtime.pool.abandoned),  # of this instance
-        **runtime.housekeeping.stats(),
+        **counts,
+        "missing_handlers": _missing_handlers(runtime, counts["handlers"]),
     }
+
+
+def _missing_handlers(runtime: Runtime, handlers: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Return how many active jobs there are of each handler that this instance lacks."""
+    active = {
+        name: sum(count for status, count in by_status.items() if status not in ENDED)
+        for name, by_status in handlers.items()
+        if runtime.registry.get(name) is None
+    }
+    return {name: count for name, count in active.items() if count}
 
 
 def preview_response(runtime: Runtime, call: Call) -> func.HttpResponse:

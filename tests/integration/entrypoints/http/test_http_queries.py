@@ -418,6 +418,7 @@ class TestStats:
         assert stats["scheduler"] == "timer"
         assert stats["jobs"] == {"Scheduled": 3, "Completed": 1, "Failed": 1}
         assert stats["handlers"] == {"Noop": {"Scheduled": 3, "Completed": 1}, "Fail": {"Failed": 1}}
+        assert stats["missing_handlers"] == {}
         assert stats["paused"] == 1
         assert stats["due"]["count"] == 1
         assert 0 <= stats["due"]["latest_by_seconds"] < 30
@@ -427,6 +428,19 @@ class TestStats:
             "Failed": 1,
         }
         assert json.dumps(stats)
+
+    def test_the_active_jobs_of_handlers_that_this_release_lacks_are_counted(self, database_url, sql):
+        with serving(database_url) as api:
+            for name in ("Noop", "Noop", "Fail"):
+                api.enqueue(handler_name=name)
+            sql("update jobs.jobs set handler_name = 'Renamed' where handler_name = 'Noop'")
+            sql(
+                "update jobs.jobs set handler_name = 'Gone', status = 'Cancelled', handled_at = now(), "
+                "next_run_at = null where handler_name = 'Fail'"
+            )
+            stats = api.call("GET", "/api/stats").json()
+        assert stats["handlers"] == {"Gone": {"Cancelled": 1}, "Renamed": {"Scheduled": 2}}
+        assert stats["missing_handlers"] == {"Renamed": 2}
 
 
 class TestLargePages:
