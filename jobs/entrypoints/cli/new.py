@@ -134,11 +134,16 @@ def _next(name: str, folder: Path, test: Path, packages: tuple[str, ...]) -> lis
     python = Path(sys.executable)
     command = python.relative_to(folder).as_posix() if python.is_relative_to(folder) else "python"
     body = json.dumps({"handler_name": name, "job_name": "first", "payload": {"greeting": "Hello"}})
-    run = "make run" if (folder / "Makefile").is_file() else f"{command} -m jobs dev"
+    path = test.relative_to(folder).as_posix()
+    in_clone = (folder / "Makefile").is_file() and (folder / "jobs").is_dir()
+    # `make test` installs pytest, which the environment of a first `make run` lacks.
+    check = f"make test TESTS={path}" if in_clone else f"{command} -m pytest {path}"
+    run = "make run" if in_clone else f"{command} -m jobs dev"
     lines = [
         "",
-        "Next: run its test, serve it, and from a second terminal enqueue a job:",
-        f"  {command} -m pytest {test.relative_to(folder).as_posix()}",
+        "Next: run its test, serve it, and from a second terminal enqueue a job. (If you serve it at another port than",
+        "7071, write that one.)",
+        f"  {check}",
         f"  {run}",
         f"  curl http://127.0.0.1:7071/api/jobs -H 'content-type: application/json' -d '{body}'",
     ]

@@ -47,6 +47,16 @@ def test_the_handler_and_its_test_are_written_and_the_test_passes(folder, capsys
     assert '"handler_name": "SendHTMLMail"' in after
 
 
+def test_in_a_clone_the_next_steps_are_those_of_make_which_install_what_they_need(folder):
+    (folder / "Makefile").touch()
+    (folder / "jobs").mkdir()
+    lines = new_handler("SendInvoice", folder, ())
+    assert "  make test TESTS=tests/handlers/test_send_invoice.py" in lines
+    assert "  make run" in lines
+    assert not any("-m pytest" in line for line in lines)
+    assert "another port than 7071" in " ".join(lines)
+
+
 def test_what_is_written_passes_the_linter_and_the_formatter_as_your_own_code(folder):
     for file in ("pyproject.toml", "jobs/__init__.py", "jobs/ruff.toml", "jobs/testing/__init__.py", "tests/ruff.toml"):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
