@@ -7,11 +7,14 @@ import threading
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.entrypoints.devhost.demo_handler import DEMO_HANDLER
 from jobs.entrypoints.devhost.host.headers import WATCHER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _POLL_SECONDS = 0.3
 _JUST_DUE_SECONDS = 2.0
@@ -44,17 +47,27 @@ class Demo:
 
     def start(self, stop: threading.Event) -> None:
         """Watch on a thread of its own. The host logs no line for its reads of the API."""
-        threading.Thread(target=self._run, args=(stop,), name="jobs-demo", daemon=True).start()
+        self._begin(self._watch, stop)
 
-    def _run(self, stop: threading.Event) -> None:
+    def cancel_recurring(self, stop: threading.Event) -> None:
+        """Cancel, on a thread of its own, the recurring job that an earlier demo has left, which would never end."""
+        self._begin(self._cancel, stop)
+
+    def _begin(self, act: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        threading.Thread(target=self._run, args=(act, stop), name="jobs-demo", daemon=True).start()
+
+    def _run(self, act: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        """Act, again and again while the app does not answer."""
         try:
             while not stop.is_set():
                 try:
-                    self._watch(stop)
+                    act(stop)
                 except _Away as error:
                     if self._told.is_due("away", str(error)) and not stop.is_set():
                         _say(f"the demo waits: {error}")
                     stop.wait(_POLL_SECONDS)
+                else:
+                    return
         except (OSError, ValueError, KeyError) as error:
             if not stop.is_set():
                 _say(f"the demo cannot go on: {error}")
@@ -67,6 +80,13 @@ class Demo:
         while not stop.wait(_POLL_SECONDS):
             for job_id in self._seen:
                 self._tell(self._call("GET", f"/api/jobs/{job_id}"))
+
+    def _cancel(self, _stop: threading.Event) -> None:
+        name = RECURRING["job_name"]
+        found = self._call("GET", f"/api/jobs?handler_name={DEMO_HANDLER}&job_name={name}&status=Scheduled,Running")
+        for job in found["jobs"]:
+            self._call("DELETE", f"/api/jobs/{job['id']}")
+            _say(f"{name} of an earlier demo is cancelled; `make run`, or --demo, brings it back")
 
     def _enqueue(self, job: dict[str, Any]) -> Any:
         """Enqueue a job, or take the one of its name that is there, unless another handler runs that."""

@@ -52,15 +52,16 @@ def run_dev(
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
     os.environ["JOBS_SCHEDULER"] = options.scheduler or os.environ.get("JOBS_SCHEDULER", "timer")
     check_before_start()
-    if options.demo:
-        os.environ[ADDED_HANDLERS] = demo_handler.__name__
+    os.environ[ADDED_HANDLERS] = (
+        demo_handler.__name__
+    )  # always, for the curl that is shown and for what a demo has left
     try:
         with local_database(Path(options.data), options.database_from) as database:
             _migrate(upgrade_database, database)
             with _scheduler(options), _host(options, create_app, stop) as url:
-                if options.demo:
-                    Demo(url).start(stop)
-                print(_addresses(url, demo=options.demo) + database.shared, flush=True)
+                demo = Demo(url)
+                (demo.start if options.demo else demo.cancel_recurring)(stop)
+                print(_addresses(url) + database.shared, flush=True)
                 stop.wait()
                 with suppress(OSError):  # of a terminal that is closed
                     print("\nstopping ...", flush=True)
@@ -77,12 +78,11 @@ def _migrate(upgrade_database: Callable[[], tuple[str | None, str | None]], data
     _logger.info("database ready, schema %s", after if before == after else f"migrated to {after}")
 
 
-def _addresses(url: str, *, demo: bool) -> str:
-    handler_name = demo_handler.DEMO_HANDLER if demo else "SendInvoice"
+def _addresses(url: str) -> str:
     return (
         f"\n  Jobs are served at {url}\n"
         f"    enqueue    curl {url}/api/jobs -H 'content-type: application/json' \\\n"
-        f'                 -d \'{{"handler_name":"{handler_name}","job_name":"hello"}}\'\n'
+        f'                 -d \'{{"handler_name":"{demo_handler.DEMO_HANDLER}","job_name":"hello"}}\'\n'
         f"    list       curl {url}/api/jobs\n"
         f"    handlers   curl {url}/api/handlers\n"
         f"    statistics curl {url}/api/stats\n"

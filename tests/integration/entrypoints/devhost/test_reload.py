@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -159,6 +160,23 @@ def test_without_reload_a_change_waits_for_the_next_start(start):
     app.process.send_signal(signal.SIGINT)
     assert app.process.wait(60) == 0
     assert "changed" not in app.said()
+
+
+@pytest.mark.direct
+def test_a_start_without_the_demo_cancels_its_recurring_job_and_shows_a_command_that_the_app_can_run(start):
+    app = start("--demo", "--no-reload")
+    app.wait_for("run 1 Succeeded ->")
+    app.process.send_signal(signal.SIGINT)
+    assert app.process.wait(60) == 0
+    app = start("--no-reload")
+    app.wait_for("demo-every-15-seconds of an earlier demo is cancelled")
+    [job] = app.call("/api/jobs?job_name=demo-every-15-seconds")["jobs"]
+    assert job["status"] == "Cancelled"
+    app.wait_for("Ctrl-C stops it")
+    [body] = re.findall(r"-d '(.*)'", app.said())
+    hello = app.call("/api/jobs", json.loads(body))["id"]
+    until(lambda: app.call(f"/api/jobs/{hello}")["status"] == "Completed")
+    assert "UnknownHandler" not in app.said()
 
 
 @pytest.mark.direct

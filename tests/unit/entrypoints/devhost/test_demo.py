@@ -29,6 +29,7 @@ class App:
     def __init__(self) -> None:
         self.ready: tuple[int, object] = (200, {"status": "ready"})
         self.job: tuple[int, object] = (200, JOB)
+        self.found: list[object] = []
         self.asked: list[str] = []
         self.watchers: set[str | None] = set()
 
@@ -38,6 +39,8 @@ class App:
             return self.ready
         if method == "POST":
             return 201, {"id": json.loads(body)["job_name"]}
+        if path.startswith("/api/jobs?"):
+            return 200, {"jobs": self.found, "next": None}
         status, found = self.job
         return status, found | {"id": path.rpartition("/")[2], "job_name": "it"} if isinstance(found, dict) else found
 
@@ -49,7 +52,7 @@ def app(monkeypatch) -> App:
 
 
 @pytest.fixture
-def demo(app) -> Iterator[Callable[[], Demo]]:
+def demo(app) -> Iterator[Callable[..., Demo]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -61,7 +64,7 @@ def demo(app) -> Iterator[Callable[[], Demo]]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_POST = do_GET  # noqa: N815  as http.server has it
+        do_POST = do_DELETE = do_GET  # noqa: N815  as http.server has it
 
         def log_message(self, *_: object) -> None: ...
 
@@ -69,9 +72,9 @@ def demo(app) -> Iterator[Callable[[], Demo]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
-        def started() -> Demo:
+        def started(start: Callable[[Demo, threading.Event], None] = Demo.start) -> Demo:
             demo = Demo(f"http://127.0.0.1:{server.server_port}")
-            demo.start(stop)
+            start(demo, stop)
             return demo
 
         yield started
@@ -117,6 +120,14 @@ def test_a_job_that_is_overdue_is_not_said_to_run_at_an_instant_that_is_past(app
     lines = [line for line in capsys.readouterr().out.splitlines() if " it " in line]
     assert len(lines) == 2
     assert all(re.search(f"it +{told}$", line) for line in lines), lines
+
+
+def test_the_recurring_job_of_an_earlier_demo_is_cancelled_where_no_demo_is_wanted(app, demo, capsys):
+    app.found = [{"id": "left-over"}]
+    demo(Demo.cancel_recurring)
+    until(lambda: "is cancelled" in capsys.readouterr().out)
+    listed = "GET /api/jobs?handler_name=DemoGreeting&job_name=demo-every-15-seconds&status=Scheduled,Running"
+    assert app.asked == [listed, "DELETE /api/jobs/left-over"]
 
 
 def test_each_call_of_the_demo_says_that_it_only_looks(app, demo):
