@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.execution.attempt.executor import too_early
-from jobs.app.execution.attempt.log import log_end
+from jobs.app.execution.attempt.log import log_end, log_given_back
 from jobs.app.execution.outcomes import unreadable
 from jobs.core.diagnostics.error_text import printable
 from jobs.core.diagnostics.outage import log_failure
@@ -201,7 +201,9 @@ class RunPipeline:
         result = RunResult(AttemptOutcome.RELEASED, why)
         mine = [(run, self._now(run)) for run in runs if self._leases.release(run)]
         if mine:
-            self.record([self.outcomes.decide(run, result, now, now) for run, now in mine])
+            outcomes = [self.outcomes.decide(run, result, now, now) for run, now in mine]
+            self.record(outcomes)
+            log_given_back([each.run for each in outcomes if each.due_at is not None], why)
 
     def running(self) -> int:
         """Count the handlers that run in this process."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.3
 _JUST_DUE_SECONDS = 2.0
+_RELOAD_CALLS = 30
+"""For so many calls nothing listens where the app is loaded again: for ten seconds, on a busy machine."""
 _READY = "/api/health/ready"
 _UNAVAILABLE = 503
 
@@ -44,6 +46,7 @@ class Demo:
         self._url = url
         self._seen: dict[str, tuple[Any, ...]] = {}
         self._told = MessageThrottle()
+        self._unanswered = 0
 
     def start(self, stop: threading.Event) -> None:
         """Watch on a thread of its own. The host logs no line for its reads of the API."""
@@ -63,7 +66,7 @@ class Demo:
                 try:
                     act(stop)
                 except _Away as error:
-                    if self._told.is_due("away", str(error)) and not stop.is_set():
+                    if error.lasts and self._told.is_due("away", str(error)) and not stop.is_set():
                         _say(f"the demo waits: {error}")
                     stop.wait(_POLL_SECONDS)
                 else:
@@ -128,23 +131,31 @@ class Demo:
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own loopback address
-                return json.load(answer)
+                found = json.load(answer)
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")
             said = f"{method} {path} answered {error.code}: {text[:300]}"
             if error.code == _UNAVAILABLE:
                 raise _Away(said, _services_in(text)) from None
             raise OSError(said) from None
-        except OSError as error:  # of an app that is not up yet, or that is too busy to answer
-            raise _Away(f"{method} {path} is not answered: {error}") from None
+        except OSError as error:  # of an app that is not up yet, is loaded again, or is too busy to answer
+            self._unanswered += 1
+            lasts = self._unanswered > _RELOAD_CALLS
+            raise _Away(f"{method} {path} is not answered: {error}", lasts=lasts) from None
+        self._unanswered = 0
+        return found
 
 
 class _Away(OSError):
-    """The app does not answer, or cannot do its work now; it says which ``services`` are all that it lacks."""
+    """The app does not answer, or cannot do its work now; it says which ``services`` are all that it lacks.
 
-    def __init__(self, why: str, services: tuple[str, ...] = ()) -> None:
+    ``lasts`` is false while it may only be loaded again.
+    """
+
+    def __init__(self, why: str, services: tuple[str, ...] = (), *, lasts: bool = True) -> None:
         super().__init__(why)
         self.services = services
+        self.lasts = lasts
 
 
 def _services_in(answer: str) -> tuple[str, ...]:

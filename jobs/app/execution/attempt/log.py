@@ -10,11 +10,13 @@ from jobs.core.diagnostics.error_text import describe_error, log_lines, printabl
 from jobs.core.lifecycle.status import FAULTS, AttemptOutcome, JobStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from jobs.core.lifecycle.job import ClaimedRun, RecordedOutcome, RunResult
 
 _logger = logging.getLogger("jobs.dispatcher")
+_MOST_NAMED = 3
 _ORDINARY = frozenset({AttemptOutcome.SUCCEEDED, AttemptOutcome.SNOOZED})
 _SOON_SECONDS = 100
 """A shorter wait is logged in seconds, a longer one as the instant at which it ends."""
@@ -72,6 +74,15 @@ def log_too_late(run: ClaimedRun, error: BaseException) -> None:
         "job %s (%s, %s) run %d attempt %d was completed by its handler, which then raised %s; the success stands%s",
         *_named(run), printable(describe_error(error)), log_lines(traceback_of(error)), extra=_bound(run),
     )  # fmt: skip
+
+
+def log_given_back(runs: Sequence[ClaimedRun], why: str) -> None:
+    """Log that the runs were returned, which are then due again; names the first few. Without runs it logs nothing."""
+    if not runs:
+        return
+    names = [f"{printable(run.handler_name)}/{printable(run.job_name)} ({run.job_id})" for run in runs[:_MOST_NAMED]]
+    more = f" and {len(runs) - _MOST_NAMED} more" if len(runs) > _MOST_NAMED else ""
+    _logger.info("given back, to be run again at once, since %s: %s%s", why, ", ".join(names), more)
 
 
 def _named(run: ClaimedRun) -> tuple[object, ...]:

@@ -107,6 +107,8 @@ def test_a_change_is_served_a_running_job_is_handed_over_and_a_syntax_error_leav
     app.wait_for("changed: shop/wait.py; loading the app again")
     app.wait_for("the app runs with the change")
     app.wait_for(f"[Wait/long/{job}] version 2 runs")
+    went_down = "the host went down while the handler was running"
+    app.wait_for(f"given back, to be run again at once, since {went_down}: Wait/long ({job})")
     (tmp_path / "now").touch()
     until(lambda: app.call(f"/api/jobs/{job}")["status"] == "Completed")
     attempts = app.call(f"/api/jobs/{job}/attempts")["attempts"]

@@ -29,6 +29,7 @@ class App:
     def __init__(self) -> None:
         self.ready: tuple[int, object] = (200, {"status": "ready"})
         self.job: tuple[int, object] = (200, JOB)
+        self.hung_up = 0
         self.found: list[object] = []
         self.asked: list[str] = []
         self.watchers: set[str | None] = set()
@@ -56,6 +57,10 @@ def demo(app) -> Iterator[Callable[..., Demo]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if app.hung_up:
+                app.hung_up -= 1
+                self.close_connection = True
+                return
             app.watchers.add(self.headers.get("x-jobs-watcher"))
             status, found = app.answer(self.command, self.path, body)
             text = json.dumps(found).encode()
@@ -120,6 +125,19 @@ def test_a_job_that_is_overdue_is_not_said_to_run_at_an_instant_that_is_past(app
     lines = [line for line in capsys.readouterr().out.splitlines() if " it " in line]
     assert len(lines) == 2
     assert all(re.search(f"it +{told}$", line) for line in lines), lines
+
+
+def test_an_app_that_is_only_loaded_again_is_no_reason_for_a_line_and_one_that_stays_away_is(app, demo, capsys):
+    app.hung_up = 20
+    demo()
+    until(lambda: "GET /api/jobs/welcome" in app.asked)
+    assert app.hung_up == 0
+    assert "the demo waits" not in capsys.readouterr().out
+    app.hung_up = 60
+    until(lambda: app.hung_up == 0)
+    out = capsys.readouterr().out
+    assert out.count("the demo waits: GET /api/jobs/") >= 1
+    assert "is not answered" in out
 
 
 def test_the_recurring_job_of_an_earlier_demo_is_cancelled_where_no_demo_is_wanted(app, demo, capsys):
