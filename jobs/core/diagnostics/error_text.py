@@ -78,6 +78,7 @@ def _place_of(traceback: TracebackType | None) -> str:
 def traceback_of(error: BaseException, *, whole: bool = False) -> str | None:
     """Return the traceback of an error and its causes: from the user's first frame on, without the framework's.
 
+    A cause that a library raised and caught itself, such as a driver's error within SQLAlchemy, keeps its last frame.
     ``whole`` keeps all frames, for errors that may be the framework's fault. No variables are shown. At most
     ``MAX_TRACEBACK`` characters; a longer one is cut in the middle.
     """
@@ -114,14 +115,28 @@ def _callers_of(frame: FrameType | None) -> list[FrameType]:
     return frames
 
 
-def _leave_out_frames(trace: TracebackException, seen: set[int]) -> None:
+def _leave_out_frames(trace: TracebackException, seen: set[int], *, within_library: bool = False) -> None:
+    """Leave out frames of ``trace`` and its causes. ``within_library``: the error it caused names the user's line."""
     if id(trace) in seen:
         return
     seen.add(id(trace))
-    trace.stack = _relevant(trace.stack)
-    for other in (trace.__cause__, trace.__context__, *(trace.exceptions or ())):
+    users = _has_users_frames(trace.stack)
+    trace.stack = _innermost(trace.stack) if within_library and not users else _relevant(trace.stack)
+    for other in (trace.__cause__, trace.__context__):
         if other is not None:
-            _leave_out_frames(other, seen)
+            _leave_out_frames(other, seen, within_library=within_library or users)
+    for other in trace.exceptions or ():
+        _leave_out_frames(other, seen)
+
+
+def _has_users_frames(stack: StackSummary) -> bool:
+    return any(origin_of_file(each.filename) is Origin.USER for each in stack)
+
+
+def _innermost(stack: StackSummary) -> StackSummary:
+    """Return the last frame that is not the framework's, for an error that a library raised and caught itself."""
+    kept = [each for each in stack if origin_of_file(each.filename) is not Origin.FRAMEWORK]
+    return StackSummary.from_list((kept or stack)[-1:])
 
 
 def _relevant(stack: StackSummary) -> StackSummary:

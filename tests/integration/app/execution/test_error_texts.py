@@ -86,3 +86,23 @@ def test_no_value_of_a_handlers_own_statement_is_kept_or_logged(runtime, registr
         assert runtime.service.get(job_id).last_error == attempt.error
     assert "Traceback (most recent call last):" in caplog.text
     assert SECRET not in caplog.text
+
+
+def test_the_traceback_of_an_sql_error_comes_to_the_users_line_after_one_frame_for_each_error_of_the_driver(
+    runtime, registry
+):
+    def read_nothing(args: Anything, ctx: JobContext) -> None:
+        with ctx.unit_of_work() as uow:
+            uow.connection.execute(sa.text("select 1 from nowhere"))
+
+    registry.add_handler("read_nothing", read_nothing, retry=RetryPolicy(max_retries=0))
+    job_id = runtime.service.enqueue(job("read_nothing", "read_nothing")).id
+    runtime.worker.drain(10)
+    [attempt] = until(lambda: runtime.service.attempts(job_id))
+    cause, caused, error = attempt.traceback.partition("direct cause of the following exception")
+    assert caused, "the driver's own error is told"
+    assert cause.count('  File "') == cause.count("Traceback (most") <= 2
+    assert "pg8000" in cause
+    assert "nowhere" in cause
+    frames = [line for line in error.splitlines() if line.startswith('  File "')]
+    assert frames[0].endswith(", in read_nothing")

@@ -48,6 +48,22 @@ def test_a_traceback_begins_in_the_users_code_and_tells_the_cause():
     assert library.rstrip().endswith("(char 1)")
 
 
+def test_a_cause_within_a_library_keeps_one_frame_and_one_in_the_users_code_keeps_all():
+    def within() -> None:
+        sa.create_engine("postgresql+no_such_driver://localhost")
+
+    def around() -> None:
+        try:
+            parse()
+        except ValueError as error:
+            raise LookupError("no such order") from error
+
+    text = traceback_of(caught(around))
+    assert ", in parse" in text.partition("direct cause")[0]
+    assert "decoder.py" in text.partition("direct cause")[0]
+    assert ", in within" in traceback_of(caught(within))
+
+
 def test_a_group_names_its_inner_errors_nested_ones_too():
     def fail() -> None:
         raise ExceptionGroup("two", [ValueError("a"), ExceptionGroup("one", [caught(parse)])])
