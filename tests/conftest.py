@@ -229,7 +229,8 @@ def runtime(make_runtime: MakeRuntime) -> Runtime:
 @pytest.fixture(autouse=True)
 def _handlers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The framework's tests never load the handlers of whoever runs them; all other tests, wherever they are, do."""
-    if request.path.relative_to(Path(__file__).parent).parts[0] in _OURS:
+    here = Path(__file__).parent
+    if request.path.is_relative_to(here) and request.path.relative_to(here).parts[0] in _OURS:
         monkeypatch.setenv("JOBS_HANDLERS", "tests.framework_handlers")
 
 

@@ -43,7 +43,7 @@ from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.lifecycle.transitions import next_state
 from jobs.core.ports.jobs import Change, NewJob
-from tests.support import new_job, until
+from tests.support import ROOT, new_job, until
 
 pytestmark = pytest.mark.direct
 
@@ -1125,7 +1125,8 @@ def test_a_password_with_a_raw_at_is_refused_and_never_shown(url, caplog, capfd)
     with pytest.raises(ConfigurationError, match="JOBS_DATABASE_URL") as caught:
         Database(DatabaseOptions(url))
     told = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(capfd.readouterr())
-    assert not any(part in told.replace(url, "") for part in ("hun", "ter2", "te/", "r2"))
+    told = told.replace(url, "").replace(str(ROOT), "")
+    assert not any(part in told for part in ("hun", "ter2", "te/", "r2"))
 
 
 def test_an_at_that_is_escaped_or_is_in_the_users_name_is_understood():
