@@ -431,11 +431,21 @@ class TestTimers:
 
     def test_what_threads_of_the_app_log_by_themselves_names_an_invocation_that_is_going_on(self, worker):
         """That a lease was lost, or an attempt timed out, is known to none but them."""
-        body = {"handler_name": "GreetLate", "job_name": "late", "payload": {"to": "Ann"}, "max_retries": 0}
-        _, job = worker.json("enqueue_job", "POST", "/api/jobs", body)
-        route = {"alarm": f"{uuid.UUID(job['id']).hex}-1"}
-        with records(None) as seen:
-            worker.invoke_over_grpc("ring_alarm", http_request("POST", "/job/x", headers=TOKEN, route=route))
+        for number in range(20):
+            body = {
+                "handler_name": "GreetLate",
+                "job_name": f"late {number}",
+                "payload": {"to": "Ann"},
+                "max_retries": 0,
+            }
+            _, job = worker.json("enqueue_job", "POST", "/api/jobs", body)
+            route = {"alarm": f"{uuid.UUID(job['id']).hex}-1"}
+            with records(None) as seen:
+                answer = worker.invoke_over_grpc(
+                    "ring_alarm", http_request("POST", "/job/x", headers=TOKEN, route=route)
+                )
+            if json.loads(answer.http.body.bytes) == {"outcome": "ran"}:  # else an earlier test's poll was faster
+                break
         ours = {message: variable for message, variable, _ in seen}
         assert ours["as a thread of the app's"] == worker.invocation
         [late] = {variable for message, variable in ours.items() if "TimedOut" in message}
