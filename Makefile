@@ -87,10 +87,13 @@ lock: $(VENV)/installed  ## write requirements*.txt anew from requirements*.in
 	    --no-emit-find-links --no-header --python-version 3.11 $$name.in --output-file $$name.txt; done
 	echo "-r requirements-app.txt" >>requirements.txt
 
+# The comment at the file's head stays, which is where its reader learns of this command.
 lock-app: $(VENV)/installed  ## pin the packages of your own code: requirements-app.in into requirements-app.txt
-	UV_CUSTOM_COMPILE_COMMAND="make lock-app" $(BIN)/uv pip compile --quiet --universal --generate-hashes \
-	  --no-strip-extras --no-emit-index-url --no-emit-find-links --python-version 3.11 --constraint requirements-dev.txt \
-	  requirements-app.in --output-file requirements-app.txt
+	@head="$$(sed -n '/^#/!q;p' requirements-app.txt 2>/dev/null)"; \
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url \
+	    --no-emit-find-links --no-header --python-version 3.11 --constraint requirements-dev.txt \
+	    requirements-app.in --output-file requirements-app.txt && \
+	  pins="$$(cat requirements-app.txt)" && printf '%s\n' "$${head:-# Pinned by make lock-app.}" "$$pins" >requirements-app.txt
 
 # What running needs, and no more: a first `make run` waits for nothing that only tests use.
 $(VENV)/running: requirements-run.txt $(OWN) $(BIN)/uv

@@ -22,6 +22,7 @@ case "$*" in
   "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
   *"uv.txt"*) cp "$0" .venv/bin/uv ;;
   "pip install"*) [ "$UV_FAILS" = "" ] || exit 1 ;;
+  "pip compile"*) [ "$UV_FAILS" = "" ] || exit 1; echo "httpx==0.28.1" > requirements-app.txt ;;
 esac
 """
 
@@ -82,6 +83,17 @@ def test_tests_and_checks_add_to_what_running_has_installed(make):
 def test_packages_of_the_users_own_are_installed_with_the_rest(make, tmp_path):
     (tmp_path / "requirements-app.txt").write_text("httpx==0.28.1\n")
     assert installed(make("run")) == [".venv/uv.txt", "requirements-run.txt", "requirements-app.txt"]
+
+
+def test_pinning_the_users_own_packages_keeps_the_comment_that_says_how_that_is_done(make, tmp_path):
+    pins = tmp_path / "requirements-app.txt"
+    head = (ROOT / "requirements-app.txt").read_text()
+    for _ in ("the first time", "again"):
+        make("lock-app")
+        assert pins.read_text() == f"{head}httpx==0.28.1\n"
+    with pytest.raises(AssertionError):
+        make("lock-app", UV_FAILS="yes")
+    assert pins.read_text() == f"{head}httpx==0.28.1\n"
 
 
 def test_pip_installs_where_uv_cannot(make):
