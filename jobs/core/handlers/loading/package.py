@@ -132,8 +132,24 @@ def _import(name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise HandlerRegistrationError(
             f"the handler module {name} cannot be imported: {type(error).__name__}: {error} "
-            f"({_place_of(error, name)}); mend it, or point JOBS_HANDLERS at another package"
+            f"({_place_of(error, name)}); {_mend(error, name)}"
         ) from error
+
+
+def _mend(error: BaseException, name: str) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name and not _is_own(error.name, name):
+        library = error.name.partition(".")[0]
+        return (
+            f"if {library} comes from a package, name that in requirements-app.in and run `make lock-app` "
+            "and `make run` (without a clone: install it, and name it in requirements.txt), else mend the import"
+        )
+    return "mend it, or point JOBS_HANDLERS at another package"
+
+
+def _is_own(missing: str, handlers: str) -> bool:
+    """Whether a module that is missing belongs to a package that is there, as that of the handlers or another."""
+    top = missing.partition(".")[0]
+    return top == handlers.partition(".")[0] or (top != missing and top in sys.modules)
 
 
 def _place_of(error: BaseException, name: str) -> str:

@@ -520,8 +520,29 @@ def test_a_module_that_cannot_be_imported_names_file_line_and_reason(write, modu
     assert f"the handler module {package}.{module} cannot be imported: " in message
     assert reason in message
     assert f"{package}/{module}.py:{line})" in message
-    assert message.endswith("mend it, or point JOBS_HANDLERS at another package")
+    if "No module named" not in reason:
+        assert message.endswith("mend it, or point JOBS_HANDLERS at another package")
     assert isinstance(caught.value, ConfigurationError)
+
+
+@pytest.mark.parametrize(
+    ("text", "installs"),
+    [
+        ("import no_such_library", True),
+        ("from no_such_library.api import Client", True),
+        ("from {package} import no_such_file", False),
+        ("import {package}.no_such_file", False),
+        ("import pydantic.no_such_file", False),
+    ],
+)
+def test_a_missing_library_is_to_be_named_in_the_requirements_and_a_missing_file_is_not(write, text, installs):
+    package = write(one="")
+    other = write(one=text.format(package=package))
+    with pytest.raises(HandlerRegistrationError) as caught:
+        load_handlers(other)
+    advice = "if no_such_library comes from a package, name that in requirements-app.in and run `make lock-app`"
+    assert (advice in str(caught.value)) is installs
+    assert ("or point JOBS_HANDLERS at another package" in str(caught.value)) is not installs
 
 
 @pytest.mark.parametrize("text", ["import no_such_module_at_all", "1 / 0", "b = = 2"])
