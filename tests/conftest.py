@@ -26,7 +26,7 @@ from jobs.settings import Settings
 from tests.distribution import longest_first, scheduler
 from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer
 from tests.progress import Progress
-from tests.sizes import choose_sizes, seed_line
+from tests.sizes import SeedLine, choose_sizes
 from tests.support import Anything, MakeRuntime, start_children_with_default_signals
 
 # Most tests need none, and the default needs a sidecar. Tests of Dapr ask for it by name.
@@ -47,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     start_children_with_default_signals()
     choose_sizes(config)
+    config.pluginmanager.register(SeedLine(), "jobs-seed-line")
 
 
 @pytest.hookimpl(trylast=True)  # once there is a reporter
@@ -62,10 +63,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)  # xdist's
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return scheduler(config, log)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    terminalreporter.write_line(seed_line(config))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,18 @@ def choose_sizes(config: pytest.Config) -> None:
     core.global_force_seed = int(config.getoption("hypothesis_seed"))
 
 
-def seed_line(config: pytest.Config) -> str:
-    """Which seed there is, and how to use it again."""
-    seed = config.getoption("hypothesis_seed")
-    return f"the random examples are those of seed {seed}; for the same again: pytest --hypothesis-seed={seed}"
+class SeedLine:
+    """Writes at the end which seed there was and how to use it again, if a test of Hypothesis's was run."""
+
+    def __init__(self) -> None:
+        self._is_of_use = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._is_of_use |= "hypothesis" in report.keywords and not report.skipped
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        seed = config.getoption("hypothesis_seed")
+        if self._is_of_use:
+            terminalreporter.write_line(
+                f"the random examples are those of seed {seed}; for the same again: pytest --hypothesis-seed={seed}"
+            )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from jobs.entrypoints.cli.parts import Parts
 
+_logger = logging.getLogger("jobs.dev")
+
 
 def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for an error that was printed in one sentence, 2 for wrong usage.
@@ -43,11 +45,18 @@ def main(arguments: Sequence[str], parts: Parts, local_settings: Path | None = N
         chosen.taken_over = take_over_local_settings(local_settings) if local_settings is not None else frozenset()
         return int(chosen.run(chosen, parts))
     except JobsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, InvalidSettings):
-            for line in where_set(error.names, local_settings):
-                print(f"  {line}", file=sys.stderr)
+        names = error.names if isinstance(error, InvalidSettings) else ()
+        _say(str(error), where_set(names, local_settings), amid_log=getattr(chosen, "under", None) is not None)
         return 1
+
+
+def _say(error: str, where: Sequence[str], *, amid_log: bool) -> None:
+    """Print an error; ``amid_log`` as log lines with the time, for a process that writes among those of another."""
+    if amid_log:
+        for line in (*error.splitlines(), *where):
+            _logger.error("%s", line)
+    else:
+        print(f"error: {error}", *(f"  {line}" for line in where), sep="\n", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
