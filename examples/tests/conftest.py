@@ -11,6 +11,12 @@ from jobs import JobContext
 
 
 @pytest.fixture
+def jobs_handlers() -> str:
+    """The package whose handlers ``jobs_harness`` has, here where the app may have others."""
+    return "examples"
+
+
+@pytest.fixture
 def ctx() -> JobContext:
     """The first attempt of a job's first run, due at six in the morning."""
     return JobContext(

@@ -12,7 +12,7 @@ import examples
 import jobs
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.lifecycle.status import JobStatus
-from jobs.testing import run_handler
+from jobs.testing import JobsHarness
 
 FILES = sorted(Path(str(examples.__file__)).parent.glob("*.py"))
 
@@ -88,8 +88,8 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("samples")
 def test_a_job_ends_as_its_handler_says(
-    handler_name: str, payload: dict[str, Any], status: JobStatus, error: str | None
+    jobs_harness: JobsHarness, handler_name: str, payload: dict[str, Any], status: JobStatus, error: str | None
 ) -> None:
-    job = run_handler(handler_name, payload, handlers="examples").job
+    job = jobs_harness.run_handler(handler_name, payload).job
     assert job.status is status
     assert (error or "") in (job.last_error or "")

@@ -15,7 +15,7 @@ from examples.dependencies import ReportStore
 from examples.generate_report import GenerateReport, GenerateReportArgs
 from jobs import Cancel, JobContext
 from jobs.core.lifecycle.status import JobStatus
-from jobs.testing import RanAttempt, run_handler
+from jobs.testing import JobsHarness, RanAttempt
 
 SIX_IN_THE_MORNING = datetime(2026, 12, 1, 6, tzinfo=UTC)
 
@@ -36,14 +36,16 @@ def store() -> FakeStore:
 
 
 @pytest.fixture
-def generate(store: FakeStore) -> Callable[..., RanAttempt]:
+def jobs_overrides(store: FakeStore) -> dict[type, object]:
+    return {ReportStore: store}
+
+
+@pytest.fixture
+def generate(jobs_harness: JobsHarness) -> Callable[..., RanAttempt]:
     """Run the handler for a run that was due at six in the morning."""
 
     def generate(args: GenerateReportArgs | None = None, **how: Any) -> RanAttempt:
-        overrides = {ReportStore: store}
-        return run_handler(
-            "GenerateReport", args, handlers="examples", overrides=overrides, scheduled_for=SIX_IN_THE_MORNING, **how
-        )
+        return jobs_harness.run_handler("GenerateReport", args, scheduled_for=SIX_IN_THE_MORNING, **how)
 
     return generate
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from examples.dependencies import CardDeclined, GatewayBusy, PaymentGateway
 from examples.process_payment import ProcessPaymentArgs, process_payment
 from jobs import Discard, JobContext, Retry
-from jobs.testing import JobsHarness, run_handler
+from jobs.testing import JobsHarness
 
 PAYLOAD = {"card_token": "tok_visa", "amount": 1999, "currency": "EUR"}
 ARGS = ProcessPaymentArgs.model_validate(PAYLOAD)
@@ -32,25 +32,31 @@ class FakeGateway:
         return "receipt-1"
 
 
-def test_it_charges_the_card(ctx: JobContext) -> None:
-    gateway = FakeGateway()
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def jobs_overrides(gateway: FakeGateway) -> dict[type, object]:
+    return {PaymentGateway: gateway}
+
+
+def test_it_charges_the_card(ctx: JobContext, gateway: FakeGateway) -> None:
     process_payment(ARGS, ctx, gateway)
     assert list(gateway.charges.values()) == [("tok_visa", 1999, "EUR")]
 
 
-def test_a_payment_that_is_delivered_three_times_is_charged_once() -> None:
-    gateway = FakeGateway()
-    run_handler(
-        "ProcessPayment", PAYLOAD, handlers="examples", overrides={PaymentGateway: gateway}, deliveries=3
-    ).check()
+def test_a_payment_that_is_delivered_three_times_is_charged_once(
+    jobs_harness: JobsHarness, gateway: FakeGateway
+) -> None:
+    jobs_harness.run_handler("ProcessPayment", PAYLOAD, deliveries=3).check()
     assert (gateway.calls, len(gateway.charges)) == (3, 1)
 
 
-def test_the_next_run_of_a_recurring_payment_charges_again() -> None:
-    gateway = FakeGateway()
-    with JobsHarness("examples", overrides={PaymentGateway: gateway}) as jobs:
-        jobs.enqueue("ProcessPayment", PAYLOAD, schedule="@daily")
-        jobs.advance(timedelta(days=2))
+def test_the_next_run_of_a_recurring_payment_charges_again(jobs_harness: JobsHarness, gateway: FakeGateway) -> None:
+    jobs_harness.enqueue("ProcessPayment", PAYLOAD, schedule="@daily")
+    jobs_harness.advance(timedelta(days=2))
     assert len(gateway.charges) == 2
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -73,36 +72,35 @@ def sender() -> FakeSender:
 
 
 @pytest.fixture
-def jobs(sender: FakeSender) -> Iterator[JobsHarness]:
-    with JobsHarness("examples", overrides={EmailSender: sender}) as jobs:
-        yield jobs
+def jobs_overrides(sender: FakeSender) -> dict[type, object]:
+    return {EmailSender: sender}
 
 
-def test_a_job_sends_its_mail_and_is_completed(jobs: JobsHarness, sender: FakeSender) -> None:
-    ran = jobs.run_handler("SendEmail", PAYLOAD).check()
+def test_a_job_sends_its_mail_and_is_completed(jobs_harness: JobsHarness, sender: FakeSender) -> None:
+    ran = jobs_harness.run_handler("SendEmail", PAYLOAD).check()
     assert ran.job.status is JobStatus.COMPLETED
     assert sender.sent == [PAYLOAD | {"message_id": f"{ran.job.id}/1"}]
 
 
-def test_a_job_that_is_delivered_twice_sends_a_mail_under_one_id(jobs: JobsHarness, sender: FakeSender) -> None:
-    jobs.run_handler("SendEmail", PAYLOAD, deliveries=2).check()
+def test_a_job_that_is_delivered_twice_sends_a_mail_under_one_id(jobs_harness: JobsHarness, sender: FakeSender) -> None:
+    jobs_harness.run_handler("SendEmail", PAYLOAD, deliveries=2).check()
     assert len({mail["message_id"] for mail in sender.sent}) == 1
 
 
-def test_a_job_whose_mail_server_was_away_waits_for_its_retry(jobs: JobsHarness, sender: FakeSender) -> None:
+def test_a_job_whose_mail_server_was_away_waits_for_its_retry(jobs_harness: JobsHarness, sender: FakeSender) -> None:
     sender.failures = 1
-    job = jobs.enqueue("SendEmail", PAYLOAD)
-    jobs.drain()
-    waiting = jobs.job(job)
+    job = jobs_harness.enqueue("SendEmail", PAYLOAD)
+    jobs_harness.drain()
+    waiting = jobs_harness.job(job)
     assert (waiting.status, waiting.attempt) == (JobStatus.SCHEDULED, 1)
     assert "the mail server is away" in str(waiting.last_error)
 
-    jobs.advance(timedelta(minutes=1))
+    jobs_harness.advance(timedelta(minutes=1))
 
-    assert jobs.job(job).status is JobStatus.COMPLETED
+    assert jobs_harness.job(job).status is JobStatus.COMPLETED
     assert len(sender.sent) == 1
 
 
-def test_a_job_with_a_bad_address_is_refused_when_it_is_enqueued(jobs: JobsHarness) -> None:
+def test_a_job_with_a_bad_address_is_refused_when_it_is_enqueued(jobs_harness: JobsHarness) -> None:
     with pytest.raises(InvalidInput, match="/payload/to"):
-        jobs.enqueue("SendEmail", PAYLOAD | {"to": "nobody"})
+        jobs_harness.enqueue("SendEmail", PAYLOAD | {"to": "nobody"})

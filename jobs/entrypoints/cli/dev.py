@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from jobs.entrypoints.cli.parts import DEFAULT_PORT
+
 if TYPE_CHECKING:
     from jobs.entrypoints.cli.parts import Parts
 
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
 def add_dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
-    dev.add_argument("--port", type=int, default=7071, help="where to listen on 127.0.0.1 (default 7071)")
+    where = f"where to listen on 127.0.0.1 (default {DEFAULT_PORT})"
+    dev.add_argument("--port", type=int, default=DEFAULT_PORT, help=where)
     dev.add_argument(
         "--data", default=".local", help="the folder for Postgres' data, kept between runs (default .local)"
     )

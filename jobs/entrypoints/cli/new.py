@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.loading.which_packages import OWN, SAMPLES, app_folder, packages_of, which_packages
+from jobs.entrypoints.cli.parts import DEFAULT_PORT
 
 if TYPE_CHECKING:
     import argparse
@@ -44,15 +45,12 @@ def {function}(args: {name}Args, ctx: JobContext) -> None:
 '''
 _TEST = '''"""{name}, run without a database."""
 
-from {package}.{function} import {name}Args
-from jobs.testing import JobsHarness
+{imports}
 
 
-def test_it_succeeds():
-    with JobsHarness("{package}") as jobs:
-        ran = jobs.run_handler("{name}", {name}Args(greeting="Good morning"))
-        ran.check()
-        assert ran.outcome == "Succeeded"
+def test_it_succeeds(jobs_harness: JobsHarness) -> None:
+    ran = jobs_harness.run_handler("{name}", {name}Args(greeting="Good morning")).check()
+    assert ran.outcome == "Succeeded"
 '''
 
 
@@ -90,7 +88,8 @@ def new_handler(name: str, folder: Path, packages: tuple[str, ...]) -> list[str]
     made = {file: text for file, text in made.items() if not file.exists()}
     if package == OWN and made:
         made[folder / OWN / "__init__.py"] = '"""Your handlers. An upgrade touches nothing here."""\n'
-    names = {"name": name, "function": function, "package": package}
+    imports = sorted([f"from {package}.{function} import {name}Args", "from jobs.testing import JobsHarness"])
+    names = {"name": name, "function": function, "imports": "\n".join(imports)}
     made |= {module: _HANDLER.format(**names), test: _TEST.format(**names)}
     for file, text in made.items():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -142,10 +141,10 @@ def _next(name: str, folder: Path, test: Path, packages: tuple[str, ...]) -> lis
     lines = [
         "",
         "Next: run its test, serve it, and from a second terminal enqueue a job. (If you serve it at another port than",
-        "7071, write that one.)",
+        f"{DEFAULT_PORT}, write that one.)",
         f"  {check}",
         f"  {run}",
-        f"  curl http://127.0.0.1:7071/api/jobs -H 'content-type: application/json' -d '{body}'",
+        f"  curl http://127.0.0.1:{DEFAULT_PORT}/api/jobs -H 'content-type: application/json' -d '{body}'",
     ]
     if packages == (SAMPLES,):
         lines += ["", f"The samples are not loaded any more; JOBS_HANDLERS={OWN},{SAMPLES} has both."]

@@ -11,6 +11,9 @@ from jobs.app.runtime import Runtime
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.entrypoints.triggers.termination import CreateApp
 
+DEFAULT_PORT = 7071
+"""Where ``python -m jobs dev`` serves the app, as Core Tools do."""
+
 
 class GrantRights(Protocol):
     """Grants roles their rights."""

@@ -36,8 +36,9 @@ def test_the_handler_and_its_test_are_written_and_the_test_passes(folder, capsys
     assert tree(folder) == {
         "host.json", "handlers/__init__.py", "handlers/send_html_mail.py", "tests/handlers/test_send_html_mail.py"
     }  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/handlers"]
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "AzureWebJobsScriptRoot": str(folder)}
+    plugin = ("-p", "jobs.testing.plugin")  # which is found by itself in a clone, and where the wheel is installed
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, "tests/handlers"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
     wrote, _, after = capsys.readouterr().out.partition("\n\n")
@@ -55,6 +56,7 @@ def test_in_a_clone_the_next_steps_are_those_of_make_which_install_what_they_nee
     assert "  make run" in lines
     assert not any("-m pytest" in line for line in lines)
     assert "another port than 7071" in " ".join(lines)
+    assert "PORT ?= 7071" in (ROOT / "Makefile").read_text()
 
 
 def test_what_is_written_passes_the_linter_and_the_formatter_as_your_own_code(folder):
@@ -74,6 +76,10 @@ def test_it_goes_into_the_package_that_the_app_names_and_not_among_the_samples(f
     new_handler("SendInvoice", folder, ("shop.jobs", "crm"))
     assert {"shop/__init__.py", "shop/jobs/__init__.py", "shop/jobs/send_invoice.py"} < tree(folder)
     assert "from shop.jobs.send_invoice import" in (folder / "tests/handlers/test_send_invoice.py").read_text()
+    assert (
+        "def test_it_succeeds(jobs_harness: JobsHarness)"
+        in (folder / "tests/handlers/test_send_invoice.py").read_text()
+    )
     lines = new_handler("SendOffer", folder, ("examples",))
     assert (folder / "handlers/send_offer.py").is_file()
     assert "JOBS_HANDLERS=handlers,examples" in lines[-1]
