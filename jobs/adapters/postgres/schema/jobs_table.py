@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import INTERVAL, JSONB, TIMESTAMP, UUID
 
-from jobs.adapters.postgres.schema.constraints import JOB_INSTANTS, JOB_VALUES, STATE_IS_WHOLE
+from jobs.adapters.postgres.schema.constraints import add_job_rules
 
 MOMENT = TIMESTAMP(timezone=True)
 NOW = sa.func.now()
 
 
 def jobs_table(metadata: sa.MetaData, schema: str) -> sa.Table:
-    """Add the table of jobs to ``metadata``, with its constraints and indexes."""
+    """Add the table of jobs to ``metadata``, with its rules and indexes."""
     table = sa.Table(
         "jobs",
         metadata,
@@ -66,14 +66,9 @@ def jobs_table(metadata: sa.MetaData, schema: str) -> sa.Table:
             server_default=sa.false(),
             comment="Whether nothing else starts beside the current attempt, see jobs.core.lifecycle.suspects",
         ),
-        # One CASE, which stops at the first match: it is checked for each of a job's row versions, at least three.
-        sa.CheckConstraint(STATE_IS_WHOLE, name="jobs_state_is_whole"),
-        sa.CheckConstraint("attempt >= 0 AND max_retries >= 0 AND generation > 0", name="jobs_counts_are_sane"),
-        # An unreadable value written by hand would break every list that contains the row.
-        sa.CheckConstraint(JOB_INSTANTS, name="jobs_instants_can_be_read"),
-        sa.CheckConstraint(JOB_VALUES, name="jobs_values_can_be_read"),
         schema=schema,
     )
+    add_job_rules(table)
     _index_jobs(table)
     return table
 

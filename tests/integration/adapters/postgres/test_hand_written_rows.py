@@ -73,6 +73,20 @@ def test_what_could_never_be_read_is_refused_by_the_table(api, by_hand, change):
     assert api.get(job) == job
 
 
+def test_a_refusal_says_the_rule_in_words_and_names_the_job(api, by_hand):
+    job = api.later()
+    with pytest.raises(sa.exc.DBAPIError) as refused:
+        by_hand("update jobs.jobs set timeout = '-5 seconds' where id = %s", job["id"])
+    [reported] = refused.value.orig.args
+    assert reported["D"].startswith(f"Job {job['id']}: timeout must be positive and at most 366 days")
+    assert {name: reported[name] for name in "Cstn"} == {
+        "C": "23514",
+        "s": "jobs",
+        "t": "jobs",
+        "n": "jobs_values_can_be_read",
+    }
+
+
 @pytest.mark.parametrize(
     "change",
     ["finished_at = 'infinity'", "scheduled_for = '-infinity'", "started_at = '20000-01-01'", "outcome = 'Odd'"],

@@ -97,6 +97,12 @@ DEFINITIONS = {
         select c.relname, k.conname, k.contype, pg_get_constraintdef(k.oid)
         from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = :schema and c.relname <> 'schema_version' order by 1, 2""",
+    "rules": """
+        select t.tgname, t.tgtype, lower(regexp_replace(line, '[[:space:]]+', ' ', 'g'))
+        from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+        join pg_proc p on p.oid = t.tgfoid
+        cross join lateral regexp_split_to_table(p.prosrc, '(?=when|then|end)', 'i') as line
+        where n.nspname = :schema""",
     "indexes": """
         select tablename, indexname, indexdef from pg_indexes
         where schemaname = :schema and tablename <> 'schema_version' order by 1, 2""",

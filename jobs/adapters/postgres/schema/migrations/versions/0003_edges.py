@@ -43,6 +43,50 @@ def _brought_within(table: str, instants: tuple[str, ...]) -> str:
     return f"UPDATE {{schema}}.{table} SET {sets} WHERE NOT ({_can_be_read(instants)})"
 
 
+_STATE_IS_WHOLE = """CASE NEW.status
+        WHEN 'Scheduled' THEN NEW.handled_at IS NULL AND NEW.next_run_at IS NOT NULL
+            AND NEW.lease_token IS NULL AND NEW.lease_expires_at IS NULL
+        WHEN 'Running' THEN NEW.handled_at IS NULL AND NEW.next_run_at IS NOT NULL
+            AND NEW.lease_token IS NOT NULL AND NEW.lease_expires_at IS NOT NULL
+        WHEN 'Completed' THEN NEW.handled_at IS NOT NULL AND NEW.next_run_at IS NULL
+            AND NEW.lease_token IS NULL AND NEW.lease_expires_at IS NULL
+        WHEN 'Failed' THEN NEW.handled_at IS NOT NULL AND NEW.next_run_at IS NULL
+            AND NEW.lease_token IS NULL AND NEW.lease_expires_at IS NULL
+        WHEN 'Cancelled' THEN NEW.handled_at IS NOT NULL AND NEW.next_run_at IS NULL
+            AND NEW.lease_token IS NULL AND NEW.lease_expires_at IS NULL
+        ELSE false END"""
+
+# A trigger takes the place of the checks of 0001: PostgreSQL plans a check's expression for each statement anew.
+_CHECK_JOB = f"""
+    CREATE FUNCTION {{schema}}.check_job() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+      broken text;
+    BEGIN
+      broken := CASE
+        WHEN NOT ({_STATE_IS_WHOLE}) THEN 'jobs_state_is_whole'
+        WHEN NOT (NEW.attempt >= 0 AND NEW.max_retries >= 0 AND NEW.generation > 0) THEN 'jobs_counts_are_sane'
+        WHEN NOT ({_can_be_read(tuple(f"NEW.{each}" for each in _JOB_INSTANTS))}) THEN 'jobs_instants_can_be_read'
+        WHEN NOT (NEW.timeout > '0' AND NEW.timeout <= '366 days' AND NEW.progress >= 0 AND NEW.progress <= 1
+            AND jsonb_typeof(NEW.options) = 'object') THEN 'jobs_values_can_be_read'
+      END;
+      IF broken IS NOT NULL THEN
+        RAISE EXCEPTION 'new row for relation "jobs" violates check constraint "%"', broken USING
+          ERRCODE = 'check_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME, CONSTRAINT = broken,
+          DETAIL = format('Job %s: %s.', NEW.id, CASE broken
+            WHEN 'jobs_state_is_whole'
+              THEN 'status, next_run_at, handled_at, lease_token and lease_expires_at contradict each other'
+            WHEN 'jobs_counts_are_sane'
+              THEN 'attempt and max_retries must not be negative, and generation must be positive'
+            WHEN 'jobs_instants_can_be_read' THEN 'every instant must lie in the years 1 to 9999'
+            WHEN 'jobs_values_can_be_read'
+              THEN 'timeout must be positive and at most 366 days, progress between 0 and 1, and options an object'
+          END);
+      END IF;
+      RETURN NULL;
+    END
+    $$
+    """
+
 _UP = (
     "ALTER TABLE {schema}.job_attempts ADD COLUMN traceback TEXT",
     "ALTER TABLE {schema}.jobs ADD COLUMN parent_id UUID",
@@ -69,10 +113,13 @@ _UP = (
         options = CASE WHEN {_OPTIONS} THEN options END
     WHERE NOT (({_TIMEOUT}) AND ({_PROGRESS}) AND ({_OPTIONS}))
     """,
-    f"""
-    ALTER TABLE {{schema}}.jobs
-        ADD CONSTRAINT jobs_instants_can_be_read CHECK ({_can_be_read(_JOB_INSTANTS)}),
-        ADD CONSTRAINT jobs_values_can_be_read CHECK (({_TIMEOUT}) AND ({_PROGRESS}) AND ({_OPTIONS}))
+    """
+    ALTER TABLE {schema}.jobs DROP CONSTRAINT jobs_state_is_whole, DROP CONSTRAINT jobs_counts_are_sane
+    """,
+    _CHECK_JOB,
+    """
+    CREATE CONSTRAINT TRIGGER jobs_are_valid AFTER INSERT OR UPDATE ON {schema}.jobs
+    FOR EACH ROW EXECUTE FUNCTION {schema}.check_job()
     """,
     f"""
     UPDATE {{schema}}.job_attempts SET outcome = 'Failed',
@@ -91,8 +138,12 @@ _DOWN = (
     ALTER TABLE {schema}.job_attempts DROP CONSTRAINT job_attempts_outcome_is_known,
         DROP CONSTRAINT job_attempts_instants_can_be_read
     """,
-    """
-    ALTER TABLE {schema}.jobs DROP CONSTRAINT jobs_values_can_be_read, DROP CONSTRAINT jobs_instants_can_be_read
+    "DROP TRIGGER jobs_are_valid ON {schema}.jobs",
+    "DROP FUNCTION {schema}.check_job()",
+    f"""
+    ALTER TABLE {{schema}}.jobs
+        ADD CONSTRAINT jobs_state_is_whole CHECK ({_STATE_IS_WHOLE.replace("NEW.", "")}),
+        ADD CONSTRAINT jobs_counts_are_sane CHECK (attempt >= 0 AND max_retries >= 0 AND generation > 0)
     """,
     """
     ALTER TABLE {schema}.job_attempts DROP CONSTRAINT job_attempts_pkey,
