@@ -125,7 +125,8 @@ class JobQuery(BaseModel):
 
     ``…_after`` includes its instant, ``…_before`` does not, so that one day's ``before`` is the next one's ``after``.
     ``ended_…`` compares when the job ended, ``due_…`` when it is due. ``overdue`` jobs are Scheduled, not paused, and
-    due. With ``payloads=False`` the payloads are None, which saves reading them.
+    due; or their due run is put off until there is a release with its handler. With ``payloads=False`` the payloads are
+    None, which saves reading them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

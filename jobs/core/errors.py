@@ -222,7 +222,7 @@ class SchedulerUnavailable(Unavailable):
 class ScheduleFault(JobsError):
     """The computation of a schedule's next run returned a time that would run the job again and again.
 
-    The fix is another release of the cron library, after which the job can be replayed. Or change the job's schedule.
+    The fix is another release of the cron library, after which the job can be retried. Or change the job's schedule.
     """
 
 

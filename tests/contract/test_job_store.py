@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from jobs.core.commands import JobQuery
+from jobs.core.commands import HistoryQuery, JobQuery
 from jobs.core.errors import IdempotencyKeyReused, InvalidInput, JobNameTaken, StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.status import JobStatus
@@ -19,9 +19,9 @@ from jobs.core.ports.jobs import NOW, Change, Inserted
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores
 from tests.support import new_job
 
-CANCEL = Change("delete", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
+CANCEL = Change("cancel", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
 REPLAY = Change(
-    "replay",
+    "retry",
     {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW, "scheduled_for": NOW, "attempt": 0},
     new_generation=True,
 )
@@ -538,6 +538,18 @@ def test_a_key_that_stays_in_use_is_given_up_on_and_nothing_is_written(stores: S
         entry.keep("answer")
     with stores.jobs.once("key", "body") as entry:
         assert entry.response == "answer"
+
+
+def test_a_line_of_the_history_says_how_often_its_job_had_been_retried(stores: Stores):
+    job = stores.add()
+    for _ in range(3):
+        stores.pass_time(SECOND)
+        stores.finish(stores.claim(stores.read(job.id)), status=JobStatus.FAILED, last_error="it failed")
+        stores.pass_time(SECOND)
+        stores.jobs.change(stores.read(job.id), REPLAY)
+    stores.jobs.change(stores.read(job.id), Change("pause", {"paused": True}))
+    assert [line.retried for line in stores.jobs.attempts(job.id)] == [2, 1, 0]
+    assert [line.retried for line in stores.jobs.find_attempts(job.id, HistoryQuery(limit=1)).attempts] == [2]
 
 
 def test_a_history_is_read_newest_first(stores: Stores):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from jobs.core.lifecycle.ids import AlarmName, new_id
-from jobs.core.lifecycle.job import ClaimedRun, Lease, Recorded, RunResult, Tally
+from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, Recorded, RunResult, Tally
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.ports.jobs import NOW, Change
 from jobs.core.ports.runs import Heartbeat
@@ -357,6 +358,56 @@ def test_a_snooze_counts_no_attempt_and_ends_no_run(stores: Stores):
     [again] = stores.claim_due()
     assert (again.run, again.attempt) == (1, 1)
     assert [line.outcome for line in stores.jobs.attempts(run.job_id)] == ["Snoozed"]
+
+
+MISSING = {"result": RunResult(AttemptOutcome.UNKNOWN_HANDLER, "no such handler"), "attempt": 0, "last_error": "none"}
+
+
+def attempted(stores: Stores, job: Job, in_: timedelta = SECOND, **fields: Any) -> None:
+    """Pass the time until the job is due, and end an attempt that is repeated in a while."""
+    stores.pass_time(SECOND)
+    stores.again(stores.claim(stores.read(job.id)), in_, **fields)
+
+
+def test_a_missing_handler_has_one_line_in_the_history_of_when_it_was_last_missed(stores: Stores):
+    job = stores.add()
+    for _ in range(3):
+        attempted(stores, job, **MISSING)
+    [line] = stores.jobs.attempts(job.id)
+    assert (line.outcome, line.attempt, line.started_at) == ("UnknownHandler", 1, NOON + 3 * SECOND)
+    attempted(stores, job)
+    attempted(stores, job, **MISSING)
+    attempted(stores, job, **MISSING | {"result": RunResult(AttemptOutcome.UNKNOWN_HANDLER, "too old")})
+    lines = [(line.outcome, line.error) for line in stores.jobs.attempts(job.id)]
+    assert lines == [
+        ("UnknownHandler", "too old"), ("UnknownHandler", "no such handler"), ("Failed", "it failed"),
+        ("UnknownHandler", "no such handler"),
+    ]  # fmt: skip
+
+
+def test_an_attempt_without_a_handler_keeps_the_lines_of_other_jobs_and_of_its_own_batch(stores: Stores):
+    jobs = [stores.add(name) for name in ("a", "b", "c")]
+    for job in jobs[:2]:
+        attempted(stores, job, **MISSING)
+    stores.pass_time(SECOND)
+    runs = [stores.claim(stores.read(job.id)) for job in jobs]
+    outcomes = [stores.ended(run, **MISSING, status=JobStatus.SCHEDULED, due_at=stores.clock.now(), run_ended=False)
+                for run in runs[1:2]]  # fmt: skip
+    stores.runs.record([*outcomes, stores.ended(runs[2])])
+    assert [[line.outcome for line in stores.jobs.attempts(job.id)] for job in jobs] == [
+        ["UnknownHandler"], ["UnknownHandler"], ["Succeeded"],
+    ]  # fmt: skip
+
+
+def test_a_due_run_that_is_put_off_for_want_of_its_handler_is_overdue_and_one_that_waits_for_its_retry_is_not(
+    stores: Stores,
+):
+    missed, failed = stores.add("missed"), stores.add("failed")
+    attempted(stores, missed, in_=30 * SECOND, **MISSING)
+    attempted(stores, failed, in_=30 * SECOND)
+    assert (stores.names(overdue=True), stores.names(overdue=False)) == (["missed"], ["failed"])
+    stores.jobs.change(stores.read(missed.id), Change("pause", {"paused": True}))
+    assert stores.names(overdue=True) == []
 
 
 def test_a_heartbeat_and_an_outcome_at_the_same_time_do_not_mind_each_other(stores: Stores):

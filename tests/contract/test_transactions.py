@@ -19,7 +19,7 @@ from jobs.core.transactions.unit_of_work import UnitsOfWork
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
 from tests.support import new_job
 
-CANCEL = Change("delete", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
+CANCEL = Change("cancel", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
 RAISE_RETRIES = Change("update", {"max_retries": 9})
 
 
@@ -175,7 +175,7 @@ def test_a_run_that_a_transaction_is_ending_is_neither_reaped_nor_pruned(stores:
     with transaction(stores) as connection:
         stores.finish(run, connection=connection)
         replayed = {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW}
-        stores.jobs.change(ended, Change("replay", replayed, new_generation=True), connection=connection)
+        stores.jobs.change(ended, Change("retry", replayed, new_generation=True), connection=connection)
         assert stores.housekeeping.reap(10, max_lost=5) == []
         assert stores.housekeeping.prune(10, DAY, keep=20) == 0
     assert stores.read(run.job_id).status is JobStatus.COMPLETED
@@ -260,7 +260,7 @@ def test_nobody_is_called_for_what_is_rolled_back(stores: Stores):
 def test_a_statement_that_failed_leaves_a_transaction_that_cannot_commit(stores: Stores):
     ended = stores.jobs.change(stores.add("name"), CANCEL)
     stores.add("name")
-    replay = Change("replay", {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW})
+    replay = Change("retry", {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW})
     opened = stores.transactions.begin()
     stores.jobs.insert(new_job("new"), connection=opened.connection)
     with pytest.raises(JobNameTaken):

@@ -142,7 +142,7 @@ class Walk:
             lambda: job_changes.pause(job),
             lambda: job_changes.resume(job, clock, Random(1)),
             lambda: job_changes.run_now(job),
-            lambda: job_changes.replay(job, clock, Random(1)),
+            lambda: job_changes.retry(job, clock, Random(1)),
             lambda: Change("update", {"metadata": draw.choice(METADATA), "max_retries": draw.randrange(3)}),
             lambda: Change("update", retimed if job.status is JobStatus.SCHEDULED else {}, new_generation=True),
         ]
@@ -157,6 +157,7 @@ class Walk:
         result = draw.choice(
             [
                 RunResult(AttemptOutcome.SUCCEEDED, result=draw.choice([None, "[1.50]", "null"])),
+                RunResult(AttemptOutcome.UNKNOWN_HANDLER, draw.choice(["no such handler", "too old"])),
                 RunResult(AttemptOutcome.FAILED, "it failed", retry=True, trace_id="trace", traceback="Traceback\n\0"),
             ]
         )

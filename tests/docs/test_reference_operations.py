@@ -17,6 +17,7 @@ from jobs.app.as_code.plan import Action
 from jobs.app.upkeep.reconciler import ReconcileLimits
 from jobs.core.as_code.file import RecurringJob
 from jobs.core.errors import InvalidInput
+from jobs.core.ports.jobs import RETRY
 from jobs.core.schedules import expression
 from jobs.core.schedules.timing import Timing
 from jobs.entrypoints import functions
@@ -169,7 +170,7 @@ def test_every_action_of_the_audit_is_listed() -> None:
     source = "\n".join(
         path.read_text() for path in sorted((ROOT / "jobs").rglob("*.py")) if "testing" not in path.parts
     )
-    actions = set(re.findall(r"\bChange\(\s*\"([a-z-]+)\"", source)) | {"replace"}
+    actions = set(re.findall(r"\bChange\(\s*\"([a-z-]+)\"", source)) | {"replace", RETRY}
     assert {"update", "pause"} < actions
     assert_same(first_column("observability.md", "Audit"), sorted(actions))
 

@@ -12,7 +12,7 @@ from jobs.core.errors import Conflict, InvalidInput, InvalidSchedule
 from jobs.core.lifecycle.reserved_metadata import refuse_reserved, reserved_of
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER
-from jobs.core.ports.jobs import NOW, Change
+from jobs.core.ports.jobs import NOW, RETRY, Change
 from jobs.core.strict_json import write_json
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def cancel(job: Job) -> Change | None:
     """Cancel a waiting job; request the cancellation of a running one."""
     if job.status is JobStatus.SCHEDULED:
         columns = {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}
-        return Change("delete", columns, new_generation=True)
+        return Change("cancel", columns, new_generation=True)
     if job.status is JobStatus.RUNNING and job.cancel_requested_at is None:
         return Change("request-cancel", {"cancel_requested_at": NOW})
     return None
@@ -190,7 +190,7 @@ def run_now(job: Job) -> Change | None:
     return Change("run-now", {"next_run_at": NOW, "scheduled_for": NOW}, new_generation=True)
 
 
-def replay(job: Job, clock: Clock, random: Random) -> Change | None:
+def retry(job: Job, clock: Clock, random: Random) -> Change | None:
     """Start an ended job again: a one-time one now, a recurring one at its next occurrence."""
     if not job.status.ended:
         raise Conflict(f"job {job.id} is {job.status}; only a job that has ended can be retried")
@@ -212,7 +212,7 @@ def replay(job: Job, clock: Clock, random: Random) -> Change | None:
     if job.recurring and job.status is JobStatus.CANCELLED:
         first = first_run(job, clock, random)
         columns |= {"next_run_at": first.due_at, "scheduled_for": first.scheduled_for, "anchor": first.anchor}
-    return Change("replay", columns, new_generation=True)
+    return Change(RETRY, columns, new_generation=True)
 
 
 def _refuse_ended(job: Job, verb: str) -> None:

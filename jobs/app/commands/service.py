@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.app.commands.callers import NOBODY, Caller, Enqueued, IdempotentResponse
 from jobs.app.commands.insertion import NewJobs
-from jobs.app.commands.job_changes import cancel, pause, replay, resume, run_now, update
+from jobs.app.commands.job_changes import cancel, pause, resume, retry, run_now, update
 from jobs.app.commands.timeout_limit import refuse_timeout
 from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, UpdateJob
 from jobs.core.errors import Conflict, JobNotFound, JobsError, PreconditionFailed
@@ -192,7 +192,7 @@ class JobService:
 
     def retry(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
         """Run an ended job again, with all its retries. Raises ``JobNameTaken`` if another active job has its name."""
-        return self._revise(job_id, lambda job: replay(job, self._clock, self._random), caller, revision, None)
+        return self._revise(job_id, lambda job: retry(job, self._clock, self._random), caller, revision, None)
 
     def _arm(self, enqueued: Iterable[Enqueued], connection: object | None) -> None:
         if self._alarms.needed:

@@ -117,6 +117,9 @@ class Attempt(BaseModel):
     traceback: str | None = Field(
         default=None, description="Of a failed attempt: the handler's own frames and the causes, bounded."
     )
+    retried: int = Field(
+        default=0, description="How often `retry` had started the job again by then; the same run then counts anew."
+    )
 
 
 class ClaimedRun(NamedTuple):

@@ -5,7 +5,7 @@
     enqueue ──▶ Scheduled ──────────────────────────── claim ──────────────────────────────────▶ Running
                   │  ▲  ▲                                                                           │
                   │  │  └── update, pause, resume, run now                  ┌──────────┬─────────────┤
-                delete  replay                                             ▼          ▼             ▼
+                cancel  retry                                              ▼          ▼             ▼
                   │  └───────────────┬─────────────┬─────────────────── Completed   Failed ◀─ no retries left
                   ▼                  │             │                        │          │            │
               Cancelled ─────────────┘             └────────────────────────┴──────────┘            │
@@ -32,7 +32,7 @@ class JobStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the job does nothing more unless it is replayed."""
+        """Whether the job does nothing more unless it is retried."""
         return self in ENDED
 
     @property
@@ -52,7 +52,7 @@ TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset({JobStatus.SCHEDULED}),
     JobStatus.CANCELLED: frozenset({JobStatus.SCHEDULED}),
 }
-"""The states that one statement may move a job to, from each state. Only a replay leads out of an ended state."""
+"""The states that one statement may move a job to, from each state. Only `retry` leads out of an ended state."""
 
 
 class AttemptOutcome(StrEnum):

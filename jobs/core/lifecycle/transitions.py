@@ -148,7 +148,7 @@ def next_state(
     except ScheduleFault as fault:
         # Without an outcome the run would be repeated over and over. So the job ends, visibly.
         why = f"no next run can be computed: {fault}; retry the job once that is mended, or enqueue it anew"
-        tally = Tally.RESET if succeeded else Tally.INCREMENT  # a replay must not repeat a run that succeeded
+        tally = Tally.RESET if succeeded else Tally.INCREMENT  # a retry of the job must not repeat a run that succeeded
         return written(JobStatus.FAILED, attempt=run.attempt, last_error=why, tally=tally)
     if result.outcome in _RETRYABLE and result.retry and run.attempt <= run.max_retries:
         due_at = finished_at + _wait(run, result, policy, random)

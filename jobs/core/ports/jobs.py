@@ -66,6 +66,9 @@ class _Now(Enum):
 NOW = _Now.NOW
 """A value in a ``Change``: the database's current time."""
 
+RETRY = "retry"
+"""The action of a ``Change`` that starts an ended job again. The history counts these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import IdempotencyKeyReused, JobNameTaken
 from jobs.core.lifecycle.status import JobStatus
-from jobs.core.ports.jobs import NOW, Change, Inserted
+from jobs.core.ports.jobs import NOW, RETRY, Change, Inserted
 from jobs.core.strict_json import refuse_unstorable_text
 from jobs.testing.memory.database import MemoryConnection, RowLock
 from jobs.testing.memory.jsonb import as_stored
@@ -96,20 +96,27 @@ class MemoryJobStore:
         """Return a page of jobs, newest first."""
         with self._database.statement() as transaction:
             rows, now = list(transaction.all(self._database.jobs)), transaction.now
-        return find_jobs(rows, query, now)
+            lines = list(transaction.all(self._database.attempts))
+        return find_jobs(rows, lines, query, now)
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
         """Return a job's latest 1,000 attempts, newest first."""
         with self._database.statement() as transaction:
             rows = [row for row in transaction.all(self._database.attempts) if row.job_id == job_id]
+            retries = self._retries(transaction, job_id)
         rows.sort(key=attrgetter("started_at", "finished_at", "token"), reverse=True)
-        return [attempt_of(row) for row in rows[:_HISTORY_LIMIT]]
+        return [attempt_of(row, retries) for row in rows[:_HISTORY_LIMIT]]
 
     def find_attempts(self, job_id: UUID, query: HistoryQuery) -> AttemptPage:
         """Return a page of a job's attempts, newest first."""
         with self._database.statement() as transaction:
             rows = [row for row in transaction.all(self._database.attempts) if row.job_id == job_id]
-        return find_attempts(rows, query)
+            retries = self._retries(transaction, job_id)
+        return find_attempts(rows, retries, query)
+
+    def _retries(self, transaction: MemoryTransaction, job_id: UUID) -> list[datetime]:
+        noted = transaction.all(self._database.audit)
+        return [line.at for line in noted if line.job_id == job_id and line.action == RETRY]
 
     def change(
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
+from jobs.core.lifecycle.status import AttemptOutcome
+from jobs.core.lifecycle.transitions import UNKNOWN_HANDLER_DELAY
 from jobs.core.paging import Row, cursor_of, decode_cursor, encode_cursor, fill_page, position_of, size_of_texts
 from jobs.core.ports.jobs import AttemptPage, Page
 from jobs.core.strict_json import write_json
@@ -17,7 +19,7 @@ from jobs.testing.memory.jsonb import contains, parsed
 from jobs.testing.memory.rows import attempt_of, job_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from jobs.core.commands import HistoryQuery, JobQuery
@@ -25,14 +27,18 @@ if TYPE_CHECKING:
     from jobs.testing.memory.rows import AttemptRow, JobRow
 
 
-def find_jobs(rows: Iterable[JobRow], query: JobQuery, now: datetime) -> Page:
-    """Return the page of ``rows`` that matches ``query`` at ``now``. Raises ``InvalidInput`` for an invalid cursor."""
+def find_jobs(rows: Iterable[JobRow], lines: Iterable[AttemptRow], query: JobQuery, now: datetime) -> Page:
+    """Return the page of ``rows`` that matches ``query`` at ``now``; ``lines`` is the history of all.
+
+    Raises ``InvalidInput`` for an invalid cursor.
+    """
+    without_handler = _without_handler(lines) if query.overdue is not None else frozenset()
     after = None if query.cursor is None else position_of(query.cursor)
     wanted = [_readings(key, readings) for key, readings in query.metadata.items()]
     found = [
         row
         for row in rows
-        if _matches(row, query, now)
+        if _matches(row, query, now, without_handler)
         and (after is None or (row.created_at, row.id) < after)
         and (not wanted or _has_metadata(row, wanted))
     ]
@@ -48,17 +54,23 @@ def find_jobs(rows: Iterable[JobRow], query: JobQuery, now: datetime) -> Page:
     return Page(jobs, cursor_of(jobs[-1]) if more else None)
 
 
-def find_attempts(rows: Iterable[AttemptRow], query: HistoryQuery) -> AttemptPage:
-    """Return a page of ``rows``, newest first. Raises ``InvalidInput`` for an invalid cursor."""
-    found = sorted(rows, key=_place, reverse=True)
+def find_attempts(rows: Iterable[AttemptRow], retries: Sequence[datetime], query: HistoryQuery) -> AttemptPage:
+    """Return a page of ``rows``, newest first; ``retries`` is when their job was retried.
+
+    Raises ``InvalidInput`` for an invalid cursor.
+    """
+    found = sorted(rows, key=place_in_history, reverse=True)
     if query.cursor is not None:
         moments, token = decode_cursor(query.cursor, 2)
-        found = [row for row in found if _place(row) < (*moments, token)]
+        found = [row for row in found if place_in_history(row) < (*moments, token)]
     page, more = fill_page(query.limit, _reader(found), lambda row: size_of_texts(row.error, row.result))
-    return AttemptPage([attempt_of(row) for row in page], encode_cursor(*_place(page[-1])) if more else None)
+    return AttemptPage(
+        [attempt_of(row, retries) for row in page], encode_cursor(*place_in_history(page[-1])) if more else None
+    )
 
 
-def _place(row: AttemptRow) -> tuple[datetime, datetime, UUID]:
+def place_in_history(row: AttemptRow) -> tuple[datetime, datetime, UUID]:
+    """Return what the history is sorted by."""
     return row.started_at, row.finished_at, UUID(row.token)
 
 
@@ -75,7 +87,7 @@ def _reader(rows: Sequence[Row]) -> Callable[[Row | None, int], Sequence[Row]]:
     return read
 
 
-def _matches(row: JobRow, query: JobQuery, now: datetime) -> bool:
+def _matches(row: JobRow, query: JobQuery, now: datetime, without_handler: Collection[UUID]) -> bool:
     wanted = {"status": query.status, "handler_name": query.handler_name, "parent_id": query.parent_id}
     if any(any_of and getattr(row, name) not in any_of for name, any_of in wanted.items()):
         return False
@@ -83,7 +95,7 @@ def _matches(row: JobRow, query: JobQuery, now: datetime) -> bool:
         row.job_name in query.job_name or row.job_name.startswith(query.job_name_prefix or ("\0",))
     ):
         return False
-    overdue = row.waiting and row.due_at < now
+    overdue = row.waiting and (row.due_at < now or (row.id in without_handler and _is_put_off(row, now)))
     if any(
         asked not in {None, is_so}
         for asked, is_so in ((query.paused, row.paused), (query.recurring, row.recurring), (query.overdue, overdue))
@@ -93,6 +105,16 @@ def _matches(row: JobRow, query: JobQuery, now: datetime) -> bool:
         _within(getattr(row, column), getattr(query, f"{name}_after"), getattr(query, f"{name}_before"))
         for name, column in INSTANT_FILTERS.items()
     )
+
+
+def _without_handler(lines: Iterable[AttemptRow]) -> frozenset[UUID]:
+    """Return the jobs whose latest attempt found no handler."""
+    latest = {line.job_id: line for line in sorted(lines, key=place_in_history)}
+    return frozenset(each for each, line in latest.items() if line.outcome == AttemptOutcome.UNKNOWN_HANDLER)
+
+
+def _is_put_off(row: JobRow, now: datetime) -> bool:
+    return row.scheduled_for is not None and row.scheduled_for < now and row.due_at < now + 2 * UNKNOWN_HANDLER_DELAY
 
 
 def _within(moment: datetime | None, after: datetime | None, before: datetime | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -206,9 +207,10 @@ def run_of(row: JobRow) -> ClaimedRun:
     )
 
 
-def attempt_of(row: AttemptRow) -> Attempt:
-    """Return the attempt of a row."""
+def attempt_of(row: AttemptRow, retries: Iterable[datetime]) -> Attempt:
+    """Return the attempt of a row; ``retries`` is when its job was retried."""
     values = {name: value for name, value in row._asdict().items() if name in Attempt.model_fields}
+    values["retried"] = sum(at <= row.started_at for at in retries)
     return Attempt.model_validate(values | {"result": None if row.result is None else read_json(row.result)})
 
 

@@ -17,6 +17,7 @@ from jobs.core.ports.runs import Conviction, Heartbeat
 from jobs.core.strict_json import storable
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.limits import HandlerSlots
+from jobs.testing.memory.listing import place_in_history
 from jobs.testing.memory.losses import error_of, is_convicted
 from jobs.testing.memory.outcomes import attempt_row, ended
 from jobs.testing.memory.rows import recorded_of, run_of
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from jobs.core.lifecycle.job import ClaimedRun, Lease, Recorded, RecordedOutcome
     from jobs.core.lifecycle.limits import Limits
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
-    from jobs.testing.memory.rows import JobRow
+    from jobs.testing.memory.rows import AttemptRow, JobRow
 
 
 class MemoryRunStore:
@@ -213,9 +214,20 @@ class MemoryRunStore:
                 if row is not None and row.held_under(run.token) and row.generation == run.generation:
                     after = transaction.put_job(ended(row, outcome, transaction.now))
                     attempt = attempt_row(after, outcome)
+                    if (before := self._repeated(transaction, attempt)) is not None:
+                        transaction.put(self._database.attempts, (row.id, before.token), None)
                     transaction.put(self._database.attempts, (row.id, run.token), attempt)
                     written.append(recorded_of(run.token, after))
         return written
+
+    def _repeated(self, transaction: MemoryTransaction, attempt: AttemptRow) -> AttemptRow | None:
+        """Return the latest line of the job's history if this one repeats what it says of a missing handler."""
+        if attempt.outcome != AttemptOutcome.UNKNOWN_HANDLER:
+            return None
+        lines = [each for each in transaction.all(self._database.attempts) if each.job_id == attempt.job_id]
+        latest = max(lines, key=place_in_history, default=None)
+        same = attrgetter("outcome", "run", "error")
+        return latest if latest is not None and same(latest) == same(attempt) else None
 
     def recorded(self, run: ClaimedRun) -> Recorded | None:
         """Return the recorded outcome from the history, after waiting for any transaction that has locked the row."""

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.encoding import Statement
 from jobs.core.errors import ConfigurationError
+from jobs.core.ports.jobs import RETRY
 
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -125,8 +126,10 @@ _ACTIVE_HOLDER = (
 
 _ATTEMPTS = """
 select run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id, cast(result as text),
-  traceback, token
-from {schema}.job_attempts
+  traceback, (select count(*) from {schema}.job_audit noted
+    where noted.job_id = line.job_id and noted.action = '{retry}' and noted.at <= line.started_at),
+  token
+from {schema}.job_attempts line
 where job_id = :id and (cast(:after_token as uuid) is null or (started_at, finished_at, token) <
   (cast(:after_started as timestamptz), cast(:after_finished as timestamptz), cast(:after_token as uuid)))
 order by started_at desc, finished_at desc, token desc limit :limit
@@ -211,7 +214,7 @@ def job_statements(schema: str) -> JobStatements:
         just_inserted=prepare(_JUST_INSERTED, schema),
         get=prepare(_GET, schema),
         active_holder=prepare(_ACTIVE_HOLDER, schema),
-        attempts=prepare(_ATTEMPTS, schema),
+        attempts=prepare(_ATTEMPTS.replace("{retry}", RETRY), schema),
         mark_armed=prepare(_MARK_ARMED, schema),
         forget_armed=prepare(_FORGET_ARMED, schema),
         waiting_alarms=prepare(_WAITING_ALARMS, schema),

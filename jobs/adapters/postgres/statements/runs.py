@@ -142,6 +142,18 @@ with o as materialized (
 select token, status, generation, next_run_at from written
 """
 
+# A job whose handler is missing is tried every few seconds, perhaps for days: the last such line stands for all.
+_REPLACED = """
+), replaced as (
+  delete from {schema}.job_attempts a using o join written w using (token)
+  where o.outcome = 'UnknownHandler' and a.job_id = o.id and a.outcome = o.outcome
+    and a.run = w.run_count + (not o.run_ended)::int and a.error is not distinct from o.error
+    and (a.started_at, a.token) = (
+      select latest.started_at, latest.token from {schema}.job_attempts latest where latest.job_id = o.id
+      order by latest.started_at desc, latest.finished_at desc, latest.token desc limit 1)
+)
+select token, status"""
+
 _RECORDED_BEFORE = """
 select a.token, j.status, j.generation, j.next_run_at
 from unnest(cast(:ids as uuid[]), cast(:tokens as uuid[]), cast(:since as timestamptz[])) as l(id, token, since)
@@ -169,6 +181,7 @@ class RunStatements:
     held: Statement
     progress: Statement
     record: Statement
+    record_missing: Statement
     recorded_before: Statement
     await_writer: Statement
 
@@ -199,6 +212,7 @@ def run_statements(schema: str) -> RunStatements:
         held=prepare(_HELD, schema),
         progress=prepare(_PROGRESS, schema),
         record=prepare(_RECORD, schema),
+        record_missing=prepare(_RECORD.replace("\n)\nselect token, status", _REPLACED), schema),
         recorded_before=prepare(_RECORDED_BEFORE, schema),
         await_writer=prepare(_AWAIT_WRITER, schema),
     )

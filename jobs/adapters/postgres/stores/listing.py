@@ -12,6 +12,7 @@ from jobs.adapters.postgres.statements.jobs import JOB_COLUMNS, LISTED_COLUMNS, 
 from jobs.adapters.postgres.stores.rows import job_of
 from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
+from jobs.core.lifecycle.transitions import UNKNOWN_HANDLER_DELAY
 from jobs.core.paging import cursor_of, fill_page, position_of, size_of_texts
 from jobs.core.ports.jobs import Page
 from jobs.core.strict_json import write_json
@@ -40,7 +41,7 @@ def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
 
 def _rows(database: Database, schema: str, query: JobQuery, count: int) -> list[tuple[Any, ...]]:
     conditions, values = _conditions(query)
-    where = " and ".join(conditions) or "true"
+    where = (" and ".join(conditions) or "true").replace("{schema}", quoted(schema))
     sql = (
         f"select {JOB_COLUMNS if query.payloads else LISTED_COLUMNS} from {quoted(schema)}.jobs j where {where} "
         "order by j.created_at desc, j.id desc limit :limit"
@@ -78,17 +79,27 @@ def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
     return conditions, values
 
 
+# The first line only narrows the search, generously: clocks differ.
+_MISSES_ITS_HANDLER = f"""
+  j.next_run_at < (select now() + interval '{2 * UNKNOWN_HANDLER_DELAY.total_seconds():g} seconds')
+  and exists (select from (
+      select outcome from {{schema}}.job_attempts where job_id = j.id
+      order by started_at desc, finished_at desc, token desc limit 1
+    ) latest where latest.outcome = 'UnknownHandler' and j.scheduled_for < (select now()))
+"""
+
 _YES_OR_NO = {
     "paused": "j.paused",
     "recurring": "j.recurring",
     "overdue": "("
     + " or ".join(
-        f"(j.status = 'Scheduled' and not j.paused and {limited} and j.next_run_at < (select now()))"
+        f"(j.status = 'Scheduled' and not j.paused and {limited} and {due})"
         for limited in ("not j.limited", "j.limited")
+        for due in ("j.next_run_at < (select now())", _MISSES_ITS_HANDLER)
     )
     + ")",
 }
-"""``overdue`` has two parts, each covered by one of the partial indexes."""
+"""``overdue`` has four parts, each covered by one of the partial indexes."""
 
 
 def _any_of(column: str, kind: str, wanted: tuple[Any, ...], values: dict[str, Any]) -> str:

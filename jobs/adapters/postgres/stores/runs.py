@@ -19,6 +19,7 @@ from jobs.adapters.postgres.stores.rows import recorded_of, run_of
 from jobs.core.errors import NotRecordable, StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.limits import LimitedClaim
+from jobs.core.lifecycle.status import AttemptOutcome
 from jobs.core.lifecycle.waiting import LimitUsage
 from jobs.core.ports.runs import Conviction, Heartbeat
 from jobs.core.strict_json import storable
@@ -200,16 +201,18 @@ class PostgresRunStore:
 
     def record(self, outcomes: Sequence[RecordedOutcome], *, connection: object | None = None) -> list[Recorded]:
         """Write outcomes in one statement. If the response is lost, the history shows which were written."""
+        missing = any(outcome.result.outcome is AttemptOutcome.UNKNOWN_HANDLER for outcome in outcomes)
+        statement = self._statements.record_missing if missing else self._statements.record
         values = {"outcomes": "[" + ",".join([outcome_text(outcome) for outcome in outcomes]) + "]"}
         if connection is not None:
-            rows = self._run(self._statements.record, values, connection)
+            rows = self._run(statement, values, connection)
             return [recorded_of((str(row[0]), *row[1:])) for row in rows]
         try:
-            return [recorded_of(row) for row in self._run_outcome(self._statements.record, values)]
+            return [recorded_of(row) for row in self._run_outcome(statement, values)]
         except DriverError as error:
             raise NotRecordable(message_of(error)) from error
         except OutcomeUnknown:
-            again = self._run_outcome(self._statements.record, values)
+            again = self._run_outcome(statement, values)
             before = self._run_outcome(
                 self._statements.recorded_before, _attempts([outcome.run for outcome in outcomes])
             )

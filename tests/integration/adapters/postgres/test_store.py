@@ -99,8 +99,8 @@ def ascii_id(value: Any) -> str:
     return ascii(value)[:20] if isinstance(value, str | float) else type(value).__name__
 
 
-CANCEL = Change("delete", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
-REVIVE = Change("replay", {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW}, new_generation=True)
+CANCEL = Change("cancel", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
+REVIVE = Change("retry", {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW}, new_generation=True)
 
 
 # --- insert
@@ -594,7 +594,7 @@ def test_a_text_that_cannot_be_stored_is_refused_in_a_change_too(store):
 
 def test_only_the_current_alarm_of_a_waiting_job_is_noted_as_armed(store):
     jobs = [added(store, name) for name in ("current", "past", "ended")]
-    store.change(jobs[2], Change("delete", {"status": "Cancelled", "handled_at": NOW, "next_run_at": None}))
+    store.change(jobs[2], Change("cancel", {"status": "Cancelled", "handled_at": NOW, "next_run_at": None}))
     moved = store.change(jobs[1], Change("run-now", {"next_run_at": NOW}, new_generation=True))
     store.mark_armed([AlarmName(job.id, 1) for job in jobs] + [AlarmName(new_id(), 1)])
     assert [store.get(job.id).armed_at is not None for job in jobs] == [True, False, False]

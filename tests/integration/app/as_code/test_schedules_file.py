@@ -204,7 +204,7 @@ def test_every_change_is_in_the_audit_with_the_owner(apply, sql):
     apply(NIGHTLY | {"max_retries": 1, "paused": True})
     apply()
     noted = sql("select actor, action from jobs.job_audit order by id")
-    assert [tuple(row) for row in noted] == [("jobs apply, billing", a) for a in ("update", "pause", "delete")]
+    assert [tuple(row) for row in noted] == [("jobs apply, billing", a) for a in ("update", "pause", "cancel")]
     assert [row[0] for row in sql("select created_by from jobs.jobs")] == ["jobs apply, billing"]
 
 

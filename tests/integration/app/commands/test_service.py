@@ -768,7 +768,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_its_alarm_withdrawn(service, sch
     ended = service.cancel(enqueued.id, caller=Caller("me"))
     assert (ended.status, ended.next_run_at, ended.handled_at is not None) == ("Cancelled", None, True)
     assert scheduler.alarms == {}
-    assert sql(database, "select actor, action from jobs.job_audit") == [("me", "delete")]
+    assert sql(database, "select actor, action from jobs.job_audit") == [("me", "cancel")]
 
 
 def test_deleting_what_has_ended_changes_nothing(service, database):
@@ -893,7 +893,7 @@ def test_an_ended_job_runs_once_more_with_all_its_retries(service, database, sch
     assert (again.status, again.attempt, again.handled_at, again.cancel_requested_at) == ("Scheduled", 0, None, None)
     assert again.next_run_at == again.scheduled_for == again.updated_at
     assert set(scheduler.alarms) == {AlarmName(enqueued.id, again.generation)}
-    assert sql(database, "select actor, action from jobs.job_audit") == [("me", "replay")]
+    assert sql(database, "select actor, action from jobs.job_audit") == [("me", "retry")]
 
 
 def test_a_job_that_was_cancelled_while_paused_is_not_paused_any_more(service):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, field_validator
 from jobs.adapters.postgres.connection.faults import OutcomeUnknown
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
-from jobs.core.commands import UpdateJob
+from jobs.core.commands import JobQuery, UpdateJob
 from jobs.core.errors import StoreUnavailable
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
@@ -368,9 +368,11 @@ def test_a_job_without_its_handler_waits_visibly_and_runs_once_there_is_one(make
         assert (after.status, after.attempt, after.run_count) == (JobStatus.SCHEDULED, 0, 0)
         assert after.next_run_at > last_attempt(this_version, job_id).finished_at + timedelta(seconds=5)
         assert "FromTheNextVersion" in after.last_error
+        assert [each.id for each in this_version.service.find(JobQuery(overdue=True)).jobs] == [job_id]
         make_due(job_id)
-    assert outcomes(this_version, job_id) == ["UnknownHandler"] * 3
+    assert outcomes(this_version, job_id) == ["UnknownHandler"], "the last line stands for all"
     assert ring(next_version, job_id).last_error == "it ran"
+    assert outcomes(this_version, job_id) == ["UnknownHandler", "Discarded"]
 
 
 # --- rows that somebody has spoiled
