@@ -55,7 +55,22 @@ def checked(args: SyncShopArgs, ctx: JobContext) -> None:
 def misspelt(args: SyncShopArgs) -> None: ...
 
 
-@handler("Named", limits=Limits(concurrency_key=key_of, rate=Rate(1, per=timedelta(seconds=1))))
+@handler("Bare", limits=Limits(concurrency_key=lambda args: args.shop))  # refused: "BaseModel" has no attribute "shop"
+def bare(args: SyncShopArgs) -> None: ...
+
+
+@handler("OneKey", limits=Limits(concurrency_key=lambda _: "one for all"))
+def one_key(args: SyncShopArgs) -> None: ...
+
+
+by_shop = Limits[SyncShopArgs](concurrency_key=key_of)
+
+
+@handler("Apart", limits=by_shop)
+def apart(args: SyncShopArgs) -> None: ...
+
+
+@handler("Named", limits=Limits[SyncShopArgs](concurrency_key=key_of, rate=Rate(1, per=timedelta(seconds=1))))
 def named(args: SyncShopArgs) -> None: ...
 
 

@@ -19,6 +19,8 @@ from jobs.core.handlers.signatures import origin_of, refuse
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from pydantic import BaseModel
+
     from jobs.core.handlers.context import JobContext
     from jobs.core.handlers.enqueuing.typed import HandlerDecorator
     from jobs.core.handlers.handler_options import HandlerOptions
@@ -49,7 +51,7 @@ def handler(
     timeout: timedelta | None = None,
     version: int = 1,
     upcasters: Mapping[int, Upcaster] | None = None,
-    limits: Limits[Any] | None = None,
+    limits: Limits[BaseModel] | None = None,
 ) -> HandlerDecorator:
     """Mark a function, or a class with a ``handle`` method, as the handler of jobs whose ``handler_name`` is ``name``.
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from pydantic import BaseModel
+
     from jobs.core.handlers.versions import Upcaster
     from jobs.core.lifecycle.limits import Limits
 
@@ -33,7 +35,7 @@ def handler_options(
     timeout: timedelta | None = None,
     version: int = 1,
     upcasters: Mapping[int, Upcaster] | None = None,
-    limits: Limits[Any] | None = None,
+    limits: Limits[BaseModel] | None = None,
 ) -> HandlerOptions:
     """Return the options, with defaults for missing ones. Their values are checked when the handler is registered."""
     return HandlerOptions(

@@ -28,6 +28,8 @@ from jobs.core.transactions.unit_of_work import UnitsOfWork
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pydantic import BaseModel
+
     from jobs.core.handlers.versions import Upcaster
 
 BUILT_IN_SERVICES: frozenset[type] = frozenset({DistributedLock, UnitsOfWork})
@@ -60,7 +62,7 @@ class HandlerRegistry:
         timeout: timedelta | None = None,
         version: int = 1,
         upcasters: Mapping[int, Upcaster] | None = None,
-        limits: Limits[Any] | None = None,
+        limits: Limits[BaseModel] | None = None,
     ) -> HandlerSpec:
         """Register ``target``, a function or a class with ``handle``, under ``name``; the options are ``handler``'s.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -28,11 +28,13 @@ class Rate:
     per: timedelta
 
 
-Arguments = TypeVar("Arguments", bound=BaseModel)
+# Covariant, against the rule for what a function takes. So a type checker reads a bare ``Limits(concurrency_key=…)`` in
+# ``@handler`` as one of any model, and refuses the arguments' fields; and it still takes ``Limits[Args](…)`` there.
+Arguments_co = TypeVar("Arguments_co", bound=BaseModel, covariant=True)
 
 
 @dataclass(frozen=True)  # without slots, which Limits[Args](...) cannot be made with
-class Limits(Generic[Arguments]):
+class Limits(Generic[Arguments_co]):
     """The limits of a handler. At least one must be given; a due job is throttled until it is within all of them.
 
     ``concurrency``: running attempts at once. ``concurrency_key``: a function of the handler's arguments; of the jobs
@@ -40,12 +42,12 @@ class Limits(Generic[Arguments]):
     computed when a job is enqueued or its payload changes, and is stored with the job. ``rate``: starts of attempts
     within a period.
 
-    ``Limits[Args](concurrency_key=lambda args: args.customer)`` names the model of the handler's arguments, so that a
-    type checker checks the function.
+    ``Limits[Args](concurrency_key=lambda args: args.customer)`` names the model of the handler's arguments, by which a
+    type checker checks the function. Without the name it refuses their fields, but in ``declare``, which knows them.
     """
 
     concurrency: int | None = None
-    concurrency_key: Callable[[Arguments], object] | None = None
+    concurrency_key: Callable[[Arguments_co], object] | None = None
     per_key: int | None = None
     rate: Rate | None = None
 
@@ -54,12 +56,12 @@ class Limits(Generic[Arguments]):
         if self.concurrency_key is not None and self.per_key is None:
             object.__setattr__(self, "per_key", 1)
 
-    def key_of(self, arguments: Arguments, handler_name: str) -> str | None:
+    def key_of(self, arguments: BaseModel, handler_name: str) -> str | None:
         """Return the concurrency key; raises ``InvalidInput`` if the function fails or its key is invalid."""
         if self.concurrency_key is None:
             return None
         try:
-            key = self.concurrency_key(arguments)
+            key = self.concurrency_key(cast("Arguments_co", arguments))
         except Exception as error:
             raise InvalidInput.at(
                 "/payload", f"the concurrency_key of {handler_name} failed for it with {type(error).__name__}: {error}"
