@@ -100,7 +100,7 @@ class Jobs:
         return list(self._service.enqueue_many(commands, connection=connection, caller=self._caller))
 
     def get(self, job_id: UUID) -> Job:
-        """Read a job; raises ``JobNotFound``."""
+        """Read a job; raises ``JobNotFound``. ``waiting_for`` is None: only the app, over HTTP, knows its handlers."""
         return self._service.get(job_id)
 
     def find(self, query: JobQuery | None = None) -> Page:

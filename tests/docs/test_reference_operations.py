@@ -11,7 +11,6 @@ from unittest.mock import patch
 import pytest
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.schema.tables import add_background_jobs
 from jobs.adapters.telemetry import Telemetry
 from jobs.app.as_code.plan import Action
 from jobs.app.upkeep.reconciler import ReconcileLimits
@@ -26,6 +25,7 @@ from jobs.entrypoints.cli import main as cli
 from jobs.entrypoints.http import operations
 from jobs.entrypoints.http.callback_tokens import CallbackTokens
 from jobs.settings import Settings
+from jobs.tables import add_background_jobs
 from jobs.testing import JobsHarness
 from tests.docs.pages import ROOT, assert_same, code, first_column, page, table
 from tests.docs.settings_page import MARKED, settings_reference

@@ -146,6 +146,8 @@ with connect("postgresql://localhost/shop") as jobs:
     declared.enqueue(OtherArgs(number=1), jobs=jobs)  # refused: No overload variant of "enqueue"
     counted.enqueue(OtherArgs(number=1))  # refused: No overload variant of "enqueue"
     status: JobStatus = jobs.get(enqueued.id).status
+    shop: str = jobs.get(enqueued.id).payload  # refused: Incompatible types in assignment
+    jobs.attempts(enqueued.id)[0].result.sent  # noqa: B018  # refused: has no attribute "sent"
     jobs.enqueue(one, connection="conn")  # refused: Argument "connection" to "enqueue" of "Jobs"
     jobs.cancel(enqueued)  # refused: Argument 1 to "cancel" of "Jobs"
 

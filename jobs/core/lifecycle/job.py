@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -22,6 +22,11 @@ Json = Any
 JsonValue: TypeAlias = "Mapping[str, JsonValue] | Sequence[JsonValue] | str | int | float | Decimal | bool | None"
 """The same for type checkers."""
 
+if TYPE_CHECKING:
+    StoredJson = JsonValue
+else:
+    StoredJson = Json  # it was checked when it was stored
+"""A field with a JSON value, as its reader sees it."""
 
 TIMING_OPTIONS = frozenset(Timing.model_fields) - {"schedule", "timezone"}
 """The fields of the timing except schedule and timezone: the ones in a job's ``options`` column."""
@@ -41,12 +46,16 @@ class JobHead(BaseModel):
 
 
 class Job(Timing, JobHead):
-    """A job's row without the lease token. ``model_dump(mode="json")`` is its form in the HTTP API."""
+    """A job's row without the lease token. ``model_dump(mode="json")`` is its form in the HTTP API.
+
+    The HTTP API also fills in what the app that answers knows of its handler: why the job waits, and the timeout and
+    the ``retry`` in effect. From Python, ``waiting_for`` is None, and the others are those that the job itself has.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    payload: Json
-    metadata: dict[str, Json]
+    payload: StoredJson
+    metadata: dict[str, StoredJson]
     recurring: bool
     next_run_at: Instant | None = Field(description="When the job is due; null once it has ended.")
     scheduled_for: Instant | None = Field(description="The scheduled instant of the pending or running run.")
@@ -68,7 +77,7 @@ class Job(Timing, JobHead):
     )
     progress: float | None = Field(default=None, description="Of the current attempt, from 0 to 1, if reported.")
     progress_message: str | None = None
-    result: Json = Field(default=None, description="The result of the last run that succeeded.")
+    result: StoredJson = Field(default=None, description="The result of the last run that succeeded.")
     run_count: int = Field(description="Runs that have ended, successfully or not.")
     consecutive_failures: int
     lost_count: int = Field(default=0, description="Workers lost in a row; from the second on it runs alone.")
@@ -113,7 +122,7 @@ class Attempt(BaseModel):
     error: str | None
     worker: str | None
     trace_id: str | None
-    result: Json = None
+    result: StoredJson = None
     traceback: str | None = Field(
         default=None, description="Of a failed attempt: the handler's own frames and the causes, bounded."
     )

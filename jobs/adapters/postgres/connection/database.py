@@ -231,7 +231,8 @@ def raise_translated(error: Exception) -> NoReturn:
             raise StoreUnavailable(f"the database cannot do this now: {message_of(error)}") from error
         case Fault.UNMIGRATED:
             raise NotMigrated(
-                f"the database lacks what this release needs ({message_of(error)}); run `python -m jobs db upgrade`"
+                f"the database lacks what this release needs ({message_of(error)}); run `python -m jobs db upgrade` in "
+                "the folder of the app that runs the jobs, for the same database and schema"
             ) from error
         case Fault.BUG:
             raise error

@@ -269,7 +269,7 @@ def test_tables_that_are_missing_are_told_with_the_mend_and_cost_the_connection(
     one = open_database(pool_size=1)
     for _ in range(2):
         before = backend(one)
-        with pytest.raises(NotMigrated, match=rf"{code}.*python -m jobs db upgrade"):
+        with pytest.raises(NotMigrated, match=rf"{code}.*python -m jobs db upgrade` in the folder of the app"):
             run(one, text)
         assert in_step(one)
         assert backend(one) != before, "a search path may be the cause, so the connection is not used again"
