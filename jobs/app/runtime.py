@@ -30,8 +30,9 @@ from jobs.app.execution.worker.pool import WorkerPool
 from jobs.app.execution.worker.worker import Worker
 from jobs.app.upkeep.clock_setback import ClockSetback
 from jobs.app.upkeep.limit_flags import LimitFlags
+from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.app.upkeep.reaper import Reaper
-from jobs.app.upkeep.reconciler import ReconcileLimits, Reconciler
+from jobs.app.upkeep.reconciler import Reconciler
 from jobs.core.errors import StoreUnavailable
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork

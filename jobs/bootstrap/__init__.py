@@ -25,7 +25,7 @@ from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
-from jobs.app.upkeep.reconciler import ReconcileLimits
+from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.bootstrap.database import database_options
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from jobs.adapters.telemetry import Telemetry
 from jobs.app.as_code.plan import Action
-from jobs.app.upkeep.reconciler import ReconcileLimits
+from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.core.as_code.file import RecurringJob
 from jobs.core.errors import InvalidInput
 from jobs.core.ports.jobs import RETRY

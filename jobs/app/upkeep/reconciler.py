@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.app.upkeep.measurements import log_measurement
+from jobs.app.upkeep.pruning import Pruning
 from jobs.core.diagnostics.error_text import printable
 from jobs.core.diagnostics.outage import log_failure
 from jobs.core.errors import StoreUnavailable
-from jobs.core.ports.housekeeping import HistoryLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,33 +24,14 @@ if TYPE_CHECKING:
     from jobs.app.execution.worker.worker import Worker
     from jobs.app.upkeep.clock_setback import ClockSetback
     from jobs.app.upkeep.limit_flags import LimitFlags
+    from jobs.app.upkeep.limits import ReconcileLimits
     from jobs.app.upkeep.reaper import Reaper
     from jobs.core.lifecycle.ids import AlarmName
-    from jobs.core.ports.housekeeping import Housekeeping, JobPosition
+    from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.scheduler import Alarm
 
 _logger = logging.getLogger("jobs.reconciler")
 _POLL_SECONDS = 1.0
-_HISTORY_PAGE = HistoryLimit(jobs=500, rows=5_000)
-
-
-@dataclass(frozen=True, slots=True)
-class ReconcileLimits:
-    """How far one reconciliation goes."""
-
-    page: int = 500
-    budget_seconds: float = 45.0
-    arm_within: timedelta = timedelta(days=30)
-    overdue_grace: timedelta = timedelta(seconds=60)
-    retention: timedelta | None = timedelta(days=30)
-    key_retention: timedelta = timedelta(days=1)
-    lock_retention: timedelta = timedelta(hours=1)
-    keep_attempts: int = 20
-    history: HistoryLimit = _HISTORY_PAGE
-    prune_seconds: float = 10.0
-    history_rest_seconds: float = 3_600.0
-    count_to: int = 10_000
-    failure_window: timedelta = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -97,8 +77,7 @@ class Reconciler:
         self._worker = worker
         self._limits = limits
         self._set_again: frozenset[AlarmName] = frozenset()
-        self._history_after: JobPosition | None = None
-        self._history_rests_until = 0.0
+        self._pruning = Pruning(housekeeping, limits)
         alarms.when_it_returns(self.arm_missed)
 
     def run(self) -> Report:
@@ -116,8 +95,8 @@ class Reconciler:
             self._step("sweep", report, lambda: self._sweep(report, until))
             self._step("withdraw", report, self._alarms.withdraw_missed)
         # Last, and with a share of their own: however much there is to delete, nothing that runs jobs waits for it.
-        self._step("keys", report, lambda: self._prune_keys(self._share(until)))
-        self._step("locks", report, lambda: self._prune_locks(self._share(until)))
+        self._step("keys", report, lambda: self._pruning.prune_keys(self._share(until)))
+        self._step("locks", report, lambda: self._pruning.prune_locks(self._share(until)))
         self._step("prune", report, lambda: self._prune(report, self._share(until)))
         self._step("history", report, lambda: self._prune_history(report, self._share(until)))
         level = logging.WARNING if len(report.failures) > report.away or report.reaped else logging.INFO
@@ -220,33 +199,9 @@ class Reconciler:
         return min(until, time.monotonic() + self._limits.prune_seconds)
 
     def _prune(self, report: Report, until: float) -> None:
-        limits = self._limits
-        while limits.retention is not None:
-            gone = self._housekeeping.prune(limits.page, limits.retention, keep=limits.keep_attempts)
+        for gone in self._pruning.prune_jobs(until):
             report.pruned += gone
-            if gone < limits.page or time.monotonic() > until:
-                return
 
     def _prune_history(self, report: Report, until: float) -> None:
-        """Go on where the last reconciliation stopped; after the last job, wait a while before starting over."""
-        limits = self._limits
-        while limits.retention is not None and time.monotonic() >= self._history_rests_until:
-            pruned = self._housekeeping.prune_history(
-                limits.history, limits.retention, keep=limits.keep_attempts, after=self._history_after
-            )
-            report.history_pruned += pruned.attempts + pruned.audit
-            self._history_after = pruned.after if pruned.more else None
-            if not pruned.more:
-                self._history_rests_until = time.monotonic() + limits.history_rest_seconds
-            if time.monotonic() > until:
-                return
-
-    def _prune_keys(self, until: float) -> None:
-        page, retention = self._limits.page, self._limits.key_retention
-        while self._housekeeping.prune_keys(page, retention) == page and time.monotonic() < until:
-            pass
-
-    def _prune_locks(self, until: float) -> None:
-        page, retention = self._limits.page, self._limits.lock_retention
-        while self._housekeeping.prune_locks(page, retention) == page and time.monotonic() < until:
-            pass
+        for gone in self._pruning.prune_history(until):
+            report.history_pruned += gone

@@ -77,6 +77,7 @@ def lose(runtime: Runtime, times: int = 1) -> list:
 
 def limit(runtime: Runtime, **limits: Any) -> None:
     runtime.reconciler._limits = replace(runtime.reconciler._limits, **limits)
+    runtime.reconciler._pruning._limits = runtime.reconciler._limits
     runtime.reconciler._reaper.page = runtime.reconciler._limits.page
 
 
@@ -558,7 +559,7 @@ def test_once_all_jobs_were_looked_at_it_rests_before_looking_again(make_runtime
     assert runtime.reconciler.run().history_pruned == 10 + 30
     add_history(job_id, 30, newest=LONG_AGO - HOUR)
     assert runtime.reconciler.run().history_pruned == 0
-    runtime.reconciler._history_rests_until = time.monotonic()
+    runtime.reconciler._pruning._history_rests_until = time.monotonic()
     assert runtime.reconciler.run().history_pruned > 0
 
 
