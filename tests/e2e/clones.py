@@ -26,7 +26,8 @@ def command_environment(**settings: str) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("JOBS_", "COV", "PYTEST_", "GIT_"))
     }
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"} | settings
+    # Compiled code is kept: one command after the other is run in a clone.
+    return kept | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"} | settings
 
 
 class Folder:
@@ -99,14 +100,22 @@ class Clone(Folder):
         self.git("commit", "--quiet", "--message", message)
 
 
+def copy_with_compiled_code(source: Path, copy: Path) -> None:
+    """Copy a file, and what Python and pytest have compiled of it, which its time of change keeps valid."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, copy)
+    for compiled in (source.parent / "__pycache__").glob(f"{source.stem}.*.pyc") if source.suffix == ".py" else ():
+        (copy.parent / "__pycache__").mkdir(exist_ok=True)
+        shutil.copy2(compiled, copy.parent / "__pycache__")
+
+
 def fresh_clone(folder: Path) -> Clone:
     """Make a clone of this checkout, with what is not committed yet and without handlers of yours."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in listed.split("\0"):
         if (ROOT / name).is_file() and not name.startswith(YOURS):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+            copy_with_compiled_code(ROOT / name, folder / name)
     clone = Clone(folder)
     clone.git("init", "--quiet", "--initial-branch", "main")
     clone.commit("a release")

@@ -9,7 +9,7 @@ that cannot be imported at all. ``make lint`` runs mypy too, on ``jobs/`` and ``
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,6 +26,11 @@ OF_WHAT_ELSE_READS_THEM = (
     "tests/unit/test_distribution.py",
     "tests/infra/test_image.py",
     "tests/infra/test_azd.py",
+)
+THAT_LOAD_HANDLERS = (  # within the tests' process, as the host does it, and as a command
+    "tests/unit/test_startup.py::test_the_log_of_the_start_lists_the_handlers_in_one_line",
+    "tests/unit/test_startup.py::test_an_app_that_works_lists_its_handlers_there",
+    "tests/unit/entrypoints/cli/test_local_settings.py::test_a_machine_with_such_a_file_is_a_developers",
 )
 SHOP = {
     "shop/__init__.py": "",
@@ -130,6 +135,11 @@ def clone(folder: Path) -> Clone:
     return fresh_clone(folder / "clone")
 
 
+def passed_in(folders: Sequence[str], said: str) -> int:
+    """How many tests in these folders passed, by what pytest said with ``-rp``."""
+    return sum(line.startswith(tuple(f"PASSED {folder}/" for folder in folders)) for line in said.splitlines())
+
+
 def add_the_readmes_handler(clone: Clone) -> None:
     assert "wrote handlers/send_offer.py" in clone.python("-m", "jobs", "new", "handler", "SendOffer")
     clone.write(
@@ -163,25 +173,23 @@ def do_all_of_it(clone: Clone) -> None:
 @pytest.mark.parametrize(
     ("change", "handlers", "own_tests"),
     [
-        (add_the_readmes_handler, "2 handlers in handlers: SendInvoice, SendOffer", "3 passed"),
-        (delete_the_samples, "the app has no handlers, so no job can be run: `python -m jobs new handler", None),
-        (add_a_package, "1 handler in shop.jobs: Restock", "2 passed"),
-        (add_a_handler_with_libraries, "1 handler in handlers: SyncOrders", "1 passed"),
+        (add_the_readmes_handler, "2 handlers in handlers: SendInvoice, SendOffer", 3),
+        (delete_the_samples, "the app has no handlers, so no job can be run: `python -m jobs new handler", 0),
+        (add_a_package, "1 handler in shop.jobs: Restock", 2),
+        (add_a_handler_with_libraries, "1 handler in handlers: SyncOrders", 1),
     ],
 )
 def test_the_tests_and_the_linters_pass_after(
-    clone: Clone, change: Callable[[Clone], None], handlers: str, own_tests: str | None
+    clone: Clone, change: Callable[[Clone], None], handlers: str, own_tests: int
 ) -> None:
     change(clone)
     clone.environment["JOBS_SCHEDULER"] = "timer"
     assert handlers in clone.python("-m", "jobs", "check")
     clone.python("-m", "ruff", "format", "--no-cache", "--check", ".")
     clone.python("-m", "ruff", "check", "--no-cache", ".")
-    own = [name for name in ("tests/handlers", "shop/tests", "tests/shop") if (clone.folder / name).is_dir()]
-    if own_tests is not None:
-        assert own_tests in clone.test(*own)
-    samples = ["examples/tests"] if (clone.folder / "examples").is_dir() else []
-    clone.test(*OF_WHERE_HANDLERS_ARE, *samples)
+    tests = ("tests/handlers", "shop/tests", "tests/shop", "examples/tests")
+    there = [name for name in tests if (clone.folder / name).is_dir()]
+    assert passed_in(tests[:3], clone.test("-rp", *OF_WHERE_HANDLERS_ARE, *there)) == own_tests
 
 
 def test_every_test_is_collected_and_what_reads_handlers_passes_after_all_of_it(clone: Clone) -> None:
@@ -191,14 +199,14 @@ def test_every_test_is_collected_and_what_reads_handlers_passes_after_all_of_it(
         assert test in collected
     assert "examples/" not in collected
     clone.python("-c", "from importlinter.cli import lint_imports_command; lint_imports_command()")
-    assert "5 passed" in clone.test("tests/handlers", "shop/tests")
-    clone.test(*OF_WHAT_ELSE_READS_THEM)
+    said = clone.test("-rp", "tests/handlers", "shop/tests", *OF_WHAT_ELSE_READS_THEM)
+    assert passed_in(("tests/handlers", "shop/tests"), said) == 5
 
 
 def test_the_frameworks_tests_never_load_your_handlers(clone: Clone) -> None:
     delete_the_samples(clone)
     clone.write({"handlers/__init__.py": 'raise RuntimeError("loaded")\n'})
-    clone.test("tests/unit/test_startup.py", "tests/unit/entrypoints/cli/test_local_settings.py")
+    clone.test(*THAT_LOAD_HANDLERS)
 
 
 def test_the_demo_runs_in_a_clone_without_any_handlers(clone: Clone, folder: Path) -> None:
