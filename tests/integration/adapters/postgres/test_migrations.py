@@ -31,6 +31,7 @@ from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.status import JobStatus
 from jobs.settings import Settings
 from tests.support import ROOT, Anything, job, options_for
+from tests.warm import WarmProcess
 
 TABLES = {"jobs", "job_attempts", "job_audit", "idempotency_keys", "locks", "limit_starts"}
 _numbers = itertools.count(1)
@@ -187,16 +188,16 @@ def test_of_several_that_migrate_at_once_one_migrates_and_the_others_find_nothin
     assert results == sorted([(None, head_revision())] + [(head_revision(), head_revision())] * 3, key=str)
 
 
-def test_two_processes_that_migrate_at_once_do_no_harm(empty_url):
+def test_two_processes_that_migrate_at_once_do_no_harm(empty_url, tmp_path):
     """As two instances of a new version starting at the same moment."""
     code = "from jobs.bootstrap.database import upgrade_database; print(upgrade_database())"
-    environment = os.environ | {"JOBS_DATABASE_URL": empty_url}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    told = {process.communicate(timeout=120)[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0, 0]
+    environment = os.environ | {"JOBS_DATABASE_URL": empty_url, "PYTHONPATH": str(ROOT)}
+    folders = [tmp_path / name for name in ("one", "another")]
+    for folder in folders:
+        folder.mkdir()
+    processes = [WarmProcess(["-c", code], env=environment, output=folder) for folder in folders]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    told = {(folder / "stdout").read_text().strip() for folder in folders}
     assert told == {str((None, head_revision())), str((head_revision(), head_revision()))}
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from jobs.bootstrap.database import database_options
 from jobs.core.errors import ConfigurationError
 from jobs.settings import Settings
 from tests.support import ROOT
+from tests.warm import warm_run
 
 ADDRESS = "postgresql://u:p@db.example.com/app"
 
@@ -84,16 +83,8 @@ def test_the_setting_goes_before_the_address_only_where_it_was_set(monkeypatch):
 
 
 def test_a_contradiction_is_a_fault_at_start_that_names_the_setting(tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", "check"],
-        cwd=tmp_path,
-        env=os.environ
-        | {"PYTHONPATH": str(ROOT), "JOBS_SCHEDULER": "timer", "JOBS_DATABASE_URL": f"{ADDRESS}?sslmode=prefer"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    settings = {"JOBS_SCHEDULER": "timer", "JOBS_DATABASE_URL": f"{ADDRESS}?sslmode=prefer"}
+    done = warm_run(["-m", "jobs", "check"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)} | settings)
     assert done.returncode == 1
     assert "JOBS_DATABASE_URL: has sslmode=prefer, which may fall back to clear text" in done.stderr
     assert "p@db" not in done.stderr

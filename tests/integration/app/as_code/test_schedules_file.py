@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -40,6 +39,7 @@ from jobs.testing import MemoryScheduler
 from tests.docs.blocks import block
 from tests.sizes import examples
 from tests.support import ROOT, Anything, job, until
+from tests.warm import warm_run
 
 ACTIVE = (JobStatus.SCHEDULED, JobStatus.RUNNING)
 NIGHTLY = {"job_name": "nightly", "handler_name": "Noop", "schedule": "30 2 * * *", "timezone": "Europe/Berlin"}
@@ -758,8 +758,7 @@ def test_the_module_runs_as_a_deployment_step_does(database_url, tmp_path):
     environment |= {"PYTHONPATH": str(ROOT)}
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "jobs", "apply", str(file), *options]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return warm_run(["-m", "jobs", "apply", str(file), *options], cwd=tmp_path, env=environment)
 
     planned, first, again = run("--plan"), run(), run("--plan", "--detailed-exitcode")
     assert (planned.returncode, first.returncode, again.returncode) == (0, 0, 0), first.stderr

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
 from jobs.core.errors import ConfigurationError
 from jobs.local_settings import take_over_local_settings, where_set
 from tests.support import ROOT
+from tests.warm import warm_run
 
 AWAY = "postgresql://somebody@127.0.0.1:1/nowhere"
 
@@ -24,14 +24,10 @@ def command(tmp_path):
         (tmp_path / "local.settings.json").write_text(text)
         ours = ("JOBS_", "AZURE_FUNCTIONS_", "APP_API_TOKEN")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        return subprocess.run(
-            [sys.executable, "-m", "jobs", *arguments],
+        return warm_run(
+            ["-m", "jobs", *arguments],
             cwd=tmp_path,
             env=environment | {"PYTHONPATH": str(ROOT), "JOBS_HANDLERS": "tests.framework_handlers"} | settings,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
         )
 
     return run
