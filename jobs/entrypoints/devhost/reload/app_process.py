@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import threading
+    from collections.abc import Callable
 
 LOADED, SERVING, SERVE = b"l", b"s", b"s"
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.5
 _END_SECONDS = 30.0
 GRACE_SECONDS = "1"
 """How long running handlers get to end at a reload, as JOBS_SHUTDOWN_GRACE_SECONDS, unless that is set."""
@@ -30,6 +30,7 @@ class AppProcess:
     def __init__(self, port: int) -> None:
         orders, self._orders = os.pipe()
         self._reports, reports = os.pipe()
+        self._loaded = False
         arguments = ["-m", "jobs", "dev", "--port", str(port), "--under", f"{orders},{reports}"]
         environment = {"JOBS_SHUTDOWN_GRACE_SECONDS": GRACE_SECONDS} | os.environ
         try:
@@ -40,28 +41,32 @@ class AppProcess:
             os.close(orders)
             os.close(reports)
 
-    def is_loaded(self, stop: threading.Event) -> bool:
-        """Wait until the app is loaded; returns False at ``stop``, or if it has ended, after it said why."""
-        return self._reported(LOADED, stop)
+    def is_loaded(self, given_up: Callable[[], bool]) -> bool:
+        """Wait until the app is loaded; returns False once it is ``given_up``, or if it has ended and said why."""
+        self._loaded = self._reported(LOADED, given_up)
+        return self._loaded
 
-    def serve(self, stop: threading.Event) -> bool:
+    def serve(self, given_up: Callable[[], bool]) -> bool:
         """Have it serve; returns whether it does."""
         with suppress(OSError):
             os.write(self._orders, SERVE)
-        return self._reported(SERVING, stop)
+        return self._reported(SERVING, given_up)
 
     def end(self) -> None:
-        """Have it hand back what runs and end; kill it if that takes too long."""
+        """Have it hand back what runs and end; kill it if that takes too long, and at once while it is being loaded.
+
+        Until it is loaded it has taken up nothing, and it may wait for something that never comes.
+        """
         os.close(self._orders)
         try:
-            self.process.wait(_END_SECONDS)
+            self.process.wait(_END_SECONDS if self._loaded else 0)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         os.close(self._reports)
 
-    def _reported(self, what: bytes, stop: threading.Event) -> bool:
-        while not stop.is_set():
+    def _reported(self, what: bytes, given_up: Callable[[], bool]) -> bool:
+        while not given_up():
             if select.select([self._reports], [], [], _LOOK_SECONDS)[0]:
                 return os.read(self._reports, 1) == what
         return False

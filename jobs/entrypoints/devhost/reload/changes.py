@@ -10,13 +10,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-_NOT_THE_APPS = frozenset({"__pycache__", "node_modules", "tests", "docs", "infra"})
+_NEVER_THE_APPS = frozenset({"__pycache__", "node_modules", "tests"})
+_NOT_AT_THE_TOP = frozenset({"docs", "infra"})
+"""Folders of a clone. Within a package of yours they hold code as any other folder does."""
 _ENVIRONMENT = "pyvenv.cfg"
 Stamp = tuple[int, int]
 
 
 class Changes:
-    """The Python files below ``root``, which is the folder of function_app.py, apart from tests and hidden folders."""
+    """The Python files below ``root``, which is the folder of function_app.py, apart from tests and hidden folders.
+
+    A linked folder counts if it has Python files of its own: another one may lead to any amount of data.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -34,9 +39,11 @@ class Changes:
     def _stamps(self) -> dict[str, Stamp]:
         stamps: dict[str, Stamp] = {}
         folders = [str(self._root)]
+        known = {os.path.realpath(self._root)}
         while folders:
+            folder = folders.pop()
             try:
-                entries = list(os.scandir(folders.pop()))
+                entries = list(os.scandir(folder))
             except OSError:  # removed meanwhile
                 continue
             if any(entry.name == _ENVIRONMENT for entry in entries):
@@ -44,13 +51,33 @@ class Changes:
             for entry in entries:
                 if entry.name.endswith(".py"):
                     _note(entry, stamps)
-                elif _belongs_to_the_app(entry.name) and entry.is_dir(follow_symlinks=False):
+                elif self._may_hold_code(entry, folder) and _is_new(entry, known):
                     folders.append(entry.path)
         return stamps
 
+    def _may_hold_code(self, entry: os.DirEntry[str], folder: str) -> bool:
+        if entry.name.startswith(".") or entry.name in _NEVER_THE_APPS:
+            return False
+        if folder == str(self._root) and entry.name in _NOT_AT_THE_TOP:
+            return False
+        return _has_python_files(entry.path) if entry.is_symlink() else entry.is_dir()
 
-def _belongs_to_the_app(folder: str) -> bool:
-    return not folder.startswith(".") and folder not in _NOT_THE_APPS
+
+def _has_python_files(folder: str) -> bool:
+    try:
+        return any(file.suffix == ".py" for file in Path(folder).iterdir())
+    except OSError:  # no folder, or one that is not there
+        return False
+
+
+def _is_new(entry: os.DirEntry[str], known: set[str]) -> bool:
+    """Return whether the folder was not walked yet: links may lead to a folder around them, or twice to one."""
+    if not entry.is_symlink():
+        return True
+    place = os.path.realpath(entry.path)
+    new = place not in known
+    known.add(place)
+    return new
 
 
 def _note(entry: os.DirEntry[str], stamps: dict[str, Stamp]) -> None:

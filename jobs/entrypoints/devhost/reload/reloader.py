@@ -50,7 +50,7 @@ class _Reloader:
 
     def begin(self) -> None:
         app = self._loaded()
-        if app is None or not app.serve(self._stop):
+        if app is None or not app.serve(self._stop.is_set):
             self._app = app
             self.end()
             raise AppNotLoaded("the app was not loaded")
@@ -70,8 +70,7 @@ class _Reloader:
             app.end()
 
     def _replace(self, changed: list[str]) -> None:
-        more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
-        _logger.info("changed: %s%s; loading the app again", ", ".join(changed[:_MOST_NAMED]), more)
+        _log_changed(changed)
         app = self._loaded()
         if app is None:
             if not self._stop.is_set():
@@ -80,12 +79,29 @@ class _Reloader:
             return
         self.end()
         self._app = app
-        if app.serve(self._stop):
+        if app.serve(self._stop.is_set):
             _logger.info("the app runs with the change")
 
     def _loaded(self) -> AppProcess | None:
-        app = AppProcess(self._port)
-        if app.is_loaded(self._stop):
-            return app
-        app.end()
-        return None
+        """Load the app in a new process; returns None if it cannot be loaded, or at ``stop``.
+
+        A change meanwhile ends that process and starts the next: a load that hangs must not wait for its own mend.
+        """
+        while True:
+            app = AppProcess(self._port)
+            changed: list[str] = []
+            if app.is_loaded(lambda: self._stop.is_set() or self._note_changes(changed)):  # noqa: B023  called at once
+                return app
+            app.end()
+            if not changed:
+                return None
+            _log_changed(changed)
+
+    def _note_changes(self, changed: list[str]) -> bool:
+        changed += self._changes.since_last_time()
+        return bool(changed)
+
+
+def _log_changed(changed: list[str]) -> None:
+    more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
+    _logger.info("changed: %s%s; loading the app again", ", ".join(changed[:_MOST_NAMED]), more)

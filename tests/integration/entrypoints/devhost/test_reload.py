@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from jobs.entrypoints.devhost.dapr import free_ports
+from jobs.entrypoints.devhost.reload import app_process
 from tests.support import ROOT, until
 
 HANDLER = textwrap.dedent("""
@@ -40,6 +41,14 @@ HANDLER = textwrap.dedent("""
         while args.until and not Path(args.until).exists():
             time.sleep(0.05)
 """)
+
+HANGING = """
+import time
+from pathlib import Path
+
+Path("{}").touch()
+time.sleep(3600)
+"""
 
 
 class Start:
@@ -136,6 +145,41 @@ def test_an_app_that_cannot_be_loaded_at_the_start_ends_it_with_the_reason_said_
     [fault] = [line for line in app.said().splitlines() if "no_such_package" in line]
     assert re.match(r"\d\d:\d\d:\d\d ERROR ", fault)
     assert "Traceback" not in app.said()
+
+
+@pytest.mark.direct
+def test_a_load_that_hangs_ends_with_the_change_that_mends_it(start, tmp_path):
+    hanging = HANGING.format(tmp_path / "hangs") + "class WaitArgs("
+    app = start("--reload")
+    app.wait_for("Ctrl-C stops it")
+    app.change("class WaitArgs(", hanging)
+    until((tmp_path / "hangs").exists)
+    app.change(hanging, "class WaitArgs(")
+    app.wait_for("changed: shop/wait.py; loading the app again", 2)
+    app.wait_for("the app runs with the change")
+
+
+@pytest.mark.direct
+def test_a_load_that_hangs_is_not_waited_for_at_the_end(start, tmp_path, monkeypatch):
+    (tmp_path / "shop" / "slow.py").write_text(HANGING.format(tmp_path / "hangs"))
+    for name, value in {"JOBS_HANDLERS": "shop", "PYTHONPATH": str(ROOT)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(app_process, "_END_SECONDS", 3600.0)
+    loading = app_process.AppProcess(0)
+    assert not loading.is_loaded((tmp_path / "hangs").exists)
+    loading.end()
+    assert loading.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.direct
+def test_a_load_that_hangs_at_the_start_ends_with_the_change_that_mends_it(start, tmp_path):
+    slow = tmp_path / "shop" / "slow.py"
+    slow.write_text(HANGING.format(tmp_path / "hangs"))
+    app = start("--reload")
+    until((tmp_path / "hangs").exists)
+    slow.unlink()
+    app.wait_for("Ctrl-C stops it")
 
 
 @pytest.mark.direct

@@ -60,3 +60,31 @@ def test_tests_environments_hidden_folders_and_other_files_are_none_of_its_busin
     (app / file).parent.mkdir(parents=True, exist_ok=True)
     (app / file).write_text("")
     assert changes.since_last_time() == []
+
+
+def test_a_package_of_yours_may_have_folders_called_as_those_of_a_clone_that_hold_no_code(app):
+    changes = Changes(app)
+    for file in ("shop/infra/mail.py", "shop/docs/pages.py", "infra/generate.py", "docs/hooks.py"):
+        (app / file).parent.mkdir(parents=True, exist_ok=True)
+        (app / file).write_text("")
+    assert changes.since_last_time() == ["shop/docs/pages.py", "shop/infra/mail.py"]
+
+
+def test_a_linked_package_is_looked_at_and_a_link_in_a_circle_ends(app, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "mail.py").write_text("1\n")
+    (app / "shop/linked").symlink_to(elsewhere, target_is_directory=True)
+    (app / "shop/circle").symlink_to(app, target_is_directory=True)
+    changes = Changes(app)
+    (elsewhere / "mail.py").write_text("12\n")
+    assert changes.since_last_time() == ["shop/linked/mail.py"]
+
+
+def test_a_linked_folder_of_data_is_not_walked_through(app, tmp_path_factory):
+    data = tmp_path_factory.mktemp("data")
+    (data / "deep").mkdir()
+    (app / "data").symlink_to(data, target_is_directory=True)
+    (app / "gone").symlink_to(data / "gone", target_is_directory=True)
+    changes = Changes(app)
+    (data / "deep/script.py").write_text("")
+    assert changes.since_last_time() == []
