@@ -7,6 +7,7 @@ else would be missed; this record reveals it.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +85,28 @@ def place_of_caller() -> str:
 
 def marks_of(target: object) -> tuple[Mark, ...]:
     """Return the marks of a function or class, including those of the function it wraps."""
-    notes: tuple[Mark, ...] = getattr(target, "__dict__", {}).get(NOTES, ())
+    notes: tuple[Mark, ...] = attributes_of(target).get(NOTES, ())
     return notes
+
+
+def attributes_of(value: object) -> Mapping[str, Any]:
+    """Return what was set on a value itself; empty if that cannot be asked, as of a proxy that is bound to nothing yet.
+
+    A module may have such a proxy among its names: Flask's ``current_app`` raises whatever it is asked for.
+    """
+    try:
+        found = value.__dict__
+    except Exception:  # noqa: BLE001  whatever the user's object raises
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def is_defined_in(value: object, module: str) -> bool:
+    """Whether a function or class is defined in a module, and not imported there."""
+    try:
+        return bool(value.__module__ == module)
+    except Exception:  # noqa: BLE001  as above
+        return False
 
 
 def marks_in(modules: Collection[str]) -> list[Mark]:

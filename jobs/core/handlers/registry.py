@@ -16,7 +16,7 @@ from jobs.core.handlers.decorators import (
     Scope,
 )
 from jobs.core.handlers.handler_options import HandlerOptions, handler_options
-from jobs.core.handlers.marks import Mark, marks_of
+from jobs.core.handlers.marks import Mark, attributes_of, marks_of
 from jobs.core.handlers.options import explains_unknown_options
 from jobs.core.handlers.signatures import check_middleware, made_by, origin_of, parameters_of, refuse
 from jobs.core.handlers.specs import HandlerSpec, ProviderSpec, handler_spec
@@ -72,7 +72,7 @@ class HandlerRegistry:
 
     def add_marked(self, value: Any) -> None:
         """Register a target of ``@handler``, ``@provider`` or ``@middleware``; ignore anything else."""
-        marks = getattr(value, "__dict__", {})
+        marks = attributes_of(value)
         if MARK in marks:
             self._add(marks[MARK], value)
         if PROVIDER_MARK in marks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import pkgutil
-import re
 import sys
 import traceback
 from pathlib import Path
@@ -13,15 +12,13 @@ from typing import TYPE_CHECKING
 
 from jobs.core.errors import HandlerRegistrationError
 from jobs.core.handlers.loading.lost_marks import check_marks
-from jobs.core.handlers.marks import forget_marks
+from jobs.core.handlers.loading.unreached import REGISTER, registers, unreached_files
+from jobs.core.handlers.marks import forget_marks, is_defined_in
 from jobs.core.handlers.registry import HandlerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import ModuleType
-
-REGISTER = "register_handlers"
-_REGISTERS = re.compile(rf"^\s*(?:@(?:\w+\.)*(?:handler|provider|middleware)\b|def {REGISTER}\b)", re.MULTILINE)
 
 
 def load_handlers(packages: str | Iterable[str]) -> HandlerRegistry:
@@ -39,10 +36,10 @@ def load_handlers(packages: str | Iterable[str]) -> HandlerRegistry:
     modules = list({id(module): module for name in _several(packages) for module in _with_all_below(name)}.values())
     for module in modules:
         for value in list(vars(module).values()):
-            if getattr(value, "__module__", None) != module.__name__:
-                continue  # imported from elsewhere; it is registered where it is defined
-            registry.add_marked(value)
+            if is_defined_in(value, module.__name__):  # else it is registered where it is defined
+                registry.add_marked(value)
         _call_register(module, registry)
+    registry.warnings += unreached_files(modules)
     check_marks(modules, registry)  # first, because a lost provider explains a missing service
     try:
         registry.check_services()
@@ -94,21 +91,17 @@ def _plain_folders(path: Iterable[str]) -> set[str]:
     """
     folders = [each for place in path if Path(place).is_dir() for each in Path(place).iterdir() if each.is_dir()]
     named = [each for each in folders if each.name.isidentifier()]
-    return {each.name for each in named if any(map(_registers, each.glob("**/*.py")))}
+    return {each.name for each in named if any(map(registers, each.glob("**/*.py")))}
 
 
 def _marks_something(path: list[str], module: str) -> bool:
     files = (Path(place) / f"{module}.py" for place in path)
-    return any(_registers(file) for file in files if file.is_file())
-
-
-def _registers(file: Path) -> bool:
-    return _REGISTERS.search(file.read_text("utf-8", "replace")) is not None
+    return any(registers(file) for file in files if file.is_file())
 
 
 def _call_register(module: ModuleType, registry: HandlerRegistry) -> None:
     register = vars(module).get(REGISTER)
-    if not callable(register) or getattr(register, "__module__", None) != module.__name__:
+    if not callable(register) or not is_defined_in(register, module.__name__):
         return  # imported from elsewhere; it is called where it is defined
     if inspect.iscoroutinefunction(register):
         raise HandlerRegistrationError(f"{module.__file__}: {REGISTER} is async; make it a plain function")

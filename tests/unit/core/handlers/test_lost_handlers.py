@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import textwrap
 from abc import ABC, abstractmethod
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -314,6 +317,61 @@ def test_a_decorator_within_a_function_that_nothing_calls_is_a_warning(write):
     registry = load_handlers(write(one=TOP + code))
     [warning] = registry.warnings
     assert re.search(rf"one\.py:{LINES + 2} \(send\): a decorator within unused\(\), which nothing has called", warning)
+
+
+MARKED = """
+    from pydantic import BaseModel
+    from jobs import handler
+    class Args(BaseModel): ...
+    @handler("{name}")
+    def run(args: Args) -> None: ...
+"""
+
+
+def made(folder, **files):
+    """Make files of one handler each, called like the file's key; returns the folder's name."""
+    for name, file in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(textwrap.dedent(MARKED.format(name=name)))
+    return folder.name
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("send.invoice.py", "Python imports nothing called 'send.invoice.py'"),
+        ("2027/lost.py", "Python imports nothing called '2027'"),
+        ("send-invoice/deep/lost.py", "Python imports nothing called 'send-invoice'"),
+        ("kept/lost.py", "kept.py has the same name and is imported in its place"),
+    ],
+)
+def test_a_file_that_python_imports_by_no_name_is_a_warning_if_it_marks_handlers(write, file, why):
+    package = write()
+    folder = Path(importlib.import_module(package).__file__).parent
+    made(folder, Kept="kept.py", Lost=file)
+    loaded = load_handlers(package)
+    assert [spec.name for spec in loaded.all()] == ["Kept"]
+    [warning] = loaded.warnings
+    assert warning.startswith(f"{folder / file} registers nothing, since ")
+    assert why in warning
+
+
+def test_a_module_that_a_folder_of_its_name_hides_is_a_warning(write):
+    package = write()
+    folder = Path(importlib.import_module(package).__file__).parent
+    made(folder.parent, Lost=f"{package}.py")
+    [warning] = load_handlers(package).warnings
+    assert warning.startswith(f"{folder}.py registers nothing, since {folder} has the same name")
+
+
+def test_a_name_that_raises_whatever_it_is_asked_for_hides_no_handler(write):
+    code = """
+    class Unbound:
+        def __getattribute__(self, name): raise RuntimeError("working outside of application context")
+    current_app = Unbound()
+    register_handlers = None
+    """
+    assert names(write(one=MARKED.format(name="A") + code)) == ["A"]
 
 
 def test_sound_handlers_are_loaded_without_a_warning():
