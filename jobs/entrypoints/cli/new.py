@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,99}")
 _WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_TAKEN = {"handler", "jobs", "dependencies"}
+_TAKEN = {"handler", "jobs", "dependencies", "conftest"}
 
 _HANDLER = '''"""{name}: say here what it does."""
 
@@ -84,6 +84,7 @@ def new_handler(name: str, folder: Path, packages: tuple[str, ...]) -> list[str]
     module = folder.joinpath(*parts, f"{function}.py")
     test = folder / "tests" / "handlers" / f"test_{function}.py"
     _refuse_existing(name, folder, module, test)
+    _refuse_to_hide_a_module(folder, parts)
     made = {folder.joinpath(*parts[:depth], "__init__.py"): "" for depth in range(1, len(parts) + 1)}
     made = {file: text for file, text in made.items() if not file.exists()}
     if package == OWN and made:
@@ -105,8 +106,8 @@ def _function_name(name: str) -> str:
     function = _WORD_ENDS.sub("_", name).lower()
     if keyword.iskeyword(function) or function in _TAKEN:
         _refuse(name, f"its file would be {function}.py, a name that Python or the app has taken; add a word")
-    if function.startswith("test_") or function == "test":
-        _refuse(name, f"pytest would take {function} for a test; call it Check{name.removeprefix('Test')}")
+    if name.startswith("Test"):
+        _refuse(name, f"pytest would take {name}Args for a test; call it Check{name.removeprefix('Test')}")
     return function
 
 
@@ -126,6 +127,18 @@ def _refuse_existing(name: str, folder: Path, module: Path, test: Path) -> None:
         if marked.search(file.read_text("utf-8", "replace")):
             raise ConfigurationError(
                 f"{file.relative_to(folder).as_posix()} has a handler {name} already; choose another name"
+            )
+
+
+def _refuse_to_hide_a_module(folder: Path, parts: list[str]) -> None:
+    """Refuse a package beside a module of the same name, which Python would not import any more."""
+    for depth in range(1, len(parts) + 1):
+        module = folder.joinpath(*parts[:depth]).with_suffix(".py")
+        if module.is_file():
+            file = module.relative_to(folder).as_posix()
+            raise ConfigurationError(
+                f"{file} is a module, and a folder of its name would be imported in its place, without its handlers; "
+                f"move it into one first: mkdir {file[:-3]} && mv {file} {file[:-3]}/__init__.py"
             )
 
 

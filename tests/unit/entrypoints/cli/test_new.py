@@ -102,6 +102,16 @@ def test_nothing_is_written_over_and_then_nothing_is_written_at_all(folder, ther
     assert (folder / there).read_text() == "mine\n"
 
 
+@pytest.mark.parametrize(("package", "module"), [("handlers", "handlers.py"), ("shop.jobs", "shop/jobs.py")])
+def test_no_package_is_written_over_a_module_whose_handlers_would_be_lost(folder, package, module):
+    (folder / module).parent.mkdir(exist_ok=True)
+    (folder / module).write_text("# handlers\n")
+    before = tree(folder)
+    with pytest.raises(ConfigurationError, match=f"{module} is a module.* mv {module} {module[:-3]}/__init__.py"):
+        new_handler("SendInvoice", folder, (package,))
+    assert tree(folder) == before
+
+
 def test_a_name_that_another_handler_has_is_refused_with_its_file(folder):
     (folder / "handlers").mkdir()
     (folder / "handlers/mail.py").write_text('@handler(\n    "SendInvoice",\n)\n')
@@ -123,7 +133,10 @@ def test_a_name_that_another_handler_has_is_refused_with_its_file(folder):
         ("Import", "a name that Python or the app has taken"),
         ("Handler", "a name that Python or the app has taken"),
         ("Dependencies", "a name that Python or the app has taken"),
+        ("Conftest", "a name that Python or the app has taken"),
         ("TestConnection", "call it CheckConnection"),
+        ("Tests", "pytest would take TestsArgs for a test"),
+        ("Testing", "pytest would take TestingArgs for a test"),
         ("A" * 101, "will not do"),
     ],
 )
