@@ -116,6 +116,13 @@ def test_a_broken_file_is_told_with_its_line_by_every_command(command, arguments
         ('{\n"Values": {\n"A": null}}', r":3: 'A' cannot be a setting"),
         ('{\n"Values": {\n"A": {"b": 1}}}', r":3: 'A' cannot be a setting"),
         (r'{"Values": {"A": "\u0000"}}', r":1: 'A' cannot be a setting"),
+        (r'{"Values": {"A": "\ud800"}}', r":1: 'A' cannot be a setting"),
+        (r'{"Values": {"\udfff": "A"}}', r":1: .* cannot be a setting"),
+        ('{"Values": {"A": ' + "9" * 5000 + "}}", r":1: Exceeds the limit"),
+        ('// {"Values": {}}', r":1: Expecting value"),
+        ('/* never closed {"Values": {}}', r":1: Expecting value"),
+        ('/*\n*/ {"Values": {\n// "A": "b"\n"B" "c"}}', r":4: Expecting ':' delimiter \(column 5\)"),
+        ('{"Values": {"A": "b",,}}', r":1: (Expecting property name|Illegal trailing comma)"),
         ('{"Values": {},\n"IsEncrypted": true}', r":2: its values are encrypted"),
     ],
 )
@@ -135,3 +142,25 @@ def test_numbers_and_truth_values_are_taken_as_text_and_the_names_are_given(tmp_
     assert take_over_local_settings(file, environment) == {"A", "B"}
     assert environment == {"A": "1", "B": "true", "C": "mine", "AZURE_FUNCTIONS_ENVIRONMENT": "Development"}
     assert take_over_local_settings(tmp_path / "none.json", environment) == frozenset()
+
+
+def test_comments_and_last_commas_are_skipped_as_core_tools_skip_them(tmp_path):
+    file = tmp_path / "local.settings.json"
+    file.write_text(
+        """// of this machine
+        {
+          "IsEncrypted": false, /* as
+          everywhere */
+          "Values": {
+            // "A": "commented out",
+            "B": "http://example.com/*/,}", // a comment
+            "C": "a \\"quote\\" // and ,}",
+          },
+        }
+        """
+    )
+    environment: dict[str, str] = {}
+    assert take_over_local_settings(file, environment) == {"B", "C"}
+    assert environment["B"] == "http://example.com/*/,}"
+    assert environment["C"] == 'a "quote" // and ,}'
+    assert where_set(["B"], file, environment) == [f"B is 'http://example.com/*/,}}' in {file}:7"]
