@@ -9,22 +9,46 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-_APART = ("tests/e2e/test_dapr.py", "tests/e2e/test_kill.py", "tests/e2e/test_poison.py")
-"""Files of long tests that share nothing: each test may go to another process."""
+_APART = (
+    "tests/e2e/test_dapr.py",
+    "tests/e2e/test_poison.py",
+    "tests/docs/test_tutorial.py::test_the_tutorial",
+    "tests/docs/test_pages.py::test_every_step_of_a_page_does_what_the_page_says[README.md]",
+    "tests/docs/test_pages.py::test_every_step_of_a_page_does_what_the_page_says[docs/how-to/run-locally.md]",
+    "tests/e2e/test_your_code.py",
+    "tests/e2e/test_kill.py",
+)
+"""Long tests that share nothing: each may go to another process."""
+
+_TOGETHER = ("tests/infra/",)
+"""Folders whose files share what takes long to make: they go to one process."""
 
 
 def longest_first(items: list[pytest.Item]) -> None:
     """Put what takes long before the rest, so that in the end no process waits for another's long test."""
-    items.sort(key=lambda item: not (item.nodeid.startswith(_APART) or item.get_closest_marker("slow")))
+    items.sort(key=lambda item: _rank(item.nodeid, slow=item.get_closest_marker("slow") is not None))
+
+
+def _rank(nodeid: str, *, slow: bool) -> int:
+    """Return a test's place: those of ``_APART`` in that order, whatever else is slow, then the rest."""
+    first = (*_APART, *_TOGETHER)
+    return next((place for place, start in enumerate(first) if nodeid.startswith(start)), len(first) + (not slow))
+
+
+def _scope(nodeid: str) -> str:
+    """Return what a test is distributed with: as a rule its file, whose tests share a server or a database."""
+    if nodeid.startswith(_APART):
+        return nodeid
+    return next((folder for folder in _TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
 
 
 def scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Return the distribution by file, since a file's tests share a server or a database; but for ``_APART``."""
+    """Return a scheduler that distributes tests by their scope."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadScopeScheduling):
+    class ByScope(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return nodeid if nodeid.startswith(_APART) else nodeid.partition("::")[0]
+            return _scope(nodeid)
 
     config.option.loadscopereorder = False
-    return ByFile(config, log)
+    return ByScope(config, log)

@@ -13,8 +13,10 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 from tests.support import ROOT
 
@@ -22,15 +24,21 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     ["jobs.bootstrap.database", "jobs.entrypoints.cli.main", "jobs.startup", "jobs.testing", "tests.warm"]
 )
+_OUTPUTS = ("stdout", "stderr")
 
 
 class WarmProcess:
-    """``python ARGUMENTS``, where these are ``-m MODULE …``, ``-c CODE …`` or ``SCRIPT …``; with Popen's methods."""
+    """``python ARGUMENTS``, where these are ``-m MODULE …``, ``-c CODE …`` or ``SCRIPT …``; with Popen's methods.
+
+    What it prints is in the files ``stdout`` and ``stderr`` of the folder ``output``.
+    """
 
     def __init__(
         self, arguments: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None, output: Path
     ) -> None:
         environment = dict(os.environ if env is None else env)
+        for name in _OUTPUTS:
+            (output / name).write_bytes(b"")  # there to be read, even before the process has begun
         self._process = _CONTEXT.Process(
             target=_run, args=(list(arguments), str(cwd), environment, str(output)), daemon=True
         )
@@ -70,18 +78,21 @@ def warm_run(
             status = process.wait(timeout)
         finally:
             process.kill()
-        printed, told = ((Path(folder) / name).read_text(encoding="utf-8") for name in ("stdout", "stderr"))
+        printed, told = ((Path(folder) / name).read_text(encoding="utf-8") for name in _OUTPUTS)
     return subprocess.CompletedProcess(list(arguments), status, printed, told)
 
 
 def _run(arguments: list[str], cwd: str, environment: dict[str, str], output: str) -> None:
     """Become such a process, whose output goes to the files ``stdout`` and ``stderr`` in the folder ``output``."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
+    for number, name in enumerate(_OUTPUTS, 1):
         with (Path(output) / name).open("wb") as file:
             os.dup2(file.fileno(), number)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    if encoding := environment.get("PYTHONIOENCODING"):
+        for stream in (sys.stdout, sys.stderr):
+            cast("TextIOWrapper", stream).reconfigure(encoding=encoding)
     installed = [entry for entry in sys.path if entry and Path(entry) != ROOT]
     named = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     head, *rest = arguments

@@ -23,6 +23,7 @@ from jobs.entrypoints.devhost.processes import Folder, Program, command_of
 from jobs.local_settings import take_over_local_settings
 from jobs.settings import Settings
 from tests.support import ROOT, until
+from tests.warm import warm_run
 
 SAMPLE = "local.settings.sample.json"
 
@@ -165,10 +166,8 @@ def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was
 def command_line(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
     environment |= {"JOBS_HANDLERS": "tests.framework_handlers"}
-    return subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments], cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)} | settings,
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+    environment |= {"PYTHONPATH": str(ROOT)} | settings
+    return warm_run(["-m", "jobs", *arguments], cwd=folder, env=environment, timeout=300)
 
 
 @pytest.mark.parametrize("place", ["the environment", "local.settings.json"])

@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import textwrap
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ import pytest
 from jobs.entrypoints.devhost.dapr import free_ports
 from jobs.entrypoints.devhost.reload import app_process
 from tests.support import ROOT, until
+from tests.warm import WarmProcess
 
 HANDLER = textwrap.dedent("""
     import logging
@@ -54,12 +53,12 @@ time.sleep(3600)
 class Start:
     """A running ``python -m jobs dev``."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, folder: Path, process: WarmProcess, port: int) -> None:
         self.folder, self.process, self.port = folder, process, port
         self.handler = folder / "shop" / "wait.py"
 
     def said(self) -> str:
-        return (self.folder / "out").read_bytes().decode("cp1252")
+        return "".join((self.folder / name).read_bytes().decode("cp1252") for name in ("stderr", "stdout"))
 
     def wait_for(self, text: str, times: int = 1) -> None:
         until(lambda: self.said().count(text) >= times or self.process.poll() is not None)
@@ -86,17 +85,14 @@ def start(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Start]]:
     (tmp_path / "shop" / "wait.py").write_text(HANDLER)
     for file in ("host.json", "function_app.py"):
         shutil.copy(ROOT / file, tmp_path)
-    started: list[subprocess.Popen[bytes]] = []
+    started: list[WarmProcess] = []
 
     def run(*arguments: str, **settings: str) -> Start:
         [port] = free_ports(1)
         ours = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
         settings = {"JOBS_HANDLERS": "shop", "JOBS_DATABASE_URL": database_url, "PYTHONPATH": str(ROOT)} | settings
-        with (tmp_path / "out").open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "jobs", "dev", "--port", str(port), *arguments],
-                cwd=tmp_path, env=ours | settings, stdout=out, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+        command = ["-m", "jobs", "dev", "--port", str(port), *arguments]
+        process = WarmProcess(command, cwd=tmp_path, env=ours | settings, output=tmp_path)
         started.append(process)
         return Start(tmp_path, process, port)
 

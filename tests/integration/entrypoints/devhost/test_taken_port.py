@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 
-from tests.support import ROOT
+from tests.warm import warm_run
 
 
 def test_a_taken_port_is_reported_in_one_sentence_with_the_remedy() -> None:
@@ -14,13 +12,7 @@ def test_a_taken_port_is_reported_in_one_sentence_with_the_remedy() -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "-m", "jobs", "dev", "--port", str(port)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = warm_run(["-m", "jobs", "dev", "--port", str(port)])
     assert done.returncode == 1
     assert f"port {port}" in done.stderr
     assert "--port" in done.stderr
