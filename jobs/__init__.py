@@ -32,9 +32,9 @@ with packages_needed(at_the_command_line=is_run_as_a_module()):
     )
     from jobs.core.handlers.context import JobContext
     from jobs.core.handlers.declared import declare
-    from jobs.core.handlers.decorators import handler, middleware, provider
     from jobs.core.handlers.enqueuing.open_jobs import EnqueuedJob
     from jobs.core.handlers.enqueuing.typed import DeclaredHandler, Handler
+    from jobs.core.handlers.marking.decorators import handler, middleware, provider
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.lifecycle.handler_outcomes import Cancel, Discard, Retry, Snooze
     from jobs.core.lifecycle.job import Attempt, Job

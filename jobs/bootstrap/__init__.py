@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     import azure.functions as func
 
-    from jobs.core.handlers.decorators import Middleware
+    from jobs.core.handlers.marking.decorators import Middleware
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.ports.scheduler import Scheduler
     from jobs.startup import Startup

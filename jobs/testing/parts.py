@@ -13,9 +13,9 @@ from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.core.errors import ConfigurationError
-from jobs.core.handlers.decorators import MARK, MIDDLEWARE_MARK, PROVIDER_MARK
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.handlers.loading.which_packages import NO_HANDLERS, app_folder, packages_of, which_packages
+from jobs.core.handlers.marking.decorators import MARK, MIDDLEWARE_MARK, PROVIDER_MARK
 from jobs.core.handlers.registry import BUILT_IN_SERVICES, HandlerRegistry
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork

@@ -10,7 +10,8 @@ import pytest
 
 import jobs
 from jobs.core import errors
-from jobs.core.handlers import context, decorators, registry
+from jobs.core.handlers import context, registry
+from jobs.core.handlers.marking import decorators
 from jobs.core.lifecycle import limits, retry, status, waiting
 from jobs.core.transactions import lock, unit_of_work
 from jobs.entrypoints.http import problems

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from pydantic import BaseModel
 
 from jobs.core.errors import UnknownHandler
+from jobs.core.handlers.arguments.signatures import check_model, refuse
 from jobs.core.handlers.enqueuing.known import MarkedHandler, known_handler, known_names, note_declared
 from jobs.core.handlers.enqueuing.typed import DeclaredHandler
 from jobs.core.handlers.handler_options import handler_options
-from jobs.core.handlers.marks import place_of_caller
-from jobs.core.handlers.options import explains_unknown_options
+from jobs.core.handlers.marking.marks import place_of_caller
+from jobs.core.handlers.marking.options import explains_unknown_options
 from jobs.core.handlers.registry import HandlerRegistry
-from jobs.core.handlers.signatures import check_model, refuse
 from jobs.core.handlers.specs import HandlerSpec, check_options, handler_spec
 
 if TYPE_CHECKING:

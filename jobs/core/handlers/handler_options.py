@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from jobs.core.handlers.versions import Upcaster
+    from jobs.core.handlers.arguments.versions import Upcaster
     from jobs.core.lifecycle.limits import Limits
 
 

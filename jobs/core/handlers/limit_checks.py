@@ -6,7 +6,7 @@ import inspect
 from datetime import timedelta
 from typing import Any
 
-from jobs.core.handlers.signatures import refuse
+from jobs.core.handlers.arguments.signatures import refuse
 from jobs.core.lifecycle.limits import Limits, Rate
 
 _MAX_PERIOD = timedelta(days=366)

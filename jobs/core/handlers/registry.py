@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import HandlerRegistrationError, UnknownHandler
-from jobs.core.handlers.decorators import (
+from jobs.core.handlers.marking.decorators import (
     MARK,
     MIDDLEWARE_MARK,
     PROVIDER_MARK,
@@ -16,9 +16,9 @@ from jobs.core.handlers.decorators import (
     Scope,
 )
 from jobs.core.handlers.handler_options import HandlerOptions, handler_options
-from jobs.core.handlers.marks import Mark, attributes_of, marks_of
-from jobs.core.handlers.options import explains_unknown_options
-from jobs.core.handlers.signatures import check_middleware, made_by, origin_of, parameters_of, refuse
+from jobs.core.handlers.marking.marks import Mark, attributes_of, marks_of
+from jobs.core.handlers.marking.options import explains_unknown_options
+from jobs.core.handlers.arguments.signatures import check_middleware, made_by, origin_of, parameters_of, refuse
 from jobs.core.handlers.specs import HandlerSpec, ProviderSpec, handler_spec
 from jobs.core.lifecycle.limits import Limits
 from jobs.core.lifecycle.retry import RetryPolicy
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from jobs.core.handlers.versions import Upcaster
+    from jobs.core.handlers.arguments.versions import Upcaster
 
 BUILT_IN_SERVICES: frozenset[type] = frozenset({DistributedLock, UnitsOfWork})
 """Services that handlers and providers can take without a provider. A provider of the app for the same type wins."""

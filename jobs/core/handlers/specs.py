@@ -11,11 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from jobs.core.commands import MAX_NAME, problems_of
 from jobs.core.errors import InvalidInput
-from jobs.core.handlers.decorators import Scope
-from jobs.core.handlers.exact_models import read_model
-from jobs.core.handlers.handler_options import HandlerOptions
-from jobs.core.handlers.limit_checks import check_limits
-from jobs.core.handlers.signatures import (
+from jobs.core.handlers.arguments.exact_models import read_model
+from jobs.core.handlers.arguments.signatures import (
     check_model,
     check_returns,
     constructor_of,
@@ -24,7 +21,10 @@ from jobs.core.handlers.signatures import (
     refuse,
     split_parameters,
 )
-from jobs.core.handlers.versions import Upcaster, check_upcasters, upcast
+from jobs.core.handlers.arguments.versions import Upcaster, check_upcasters, upcast
+from jobs.core.handlers.handler_options import HandlerOptions
+from jobs.core.handlers.limit_checks import check_limits
+from jobs.core.handlers.marking.decorators import Scope
 from jobs.core.lifecycle.limits import Limits
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.strict_json import read_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from jobs.core.handlers.context import JobContext
-from jobs.core.handlers.decorators import handler
+from jobs.core.handlers.marking.decorators import handler
 
 DEMO_HANDLER = "DemoGreeting"
 

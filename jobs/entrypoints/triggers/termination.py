@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from types import FrameType
 
-    from jobs.core.handlers.decorators import Middleware
+    from jobs.core.handlers.marking.decorators import Middleware
 
 _logger = logging.getLogger("jobs")
 

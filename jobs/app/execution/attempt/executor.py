@@ -14,9 +14,9 @@ from jobs.app.execution.attempt.middleware import through
 from jobs.app.execution.attempt.result import SUCCEEDED, refuse_returned, result_of
 from jobs.core.diagnostics.error_text import stack_of
 from jobs.core.errors import InvalidInput
+from jobs.core.handlers.arguments.versions import NewerPayload
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.enqueuing.open_jobs import within_attempt
-from jobs.core.handlers.versions import NewerPayload
 from jobs.core.lifecycle.handler_outcomes import AttemptTimedOut
 from jobs.core.lifecycle.job import ClaimedRun, Lease, RunResult
 from jobs.core.lifecycle.status import AttemptOutcome

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jobs.core.handlers.context import JobContext
-    from jobs.core.handlers.decorators import Middleware
+    from jobs.core.handlers.marking.decorators import Middleware
 
 
 def through(middleware: Sequence[Middleware], context: JobContext, call: Callable[[], None]) -> Callable[[], None]:

@@ -15,7 +15,7 @@ from jobs.app.execution.services.event_loop import EventLoops
 from jobs.core.diagnostics.error_text import describe_error, log_lines, traceback_of
 from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.core.errors import ProviderFault
-from jobs.core.handlers.decorators import Scope
+from jobs.core.handlers.marking.decorators import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

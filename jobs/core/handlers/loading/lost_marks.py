@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import HandlerRegistrationError
-from jobs.core.handlers.marks import marks_in, marks_of
+from jobs.core.handlers.marking.marks import marks_in, marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import ModuleType
 
-    from jobs.core.handlers.marks import Mark
+    from jobs.core.handlers.marking.marks import Mark
     from jobs.core.handlers.registry import HandlerRegistry
 
 _DECORATORS = ("handler", "provider", "middleware")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jobs.core.errors import HandlerRegistrationError
 from jobs.core.handlers.loading.lost_marks import check_marks
 from jobs.core.handlers.loading.unreached import REGISTER, registers, unreached_files
-from jobs.core.handlers.marks import forget_marks, is_defined_in
+from jobs.core.handlers.marking.marks import forget_marks, is_defined_in
 from jobs.core.handlers.registry import HandlerRegistry
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from jobs.app.execution.services.event_loop import EventLoops
 from jobs.core.handlers.context import JobContext
-from jobs.core.handlers.decorators import ProviderOptions, Scope
+from jobs.core.handlers.marking.decorators import ProviderOptions, Scope
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.status import JobStatus
 from tests.support import Anything, job, until

@@ -12,11 +12,11 @@ import pytest
 from pydantic import BaseModel
 
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidInput, UnknownHandler
+from jobs.core.handlers.arguments.signatures import origin_of
 from jobs.core.handlers.context import JobContext
-from jobs.core.handlers.decorators import handler, provider
 from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.marking.decorators import handler, provider
 from jobs.core.handlers.registry import HandlerRegistry
-from jobs.core.handlers.signatures import origin_of
 from jobs.core.lifecycle.retry import RetryPolicy
 
 if TYPE_CHECKING:

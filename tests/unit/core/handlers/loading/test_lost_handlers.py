@@ -15,8 +15,8 @@ from pydantic import BaseModel
 
 from jobs.core.errors import HandlerRegistrationError
 from jobs.core.handlers.context import JobContext
-from jobs.core.handlers.decorators import handler, middleware, provider
 from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.marking.decorators import handler, middleware, provider
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.limits import Limits
 from jobs.core.lifecycle.retry import RetryPolicy

@@ -4,8 +4,8 @@ import pytest
 from pydantic import BaseModel
 
 from jobs.core.errors import HandlerRegistrationError, InvalidInput
+from jobs.core.handlers.arguments.versions import NewerPayload
 from jobs.core.handlers.registry import HandlerRegistry
-from jobs.core.handlers.versions import NewerPayload
 
 
 class Mail(BaseModel):

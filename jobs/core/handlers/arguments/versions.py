@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jobs.core.errors import InvalidInput
-from jobs.core.handlers.signatures import origin_of, refuse
+from jobs.core.handlers.arguments.signatures import origin_of, refuse
 from jobs.core.strict_json import read_json, write_json
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]

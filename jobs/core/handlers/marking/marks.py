@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.handlers.signatures import refuse
+from jobs.core.handlers.arguments.signatures import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -47,8 +47,8 @@ _marks: dict[tuple[str, str, str], Mark] = {}
 _OURS = {
     __name__,
     "jobs.core.handlers.declared",
-    "jobs.core.handlers.decorators",
-    "jobs.core.handlers.options",
+    "jobs.core.handlers.marking.decorators",
+    "jobs.core.handlers.marking.options",
     "jobs.core.handlers.registry",
 }
 

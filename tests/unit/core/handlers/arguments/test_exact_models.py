@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from jobs.core.errors import InvalidInput
-from jobs.core.handlers.exact_models import read_model
+from jobs.core.handlers.arguments.exact_models import read_model
 
 EXACT = "1234567890123456.78"
 

@@ -8,23 +8,23 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from jobs.core.handlers.arguments.signatures import origin_of, refuse
 from jobs.core.handlers.enqueuing.known import note_marked
 from jobs.core.handlers.enqueuing.typed import DeclaredHandler, attach_commands
 from jobs.core.handlers.handler_options import handler_options
-from jobs.core.handlers.marks import mark as keep_mark
-from jobs.core.handlers.marks import place_of_caller
-from jobs.core.handlers.options import explains_unknown_options
-from jobs.core.handlers.signatures import origin_of, refuse
+from jobs.core.handlers.marking.marks import mark as keep_mark
+from jobs.core.handlers.marking.marks import place_of_caller
+from jobs.core.handlers.marking.options import explains_unknown_options
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from pydantic import BaseModel
 
+    from jobs.core.handlers.arguments.versions import Upcaster
     from jobs.core.handlers.context import JobContext
     from jobs.core.handlers.enqueuing.typed import HandlerDecorator
     from jobs.core.handlers.handler_options import HandlerOptions
-    from jobs.core.handlers.versions import Upcaster
     from jobs.core.lifecycle.limits import Limits
     from jobs.core.lifecycle.retry import RetryPolicy
 

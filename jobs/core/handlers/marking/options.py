@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from jobs.core.handlers.marks import place_of_caller
-from jobs.core.handlers.signatures import refuse
+from jobs.core.handlers.arguments.signatures import refuse
+from jobs.core.handlers.marking.marks import place_of_caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -1,0 +1,1 @@
+"""The arguments of a handler: its signature, their versions, and which models keep numbers exactly."""

@@ -1,0 +1,1 @@
+"""What marks the user's functions and classes: the decorators, and the marks that they leave."""
