@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from jobs.adapters.postgres.connection.clock import DatabaseClock
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.pools import Pools
-from jobs.adapters.postgres.stores.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
-from jobs.adapters.postgres.stores.setbacks import PostgresSetbacks
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
+from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
 from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.limits import WorkerLimits

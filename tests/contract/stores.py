@@ -14,12 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.adapters.postgres.stores.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
-from jobs.adapters.postgres.stores.setbacks import PostgresSetbacks
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
+from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
 from jobs.core.commands import JobQuery
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, Recorded, RecordedOutcome, RunResult, Tally
@@ -33,12 +33,12 @@ from jobs.core.ports.setbacks import Setbacks
 from jobs.core.ports.transactions import Transactions
 from jobs.testing import FrozenClock
 from jobs.testing.memory.database import MemoryDatabase
-from jobs.testing.memory.housekeeping import MemoryHousekeeping
 from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.locks import MemoryLockStore
 from jobs.testing.memory.runs import MemoryRunStore
-from jobs.testing.memory.setbacks import MemorySetbacks
 from jobs.testing.memory.transactions import MemoryTransactions
+from jobs.testing.memory.upkeep.housekeeping import MemoryHousekeeping
+from jobs.testing.memory.upkeep.setbacks import MemorySetbacks
 from tests.support import new_job
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from jobs.core.errors import ConfigurationError
 from jobs.testing.backing import EndedAttempt, Stores
 from jobs.testing.memory.database import MemoryDatabase
-from jobs.testing.memory.housekeeping import MemoryHousekeeping
 from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.locks import MemoryLockStore
 from jobs.testing.memory.rows import job_of
 from jobs.testing.memory.runs import MemoryRunStore
-from jobs.testing.memory.setbacks import MemorySetbacks
 from jobs.testing.memory.transactions import MemoryTransactions
+from jobs.testing.memory.upkeep.housekeeping import MemoryHousekeeping
+from jobs.testing.memory.upkeep.setbacks import MemorySetbacks
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

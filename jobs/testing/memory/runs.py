@@ -18,9 +18,9 @@ from jobs.core.strict_json import storable
 from jobs.testing.memory.database import RowLock
 from jobs.testing.memory.limits import HandlerSlots
 from jobs.testing.memory.listing import place_in_history
-from jobs.testing.memory.losses import error_of, is_convicted
 from jobs.testing.memory.outcomes import attempt_row, ended
 from jobs.testing.memory.rows import recorded_of, run_of
+from jobs.testing.memory.upkeep.losses import error_of, is_convicted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.adapters.postgres.connection.pools import Pools
-from jobs.adapters.postgres.stores.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
-from jobs.adapters.postgres.stores.setbacks import PostgresSetbacks
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
+from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
 from jobs.core.commands import MAX_PAGE, JobQuery
 from jobs.core.errors import ConfigurationError
 from jobs.testing.backing import EndedAttempt, Stores

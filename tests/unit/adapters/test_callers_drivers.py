@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.dialects.postgresql import asyncpg, pg8000, psycopg
 
 from jobs.adapters.postgres.connection.database import _with_texts
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.statements.changes import change_statement
 from jobs.adapters.postgres.statements.jobs import job_statements
 from jobs.adapters.postgres.statements.runs import run_statements

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.core.errors import StoreUnavailable
 
 if TYPE_CHECKING:

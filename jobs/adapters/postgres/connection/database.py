@@ -12,9 +12,8 @@ from pg8000.exceptions import DatabaseError as DriverError
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from jobs.adapters.postgres.connection.encoding import Statement, UnsendableText, to_text
-from jobs.adapters.postgres.connection.engine import make_engine
-from jobs.adapters.postgres.connection.faults import (
+from jobs.adapters.postgres.connection.driver.encoding import Statement, UnsendableText, to_text
+from jobs.adapters.postgres.connection.driver.faults import (
     Fault,
     OutcomeUnknown,
     RolledBack,
@@ -24,8 +23,9 @@ from jobs.adapters.postgres.connection.faults import (
     message_of,
     refuses_writes,
 )
+from jobs.adapters.postgres.connection.driver.wire import exchange
+from jobs.adapters.postgres.connection.engine import make_engine
 from jobs.adapters.postgres.connection.unreachable import unreachable
-from jobs.adapters.postgres.connection.wire import exchange
 from jobs.core.diagnostics.outage import OutageLog
 from jobs.core.errors import InvalidInput, NotMigrated, StoreTakesNoWrites, StoreUnavailable
 from jobs.core.strict_json import refuse_unstorable_text

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 
-from jobs.adapters.postgres.connection.driver_connection import DriverConnection
-from jobs.adapters.postgres.connection.faults import closes_connection
+from jobs.adapters.postgres.connection.driver.connection import DriverConnection
+from jobs.adapters.postgres.connection.driver.faults import closes_connection
 from jobs.adapters.postgres.connection.handler_connections import HandlerConnection, reset_on_return
 from jobs.adapters.postgres.connection.tls import TLS_PARAMETERS, Tls, read_tls, ssl_arguments
 from jobs.core.errors import ConfigurationError, UnitOfWorkError

@@ -19,7 +19,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.legacy import Cursor
 from sqlalchemy import event
 
-from jobs.adapters.postgres.connection.driver_connection import DriverConnection
+from jobs.adapters.postgres.connection.driver.connection import DriverConnection
 from jobs.core.errors import UnitOfWorkError
 
 if TYPE_CHECKING:

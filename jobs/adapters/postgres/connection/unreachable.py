@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from jobs.adapters.postgres.connection.faults import message_of, refusal_of, sqlstate
+from jobs.adapters.postgres.connection.driver.faults import message_of, refusal_of, sqlstate
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

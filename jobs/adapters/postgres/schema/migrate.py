@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.adapters.postgres.connection.faults import message_of
+from jobs.adapters.postgres.connection.driver.faults import message_of
 from jobs.adapters.postgres.connection.unreachable import refused_at_connecting, unreachable
 from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.core.errors import StoreUnavailable

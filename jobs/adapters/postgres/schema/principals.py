@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.adapters.postgres.connection.driver.faults import message_of, sqlstate
 from jobs.adapters.postgres.connection.engine import make_engine
-from jobs.adapters.postgres.connection.faults import message_of, sqlstate
 from jobs.adapters.postgres.connection.unreachable import unreachable
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from jobs.adapters.postgres.connection.faults import message_of, sqlstate
+from jobs.adapters.postgres.connection.driver.faults import message_of, sqlstate
 from jobs.adapters.postgres.connection.unreachable import refused_at_connecting, unreachable
 from jobs.adapters.postgres.schema.migrate import LOCK_KEY
 from jobs.adapters.postgres.statements.jobs import quoted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import JOB_COLUMNS, prepare
 
 _CASTS = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import prepare
 from jobs.adapters.postgres.statements.suspects import CONVICTED, CONVICTION, LOSS
 from jobs.core.lifecycle.status import FAULTS

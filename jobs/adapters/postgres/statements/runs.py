@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import prepare
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import prepare
 from jobs.adapters.postgres.statements.runs import CLAIMED
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobs.adapters.postgres.connection.database import Database
-    from jobs.adapters.postgres.connection.encoding import Statement
+    from jobs.adapters.postgres.connection.driver.encoding import Statement
     from jobs.core.commands import HistoryQuery
     from jobs.core.lifecycle.job import Attempt
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.adapters.postgres.connection.database import raise_translated
-from jobs.adapters.postgres.connection.faults import OutcomeUnknown, RolledBack, UniqueViolation
+from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown, RolledBack, UniqueViolation
 from jobs.adapters.postgres.statements.changes import change_statement
 from jobs.adapters.postgres.statements.jobs import job_statements
 from jobs.adapters.postgres.stores.after_commit import on_commit

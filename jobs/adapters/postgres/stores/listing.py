@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import JOB_COLUMNS, LISTED_COLUMNS, quoted
 from jobs.adapters.postgres.stores.rows import job_of
 from jobs.core.commands import INSTANT_FILTERS

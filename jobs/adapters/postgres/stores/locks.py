@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jobs.adapters.postgres.connection.encoding import Statement
-from jobs.adapters.postgres.connection.faults import OutcomeUnknown
+from jobs.adapters.postgres.connection.driver.encoding import Statement
+from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown
 from jobs.adapters.postgres.statements.jobs import prepare
 
 if TYPE_CHECKING:

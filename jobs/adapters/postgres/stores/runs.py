@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pg8000.exceptions import DatabaseError as DriverError
 
-from jobs.adapters.postgres.connection.faults import OutcomeUnknown, message_of
+from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown, message_of
 from jobs.adapters.postgres.statements.limits import limit_statements
 from jobs.adapters.postgres.statements.runs import run_statements
 from jobs.adapters.postgres.statements.suspects import suspect_statements
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from jobs.adapters.postgres.connection.clock import DatabaseClock
     from jobs.adapters.postgres.connection.database import Database, Rows
-    from jobs.adapters.postgres.connection.encoding import Statement
+    from jobs.adapters.postgres.connection.driver.encoding import Statement
     from jobs.core.lifecycle.job import ClaimedRun, Lease, Recorded, RecordedOutcome
     from jobs.core.lifecycle.limits import Limits
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from jobs.adapters.postgres.connection.database import raise_translated
-from jobs.adapters.postgres.connection.faults import Fault, fault_of
+from jobs.adapters.postgres.connection.driver.faults import Fault, fault_of
 from jobs.adapters.postgres.connection.handler_connections import LEFT_ITS_TRANSACTION
 from jobs.adapters.postgres.connection.unreachable import unreachable
 from jobs.core.errors import StoreUnavailable, UnitOfWorkError

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.core.errors import StoreUnavailable
 

@@ -29,13 +29,13 @@ from pg8000.exceptions import DatabaseError as DriverError
 from jobs.adapters.postgres.connection import engine as engine_module
 from jobs.adapters.postgres.connection.clock import DatabaseClock
 from jobs.adapters.postgres.connection.database import Database
-from jobs.adapters.postgres.connection.encoding import Statement
+from jobs.adapters.postgres.connection.driver.encoding import Statement
+from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown, UniqueViolation
 from jobs.adapters.postgres.connection.engine import DatabaseOptions, make_engine
-from jobs.adapters.postgres.connection.faults import OutcomeUnknown, UniqueViolation
 from jobs.adapters.postgres.statements.jobs import quoted
-from jobs.adapters.postgres.stores.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
+from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
 from jobs.core.errors import ConfigurationError, InvalidInput, NotMigrated, StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.job import ClaimedRun, RecordedOutcome, RunResult

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobs import LeaseLost, UnitsOfWork, current_unit_of_work
-from jobs.adapters.postgres.connection.faults import OutcomeUnknown
+from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown
 from jobs.adapters.postgres.stores.transactions import PostgresTransaction
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime

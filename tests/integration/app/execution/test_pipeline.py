@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, field_validator
 
-from jobs.adapters.postgres.connection.faults import OutcomeUnknown
+from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
 from jobs.core.commands import JobQuery, UpdateJob

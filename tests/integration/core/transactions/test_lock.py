@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from jobs.adapters.postgres.connection.faults import OutcomeUnknown
+from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.core.errors import ConfigurationError, InvalidInput, LockLost, LockNotAcquired, StoreUnavailable
 from jobs.core.handlers.context import JobContext

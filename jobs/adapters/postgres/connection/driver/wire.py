@@ -30,7 +30,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from jobs.adapters.postgres.connection.encoding import Statement
+    from jobs.adapters.postgres.connection.driver.encoding import Statement
 
 _INT32 = Struct("!i")
 _REVEALING = ("D", "W", "q")  # detail, context and inner query would show rows and values in the log

@@ -13,9 +13,9 @@ from jobs.core.lifecycle.limits import OutdatedLimitFlag
 from jobs.core.lifecycle.status import FAULTS, AttemptOutcome, JobStatus
 from jobs.core.ports.housekeeping import Failures, JobPosition, PrunedHistory, Wait
 from jobs.testing.memory.database import RowLock
-from jobs.testing.memory.losses import is_convicted, is_lost, reschedule_lost
 from jobs.testing.memory.rows import alarm_of
-from jobs.testing.memory.statistics import statistics_of
+from jobs.testing.memory.upkeep.losses import is_convicted, is_lost, reschedule_lost
+from jobs.testing.memory.upkeep.statistics import statistics_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
