@@ -227,6 +227,7 @@ def test_a_one_time_job_that_succeeds_is_completed(stores: Stores):
         "trace_id": "trace",
         "result": {"a": 2, "b": 1},
         "traceback": None,
+        "retried": 0,
     }
 
 

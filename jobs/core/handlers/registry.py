@@ -7,6 +7,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import HandlerRegistrationError, UnknownHandler
+from jobs.core.handlers.arguments.signatures import check_middleware, made_by, origin_of, parameters_of, refuse
+from jobs.core.handlers.handler_options import HandlerOptions, handler_options
 from jobs.core.handlers.marking.decorators import (
     MARK,
     MIDDLEWARE_MARK,
@@ -15,10 +17,8 @@ from jobs.core.handlers.marking.decorators import (
     ProviderOptions,
     Scope,
 )
-from jobs.core.handlers.handler_options import HandlerOptions, handler_options
 from jobs.core.handlers.marking.marks import Mark, attributes_of, marks_of
 from jobs.core.handlers.marking.options import explains_unknown_options
-from jobs.core.handlers.arguments.signatures import check_middleware, made_by, origin_of, parameters_of, refuse
 from jobs.core.handlers.specs import HandlerSpec, ProviderSpec, handler_spec
 from jobs.core.lifecycle.limits import Limits
 from jobs.core.lifecycle.retry import RetryPolicy
