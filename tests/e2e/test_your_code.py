@@ -20,7 +20,10 @@ from tests.e2e.clones import Clone, fresh_clone, wait_for_line
 
 pytestmark = pytest.mark.slow
 
-OF_WHERE_HANDLERS_ARE = ("tests/unit/core/handlers/test_which_packages.py", "tests/infra/test_what_is_deployed.py")
+OF_WHERE_HANDLERS_ARE = (
+    "tests/unit/core/handlers/loading/test_which_packages.py",
+    "tests/infra/test_what_is_deployed.py",
+)
 OF_WHAT_ELSE_READS_THEM = (
     "tests/unit/entrypoints/cli/test_new.py",
     "tests/unit/test_distribution.py",
