@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobs.adapters.postgres.connection.engine import DatabaseOptions, check_address
+from jobs.adapters.postgres.connection.address import DatabaseOptions, check_address
 from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidSettings
 from jobs.core.handlers.loading.package import check_found, load_handlers

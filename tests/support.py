@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.app.runtime import Runtime
 from jobs.core.commands import EnqueueJob
 from jobs.core.lifecycle.ids import new_id

@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.clock import DatabaseClock
 from jobs.adapters.postgres.connection.database import Database
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.alarms.arming import Alarms

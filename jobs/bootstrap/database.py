@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.database import Database
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.core.errors import ConfigurationError
 from jobs.settings_checks import read_settings
 

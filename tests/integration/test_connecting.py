@@ -201,10 +201,10 @@ def test_connecting_reads_nothing_from_the_environment(database_url, monkeypatch
     ("url", "options", "says"),
     [
         ("mysql://localhost/shop", {}, "database_url names 'mysql'"),
-        ("postgresql://localhost/shop", {"ca_file": "/no/such/file"}, "ca_file is /no/such/file"),
-        ("postgresql://localhost/shop?sslmode=disable", {"tls": True}, "sslmode=disable, and tls is True"),
-        ("postgresql://localhost/shop", {"schema": "A B"}, "schema is 'A B'"),
-        ("postgresql://localhost/shop", {"handlers": "no_such_package"}, "no_such_package"),
+        ("postgresql://app@localhost/shop", {"ca_file": "/no/such/file"}, "ca_file is /no/such/file"),
+        ("postgresql://app@localhost/shop?sslmode=disable", {"tls": True}, "sslmode=disable, and tls is True"),
+        ("postgresql://app@localhost/shop", {"schema": "A B"}, "schema is 'A B'"),
+        ("postgresql://app@localhost/shop", {"handlers": "no_such_package"}, "no_such_package"),
     ],
 )
 def test_what_cannot_be_connected_to_is_told_by_the_argument_that_says_so(url, options, says):

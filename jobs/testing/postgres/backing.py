@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.pools import Pools
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore

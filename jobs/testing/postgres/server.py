@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from jobs.adapters.postgres.connection.engine import DatabaseOptions, make_engine
+from jobs.adapters.postgres.connection.address import DatabaseOptions
+from jobs.adapters.postgres.connection.engine import make_engine
 from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.core.errors import ConfigurationError
 from jobs.testing.postgres.clock import install_clock

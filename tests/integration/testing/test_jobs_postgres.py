@@ -21,7 +21,8 @@ from jobs import (
     handler,
     provider,
 )
-from jobs.adapters.postgres.connection.engine import DatabaseOptions, make_engine
+from jobs.adapters.postgres.connection.address import DatabaseOptions
+from jobs.adapters.postgres.connection.engine import make_engine
 from jobs.testing import JobsHarness
 from jobs.testing.harness import MONDAY_NOON
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
     from sqlalchemy.sql import Executable
 
-    from jobs.adapters.postgres.connection.engine import DatabaseOptions
+    from jobs.adapters.postgres.connection.address import DatabaseOptions
 
 _logger = logging.getLogger("jobs.store")
 _TRIES = 4

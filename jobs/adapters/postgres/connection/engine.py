@@ -8,7 +8,6 @@ PgBouncer in transaction mode a session has no settings of its own, so set the s
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,44 +15,23 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 
+from jobs.adapters.postgres.connection.address import driver_url, read_address, tls_of
 from jobs.adapters.postgres.connection.driver.connection import DriverConnection
 from jobs.adapters.postgres.connection.driver.faults import closes_connection
 from jobs.adapters.postgres.connection.handler_connections import HandlerConnection, reset_on_return
-from jobs.adapters.postgres.connection.tls import TLS_PARAMETERS, Tls, read_tls, ssl_arguments
-from jobs.core.errors import ConfigurationError, UnitOfWorkError
+from jobs.adapters.postgres.connection.tls import ssl_arguments
+from jobs.core.errors import UnitOfWorkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.engine import Engine, ExceptionContext
 
+    from jobs.adapters.postgres.connection.address import DatabaseOptions
+
 _PING_AFTER_IDLE_SECONDS = 30.0
 _LAST_USED = "jobs_last_used"
 _POOL = "jobs_pool"
-_KNOWN_PARAMETERS = frozenset({"unix_sock", "application_name", *TLS_PARAMETERS})
-"""The parameters that a URL may have, after ``host`` of a Unix socket has been converted to ``unix_sock``."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseOptions:
-    """How to reach the database. ``password`` is called for each new connection, so that a token may expire."""
-
-    url: str
-    pool_size: int = 8
-    pool_timeout_seconds: float = 5.0
-    socket_timeout_seconds: float = 30.0
-    statement_timeout_seconds: float = 15.0
-    lock_timeout_seconds: float = 5.0
-    idle_in_transaction_seconds: float = 60.0
-    tls: bool | None = None
-    """Whether to encrypt and verify; None means the URL's ``sslmode``, or true without one."""
-    ca_file: str | None = None
-    pgbouncer: bool = False
-    session_settings: tuple[tuple[str, str], ...] = ()
-    """Further settings of each new session, by name; not supported behind PgBouncer."""
-    password: Callable[[], str] | None = None
-    reword: Callable[[str], str] = str
-    """Replaces the names of settings in an error's message, for a program that passes arguments instead."""
 
 
 def make_engine(options: DatabaseOptions, *, for_handlers: bool = False) -> Engine:
@@ -63,7 +41,7 @@ def make_engine(options: DatabaseOptions, *, for_handlers: bool = False) -> Engi
     is returned.
     """
     engine = sa.create_engine(
-        _url(options),
+        driver_url(options),
         connect_args=_connect_arguments(options),
         pool_size=options.pool_size,
         max_overflow=0,
@@ -80,56 +58,12 @@ def make_engine(options: DatabaseOptions, *, for_handlers: bool = False) -> Engi
     return engine
 
 
-def _url(options: DatabaseOptions) -> sa.URL:
-    """Return the URL in the driver's form."""
-    return _address(options).difference_update_query(TLS_PARAMETERS).set(drivername="postgresql+pg8000")
-
-
-def _address(options: DatabaseOptions) -> sa.URL:
-    try:
-        url = sa.make_url(options.url)
-    except (sa.exc.ArgumentError, ValueError):
-        raise ConfigurationError(
-            "JOBS_DATABASE_URL cannot be read; it looks like postgresql://user@host:5432/database"
-        ) from None
-    if url.get_backend_name() not in {"postgresql", "postgres"}:
-        raise ConfigurationError(f"JOBS_DATABASE_URL names {url.get_backend_name()!r}; only postgresql:// is supported")
-    _require_one_at(options.url, url)
-    socket_directory = url.query.get("host")
-    if isinstance(socket_directory, str) and socket_directory.startswith("/"):  # libpq's form for a Unix socket
-        path = f"{socket_directory}/.s.PGSQL.{url.port or 5432}"
-        url = url.difference_update_query(["host"]).update_query_dict({"unix_sock": path})
-    if unknown := sorted(set(url.query) - _KNOWN_PARAMETERS):
-        raise ConfigurationError(
-            f"JOBS_DATABASE_URL has {', '.join(unknown)}, which this app does not know; take it out "
-            f"(known are {', '.join(sorted(_KNOWN_PARAMETERS - {'unix_sock'} | {'host'}))})"
-        )
-    return url
-
-
-def check_address(options: DatabaseOptions) -> None:
-    """Raise ``ConfigurationError`` for an invalid URL. Does not connect, reads no file."""
-    _read_tls(_address(options), options)
-
-
-def _read_tls(url: sa.URL, options: DatabaseOptions) -> Tls:
-    return read_tls(url, setting=options.tls, entra=options.password is not None)
-
-
-def _require_one_at(text: str, url: sa.URL) -> None:
-    """Refuse a password with a raw ``@``: the rest of it would be taken for the host, and be logged."""
-    after_last = text.rpartition("@")[2].removeprefix("[")
-    if "@" in (url.database or "") or ("@" in text and not after_last.startswith(url.host or ("/", ":"))):
-        raise ConfigurationError(
-            "JOBS_DATABASE_URL has an @ besides the one before the host; in user and password write @ as %40, / as %2F "
-            "and % as %25"
-        )
-
-
 def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
     # The driver reads timestamps in ISO form, whatever the role or database is set to; PgBouncer passes this on.
     startup = {"DateStyle": "ISO"}
-    arguments: dict[str, Any] = {"timeout": options.socket_timeout_seconds, "application_name": "jobs"}
+    url = read_address(options)
+    name = url.query.get("application_name", "jobs")
+    arguments: dict[str, Any] = {"timeout": options.socket_timeout_seconds, "application_name": name}
     if not options.pgbouncer:
         limits = {
             "statement_timeout": options.statement_timeout_seconds,
@@ -140,12 +74,11 @@ def _connect_arguments(options: DatabaseOptions) -> dict[str, Any]:
         flags += [f"-c {name}={value}" for name, value in options.session_settings]
         startup["options"] = " ".join(flags)
     arguments["startup_params"] = startup
-    url = _address(options)
     if "unix_sock" in url.query:
         # Otherwise the driver loads all of the machine's certificates for each connection, 20 ms, to no use.
         arguments["ssl_context"] = False
     else:
-        arguments |= ssl_arguments(url, _read_tls(url, options), options.ca_file)
+        arguments |= ssl_arguments(url, tls_of(url, options), options.ca_file)
     return arguments
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jobs.adapters.postgres.connection.database import Database
 
 if TYPE_CHECKING:
-    from jobs.adapters.postgres.connection.engine import DatabaseOptions
+    from jobs.adapters.postgres.connection.address import DatabaseOptions
 
 _OWN = 2
 """The connections of heartbeats and outcomes."""

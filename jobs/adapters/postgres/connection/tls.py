@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from enum import Enum, auto
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import ConfigurationError
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _MODE, _CA_FILE, _CERTIFICATE, _KEY = "sslmode", "sslrootcert", "sslcert", "sslkey"
-TLS_PARAMETERS = (_MODE, _CA_FILE, _CERTIFICATE, _KEY, "channel_binding")
+_BINDING = "channel_binding"
+TLS_PARAMETERS = (_MODE, _CA_FILE, _CERTIFICATE, _KEY, _BINDING)
 """The URL parameters that this module reads; the driver does not know them."""
 
 
@@ -35,6 +37,7 @@ class Tls(Enum):
 
 
 _MODES = {"disable": Tls.NONE, "require": Tls.FULL, "verify-ca": Tls.CHAIN, "verify-full": Tls.FULL}
+_BINDINGS = (None, "disable", "prefer", "require")
 
 
 def read_tls(url: sa.URL, *, setting: bool | None, entra: bool) -> Tls:
@@ -43,7 +46,12 @@ def read_tls(url: sa.URL, *, setting: bool | None, entra: bool) -> Tls:
     With ``entra`` the password is a token, which must never be sent in clear text. Raises ``ConfigurationError`` with
     the fix if the two contradict each other or are unsafe.
     """
+    binding = url.query.get(_BINDING)
+    if binding not in _BINDINGS:
+        raise ConfigurationError(f"JOBS_DATABASE_URL has {_BINDING}={binding}; write one of {', '.join(_BINDINGS[1:])}")
     text = url.query.get(_MODE)
+    if binding == "require" and (setting is False or text == "disable"):
+        raise ConfigurationError(f"JOBS_DATABASE_URL has {_BINDING}=require, which needs TLS; take it out, or use TLS")
     if text is None:
         return Tls.UNVERIFIED if setting is False else Tls.FULL
     mode = _MODES.get(str(text))
@@ -86,6 +94,14 @@ def ssl_arguments(url: sa.URL, tls: Tls, ca_file: str | None) -> dict[str, Any]:
     return {"ssl_context": context}
 
 
+def check_files(url: sa.URL) -> None:
+    """Raise ``ConfigurationError`` for a file of certificates that the URL names and that is not there."""
+    for parameter in (_CA_FILE, _CERTIFICATE, _KEY):
+        file = url.query.get(parameter)
+        if file is not None and (parameter, file) != (_CA_FILE, "system") and not Path(str(file)).is_file():
+            raise ConfigurationError(f"JOBS_DATABASE_URL has {parameter}={file}, and that file is not there")
+
+
 def _context(url: sa.URL, ca_file: str | None) -> ssl.SSLContext:
     named = url.query.get(_CA_FILE)
     in_url = None if named == "system" else named
@@ -101,7 +117,8 @@ def _context(url: sa.URL, ca_file: str | None) -> ssl.SSLContext:
     if (certificate := url.query.get(_CERTIFICATE)) is not None:
         key = url.query.get(_KEY)
         try:
-            context.load_cert_chain(str(certificate), str(key) if key else None)
+            # Without a password OpenSSL would ask for one at the terminal, and wait.
+            context.load_cert_chain(str(certificate), str(key) if key else None, password="")
         except OSError as error:
             raise ConfigurationError(
                 f"{_CERTIFICATE} in JOBS_DATABASE_URL is {certificate}, which cannot be used "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection
 
-    from jobs.adapters.postgres.connection.engine import DatabaseOptions
+    from jobs.adapters.postgres.connection.address import DatabaseOptions
 
 _WITH_ID = re.compile(r"(.+)=([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})", re.DOTALL)
 _DATABASE = "postgres"

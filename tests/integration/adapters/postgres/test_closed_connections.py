@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.driver.encoding import Statement
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.core.errors import StoreUnavailable
 
 pytestmark = pytest.mark.direct

@@ -27,11 +27,12 @@ from pg8000.core import EXECUTE_MSG, SYNC_MSG
 from pg8000.exceptions import DatabaseError as DriverError
 
 from jobs.adapters.postgres.connection import engine as engine_module
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.clock import DatabaseClock
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown, UniqueViolation
-from jobs.adapters.postgres.connection.engine import DatabaseOptions, make_engine
+from jobs.adapters.postgres.connection.engine import make_engine
 from jobs.adapters.postgres.statements.jobs import quoted
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
@@ -1135,7 +1136,6 @@ def test_an_at_that_is_escaped_or_is_in_the_users_name_is_understood():
         ("postgresql://user@server:pw@h.example.com:5432/app", "h.example.com"),
         ("postgresql://u:p@[::1]/app", "::1"),
         ("postgresql://u@/app?host=/run/pg", None),
-        ("postgresql:///app?host=/run/pg", None),
     ):
         assert make_engine(DatabaseOptions(url)).url.host == host
 

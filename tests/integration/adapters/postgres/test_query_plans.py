@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.driver.encoding import Statement, to_text
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.adapters.postgres.statements.housekeeping import housekeeping_statements
 from jobs.adapters.postgres.statements.jobs import job_statements

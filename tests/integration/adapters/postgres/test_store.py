@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.database import Database
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.core.commands import JobQuery
 from jobs.core.errors import IdempotencyKeyReused, InvalidInput, JobNameTaken, StoreUnavailable

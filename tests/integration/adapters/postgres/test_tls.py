@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import ssl
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.adapters.postgres.connection import engine as engine_module
-from jobs.adapters.postgres.connection.engine import DatabaseOptions, check_address, make_engine
+from jobs.adapters.postgres.connection.address import DatabaseOptions, check_address, driver_url
+from jobs.adapters.postgres.connection.engine import make_engine
 from jobs.bootstrap.database import database_options
 from jobs.core.errors import ConfigurationError
 from jobs.settings import Settings
@@ -41,7 +44,7 @@ def test_disable_connects_in_clear_text_and_does_not_even_offer_encryption():
 
 def test_no_parameter_of_encryption_reaches_the_driver():
     query = "sslmode=require&sslrootcert=system&sslcert=a&sslkey=b&channel_binding=prefer"
-    assert engine_module._url(DatabaseOptions(f"{ADDRESS}?{query}")).query == {}
+    assert driver_url(DatabaseOptions(f"{ADDRESS}?{query}")).query == {}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,15 @@ def test_no_parameter_of_encryption_reaches_the_driver():
         ("sslmode=disable", {"tls": True}, "sslmode=disable, and JOBS_DATABASE_TLS is true; take one of them out"),
         ("sslmode=require", {"tls": False}, "sslmode=require, and JOBS_DATABASE_TLS is false; take one of them out"),
         ("sslmode=disable", {"password": lambda: "token"}, "would send the Entra token in clear text"),
+        ("channel_binding=on", {}, "channel_binding=on; write one of disable, prefer, require"),
+        ("channel_binding=require&sslmode=disable", {}, "channel_binding=require, which needs TLS"),
+        ("channel_binding=require", {"tls": False}, "channel_binding=require, which needs TLS"),
+        ("sslmode=require&sslmode=disable", {}, "sslmode more than once; write it once"),
+        ("sslrootcert=a.pem&sslrootcert=b.pem", {}, "sslrootcert more than once"),
+        ("application_name=a&application_name=b", {}, "application_name more than once"),
+        ("application_name=%00", {}, "a NUL character"),
+        ("host=/a&host=/b", {}, "several hosts; write one"),
+        ("host=a,b", {}, "several hosts; write one"),
         ("sslcrl=a.pem", {}, "has sslcrl, which this app does not know; take it out"),
         ("connect_timeout=3", {}, "has connect_timeout, which this app does not know"),
     ],
@@ -63,6 +75,47 @@ def test_what_is_unsafe_contradictory_or_unknown_is_refused_with_the_mend(query,
         with pytest.raises(ConfigurationError, match="JOBS_DATABASE_URL has") as told:
             refused(options)
         assert why in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql://db.example.com/app", "no user; it looks like postgresql://user@host:5432/database"),
+        ("postgresql:///app?host=/run/postgresql", "postgresql://user@/database?host=/folder"),
+        ("postgresql://u:p@a.example.com,b.example.com/app", "several hosts; write one"),
+        ("postgresql://u:p%00@db.example.com/app", "a NUL character"),
+        ("postgresql://u:p@db.example.com/app%00", "a NUL character"),
+    ],
+)
+def test_an_address_by_which_the_driver_would_fail_at_each_connection_is_refused_at_the_start(url, why):
+    for refused in (check_address, make_engine):
+        with pytest.raises(ConfigurationError, match="JOBS_DATABASE_URL has") as told:
+            refused(DatabaseOptions(url))
+        assert why in str(told.value)
+
+
+@pytest.mark.parametrize("parameter", ["sslrootcert", "sslcert", "sslkey"])
+def test_a_check_finds_a_file_that_the_address_names_and_that_is_not_there(parameter):
+    with pytest.raises(ConfigurationError, match=f"{parameter}=/no/such.pem, and that file is not there"):
+        check_address(DatabaseOptions(f"{ADDRESS}?{parameter}=/no/such.pem"))
+    check_address(DatabaseOptions(f"{ADDRESS}?sslrootcert=system"))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_key_with_a_passphrase_is_refused_rather_than_asked_for_at_the_terminal(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-keyout", key, "-out", certificate, "-subj", "/CN=app",
+         "-passout", "pass:secret"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError, match=r"certificate\.pem, which cannot be used"):
+        arguments(f"sslcert={certificate}&sslkey={key}")
+
+
+def test_the_name_of_the_program_is_that_of_the_address():
+    assert arguments("application_name=shop")["application_name"] == "shop"
+    assert arguments()["application_name"] == "jobs"
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.driver.encoding import Statement
-from jobs.adapters.postgres.connection.engine import DatabaseOptions
 from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.bootstrap.connecting import in_arguments
 from jobs.connecting import connect
