@@ -6,17 +6,17 @@ with connect("postgresql://app@db.example/shop") as jobs:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
+from uuid import UUID
 
-from jobs.core.commands import JobQuery
+from jobs.core.commands import EnqueueJob, JobQuery, UpdateJob
+from jobs.core.errors import JobNotFound
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from uuid import UUID
 
     from jobs.app.commands.service import JobService
-    from jobs.core.commands import EnqueueJob, UpdateJob
     from jobs.core.errors import JobsError
     from jobs.core.handlers.enqueuing.open_jobs import EnqueuedJob
     from jobs.core.handlers.registry import HandlerRegistry
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jobs.core.ports.jobs import Page
     from jobs.core.ports.scheduler import Scheduler
     from jobs.core.transactions.sql import Connection, Session
+
+Wanted = TypeVar("Wanted")
 
 
 def connect(
@@ -50,8 +52,13 @@ def connect(
     connections, ``password`` is called for each new one. ``tls`` left out is as ``sslmode`` in the address says, and
     on without one. Raises ``ConfigurationError``.
     """
-    from jobs.bootstrap.connecting import Address, connect_service  # noqa: PLC0415  whoever only declares handlers needs no driver
+    from jobs.bootstrap.connecting import (  # noqa: PLC0415  whoever only declares handlers needs no driver
+        Address,
+        check_actor,
+        connect_service,
+    )
 
+    check_actor(actor)
     address = Address(database_url, pool_size, tls, ca_file, pgbouncer, password, schema)
     service, close = connect_service(address, scheduler, handlers)
     return Jobs(service, actor, close)
@@ -63,7 +70,8 @@ class Jobs:
     ``connection`` is a SQLAlchemy ``Connection`` or ``Session`` to that database: the call joins its transaction, and
     takes effect if that commits. An async one is used by ``await conn.run_sync(lambda sync: jobs.enqueue(command,
     connection=sync))``. Calls block for a round trip to the database; from async code use ``asyncio.to_thread``.
-    Every call raises ``StoreUnavailable`` while the database cannot be reached.
+    An id may be text, as a URL has it; text that is no id is the id of no job. Every call raises ``TypeError`` for a
+    value of another type than it takes, and ``StoreUnavailable`` while the database cannot be reached.
     """
 
     def __init__(self, service: JobService, actor: str | None, close: Callable[[], None]) -> None:
@@ -91,29 +99,30 @@ class Jobs:
         Raises ``InvalidInput`` with every fault, ``UnknownHandler`` among its kinds; ``JobNameTaken`` where an active
         job holds the name and ``on_conflict`` is ``reject``; ``JobIdTaken``.
         """
-        return self._service.enqueue(command, connection=connection, caller=self._caller)
+        return self._service.enqueue(_a(EnqueueJob, command), connection=connection, caller=self._caller)
 
     def enqueue_many(
         self, commands: Iterable[EnqueueJob], *, connection: Connection | Session | None = None
     ) -> list[EnqueuedJob | JobsError]:
         """Insert many jobs in few statements; returns for each, in order, the job or why it was refused."""
-        return list(self._service.enqueue_many(commands, connection=connection, caller=self._caller))
+        wanted = (_a(EnqueueJob, command) for command in commands)
+        return list(self._service.enqueue_many(wanted, connection=connection, caller=self._caller))
 
-    def get(self, job_id: UUID) -> Job:
+    def get(self, job_id: UUID | str) -> Job:
         """Read a job; raises ``JobNotFound``. ``waiting_for`` is None: only the app, over HTTP, knows its handlers."""
-        return self._service.get(job_id)
+        return self._service.get(_id_of(job_id))
 
     def find(self, query: JobQuery | None = None) -> Page:
         """List jobs, newest first: ``page.jobs``, and ``page.cursor`` for the next ``JobQuery``, None at the end."""
-        return self._service.find(query or JobQuery())
+        return self._service.find(JobQuery() if query is None else _a(JobQuery, query))
 
-    def attempts(self, job_id: UUID) -> list[Attempt]:
+    def attempts(self, job_id: UUID | str) -> list[Attempt]:
         """Read a job's history, the latest attempt first; raises ``JobNotFound``."""
-        return self._service.attempts(job_id)
+        return self._service.attempts(_id_of(job_id))
 
     def update(
         self,
-        job_id: UUID,
+        job_id: UUID | str,
         command: UpdateJob,
         *,
         revision: int | None = None,
@@ -124,30 +133,73 @@ class Jobs:
         ``revision`` is that of the job as you have read it: ``PreconditionFailed`` if it has changed since. Raises
         ``InvalidInput``, ``JobNotFound``, and ``Conflict`` for a job that has ended or a one-time job that is running.
         """
-        return self._service.update(job_id, command, revision=revision, connection=connection, caller=self._caller)
+        return self._service.update(
+            _id_of(job_id),
+            _a(UpdateJob, command),
+            revision=_revision_of(revision),
+            connection=connection,
+            caller=self._caller,
+        )
 
     def cancel(
-        self, job_id: UUID, *, revision: int | None = None, connection: Connection | Session | None = None
+        self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """End a waiting job; ask the handler of a running one to end. One that has ended stays as it is."""
-        return self._service.cancel(job_id, revision=revision, connection=connection, caller=self._caller)
+        return self._service.cancel(
+            _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
+        )
 
     def pause(
-        self, job_id: UUID, *, revision: int | None = None, connection: Connection | Session | None = None
+        self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """Keep a job from being run until it is resumed; a run under way goes on."""
-        return self._service.pause(job_id, revision=revision, connection=connection, caller=self._caller)
+        return self._service.pause(
+            _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
+        )
 
     def resume(
-        self, job_id: UUID, *, revision: int | None = None, connection: Connection | Session | None = None
+        self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """Have a paused job run again; its misfire policy decides about what fell due meanwhile."""
-        return self._service.resume(job_id, revision=revision, connection=connection, caller=self._caller)
+        return self._service.resume(
+            _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
+        )
 
-    def run_now(self, job_id: UUID, *, revision: int | None = None) -> Job:
+    def run_now(self, job_id: UUID | str, *, revision: int | None = None) -> Job:
         """Make a waiting job due at once; a recurring one keeps its schedule. Raises ``Conflict``."""
-        return self._service.run_now(job_id, revision=revision, caller=self._caller)
+        return self._service.run_now(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
 
-    def retry(self, job_id: UUID, *, revision: int | None = None) -> Job:
+    def retry(self, job_id: UUID | str, *, revision: int | None = None) -> Job:
         """Run an ended job once more, with all its retries. Raises ``Conflict``, ``JobNameTaken``."""
-        return self._service.retry(job_id, revision=revision, caller=self._caller)
+        return self._service.retry(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
+
+
+def _a(kind: type[Wanted], given: object) -> Wanted:
+    """Return ``given``; raises ``TypeError`` if it is of another kind, such as a dict."""
+    if not isinstance(given, kind):
+        raise TypeError(f"give {kind.__name__}, such as {_EXAMPLES[kind]}, and not a {type(given).__name__}")
+    return given
+
+
+_EXAMPLES: dict[type, str] = {
+    EnqueueJob: "send_invoice.command(args) or EnqueueJob(handler_name=...)",
+    UpdateJob: 'UpdateJob(schedule="@daily")',
+    JobQuery: 'JobQuery(job_name=("invoice-7",))',
+}
+
+
+def _id_of(given: object) -> UUID:
+    if isinstance(given, UUID):
+        return given
+    if not isinstance(given, str):
+        raise TypeError(f"a job's id is a UUID or its text, and not a {type(given).__name__}")
+    try:
+        return UUID(given)
+    except ValueError:
+        raise JobNotFound(given) from None
+
+
+def _revision_of(given: int | None) -> int | None:
+    if given is not None and type(given) is not int:
+        raise TypeError(f"revision is a whole number, as job.revision is, and not a {type(given).__name__}")
+    return given

@@ -15,11 +15,11 @@ from jobs.app.commands.service import JobService
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.declared import KnownHandlers
 from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.registry import HandlerRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.ports.scheduler import Scheduler
 
 
@@ -60,13 +60,48 @@ def in_arguments(text: str) -> str:
     return text
 
 
+def check_actor(actor: object) -> None:
+    """Raise ``ConfigurationError`` unless it is a text or None, since it is stored with each job."""
+    if actor is not None and not isinstance(actor, str):
+        raise ConfigurationError(f"actor is a text, such as str(user.id), and not a {type(actor).__name__}")
+
+
+def _check_types(address: Address, scheduler: object, handlers: object) -> None:
+    """Raise ``ConfigurationError`` for what would fail later only, as an outage does, or be ignored.
+
+    No value is shown: it may hold a password.
+    """
+    size = address.pool_size
+    checks = {
+        "database_url is a text; that of a SQLAlchemy URL is url.render_as_string(hide_password=False)": isinstance(
+            address.url, str
+        ),
+        "pool_size is a whole number of at least 1": type(size) is int and size >= 1,
+        "tls is True, False or None": address.tls is None or type(address.tls) is bool,
+        "pgbouncer is True or False": type(address.pgbouncer) is bool,
+        "password is a function that returns one, called for each connection; a fixed one goes into database_url": (
+            address.password is None or callable(address.password)
+        ),
+        'scheduler is "dapr" or a scheduler; left out, the app finds the jobs as they fall due': (
+            scheduler is None or scheduler == "dapr" or callable(getattr(scheduler, "arm_many", None))
+        ),
+        "handlers is the name of a package or a HandlerRegistry": (
+            handlers is None or isinstance(handlers, str | HandlerRegistry)
+        ),
+    }
+    for wanted, fits in checks.items():
+        if not fits:
+            raise ConfigurationError(f"connect(): {wanted}")
+
+
 def connect_service(
     address: Address, scheduler: Scheduler | Literal["dapr"] | None, handlers: str | HandlerRegistry | None
 ) -> tuple[JobService, Callable[[], None]]:
     """Build the service that enqueues and changes jobs, for a program that runs none. Returns it and what closes it.
 
-    Reads no settings. Raises ``ConfigurationError`` for an address that cannot be used.
+    Reads no settings. Raises ``ConfigurationError`` for an argument that cannot be used.
     """
+    _check_types(address, scheduler, handlers)
     url, pool_size, tls, ca_file, pgbouncer, password, schema = address
     try:
         options = DatabaseOptions(

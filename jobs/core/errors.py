@@ -88,7 +88,7 @@ class UnknownHandler(InvalidInput):
 class JobNotFound(JobsError):
     """No job has that id: it never existed, or it has ended and was pruned."""
 
-    def __init__(self, job_id: UUID) -> None:
+    def __init__(self, job_id: UUID | str) -> None:
         self.job_id = job_id
         super().__init__(f"no job has the id {job_id}; it never existed, or it ended and was pruned")
 

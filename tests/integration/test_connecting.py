@@ -146,6 +146,33 @@ def test_jobs_are_looked_up_and_steered_with_the_words_of_the_http_api(jobs):
             call(new_id())
 
 
+def test_an_id_may_be_text_and_text_that_is_none_is_the_id_of_no_job(jobs):
+    job_id = jobs.enqueue(ship.command(ShipOrderArgs(order=1), schedule=timedelta(hours=1))).id
+    assert jobs.get(str(job_id)).id == job_id
+    assert jobs.cancel(str(job_id)).status is JobStatus.CANCELLED
+    for call in (jobs.get, jobs.attempts, jobs.cancel, jobs.pause, jobs.resume, jobs.run_now, jobs.retry):
+        with pytest.raises(JobNotFound, match="no job has the id invoice-7"):
+            call("invoice-7")
+        with pytest.raises(TypeError, match="a job's id is a UUID or its text, and not a int"):
+            call(7)
+
+
+@pytest.mark.parametrize(
+    ("call", "mend"),
+    [
+        (lambda jobs, _: jobs.enqueue({"handler_name": "A"}), "give EnqueueJob, such as send_invoice.command"),
+        (lambda jobs, _: jobs.enqueue_many([{"handler_name": "A"}]), "give EnqueueJob, such as"),
+        (lambda jobs, job: jobs.update(job, {"schedule": "@daily"}), "give UpdateJob, such as UpdateJob"),
+        (lambda jobs, _: jobs.find({"job_name": "a"}), "give JobQuery, such as JobQuery"),
+        (lambda jobs, job: jobs.pause(job, revision="1"), "revision is a whole number, as job.revision is"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_the_one_to_give(jobs, call, mend):
+    job_id = jobs.enqueue(ship.command(ShipOrderArgs(order=1), schedule=timedelta(hours=1))).id
+    with pytest.raises(TypeError, match=mend):
+        call(jobs, job_id)
+
+
 def test_a_name_that_is_taken_is_refused_with_its_holder(jobs):
     command = ship.command(ShipOrderArgs(order=1), job_name="order-1", schedule=timedelta(hours=1))
     first = jobs.enqueue(command)
@@ -205,6 +232,15 @@ def test_connecting_reads_nothing_from_the_environment(database_url, monkeypatch
         ("postgresql://app@localhost/shop?sslmode=disable", {"tls": True}, "sslmode=disable, and tls is True"),
         ("postgresql://app@localhost/shop", {"schema": "A B"}, "schema is 'A B'"),
         ("postgresql://app@localhost/shop", {"handlers": "no_such_package"}, "no_such_package"),
+        (sa.make_url("postgresql://app:secret@localhost/shop"), {}, "url.render_as_string(hide_password=False)"),
+        ("postgresql://app@localhost/shop", {"scheduler": "timer"}, 'scheduler is "dapr" or a scheduler; left out'),
+        ("postgresql://app@localhost/shop", {"handlers": ["shop"]}, "handlers is the name of a package or"),
+        ("postgresql://app@localhost/shop", {"password": "secret"}, "password is a function that returns one"),
+        ("postgresql://app@localhost/shop", {"pool_size": 0}, "pool_size is a whole number of at least 1"),
+        ("postgresql://app@localhost/shop", {"pool_size": "4"}, "pool_size is a whole number of at least 1"),
+        ("postgresql://app@localhost/shop", {"tls": "false"}, "tls is True, False or None"),
+        ("postgresql://app@localhost/shop", {"pgbouncer": "false"}, "pgbouncer is True or False"),
+        ("postgresql://app@localhost/shop", {"actor": 7}, "actor is a text, such as str(user.id)"),
     ],
 )
 def test_what_cannot_be_connected_to_is_told_by_the_argument_that_says_so(url, options, says):
@@ -212,6 +248,7 @@ def test_what_cannot_be_connected_to_is_told_by_the_argument_that_says_so(url, o
         connect(url, **options)
     assert says in str(caught.value)
     assert "JOBS_" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_without_jobs_a_handler_enqueues_with_what_this_process_has_open_if_that_is_one(database_url, jobs):

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
 from pg8000.exceptions import DatabaseError as DriverError
-from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Session
 
 from jobs.adapters.postgres.connection.driver.encoding import Statement, UnsendableText, to_text
 from jobs.adapters.postgres.connection.driver.faults import (
@@ -23,6 +21,7 @@ from jobs.adapters.postgres.connection.driver.faults import (
     message_of,
     refuses_writes,
 )
+from jobs.adapters.postgres.connection.joining import joinable
 from jobs.adapters.postgres.connection.driver.wire import exchange
 from jobs.adapters.postgres.connection.engine import make_engine
 from jobs.adapters.postgres.connection.unreachable import unreachable
@@ -169,12 +168,13 @@ class Database:
 
 def _run_within(connection: object, statement: Statement, values: Mapping[str, Any]) -> Rows:
     """Run on a caller's SQLAlchemy connection or session with any driver: as text, with all values as text."""
-    execute: Callable[..., Any] = _joinable(connection).execute
+    execute: Callable[..., Any] = joinable(connection).execute
     sent = {name: to_text(values[name]) for name in statement.parameters if name in values}
     for text in sent.values():
         refuse_unstorable_text(text or "", "")  # a driver would fail halfway through the message, and be out of sync
     try:
-        result = execute(_with_texts(statement), sent)
+        # A connection may be set to use cursors on the server. None can be declared for a statement that writes.
+        result = execute(_with_texts(statement), sent, execution_options={"stream_results": False})
         return [tuple(row) for row in result] if result.returns_rows else []
     except (OSError, sa.exc.DBAPIError) as error:
         raise_translated(error)
@@ -192,30 +192,6 @@ def _with_texts(statement: Statement) -> Executable:
             clause = clause.bindparams(*(sa.bindparam(name, type_=sa.String()) for name in statement.parameters))
         known = _WITH_TEXTS[statement.name] = clause
     return known
-
-
-def _joinable(connection: object) -> Connection | Session:
-    """Return ``connection``; raises ``TypeError`` if it has no transaction that a job can join."""
-    if not isinstance(connection, Connection | Session):
-        if any(base.__module__.startswith("sqlalchemy.ext.asyncio") for base in type(connection).__mro__):
-            kind = type(connection).__name__
-            name = "session" if "Session" in kind else "conn"
-            raise TypeError(
-                f"connection is an {kind}, and the call is not async; have it run on the sync one within: "
-                f"await {name}.run_sync(lambda sync: jobs.enqueue(command, connection=sync))"
-            )
-        kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
-        raise TypeError(
-            f"connection is a {kind}, which has no transaction to join; give a SQLAlchemy Connection or Session, such "
-            "as that of: with engine.begin() as connection"
-        )
-    dialect = (connection.connection() if isinstance(connection, Session) else connection).dialect.name
-    if dialect != "postgresql":
-        raise TypeError(
-            f"connection is to {dialect}, and jobs are kept in PostgreSQL; give one to the database with the jobs, or "
-            "leave it out and enqueue once your own transaction has committed"
-        )
-    return connection
 
 
 def raise_translated(error: Exception) -> NoReturn:

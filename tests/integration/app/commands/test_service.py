@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from pydantic import BaseModel, field_validator
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
@@ -532,6 +532,36 @@ def test_an_async_connection_is_refused_with_the_way_to_the_sync_one(enqueue, na
         enqueue(job(), connection=connection)
     with pytest.raises(TypeError, match=r"run_sync"):
         enqueue(job(), connection=type("Mine", (type(connection),), {"__module__": "shop"})())
+
+
+def test_a_scoped_session_is_refused_with_the_way_to_the_session_within(enqueue, service, app_engine):
+    session = scoped_session(sessionmaker(app_engine))
+    with pytest.raises(TypeError, match=r"connection is a scoped_session; .* connection=session\(\)"):
+        enqueue(job(), connection=session)
+    enqueued = enqueue(job(), connection=session())
+    session.commit()
+    session.remove()
+    assert service.get(enqueued.id).status is JobStatus.SCHEDULED
+
+
+def test_a_connection_that_commits_each_statement_is_refused_since_a_rollback_would_leave_the_job(
+    enqueue, service, app_engine
+):
+    autocommit = app_engine.execution_options(isolation_level="AUTOCOMMIT")
+    with autocommit.connect() as connection, Session(autocommit) as session:
+        for each in (connection, session):
+            with pytest.raises(TypeError, match=r"connection is in AUTOCOMMIT mode, .*with engine\.begin\(\)"):
+                enqueue(job(), connection=each)
+    assert service.find(JobQuery()).jobs == []
+    with app_engine.begin() as connection:
+        enqueue(job(), connection=connection)
+
+
+def test_a_connection_that_is_set_to_stream_its_rows_is_joined_like_any_other(enqueue, service, app_engine):
+    with app_engine.connect().execution_options(stream_results=True) as connection:
+        enqueued = enqueue(job(), connection=connection)
+        connection.commit()
+    assert service.get(enqueued.id).status is JobStatus.SCHEDULED
 
 
 @pytest.mark.parametrize("on_conflict", ["reject", "return_existing", "replace"])
