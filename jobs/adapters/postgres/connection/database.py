@@ -21,9 +21,9 @@ from jobs.adapters.postgres.connection.driver.faults import (
     message_of,
     refuses_writes,
 )
-from jobs.adapters.postgres.connection.joining import joinable
 from jobs.adapters.postgres.connection.driver.wire import exchange
 from jobs.adapters.postgres.connection.engine import make_engine
+from jobs.adapters.postgres.connection.joining import joinable
 from jobs.adapters.postgres.connection.unreachable import unreachable
 from jobs.core.diagnostics.outage import OutageLog
 from jobs.core.errors import InvalidInput, NotMigrated, StoreTakesNoWrites, StoreUnavailable
