@@ -22,7 +22,15 @@ from tests.support import ROOT
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["jobs.bootstrap.database", "jobs.entrypoints.cli.main", "jobs.startup", "jobs.testing", "tests.warm"]
+    [
+        "jobs.adapters.schedulers.dapr",
+        "jobs.bootstrap.database",
+        "jobs.entrypoints.cli.main",
+        "jobs.entrypoints.devhost.host.host",
+        "jobs.startup",
+        "jobs.testing",
+        "tests.warm",
+    ]
 )
 _OUTPUTS = ("stdout", "stderr")
 
@@ -63,6 +71,9 @@ class WarmProcess:
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
             os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self._process.terminate()
 
     def kill(self) -> None:
         self._process.kill()

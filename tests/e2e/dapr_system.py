@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 from jobs.entrypoints.devhost.dapr import LocalDapr
 from tests.ports import HeldPorts
 from tests.support import PATIENCE_SECONDS
+from tests.warm import WarmProcess
 
 SCRIPT = Path(__file__).with_name("dapr_app.py")
 ROOT = SCRIPT.parents[2]
@@ -39,7 +39,8 @@ class System:
         self._engine = engine
         self._url = database_url
         self._folder = folder
-        self._app: subprocess.Popen[bytes] | None = None
+        self._app: WarmProcess | None = None
+        self._output: list[Path] = []
         self.dapr = LocalDapr(folder / "dapr", self._port, self._ports.take)
         self.client = httpx.Client(verify=False, base_url=f"http://127.0.0.1:{self._port}", timeout=120)
         self.sql(SEEN)
@@ -70,7 +71,7 @@ class System:
 
     @property
     def log(self) -> str:
-        return (self._folder / "app.log").read_text()
+        return "".join((folder / "stderr").read_text() for folder in self._output)
 
     def start_app(self, **settings: str) -> None:
         chosen = {
@@ -82,13 +83,10 @@ class System:
             "JOBS_SHUTDOWN_GRACE_SECONDS": "1",
             "PYTHONPATH": str(ROOT),
         }
-        with (self._folder / "app.log").open("ab") as log:
-            self._app = subprocess.Popen(
-                [sys.executable, str(SCRIPT), str(self._port)],
-                env=os.environ | self.dapr.environment | chosen | settings,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        self._output.append(self._folder / f"app-{len(self._output)}")
+        self._output[-1].mkdir()
+        environment = os.environ | self.dapr.environment | chosen | settings
+        self._app = WarmProcess([str(SCRIPT), str(self._port)], env=environment, output=self._output[-1])
         until = time.monotonic() + PATIENCE_SECONDS
         while True:
             with suppress(httpx.TransportError):
