@@ -60,7 +60,7 @@ def app(folder: Path, wheel: Path) -> Folder:
     """An empty folder but for an app of two lines and its handler; the wheel is installed in another one."""
     site = folder / "site"
     Folder(folder).python(
-        "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(site), str(wheel)
+        "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--target", str(site), str(wheel)
     )
     app = Folder(folder / "app", PYTHONPATH=str(site), JOBS_SCHEDULER="timer")
     app.write({"function_app.py": FUNCTION_APP})

@@ -288,7 +288,7 @@ def histories(draw: st.DrawFn) -> tuple[dict[str, Any], timedelta, dict[str, Any
 
 
 @given(histories())
-@settings(database=None, deadline=None, max_examples=examples(20))
+@settings(database=None, deadline=None, max_examples=examples(10))
 def test_an_update_of_anything_but_the_meaning_commutes_with_the_pending_run(history):
     fields, wait, change, fails = history
 

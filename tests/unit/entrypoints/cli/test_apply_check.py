@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.entrypoints.cli.main import main
 from tests.hostile.values import plain_object, value
+from tests.sizes import sized
 
 ODD = {
     "a text that cannot be stored.json": r'{"owner": "me", "jobs": [{"job_name": "\u0000", "handler_name": "Pay"}]}',
@@ -69,11 +70,12 @@ def test_an_odd_file_is_refused_in_words(check, name):
     assert name in told
 
 
+@pytest.mark.soak
 def test_no_file_whatever_ends_in_a_traceback(check):
     random = Random(7)
     sound = {"job_name": '"a"', "handler_name": '"Pay"', "schedule": '"@daily"', "payload": '{"amount": 1.5}'}
     statuses = set()
-    for _ in range(150):
+    for _ in range(sized(60, 5_000)):
         fields = sound | {random.choice([*sound, "metadata", "retry", "timeout", "end_at", ""]): value(random)}
         entry = "{" + ",".join(f'"{name}": {written}' for name, written in fields.items()) + "}"
         content = random.choice(
