@@ -27,6 +27,7 @@ from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.bootstrap.database import database_options
+from jobs.bootstrap.schedulers import build_scheduler
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
@@ -175,7 +176,7 @@ def build_runtime(
     ``longest_run`` is how long the host allows an attempt to run; None means without end.
     """
     pools = Pools.of(database.options if database else database_options(settings), database)
-    ports = _ports(settings, pools, scheduler or _scheduler(settings))
+    ports = _ports(settings, pools, scheduler or build_scheduler(settings))
     options = _options(settings, longest_run)
     if not settings.opentelemetry:
         return build(registry, ports, options)
@@ -223,14 +224,6 @@ def _options(settings: Settings, longest_run: timedelta | None) -> RuntimeOption
         longest_run=longest_run,
         shutdown_grace_seconds=settings.shutdown_grace_seconds,
     )
-
-
-def _scheduler(settings: Settings) -> Scheduler:
-    if settings.scheduler == "timer":
-        return TimerScheduler()
-    from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
-
-    return DaprScheduler()
 
 
 def _worker_name() -> str:

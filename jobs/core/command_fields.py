@@ -30,7 +30,8 @@ _MASK = "**********"
 def schedule_text(schedule: object) -> object:
     """Return the expression for a datetime or timedelta; anything else as it is. A negative delay becomes zero.
 
-    A datetime without a zone is local time in the job's ``timezone``. Raises ``ValueError`` for a number of seconds.
+    A datetime without a zone is local time in the job's ``timezone``. Raises ``ValueError`` for a number of seconds,
+    and for the second of two equal local times without a zone, which no expression can name.
     """
     if isinstance(schedule, str):
         return schedule
@@ -38,6 +39,10 @@ def schedule_text(schedule: object) -> object:
         offset = schedule.utcoffset()
         if offset is not None and offset % timedelta(minutes=1):
             schedule = schedule.astimezone(UTC)  # RFC 3339 has no seconds in an offset
+        if offset is None and schedule.fold:
+            raise ValueError(
+                "a datetime with fold=1 needs its zone: give it a tzinfo, such as ZoneInfo('Europe/Berlin')"
+            )
         return schedule.isoformat()
     if isinstance(schedule, timedelta):
         return format_duration(max(schedule, timedelta()))

@@ -22,7 +22,7 @@ def enqueue_and_die(database_url: str, when: str) -> None:
 @pytest.fixture
 def scheduler(monkeypatch) -> MemoryScheduler:
     scheduler = MemoryScheduler()
-    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    monkeypatch.setattr("jobs.bootstrap.build_scheduler", lambda *_: scheduler)
     return scheduler
 
 

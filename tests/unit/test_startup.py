@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -18,7 +19,7 @@ import pytest
 from jobs import HandlerRegistry
 from jobs.bootstrap import LazyRuntime, build_offline_runtime, create_app, create_closable_app
 from jobs.core.errors import ConfigurationError
-from jobs.entrypoints.cli.check import take_the_timer
+from jobs.entrypoints.cli.check import add_check, take_the_timer
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, print_startup, read_startup
 from tests.support import ROOT
@@ -270,6 +271,15 @@ def test_a_pipeline_may_ask_whether_the_app_would_start():
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"the app starts, with \d\d functions\n", done.stdout)
     assert "2 handlers in tests.framework_handlers: CleanupData, " in done.stderr
+
+
+def test_a_check_where_there_is_no_app_says_so(monkeypatch):
+    monkeypatch.setattr("jobs.entrypoints.cli.check.app_folder", lambda: None)
+    commands = argparse.ArgumentParser()
+    add_check(commands.add_subparsers())
+    chosen = commands.parse_args(["check"])
+    with pytest.raises(ConfigurationError, match=r"no host\.json here.*run this in the app's folder"):
+        chosen.run(chosen, None)
 
 
 def test_a_check_without_a_scheduler_checks_the_timer_as_a_fresh_clone_runs_and_says_what_a_deployment_adds():

@@ -6,6 +6,9 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from jobs.core.errors import ConfigurationError
+from jobs.core.handlers.loading.which_packages import app_folder
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import MutableMapping
@@ -32,6 +35,10 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _check(_chosen: argparse.Namespace, parts: Parts) -> int:
+    if app_folder() is None:
+        raise ConfigurationError(
+            "there is no host.json here, so there is no app to check; run this in the app's folder"
+        )
     if take_the_timer(os.environ):
         _logger.info(
             "JOBS_SCHEDULER is not set here, so the timer is checked, as `make run` uses it; an app on Azure uses dapr "

@@ -54,7 +54,10 @@ def read_yaml(text: str) -> tuple[Document, list[Problem]]:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         mend = "; a text that begins with * or & needs quotes" if "scanning an a" in str(error.context) else ""
-        raise InvalidInput.at("", f"{place}{error.problem or error.context}{mend}") from None
+        problem = error.problem or error.context
+        if problem == "but found another document":
+            problem = "a second document begins here, and a file of jobs is one; remove the ---, or write two files"
+        raise InvalidInput.at("", f"{place}{problem}{mend}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise InvalidInput.at("", f"no YAML: {' '.join(str(error).split()) or 'nested too deep'}") from None
     builder = _Builder()

@@ -20,6 +20,7 @@ from jobs.adapters.postgres.connection.driver.faults import (
     may_be_session_fault,
     message_of,
     refuses_writes,
+    sqlstate,
 )
 from jobs.adapters.postgres.connection.driver.wire import exchange
 from jobs.adapters.postgres.connection.engine import make_engine
@@ -203,6 +204,11 @@ def raise_translated(error: Exception) -> NoReturn:
             raise OutcomeUnknown(f"the connection to the database broke: {message_of(error)}") from error
         case Fault.UNAVAILABLE if refuses_writes(error):
             raise StoreTakesNoWrites(f"the database takes no writes: {message_of(error)}") from error
+        case Fault.UNAVAILABLE if sqlstate(error) == "25P02":
+            raise StoreUnavailable(
+                "an earlier statement of this transaction failed, so that the database refuses the rest of it; roll it "
+                f"back, or try what may fail within a savepoint ({message_of(error)})"
+            ) from error
         case Fault.UNAVAILABLE | Fault.RETRY:
             raise StoreUnavailable(f"the database cannot do this now: {message_of(error)}") from error
         case Fault.UNMIGRATED:

@@ -31,7 +31,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def scheduler(monkeypatch) -> MemoryScheduler:
     scheduler = MemoryScheduler()
-    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    monkeypatch.setattr("jobs.bootstrap.build_scheduler", lambda *_: scheduler)
     return scheduler
 
 

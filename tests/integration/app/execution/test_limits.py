@@ -32,7 +32,7 @@ class Args(BaseModel):
 def scheduler(monkeypatch) -> MemoryScheduler:
     """The scheduler of every runtime that is made after this one."""
     scheduler = MemoryScheduler()
-    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    monkeypatch.setattr("jobs.bootstrap.build_scheduler", lambda *_: scheduler)
     return scheduler
 
 

@@ -31,7 +31,7 @@ class CountingScheduler(MemoryScheduler):
 def scheduler(monkeypatch) -> CountingScheduler:
     """The scheduler of every runtime that is made after this one."""
     scheduler = CountingScheduler()
-    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    monkeypatch.setattr("jobs.bootstrap.build_scheduler", lambda *_: scheduler)
     return scheduler
 
 

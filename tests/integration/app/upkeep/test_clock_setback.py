@@ -176,7 +176,7 @@ def test_a_run_that_ends_after_the_clock_was_set_back_is_followed_by_the_schedul
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> MemoryScheduler:
     """The scheduler of every runtime that is made after this one."""
     scheduler = MemoryScheduler()
-    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    monkeypatch.setattr("jobs.bootstrap.build_scheduler", lambda *_: scheduler)
     return scheduler
 
 

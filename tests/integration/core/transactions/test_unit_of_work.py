@@ -30,7 +30,7 @@ class Effect(Base):
 @pytest.fixture
 def scheduler(monkeypatch) -> MemoryScheduler:
     scheduler = MemoryScheduler()
-    monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+    monkeypatch.setattr("jobs.bootstrap.build_scheduler", lambda *_: scheduler)
     return scheduler
 
 

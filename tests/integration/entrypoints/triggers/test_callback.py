@@ -205,7 +205,7 @@ class TestTrouble:
 
     def test_with_the_scheduler_away_is_told_in_the_statistics_and_the_readiness(self, database_url, monkeypatch):
         scheduler = MemoryScheduler()
-        monkeypatch.setattr("jobs.bootstrap._scheduler", lambda *_: scheduler)
+        monkeypatch.setattr("jobs.bootstrap.build_scheduler", lambda *_: scheduler)
         with serving(database_url) as api:
             assert api.call("GET", "/api/stats").json()["alarms"] == {
                 "available": True,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel
@@ -189,6 +190,14 @@ def test_each_field_of_the_wrong_type_is_named():
     assert sorted(problem.pointer for problem in raised.value.problems) == ["/max_retries", "/on_confict", "/schedule"]
     assert "/schedule: a number has no unit; write PT60S" in str(raised.value)
     assert "is 'on_conflict' meant" in str(raised.value)
+
+
+def test_the_second_of_two_equal_local_times_needs_its_zone():
+    second = datetime(2027, 10, 31, 2, 30, fold=1)
+    with pytest.raises(InvalidInput, match=r"^/schedule: a datetime with fold=1 needs its zone"):
+        mail.command(ANN, schedule=second, timezone="Europe/Berlin")
+    zoned = mail.command(ANN, schedule=second.replace(tzinfo=ZoneInfo("Europe/Berlin")))
+    assert zoned.schedule == "2027-10-31T02:30:00+01:00"
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -113,3 +113,8 @@ def test_an_entry_has_the_fields_of_an_enqueue_but_those_that_make_no_sense_in_a
     for name, field in EnqueueJob.model_fields.items():
         if name in RecurringJob.model_fields and name not in {"schedule", "job_name"}:  # which must be there in a file
             assert RecurringJob.model_fields[name].annotation == field.annotation
+
+
+def test_a_second_document_is_refused_where_it_begins():
+    with pytest.raises(InvalidInput, match="line 3, column 1: a second document begins here"):
+        read_yaml("owner: shop\njobs: []\n---\nowner: other\n")
