@@ -373,6 +373,7 @@ def test_paused_and_ended_jobs_are_not_armed(make_runtime, scheduler, sql):
     paused, ended, waiting = enqueue(runtime, 3, schedule="PT1H")
     runtime.service.pause(paused)
     runtime.service.cancel(ended)
+    until(lambda: sql("select armed_at is not null from jobs.jobs where id = :id", id=str(waiting)) == [(True,)])
     sql("update jobs.jobs set armed_at = null")
     scheduler._alarms.clear()
     assert runtime.reconciler.run().armed == 1
