@@ -17,6 +17,7 @@ from jobs.core.ports.scheduler import Alarm
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores, lease_of
 
 HOUR = timedelta(hours=1)
+CANCEL = Change("cancel", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True)
 PAUSE = Change("pause", {"paused": True})
 AFTER_LEASE = LEASE + SECOND
 
@@ -401,6 +402,8 @@ def test_jobs_are_counted_by_status_and_handler_with_what_is_late_and_how_attemp
     stores.jobs.mark_armed([AlarmName(late.id, 1)])
     stores.add("later", due_at=NOON - SECOND)
     stores.jobs.change(stores.add("paused", due_at=NOON - DAY), PAUSE)
+    cancelled = stores.jobs.change(stores.add("paused, then cancelled"), PAUSE)
+    stores.jobs.change(cancelled, CANCEL)
     for name in ("forgotten", "just forgotten"):
         stores.finish(stores.running(name))
         stores.pass_time(5 * MINUTE)
@@ -413,11 +416,11 @@ def test_jobs_are_counted_by_status_and_handler_with_what_is_late_and_how_attemp
     stores.finish(failed, result=RunResult(AttemptOutcome.FAILED, "it failed"), status=JobStatus.FAILED)
     stores.running("running", handler_name="Mail")
     assert stores.housekeeping.stats() == {
-        "jobs": {"Scheduled": 4, "Completed": 4, "Failed": 1, "Running": 1},
+        "jobs": {"Scheduled": 4, "Completed": 4, "Failed": 1, "Running": 1, "Cancelled": 1},
         "paused": 1,
         "handlers": {
             "Mail": {"Failed": 1, "Running": 1, "Scheduled": 1},
-            "Noop": {"Completed": 4, "Scheduled": 3},
+            "Noop": {"Cancelled": 1, "Completed": 4, "Scheduled": 3},
         },
         "due": {"count": 2, "unarmed": 1, "throttled": 0, "latest_by_seconds": 690.5},
         "recent": {

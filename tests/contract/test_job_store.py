@@ -291,6 +291,15 @@ def test_a_query_finds_the_jobs_for_which_every_condition_holds(shelf: Stores, q
     assert shelf.names(**query) == expected.split()
 
 
+def test_a_job_that_ended_while_it_was_paused_is_paused_no_more(stores: Stores):
+    pause = Change("pause", {"paused": True})
+    stores.jobs.change(stores.add("waiting"), pause)
+    ended = stores.jobs.change(stores.jobs.change(stores.add("ended"), pause), CANCEL)
+    assert not stores.read(ended.id).paused
+    assert stores.names(paused=True) == ["waiting"]
+    assert stores.names(paused=False) == ["ended"]
+
+
 def test_pages_follow_one_another_newest_first_without_gap_or_repeat(stores: Stores):
     stores.jobs.insert_many([new_job(f"job-{number}") for number in range(11)])  # all of one instant
     for number in range(6):

@@ -9,7 +9,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from jobs.core.lifecycle.retry import RetryOptions
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
@@ -42,7 +51,14 @@ class JobHead(BaseModel):
     job_name: str
     handler_name: str
     status: JobStatus
-    paused: bool = False
+    paused: bool = Field(default=False, description="Whether it is kept from running; false once it has ended.")
+
+    @field_validator("paused")
+    @classmethod
+    def _of_no_ended_job(cls, paused: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  as pydantic calls it
+        """Return whether the job is paused; the row of a job that ended while it was paused still says so."""
+        status = info.data.get("status")
+        return paused and not (isinstance(status, JobStatus) and status.ended)
 
 
 class Job(Timing, JobHead):

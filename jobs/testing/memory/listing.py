@@ -98,7 +98,11 @@ def _matches(row: JobRow, query: JobQuery, now: datetime, without_handler: Colle
     overdue = row.waiting and (row.due_at < now or (row.id in without_handler and _is_put_off(row, now)))
     if any(
         asked not in {None, is_so}
-        for asked, is_so in ((query.paused, row.paused), (query.recurring, row.recurring), (query.overdue, overdue))
+        for asked, is_so in (
+            (query.paused, row.kept_paused),
+            (query.recurring, row.recurring),
+            (query.overdue, overdue),
+        )
     ):
         return False
     return all(

@@ -69,6 +69,11 @@ class JobRow(NamedTuple):
         """Whether the job can be claimed once it is due."""
         return self.status is JobStatus.SCHEDULED and not self.paused
 
+    @property
+    def kept_paused(self) -> bool:
+        """Whether the job is paused; an ended job is not, though it was paused when it ended."""
+        return self.paused and not self.status.ended
+
     def is_due(self, now: datetime) -> bool:
         """Whether the job is due and can be claimed."""
         return self.waiting and self.due_at <= now

@@ -163,7 +163,8 @@ returning 1
 """
 
 _COUNTS = """
-select handler_name, status, count(*), count(*) filter (where paused) from {schema}.jobs group by 1, 2 order by 1, 2
+select handler_name, status, count(*), count(*) filter (where paused and status in ('Scheduled', 'Running'))
+from {schema}.jobs group by 1, 2 order by 1, 2
 """
 
 _LATENESS = """

@@ -89,7 +89,7 @@ _MISSES_ITS_HANDLER = f"""
 """
 
 _YES_OR_NO = {
-    "paused": "j.paused",
+    "paused": "(j.paused and j.status in ('Scheduled', 'Running'))",
     "recurring": "j.recurring",
     "overdue": "("
     + " or ".join(

@@ -24,7 +24,7 @@ def statistics_of(jobs: Sequence[JobRow], attempts: Sequence[AttemptRow], now: d
     late = max((now - job.due_at for job in due), default=timedelta())
     return {
         "jobs": dict(Counter(str(job.status) for job in jobs)),
-        "paused": sum(job.paused for job in jobs),
+        "paused": sum(job.kept_paused for job in jobs),
         "handlers": dict(handlers),
         "due": {
             "count": len(due),
