@@ -12,16 +12,20 @@ from jobs.entrypoints.devhost.host.logs import InvocationFilter, read_log_levels
 from jobs.entrypoints.devhost.job_names import JobNamingFormatter
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     from jobs.entrypoints.triggers.termination import ClosableApp
 
 
 @contextmanager
-def built_in_host(app: ClosableApp, port: int, patience_seconds: float = 10.0) -> Iterator[str]:
+def built_in_host(
+    app: ClosableApp, port: int, patience_seconds: float = 10.0, listening: socket.socket | None = None
+) -> Iterator[str]:
     """Serve ``app`` and yield its address; then claim nothing more, end the calls, and release what still runs.
 
-    Calls get ``patience_seconds`` to end. Raises ``DevHostError`` for an app that the Functions host would refuse.
+    Calls get ``patience_seconds`` to end. A ``listening`` socket is bound to the port already.
+    Raises ``DevHostError`` for an app that the Functions host would refuse.
     """
     host_json = Path("host.json")
     shown = InvocationFilter(read_log_levels(host_json))
@@ -29,7 +33,7 @@ def built_in_host(app: ClosableApp, port: int, patience_seconds: float = 10.0) -
         handler.addFilter(shown)
         handler.setFormatter(JobNamingFormatter(handler.formatter))
     try:
-        host = DevHost(app.app, port=port, route_prefix=read_route_prefix(host_json))
+        host = DevHost(app.app, port=port, listening=listening, route_prefix=read_route_prefix(host_json))
         host.start()
     except BaseException:
         app.close()

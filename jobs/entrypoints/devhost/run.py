@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from jobs.entrypoints.devhost.dapr import LocalDapr
 from jobs.entrypoints.devhost.demo import Demo
 from jobs.entrypoints.devhost.job_names import name_job
 from jobs.entrypoints.devhost.local_database import local_database
+from jobs.entrypoints.devhost.port import take_port
 from jobs.entrypoints.devhost.reload.reloader import AppNotLoaded, reloading_host
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run_dev(
     closed_terminal = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # not on Windows
     for number in (signal.SIGINT, signal.SIGTERM, *closed_terminal):
         signal.signal(number, lambda *_: stop.set())
-    _refuse_taken_port(options.port)
+    take_port(options.port).close()  # before Postgres is started, so that a taken port is refused at once
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
     os.environ["JOBS_SCHEDULER"] = options.scheduler or os.environ.get("JOBS_SCHEDULER", "timer")
     check_before_start()
@@ -88,17 +88,6 @@ def _addresses(url: str) -> str:
         f"    statistics curl {url}/api/stats\n"
         "  Ctrl-C stops it.\n"
     )
-
-
-def _refuse_taken_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise ConfigurationError(
-                f"port {port} on 127.0.0.1 cannot be used ({error}); choose another: --port 7072, or make run PORT=7072"
-            ) from None
 
 
 @contextmanager

@@ -25,9 +25,10 @@ from jobs.entrypoints.devhost.host.dispatch import Dispatcher
 from jobs.entrypoints.devhost.host.functions import DevHostError, LoadedFunction, TraceContext, load_functions
 from jobs.entrypoints.devhost.host.http import Site
 from jobs.entrypoints.devhost.host.timers import Timer
-from jobs.entrypoints.devhost.host.wire import Channel
+from jobs.entrypoints.devhost.host.wire import Channel, is_new
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import azure.functions as func
@@ -59,10 +60,10 @@ def read_route_prefix(host_json: Path) -> str:
 class DevHost:
     """Serves ``app`` from ``start`` to ``stop``, or inside a ``with`` block.
 
-    ``port`` 0 takes a free one; see ``url``. Sync HTTP functions share ``threads`` threads, async ones wait
-    neither for them nor for one another, and each timer has a thread of its own. Timer
-    settings written as ``%NAME%`` come from the environment. Making one raises ``DevHostError`` if the app has a fault
-    that the Functions host would refuse, or would stumble over.
+    ``port`` 0 takes a free one; see ``url``. A ``listening`` socket is bound to the port already; ``stop`` closes
+    it, so that such a host starts once. Sync HTTP functions share ``threads`` threads, async ones wait neither for them
+    nor for one another, and each timer has a thread of its own. Timer settings written as ``%NAME%`` come from the
+    environment. Making one raises ``DevHostError`` for a fault that the Functions host would refuse or stumble over.
     """
 
     def __init__(
@@ -71,11 +72,12 @@ class DevHost:
         *,
         host: str = "127.0.0.1",
         port: int = 7071,
+        listening: socket.socket | None = None,
         threads: int = 32,
         route_prefix: str = "api",
         log: logging.Logger | None = None,
     ) -> None:
-        self._host, self._port, self._threads = host, port, threads
+        self._host, self._port, self._listening, self._threads = host, port, listening, threads
         self._log = log or logging.getLogger("jobs.devhost")
         self.functions = load_functions(app, prefix=route_prefix.strip("/"), settings=os.environ, log=self._log)
         self._site, self._timers = self._assemble()
@@ -95,7 +97,7 @@ class DevHost:
         if self._server is not None:
             raise DevHostError("this host has been started before; stop it first")
         self._site, self._timers = self._assemble()  # anew, for a timer's thread can be started only once
-        self._server = _Server(self._site, _listen(self._host, self._port), self._threads)
+        self._server = _Server(self._site, self._listening or _listen(self._host, self._port), self._threads)
         for timer in self._timers.values():
             timer.start()
 
@@ -108,10 +110,9 @@ class DevHost:
         if server is None:
             return True
         deadline = time.monotonic() + timeout
-        self._site.closing = True
         for timer in self._timers.values():
             timer.stop()
-        ended = server.close(deadline)
+        ended = server.close(deadline, refuse_further=self._site.close)
         for timer in self._timers.values():
             if not timer.join(max(0.0, deadline - time.monotonic())):
                 self._log.warning("timer %s is still running after %g seconds", timer.name, timeout)
@@ -201,9 +202,15 @@ class _Server:
         self._thread = threading.Thread(target=self._waitress.run, name="devhost-http", daemon=True)
         self._thread.start()
 
-    def close(self, deadline: float) -> bool:
-        """Stop accepting, wait until ``deadline`` for calls and their answers, then close; True if none was cut off."""
-        self._waitress.trigger.pull_trigger(self._stop_accepting)
+    def close(self, deadline: float, refuse_further: Callable[[], None]) -> bool:
+        """Stop accepting, wait until ``deadline`` for calls and their answers, then close; True if none was cut off.
+
+        ``refuse_further`` is called once each accepted connection has had time to send its first request.
+        """
+        self._on_loop(self._stop_accepting)
+        while any(map(is_new, self._channels())):
+            time.sleep(0.02)
+        self._on_loop(refuse_further)
         while not (idle := self._idle()) and time.monotonic() < deadline:
             time.sleep(0.02)
         self._waitress.task_dispatcher.shutdown(timeout=0.5)  # idle threads leave at once
@@ -213,10 +220,22 @@ class _Server:
         return idle
 
     def _idle(self) -> bool:
-        channels = list(self._waitress.active_channels.values())
-        return not any(channel.requests or channel.total_outbufs_len for channel in channels)
+        return not any(channel.requests or channel.total_outbufs_len for channel in self._channels())
 
-    # These two run on the thread of waitress's loop, the only one that may touch its sockets.
+    def _on_loop(self, step: Callable[[], None]) -> None:
+        done = threading.Event()
+
+        def run() -> None:
+            step()
+            done.set()
+
+        self._waitress.trigger.pull_trigger(run)
+        done.wait(1.0)
+
+    def _channels(self) -> list[Channel]:
+        return list(self._waitress.active_channels.values())
+
+    # The next two run on the thread of waitress's loop, the only one that may touch its sockets.
 
     def _stop_accepting(self) -> None:
         self._waitress.accepting = False
@@ -226,6 +245,6 @@ class _Server:
     def _close_all(self) -> None:
         # An earlier pull may have brought the loop here already; the trigger must not be closed while it is pulled.
         self._pulled.wait(1.0)
-        for channel in list(self._waitress.active_channels.values()):
+        for channel in self._channels():
             channel.handle_close()  # and not close(): so a call still running sees that nobody listens any more
         self._waitress.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import math
 import re
 import secrets
 import time
@@ -16,7 +17,7 @@ import azure.functions as func
 
 from jobs.entrypoints.devhost.host.functions import LoadedFunction, TraceContext, route_table
 from jobs.entrypoints.devhost.host.headers import WATCHER
-from jobs.entrypoints.devhost.host.wire import is_bad, is_chunked
+from jobs.entrypoints.devhost.host.wire import is_bad, is_chunked, read_at
 from jobs.entrypoints.http.exchange import TRACE_PARENT
 from jobs.entrypoints.http.routing.templates import decode_path
 
@@ -54,7 +55,11 @@ class Site:
         self._routes = route_table(functions)
         self._timers, self._log = timers, log
         self._rivals_told: set[tuple[str, str]] = set()
-        self.closing = False
+        self._closed_at = math.inf
+
+    def close(self) -> None:
+        """Refuse each request that comes from now on."""
+        self._closed_at = time.monotonic()
 
     def async_function(self, method: str, target: str) -> str | None:
         """Name the async function that answers such a request; None where that is a sync one, or nobody."""
@@ -90,7 +95,7 @@ class Site:
 
     def _refusal(self, environ: WSGIEnvironment, path: str) -> Reply | None:
         """Answer what the web server refuses before any function; None for all other requests."""
-        if self.closing:
+        if read_at(environ) > self._closed_at:
             return Reply(503)
         if is_bad(environ):
             return Reply(400)

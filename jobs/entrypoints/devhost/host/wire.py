@@ -6,6 +6,7 @@ waitress is more lenient than Kestrel, so its parser is extended here by what Ke
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 from waitress.channel import HTTPChannel
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
 # No header of a caller's can have these names: waitress writes theirs in capitals.
-_BAD, _CHUNKED = "devhost-bad", "devhost-chunked"
+_BAD, _CHUNKED, _READ_AT = "devhost-bad", "devhost-chunked", "devhost-read-at"
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
@@ -29,13 +30,28 @@ def is_chunked(environ: WSGIEnvironment) -> bool:
     return f"HTTP_{_CHUNKED}" in environ
 
 
+def read_at(environ: WSGIEnvironment) -> float:
+    """When the request's head had been read, by the monotonic clock."""
+    return float(environ[f"HTTP_{_READ_AT}"])
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection whose requests are checked as Kestrel does."""
+
+
+_FIRST_REQUEST_SECONDS = 0.2
+
+
+def is_new(channel: Channel) -> bool:
+    """Whether the first request on this connection may still be on its way."""
+    asked = channel.last_activity != channel.creation_time
+    return not asked and time.time() - channel.creation_time < _FIRST_REQUEST_SECONDS
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
+        self.headers[_READ_AT] = str(time.monotonic())
         if _kestrel_minds(header_plus, self.version):
             self.headers[_BAD] = ""
         if self.chunked:

@@ -2,7 +2,8 @@
 
 So a new version is loaded while the old one still serves, and one that cannot be loaded costs nothing. Orders and
 reports go through two pipes: the parent closes its end to have the app stop, and the end of the parent, however it
-comes, does the same. This is the parent's side; the other one is ``served_app``.
+comes, does the same. Both versions accept connections from one socket, which the parent keeps open, so that none is
+refused between them. This is the parent's side; the other one is ``served_app``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 LOADED, SERVING, SERVE = b"l", b"s", b"s"
@@ -27,15 +29,16 @@ GRACE_SECONDS = "1"
 class AppProcess:
     """One process with the app, seen from the parent."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, listening: socket.socket) -> None:
         orders, self._orders = os.pipe()
         self._reports, reports = os.pipe()
         self._loaded = False
-        arguments = ["-m", "jobs", "dev", "--port", str(port), "--under", f"{orders},{reports}"]
+        inherited = [orders, reports, listening.fileno()]
+        arguments = ["-m", "jobs", "dev", "--port", str(port), "--under", ",".join(map(str, inherited))]
         environment = {"JOBS_SHUTDOWN_GRACE_SECONDS": GRACE_SECONDS} | os.environ
         try:
             self.process = subprocess.Popen(  # noqa: S603  this very program
-                [sys.executable, *arguments], env=environment, pass_fds=[orders, reports]
+                [sys.executable, *arguments], env=environment, pass_fds=inherited
             )
         finally:
             os.close(orders)

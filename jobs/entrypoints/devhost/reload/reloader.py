@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.devhost.port import take_port
 from jobs.entrypoints.devhost.reload.app_process import AppProcess
 from jobs.entrypoints.devhost.reload.changes import Changes
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
 _logger = logging.getLogger("jobs.dev")
@@ -47,6 +49,8 @@ class _Reloader:
         self._port, self._stop = port, stop
         self._changes = Changes(Path.cwd())
         self._app: AppProcess | None = None
+        self._listening: socket.socket | None = None
+        """Open for as long as there is an app, also while one replaces another: connections wait on it meanwhile."""
 
     def begin(self) -> None:
         app = self._loaded()
@@ -65,19 +69,29 @@ class _Reloader:
                 _logger.warning("the app ended, with exit status %d; it is started again when a file changes", status)
 
     def end(self) -> None:
+        self._end_app()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.close()
+
+    def _end_app(self) -> None:
         app, self._app = self._app, None
         if app is not None:
             app.end()
 
     def _replace(self, changed: list[str]) -> None:
         _log_changed(changed)
-        app = self._loaded()
+        try:
+            app = self._loaded()
+        except ConfigurationError as error:  # another program has taken the port while no app ran
+            _logger.warning("%s", error)
+            return
         if app is None:
             if not self._stop.is_set():
                 goes_on = "the app as it was goes on" if self._app is not None else "no app runs"
                 _logger.warning("%s; it is loaded again when a file changes", goes_on)
             return
-        self.end()
+        self._end_app()
         self._app = app
         if app.serve(self._stop.is_set):
             _logger.info("the app runs with the change")
@@ -86,9 +100,12 @@ class _Reloader:
         """Load the app in a new process; returns None if it cannot be loaded, or at ``stop``.
 
         A change meanwhile ends that process and starts the next: a load that hangs must not wait for its own mend.
+        Raises ``ConfigurationError`` if the port cannot be used.
         """
+        if self._listening is None:
+            self._listening = take_port(self._port)
         while True:
-            app = AppProcess(self._port)
+            app = AppProcess(self._port, self._listening)
             changed: list[str] = []
             if app.is_loaded(lambda: self._stop.is_set() or self._note_changes(changed)):  # noqa: B023  called at once
                 return app

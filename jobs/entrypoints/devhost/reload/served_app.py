@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 1.0
 
 
-def serve_for_parent(pipes: str, port: int, create_app: CreateApp) -> int:
+def serve_for_parent(inherited: str, port: int, create_app: CreateApp) -> int:
     """Be such a process: load the app, serve it once the parent says so, and stop when the parent has closed its end.
 
     Raises ``ConfigurationError`` for an app that cannot be loaded.
     """
-    orders, reports = map(int, pipes.split(","))
+    orders, reports, listening = map(int, inherited.split(","))
     stop = threading.Event()
-    for pipe in (orders, reports):
-        os.set_inheritable(pipe, False)
+    for descriptor in (orders, reports, listening):
+        os.set_inheritable(descriptor, False)
     for number in (signal.SIGINT, signal.SIGHUP):  # for the parent, in the same terminal; what is ignored is inherited
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -41,7 +42,7 @@ def serve_for_parent(pipes: str, port: int, create_app: CreateApp) -> int:
         stop.set()
 
     threading.Thread(target=stop_at_the_end, name="jobs-dev-parent", daemon=True).start()
-    with built_in_host(app, port, _PATIENCE_SECONDS):
+    with built_in_host(app, port, _PATIENCE_SECONDS, socket.socket(fileno=listening)):
         with suppress(OSError):
             os.write(reports, SERVING)
         stop.wait()

@@ -7,15 +7,19 @@ import os
 import re
 import shutil
 import signal
+import socket
 import textwrap
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.entrypoints.devhost.dapr import free_ports
+from jobs.entrypoints.devhost.port import take_port
 from jobs.entrypoints.devhost.reload import app_process
 from tests.support import ROOT, until
 from tests.warm import WarmProcess
@@ -134,6 +138,45 @@ def test_a_change_is_served_a_running_job_is_handed_over_and_a_syntax_error_leav
 
 
 @pytest.mark.direct
+def test_no_connection_is_refused_or_cut_off_while_a_change_is_loaded(start):
+    app = start("--reload")
+    app.wait_for("Ctrl-C stops it")
+    stop = threading.Event()
+    answered: list[str] = []
+
+    def call_all_the_time() -> None:
+        while not stop.is_set():
+            answered.append(app.call("/api/health/live")["status"])
+
+    with ThreadPoolExecutor(4) as callers:
+        calling = [callers.submit(call_all_the_time) for _ in range(4)]
+        try:
+            for times in (1, 2, 3):
+                app.change(f"version {times}", f"version {times + 1}")
+                app.wait_for("the app runs with the change", times)
+        finally:
+            stop.set()
+        for each in calling:
+            each.result()
+    assert answered
+
+
+@pytest.mark.direct
+def test_an_app_that_has_ended_refuses_connections_and_serves_again_with_a_change(start):
+    app = start("--reload")
+    app.wait_for("Ctrl-C stops it")
+    app.change('    logging.getLogger(__name__).info("version 1 runs")', "    __import__('os')._exit(3)")
+    app.wait_for("the app runs with the change")
+    app.enqueue("deadly")
+    app.wait_for("the app ended, with exit status 3")
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", app.port), 60):
+        pass
+    app.change("    __import__('os')._exit(3)", '    logging.getLogger(__name__).info("version 3 runs")')
+    app.wait_for("the app runs with the change", 2)
+    app.wait_for("version 3 runs")
+
+
+@pytest.mark.direct
 def test_an_app_that_cannot_be_loaded_at_the_start_ends_it_with_the_reason_said_once(start, tmp_path):
     (tmp_path / "shop" / "broken.py").write_text("import no_such_package\n")
     app = start("--reload")
@@ -162,7 +205,8 @@ def test_a_load_that_hangs_is_not_waited_for_at_the_end(start, tmp_path, monkeyp
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(app_process, "_END_SECONDS", 3600.0)
-    loading = app_process.AppProcess(0)
+    with take_port(0) as listening:
+        loading = app_process.AppProcess(0, listening)
     assert not loading.is_loaded((tmp_path / "hangs").exists)
     loading.end()
     assert loading.process.returncode == -signal.SIGKILL
