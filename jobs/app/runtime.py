@@ -142,7 +142,14 @@ def build(
     flags = LimitFlags(ports.housekeeping, registry)
     return Runtime(
         service=service,
-        views=JobViews(ports.runs, registry, ports.scheduler, ports.clock, options.identity.default_timeout),
+        views=JobViews(
+            ports.runs,
+            registry,
+            ports.scheduler,
+            ports.clock,
+            options.identity.default_timeout,
+            options.reconcile.overdue_grace,
+        ),
         pipeline=pipeline,
         pool=pool,
         worker=worker,

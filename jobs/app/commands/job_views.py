@@ -39,12 +39,15 @@ class JobViews:
         scheduler: Scheduler,
         clock: Clock,
         default_timeout: timedelta | None,
+        polled_within: timedelta,
     ) -> None:
+        """``polled_within`` is how long a job may be due before nothing that polls is expected to start it any more."""
         self._runs = runs
         self._registry = registry
         self._scheduler = scheduler
         self._clock = clock
         self._default_timeout = default_timeout
+        self._polled_within = polled_within
 
     def show(self, jobs: Sequence[Job], *, read_usage: bool = True) -> list[Job]:
         """Return ``jobs`` with ``waiting_for``, ``retry`` and ``timeout`` filled in.
@@ -100,7 +103,13 @@ class JobViews:
     def _startable(self, job: Job, now: datetime) -> Waiting:
         if self._is_being_armed(job, now):
             return Waiting(WaitingFor.DUE, f"it is due since {_text(job.next_run_at)}, and starts in a moment")
-        return Waiting(WaitingFor.SCHEDULER, self._since(job))
+        what = WaitingFor.DUE if self._is_being_polled(job, now) else WaitingFor.SCHEDULER
+        return Waiting(what, self._since(job))
+
+    def _is_being_polled(self, job: Job, now: datetime) -> bool:
+        """Whether the job has been due for so short that the next poll is not late yet."""
+        polled = not self._scheduler.holds_alarms and job.lost_count < SUSPECT_AFTER
+        return polled and job.next_run_at is not None and now - job.next_run_at < self._polled_within
 
     def _is_being_armed(self, job: Job, now: datetime) -> bool:
         """Whether the job was written so recently that its missing alarm is not late yet."""

@@ -116,7 +116,7 @@ class TestLimits:
         jobs = [runtime.service.get(each.id) for each in _all(runtime)]
         asked, ask = [], runtime.views._runs.limit_usage
         monkeypatch.setattr(runtime.views._runs, "limit_usage", lambda periods: asked.append(periods) or ask(periods))
-        assert {each.waiting_for for each in runtime.views.show(jobs)} == {"scheduler"}
+        assert {each.waiting_for for each in runtime.views.show(jobs)} == {"due"}
         assert [sorted(periods) for periods in asked] == [["Keyed", "Two"]]
         runtime.views.show(jobs, read_usage=False)
         runtime.service.enqueue(job("plain"))
@@ -128,10 +128,14 @@ def _all(runtime):
     return runtime.service.find(JobQuery(limit=100)).jobs
 
 
-def test_a_due_job_that_could_start_says_what_is_to_start_it(runtime, shown):
-    found = shown(runtime.service.enqueue(job("job")).id)
-    assert found.waiting_for == "scheduler"
-    assert "the next poll by an instance with a free slot takes it up" in found.waiting_for_detail
+def test_a_due_job_waits_for_the_next_poll_and_for_the_scheduler_only_once_that_is_late(runtime):
+    made = runtime.service.get(runtime.service.enqueue(job("job")).id)
+    forgotten = made.model_copy(update={"next_run_at": made.next_run_at - timedelta(minutes=1)})
+    suspect = made.model_copy(update={"lost_count": 2})
+    shown = runtime.views.show([made, forgotten, suspect])
+    assert [each.waiting_for for each in shown] == ["due", "scheduler", "scheduler"]
+    for each in shown[:2]:
+        assert "the next poll by an instance with a free slot takes it up" in each.waiting_for_detail
 
 
 def test_a_due_job_says_how_its_alarm_stands(runtime, monkeypatch):
