@@ -39,6 +39,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.core.near_names import asks_for_near
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
@@ -81,7 +83,9 @@ class UnknownHandler(InvalidInput):
 
     def __init__(self, handler_name: str, known: Sequence[str], suggestion: str | None = None) -> None:
         names = ", ".join(sorted(known)) or "none"
-        what = f"no handler is registered as {handler_name!r}; registered are: {names}"
+        what = (
+            f"no handler is registered as {handler_name!r}; registered are: {names}{asks_for_near(handler_name, known)}"
+        )
         super().__init__([Problem("/handler_name", f"{what}; {suggestion}" if suggestion else what)])
 
 

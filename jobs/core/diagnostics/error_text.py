@@ -11,7 +11,8 @@ from ast import literal_eval
 from traceback import StackSummary, TracebackException, format_list
 from typing import TYPE_CHECKING
 
-from jobs.core.diagnostics.user_code import Origin, origin_of_file, own_frames
+from jobs.core.diagnostics.traceback_frames import driver_error_of, leave_out_frames, relevant_frames
+from jobs.core.diagnostics.user_code import own_frames
 from jobs.core.lifecycle.handler_outcomes import leaves_of
 from jobs.core.strict_json import MAX_TRACEBACK
 
@@ -56,8 +57,8 @@ def _server_message(error: BaseException) -> str | None:
 
     The statement is left out here; the traceback has it.
     """
-    cause = getattr(error, "orig", None)
-    if not isinstance(cause, BaseException) or not hasattr(error, "statement"):
+    cause = driver_error_of(error)
+    if cause is None:
         return None
     code = getattr(cause, "sqlstate", None)  # psycopg; pg8000 has it among its fields
     return f"{cause} (SQLSTATE {code})" if code else str(cause)
@@ -78,7 +79,8 @@ def _place_of(traceback: TracebackType | None) -> str:
 def traceback_of(error: BaseException, *, whole: bool = False) -> str | None:
     """Return the traceback of an error and its causes: from the user's first frame on, without the framework's.
 
-    A cause that a library raised and caught itself, such as a driver's error within SQLAlchemy, keeps its last frame.
+    A cause that a library raised and caught itself keeps its last frame. An error of SQLAlchemy ends at the user's line
+    and has no cause, since its message has the driver's.
     ``whole`` keeps all frames, for errors that may be the framework's fault. No variables are shown. At most
     ``MAX_TRACEBACK`` characters; a longer one is cut in the middle.
     """
@@ -86,7 +88,7 @@ def traceback_of(error: BaseException, *, whole: bool = False) -> str | None:
     try:
         trace = TracebackException(type(error), error, error.__traceback__, lookup_lines=False, compact=True)
         if not whole:
-            _leave_out_frames(trace, set())
+            leave_out_frames(trace, error)
         text = redact(_bounded("".join(trace.format()), _MAX_REDACTED))
     except Exception:  # noqa: BLE001  a traceback that cannot be formatted must not hide that the handler failed
         return None
@@ -104,7 +106,7 @@ def stack_of(frame: FrameType, within: str | None = None) -> str | None:
     stack = StackSummary.extract(((each, each.f_lineno) for each in frames), lookup_lines=False)
     if not any(own_frames([each.filename for each in stack])):
         return None
-    return _bounded("".join(format_list(_relevant(stack))).rstrip("\n"))
+    return _bounded("".join(format_list(relevant_frames(stack))).rstrip("\n"))
 
 
 def _callers_of(frame: FrameType | None) -> list[FrameType]:
@@ -113,38 +115,6 @@ def _callers_of(frame: FrameType | None) -> list[FrameType]:
         frames.append(frame)
         frame = frame.f_back
     return frames
-
-
-def _leave_out_frames(trace: TracebackException, seen: set[int], *, within_library: bool = False) -> None:
-    """Leave out frames of ``trace`` and its causes. ``within_library``: the error it caused names the user's line."""
-    if id(trace) in seen:
-        return
-    seen.add(id(trace))
-    users = _has_users_frames(trace.stack)
-    trace.stack = _innermost(trace.stack) if within_library and not users else _relevant(trace.stack)
-    for other in (trace.__cause__, trace.__context__):
-        if other is not None:
-            _leave_out_frames(other, seen, within_library=within_library or users)
-    for other in trace.exceptions or ():
-        _leave_out_frames(other, seen)
-
-
-def _has_users_frames(stack: StackSummary) -> bool:
-    return any(origin_of_file(each.filename) is Origin.USER for each in stack)
-
-
-def _innermost(stack: StackSummary) -> StackSummary:
-    """Return the last frame that is not the framework's, for an error that a library raised and caught itself."""
-    kept = [each for each in stack if origin_of_file(each.filename) is not Origin.FRAMEWORK]
-    return StackSummary.from_list((kept or stack)[-1:])
-
-
-def _relevant(stack: StackSummary) -> StackSummary:
-    """Return the frames from the user's first on, without the framework's."""
-    own = own_frames([each.filename for each in stack])
-    first = own.index(True) if True in own else 0
-    kept = [each for each in stack[first:] if origin_of_file(each.filename) is not Origin.FRAMEWORK]
-    return StackSummary.from_list(kept or stack)
 
 
 def _bounded(text: str, longest: int = MAX_TRACEBACK) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from jobs.app.commands.callers import IdempotentResponse
-from jobs.core.commands import EnqueueJob, EnqueueRequest, HistoryQuery
+from jobs.core.commands import EnqueueJob, HistoryQuery
 from jobs.core.errors import InvalidInput
 from jobs.entrypoints.http.access import Access, role_for
 from jobs.entrypoints.http.batch import enqueue_batch
+from jobs.entrypoints.http.enqueue_requests import payload_fields, read_enqueue
 from jobs.entrypoints.http.exchange import (
     HOST_PARAMETERS,
     KEY_HEADER,
@@ -23,7 +24,6 @@ from jobs.entrypoints.http.exchange import (
     job_response,
     json_response,
     next_link,
-    payload_fields,
     read,
     responding,
 )
@@ -67,7 +67,7 @@ def get_job(runtime: Runtime, call: Call) -> func.HttpResponse:
 
 def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Enqueue one job: 201 with its location; 200 if ``on_conflict`` returned an existing one."""
-    command = call.command(EnqueueRequest)
+    command = read_enqueue(runtime, call.json())
     key = call.request.headers.get(KEY_HEADER)
     try:
         if key is None:
@@ -76,7 +76,7 @@ def enqueue(runtime: Runtime, call: Call) -> func.HttpResponse:
         else:
             response = _enqueue_once(runtime, call, command, key)
     except InvalidInput as error:
-        raise with_own_messages(error, payload_fields(runtime, command)) from None
+        raise with_own_messages(error, payload_fields(runtime, command.handler_name)) from None
     return _enqueued_response(response)
 
 

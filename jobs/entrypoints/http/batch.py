@@ -6,9 +6,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.commands import EnqueueJob, EnqueueRequest
+from jobs.core.commands import EnqueueJob
 from jobs.core.errors import InvalidInput, JobsError, Problem
-from jobs.entrypoints.http.exchange import KEY_HEADER, MAX_BODY, Call, json_response, payload_fields, read
+from jobs.entrypoints.http.enqueue_requests import payload_fields, read_enqueue
+from jobs.entrypoints.http.exchange import KEY_HEADER, MAX_BODY, Call, json_response
 from jobs.entrypoints.http.problems import TOO_LARGE, Refusal, problem_of, with_own_messages
 from jobs.entrypoints.http.rendering import job_text
 
@@ -30,14 +31,14 @@ def enqueue_batch(runtime: Runtime, call: Call) -> func.HttpResponse:
     if KEY_HEADER in call.request.headers:
         raise InvalidInput.at("", "a batch takes no Idempotency-Key; give each job an id, which is never used twice")
     items = _items(call.json(MAX_BATCH_BODY))
-    requests = [_read_item(item, size) for item, size in zip(items, _sizes(call, len(items)), strict=True)]
+    requests = [_read_item(runtime, item, size) for item, size in zip(items, _sizes(call, len(items)), strict=True)]
     commands = [command for command in requests if isinstance(command, EnqueueJob)]
     enqueued = iter(runtime.service.enqueue_many(commands, caller=call.caller))
     results: list[Enqueued | JobsError] = []
     for each in requests:
         result = next(enqueued) if isinstance(each, EnqueueJob) else each
         if isinstance(each, EnqueueJob) and isinstance(result, InvalidInput):
-            result = with_own_messages(result, payload_fields(runtime, each))
+            result = with_own_messages(result, payload_fields(runtime, each.handler_name))
         results.append(result)
     texts = [_result_text(runtime, place, result, call.trace_id) for place, result in enumerate(results)]
     return json_response(f'{{"counts":{json.dumps(_counts(results))},"results":[{",".join(texts)}]}}')
@@ -73,11 +74,11 @@ def _after(text: str, at: int) -> int:
     return at if found is None else found.end()
 
 
-def _read_item(item: Any, size: int) -> EnqueueJob | JobsError:
+def _read_item(runtime: Runtime, item: Any, size: int) -> EnqueueJob | JobsError:
     if size > MAX_BODY:
         return Refusal(TOO_LARGE, f"this job has {size} bytes; {MAX_BODY} are the most")
     try:
-        return read(EnqueueRequest, item)
+        return read_enqueue(runtime, item)
     except InvalidInput as error:
         return error
 

@@ -30,8 +30,6 @@ from jobs.entrypoints.http.rendering import job_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jobs.app.runtime import Runtime
-    from jobs.core.commands import EnqueueJob
     from jobs.core.lifecycle.job import Job
     from jobs.entrypoints.http.access import Access, Role
 
@@ -163,9 +161,3 @@ def next_link(path: str, call: Call, cursor: str | None) -> str:
     query = call.request.url.partition("?")[2]
     kept = [(name, value) for name, value in parse_qsl(query) if name.lower() not in _DROPPED]
     return json.dumps(f"{path}?{urlencode([*kept, ('cursor', cursor)])}")
-
-
-def payload_fields(runtime: Runtime, command: EnqueueJob) -> dict[str, tuple[str, ...]]:
-    """Return the field names of a job's payload, by JSON Pointer."""
-    spec = runtime.registry.get(command.handler_name)
-    return fields_of(spec.arguments, "/payload") if spec else {}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.core.commands import INSTANT_FILTERS, JobQuery
 from jobs.core.errors import InvalidInput
+from jobs.core.lifecycle.status import JobStatus
+from jobs.core.near_names import asks_for_near
 from jobs.core.strict_json import MalformedJson, parse_json, refuse_unstorable_text
 from jobs.entrypoints.http.exchange import HOST_PARAMETERS, read
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 MAX_METADATA_FILTERS = 8
 MAX_ALTERNATIVES = 50
 _TEXTS = ("status", "handler_name", "parent_id")
+_STATUSES = [status.value for status in JobStatus]
 _YES_OR_NO = ("paused", "recurring", "overdue")
 _INSTANTS = tuple(f"{name}_{bound}" for name in INSTANT_FILTERS for bound in ("after", "before"))
 _OTHERS = ("include", "limit", "cursor")
@@ -50,7 +53,7 @@ def query_of(params: Mapping[str, str]) -> JobQuery:
 
 def _read(name: str, value: str) -> dict[str, Any]:
     if name in _TEXTS:
-        clean = _plain if name == "handler_name" else str.strip
+        clean = {"handler_name": _plain, "status": _status}.get(name, str.strip)
         return {name: [clean(each) for each in _alternatives(name, value)]}
     if name == "job_name":
         names = _alternatives(name, value)
@@ -91,6 +94,16 @@ def _alternatives(name: str, value: str) -> list[str]:
 
 def _plain(text: str) -> str:
     return _ESCAPED.sub(r"\1", text)
+
+
+def _status(value: str) -> str:
+    text = value.strip()
+    if text not in _STATUSES:
+        there_are = ", ".join(_STATUSES)
+        raise InvalidInput.at(
+            "/status", f"no status is {text!r}; there are {there_are}{asks_for_near(text, _STATUSES)}"
+        )
+    return text
 
 
 def _boolean(name: str, value: str) -> bool:

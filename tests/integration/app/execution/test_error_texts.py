@@ -88,21 +88,29 @@ def test_no_value_of_a_handlers_own_statement_is_kept_or_logged(runtime, registr
     assert SECRET not in caplog.text
 
 
-def test_the_traceback_of_an_sql_error_comes_to_the_users_line_after_one_frame_for_each_error_of_the_driver(
-    runtime, registry
-):
+def test_the_traceback_of_an_sql_error_is_the_users_lines_and_the_message(runtime, registry):
+    def read(connection: sa.Connection) -> None:
+        connection.execute(sa.text("select 2 from nowhere"))
+
     def read_nothing(args: Anything, ctx: JobContext) -> None:
         with ctx.unit_of_work() as uow:
-            uow.connection.execute(sa.text("select 1 from nowhere"))
+            read(uow.connection)
 
-    registry.add_handler("read_nothing", read_nothing, retry=RetryPolicy(max_retries=0))
-    job_id = runtime.service.enqueue(job("read_nothing", "read_nothing")).id
-    runtime.worker.drain(10)
-    [attempt] = until(lambda: runtime.service.attempts(job_id))
-    cause, caused, error = attempt.traceback.partition("direct cause of the following exception")
-    assert caused, "the driver's own error is told"
-    assert cause.count('  File "') == cause.count("Traceback (most") <= 2
-    assert "pg8000" in cause
-    assert "nowhere" in cause
-    frames = [line for line in error.splitlines() if line.startswith('  File "')]
-    assert frames[0].endswith(", in read_nothing")
+    def again(args: Anything, ctx: JobContext) -> None:
+        try:
+            read_nothing(args, ctx)
+        except SQLAlchemyError as error:
+            raise LookupError("no such order") from error
+
+    for handler, frames in (
+        (read_nothing, ["read_nothing", "read"]),
+        (again, ["again", "read_nothing", "read", "again"]),
+    ):
+        registry.add_handler(handler.__name__, handler, retry=RetryPolicy(max_retries=0))
+        job_id = runtime.service.enqueue(job(handler.__name__, handler.__name__)).id
+        runtime.worker.drain(10)
+        [attempt] = until(lambda job_id=job_id: runtime.service.attempts(job_id))
+        lines = attempt.traceback.splitlines()
+        assert [line.rpartition(", in ")[2] for line in lines if line.startswith('  File "')] == frames
+        assert 'ProgrammingError) relation "nowhere" does not exist (SQLSTATE 42P01)' in attempt.traceback
+        assert "[SQL: select 2 from nowhere]" in lines

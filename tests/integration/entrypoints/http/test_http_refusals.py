@@ -207,6 +207,24 @@ class TestRequestsThatAreWrong:
         assert {fault["pointer"] for fault in refused["errors"]} == {f"/{name}" for name in body}
         assert refused["detail"].endswith("; and 2 more")
 
+    @pytest.mark.parametrize(
+        ("handler_name", "payload", "pointers"),
+        [
+            ("Send", {"copies": "many"}, ["/job_name", "/max_retries", "/payload/copies", "/payload/to"]),
+            ("Send", None, ["/job_name", "/max_retries", "/payload"]),
+            ("Sendd", {}, ["/handler_name", "/job_name", "/max_retries"]),
+            (7, {"copies": "many"}, ["/handler_name", "/job_name", "/max_retries"]),
+        ],
+    )
+    def test_the_faults_of_handler_and_payload_are_told_beside_those_of_the_other_fields(
+        self, api, handler_name, payload, pointers
+    ):
+        body = {"handler_name": handler_name, "payload": payload, "max_retries": -1}
+        refused = problem(send(api, json.dumps(body)), 422, "invalid-request")
+        batch = api.call("POST", "/api/jobs/batch", json={"jobs": [body]}).json()["results"][0]["problem"]
+        assert sorted(fault["pointer"] for fault in refused["errors"]) == pointers
+        assert [fault["detail"] for fault in batch["errors"]] == [fault["detail"] for fault in refused["errors"]]
+
     def test_a_thousand_faults_are_not_all_told(self, api):
         body = {"handler_name": "Noop", "job_name": "refused"} | {f"field {n}": n for n in range(5000)}
         answer = send(api, json.dumps(body))

@@ -293,6 +293,15 @@ def test_an_unknown_handler_is_invalid_input_that_lists_the_known_ones():
         HandlerRegistry().require("c")
 
 
+@pytest.mark.parametrize("name", ["SendInvoce", "sendinvoice", "SEND_INVOICE"])
+def test_a_misspelt_handler_is_refused_with_the_one_that_is_meant(name):
+    registry = HandlerRegistry()
+    registry.add_handler("SendInvoice", plain)
+    registry.add_handler("Cleanup", plain)
+    with pytest.raises(UnknownHandler, match=r"registered are: Cleanup, SendInvoice; is 'SendInvoice' meant\?"):
+        registry.require(name)
+
+
 # --- providers
 
 
