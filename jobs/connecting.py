@@ -184,7 +184,7 @@ def _a(kind: type[Wanted], given: object) -> Wanted:
 _EXAMPLES: dict[type, str] = {
     EnqueueJob: "send_invoice.command(args) or EnqueueJob(handler_name=...)",
     UpdateJob: 'UpdateJob(schedule="@daily")',
-    JobQuery: 'JobQuery(job_name=("invoice-7",))',
+    JobQuery: 'JobQuery(job_name="invoice-7")',
 }
 
 

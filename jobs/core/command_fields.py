@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
 
@@ -12,10 +13,11 @@ from jobs.core.lifecycle.job import Json
 from jobs.core.schedules.durations import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from uuid import UUID
 
     from jobs.core.lifecycle.retry import RetryOptions
+    from jobs.core.lifecycle.status import JobStatus
     from jobs.core.schedules.cron import DayMatch
     from jobs.core.schedules.timing import DstOptions, MisfireOptions
 
@@ -75,6 +77,18 @@ def _masked(value: Any, place: str = "") -> str | None:
     return next((found for key, child in children if (found := _masked(child, f"{place}/{key}"))), None)
 
 
+def one_or_many(value: object) -> object:
+    """Return several values as they are, and one as a tuple of it."""
+    return value if isinstance(value, list | tuple | set | frozenset) else (value,)
+
+
+def no_such_field(name: str, fields: Collection[str], whose: str) -> str:
+    """Return the message for a field that does not exist, with the one that may be meant."""
+    close = get_close_matches(name.lower(), fields, n=1)
+    meant = f"is {close[0]!r} meant? " if close else ""
+    return f"there is no field {name!r}; {meant}The fields of {whose} are {', '.join(fields)}"
+
+
 class OnConflict(StrEnum):
     """What to do if an active job already holds the ``job_name``."""
 
@@ -88,6 +102,10 @@ ScheduleText = Annotated[str, BeforeValidator(schedule_text)]
 
 Payload = Annotated[Json, BeforeValidator(payload_json)]
 """A job's arguments as JSON, which may be given as their pydantic model."""
+
+
+OneOrMany = BeforeValidator(one_or_many)
+"""Of a field with alternatives, one of which must match: one value, or several; none is no condition."""
 
 
 class JobFields(TypedDict, total=False):
@@ -114,3 +132,26 @@ class EnqueueFields(JobFields, total=False):
     job_name: str | None
     id: UUID | None
     on_conflict: OnConflict | Literal["reject", "return_existing", "replace"]
+
+
+class QueryFields(TypedDict, total=False):
+    """The fields of ``JobQuery``."""
+
+    status: JobStatus | str | Collection[JobStatus | str]
+    handler_name: str | Collection[str]
+    job_name: str | Collection[str]
+    job_name_prefix: str | Collection[str]
+    parent_id: UUID | str | Collection[UUID | str]
+    metadata: Mapping[str, object]
+    paused: bool | None
+    recurring: bool | None
+    overdue: bool | None
+    created_after: datetime | str | None
+    created_before: datetime | str | None
+    ended_after: datetime | str | None
+    ended_before: datetime | str | None
+    due_after: datetime | str | None
+    due_before: datetime | str | None
+    payloads: bool
+    limit: int
+    cursor: str | None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from jobs.core.command_fields import OnConflict, Payload, ScheduleText
+from jobs.core.command_fields import OnConflict, OneOrMany, Payload, ScheduleText, no_such_field
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.lifecycle.job import Job, Json
 from jobs.core.lifecycle.retry import RetryOptions
@@ -18,7 +18,7 @@ from jobs.core.schedules.timing import DstOptions, Duration, Instant, MisfireOpt
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from jobs.core.command_fields import EnqueueFields, JobFields
+    from jobs.core.command_fields import EnqueueFields, JobFields, QueryFields
 
 MAX_NAME = 200
 MAX_RETRIES = 1_000
@@ -112,12 +112,7 @@ class UpdateJob(BaseModel):
 _NEVER_NULL = frozenset({"schedule", "timezone", "dst", "day_match", "misfire", "metadata", "max_retries"})
 
 
-def _alternatives(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-AnyOf = Annotated[tuple[str, ...], BeforeValidator(_alternatives)]
-"""Alternatives, one of which must match; an empty tuple is no condition. A single string is accepted too."""
+AnyOf = Annotated[tuple[str, ...], OneOrMany]
 
 
 class JobQuery(BaseModel):
@@ -126,17 +121,17 @@ class JobQuery(BaseModel):
     ``…_after`` includes its instant, ``…_before`` does not, so that one day's ``before`` is the next one's ``after``.
     ``ended_…`` compares when the job ended, ``due_…`` when it is due. ``overdue`` jobs are Scheduled, not paused, and
     due; or their due run is put off until there is a release with its handler. With ``payloads=False`` the payloads are
-    None, which saves reading them.
+    None, which saves reading them. Raises ``InvalidInput`` for a field that does not exist or has a wrong value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    status: tuple[JobStatus, ...] = ()
+    status: Annotated[tuple[JobStatus, ...], OneOrMany] = ()
     handler_name: AnyOf = ()
     job_name: AnyOf = ()
     job_name_prefix: AnyOf = ()
-    parent_id: tuple[UUID, ...] = ()
-    metadata: dict[str, tuple[Json, ...]] = Field(default_factory=dict)
+    parent_id: Annotated[tuple[UUID, ...], OneOrMany] = ()
+    metadata: dict[str, Annotated[tuple[Json, ...], OneOrMany]] = Field(default_factory=dict)
     paused: bool | None = None
     recurring: bool | None = None
     overdue: bool | None = None
@@ -149,6 +144,25 @@ class JobQuery(BaseModel):
     payloads: bool = True
     limit: int = Field(default=50, ge=1, le=MAX_PAGE)
     cursor: str | None = None
+
+    if TYPE_CHECKING:  # as for ``EnqueueJob``
+
+        def __init__(self, **fields: Unpack[QueryFields]) -> None:
+            """See the class."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _readably(cls, given: Any, validate: ModelWrapValidatorHandler[JobQuery]) -> JobQuery:
+        try:
+            return validate(given)
+        except ValidationError as error:
+            raise InvalidInput([_query_problem(each) for each in problems_of(error, given)]) from None
+
+
+def _query_problem(problem: Problem) -> Problem:
+    if problem.detail != "Extra inputs are not permitted":
+        return problem
+    return Problem(problem.pointer, no_such_field(problem.pointer[1:], tuple(JobQuery.model_fields), "a query"))
 
 
 INSTANT_FILTERS = {"created": "created_at", "ended": "handled_at", "due": "next_run_at"}

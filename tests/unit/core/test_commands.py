@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -334,6 +334,26 @@ def test_a_query_asks_for_fifty_jobs_of_any_kind_unless_told_otherwise():
 )
 def test_a_wrong_query_is_named_by_its_pointer(wrong, pointer):
     assert list(faults(JobQuery, wrong)) == [pointer]
+
+
+@pytest.mark.parametrize("field", ["status", "handler_name", "job_name", "job_name_prefix", "parent_id"])
+def test_a_query_takes_one_value_as_well_as_several(field):
+    one = "Failed" if field == "status" else str(uuid4())
+    assert JobQuery(**{field: one}) == JobQuery(**{field: [one]}) == JobQuery(**{field: (one,)})
+    assert len(getattr(JobQuery(**{field: one}), field)) == 1
+
+
+def test_a_query_takes_one_value_of_metadata_as_well_as_several():
+    assert JobQuery(metadata={"order": 7}).metadata == JobQuery(metadata={"order": [7]}).metadata == {"order": (7,)}
+
+
+def test_a_query_in_python_names_a_wrong_field_and_the_one_that_may_be_meant():
+    with pytest.raises(InvalidInput, match=r"/statuses: there is no field 'statuses'; is 'status' meant\?"):
+        JobQuery(statuses="Failed")
+    with pytest.raises(InvalidInput, match="/status: Input should be 'Scheduled'"):
+        JobQuery(status="failed")
+    with pytest.raises(InvalidInput, match=r"/due_before: .*; /limit: "):
+        JobQuery(due_before="soon", limit=0)
 
 
 @pytest.mark.parametrize("count", [0, 101])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from jobs.core.command_fields import no_such_field
 from jobs.core.commands import EnqueueJob, problems_of
 from jobs.core.errors import InvalidInput, Problem
 
@@ -31,6 +31,4 @@ def _readable(problem: Problem, unknown: list[str]) -> Problem:
     name = problem.pointer.removeprefix("/")
     if name not in unknown:
         return Problem(problem.pointer, problem.detail.removeprefix("Value error, "))
-    close = get_close_matches(name.lower(), _FIELDS, n=1)
-    meant = f"is {close[0]!r} meant? " if close else ""
-    return Problem(problem.pointer, f"there is no field {name!r}; {meant}The fields of a job are {', '.join(_FIELDS)}")
+    return Problem(problem.pointer, no_such_field(name, _FIELDS, "a job"))
