@@ -199,9 +199,8 @@ class RunPipeline:
     def give_back(self, runs: Sequence[ClaimedRun], why: str) -> None:
         """Return claimed runs that have not started, or that the host's end interrupts: they are due again at once."""
         result = RunResult(AttemptOutcome.RELEASED, why)
-        mine = [(run, self._now(run)) for run in runs if self._leases.release(run)]
-        if mine:
-            outcomes = [self.outcomes.decide(run, result, now, now) for run, now in mine]
+        if mine := [run for run in runs if self._leases.release(run)]:
+            outcomes = [self.outcomes.decide(run, result, run.claimed_at, self._now(run)) for run in mine]
             self.record(outcomes)
             log_given_back([each.run for each in outcomes if each.due_at is not None], why)
 
@@ -218,7 +217,7 @@ class RunPipeline:
             time.sleep(0.02)
         left = self._leases.held()
         if left:
-            self.give_back(left, "the host went down while the handler was running")
+            self.give_back(left, "this instance of the app was stopped, as by a reload, while the handler was running")
         # An attempt that has just released its lease hands its outcome over a moment later.
         until = time.monotonic() + _HAND_OVER_SECONDS
         while self.abandoned.under_way > len(left) and time.monotonic() < until:

@@ -112,16 +112,18 @@ def test_a_change_is_served_a_running_job_is_handed_over_and_a_syntax_error_leav
     app.wait_for("Ctrl-C stops it")
     job = app.enqueue("long", until=str(tmp_path / "now"))
     app.wait_for("version 1 runs")
+    claimed_at = app.call(f"/api/jobs/{job}")["started_at"]
     app.change("version 1", "version 2")
     app.wait_for("changed: shop/wait.py; loading the app again")
     app.wait_for("the app runs with the change")
     app.wait_for(f"[Wait/long/{job}] version 2 runs")
-    went_down = "the host went down while the handler was running"
+    went_down = "this instance of the app was stopped, as by a reload, while the handler was running"
     app.wait_for(f"given back, to be run again at once, since {went_down}: Wait/long ({job})")
     (tmp_path / "now").touch()
     until(lambda: app.call(f"/api/jobs/{job}")["status"] == "Completed")
     attempts = app.call(f"/api/jobs/{job}/attempts")["attempts"]
     assert sorted(each["outcome"] for each in attempts) == ["Released", "Succeeded"]
+    assert [each["started_at"] for each in attempts if each["outcome"] == "Released"] == [claimed_at]
 
     app.change("def wait(", "def wait((")
     app.wait_for("the app as it was goes on; it is loaded again when a file changes")
