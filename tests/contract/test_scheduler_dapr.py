@@ -104,9 +104,10 @@ def test_an_alarm_that_is_set_again_while_it_rings_rings_once(callbacks, schedul
 def test_a_sidecar_that_refuses_the_token_is_told_of_with_the_mend(callbacks, scheduler, monkeypatch):
     from dapr.conf import settings
 
-    monkeypatch.setattr(settings, "DAPR_API_TOKEN", "another")
-    with pytest.raises(SchedulerUnavailable, match="DAPR_API_TOKEN"):
-        scheduler.arm_many([alarm()])
+    with monkeypatch.context() as patched:  # undone while the SDK still points at this sidecar
+        patched.setattr(settings, "DAPR_API_TOKEN", "another")
+        with pytest.raises(SchedulerUnavailable, match="DAPR_API_TOKEN"):
+            scheduler.arm_many([alarm()])
 
 
 def test_a_sidecar_before_1_18_is_spoken_to_in_alpha1():
