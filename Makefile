@@ -21,6 +21,11 @@ FIND_PYTHON = for p in "$(PYTHON)" python3.13 $$HOME/.pyenv/versions/3.13*/bin/p
       && { echo "$$p"; exit 0; }; done; \
   echo "Python 3.11, 3.12, 3.13 or 3.14 is needed; install one, or name it: make run PYTHON=/path/to/python" >&2; exit 1
 
+# A PYTHON that is given is for a new environment; one that stands, on another Python, is not remade in silence.
+BASE = -c 'import sys; print(*sys.version_info[:3], sys.base_prefix)'
+SAME_PYTHON = $(if $(filter command%,$(origin PYTHON)),[ "$$("$(PYTHON)" $(BASE))" = "$$($(BIN)/python $(BASE))" ] || \
+  { echo "$(VENV) is not on $(PYTHON) but on $$($(BIN)/python --version); remove it: rm -rf $(VENV)" >&2; exit 1; },:)
+
 # pip where uv fails: it may know a mirror or an authority of yours, by a pip.conf that uv does not read.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes $(foreach file,$(1),-r $(file)) || \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$(1),-r $(file))
@@ -29,6 +34,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes 
 
 # HOST is read from the command line only, since some shells have a variable of that name.
 run: $(VENV)/running  ## set up, start Postgres and the app, run two jobs, stay up until Ctrl-C
+	@$(SAME_PYTHON)
 	@exec $(BIN)/python -m jobs dev --demo --port $(PORT) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
 	  $(if $(filter command%,$(origin HOST)),--host $(HOST))
 
@@ -38,6 +44,7 @@ PYTEST := $(BIN)/python -m pytest --quiet
 MANY := --brief --numprocesses $(PROCESSES)
 
 test: $(VENV)/installed  ## set up and run every test, yours too, the long ones for a short while; or some: make test TESTS=tests/handlers
+	@$(SAME_PYTHON)
 	$(PYTEST) $(or $(TESTS),$(MANY))
 
 coverage: $(VENV)/installed  ## the same tests, and how much of jobs/ they run; less than 90 % fails
@@ -93,7 +100,8 @@ lock-app: $(VENV)/installed  ## pin the packages of your own code: requirements-
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url \
 	    --no-emit-find-links --no-header --python-version 3.11 --constraint requirements-dev.txt \
 	    requirements-app.in --output-file requirements-app.txt && \
-	  pins="$$(cat requirements-app.txt)" && printf '%s\n' "$${head:-# Pinned by make lock-app.}" "$$pins" >requirements-app.txt
+	  pins="$$(cat requirements-app.txt)" && printf '%s\n' "$${head:-# Pinned by make lock-app.}" "$$pins" >requirements-app.txt && \
+	  echo "pinned; make run installs them: stop one that runs, and start it again"
 
 # What running needs, and no more: a first `make run` waits for nothing that only tests use.
 $(VENV)/running: requirements-run.txt $(OWN) $(BIN)/uv

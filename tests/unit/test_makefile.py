@@ -14,12 +14,13 @@ from tests.support import ROOT
 # It is each Python and each uv: it says it may be used, makes environments of itself, and notes every other call.
 STAND_IN = """#!/bin/sh
 case "$*" in
+  "-c import sys; print"*) cat "$0.base" 2>/dev/null || basename "$0"; exit 0 ;;
   "-c import sys"*) exit 0 ;;
   "--version") echo "Python 3.14.0"; exit 0 ;;
 esac
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$*" in
-  "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python" ;;
+  "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; basename "$0" > "$3/bin/python.base" ;;
   *"uv.txt"*) cp "$0" .venv/bin/uv ;;
   "pip install"*) [ "$UV_FAILS" = "" ] || exit 1 ;;
   "pip compile"*) [ "$UV_FAILS" = "" ] || exit 1; echo "httpx==0.28.1" > requirements-app.txt ;;
@@ -117,6 +118,15 @@ def test_3_13_is_taken_before_all_others_and_3_14_is_taken_too(make, pythons, ch
 def test_no_python_is_told_with_the_versions_and_how_to_name_one(make):
     with pytest.raises(AssertionError, match=r"Python 3\.11, 3\.12, 3\.13 or 3\.14 is needed.*make run PYTHON="):
         make("run", pythons=())
+
+
+@pytest.mark.parametrize("target", ["run", "test"])
+def test_another_python_than_that_of_the_environment_is_refused_with_how_to_change_it(make, target):
+    pythons = ("python3.13", "python3.12")
+    assert make(target, "PYTHON=python3.12", pythons=pythons)[0] == "python3.12 -m venv .venv"
+    assert make(target, "PYTHON=python3.12", pythons=pythons), "the same again is no fault"
+    with pytest.raises(AssertionError, match=r"\.venv is not on python3\.13 but on .*; remove it: rm -rf \.venv"):
+        make(target, "PYTHON=python3.13", pythons=pythons)
 
 
 def test_port_scheduler_and_host_are_passed_on_but_no_host_of_the_shells(make):
