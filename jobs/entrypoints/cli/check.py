@@ -7,7 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import ConfigurationError
-from jobs.core.handlers.loading.which_packages import app_folder
+from jobs.core.handlers.loading.undeployed import undeployed_imports
+from jobs.core.handlers.loading.which_packages import app_folder, packages_of, which_packages
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +36,8 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _check(_chosen: argparse.Namespace, parts: Parts) -> int:
-    if app_folder() is None:
+    folder = app_folder()
+    if folder is None:
         raise ConfigurationError(
             "there is no host.json here, so there is no app to check; run this in the app's folder"
         )
@@ -46,6 +48,8 @@ def _check(_chosen: argparse.Namespace, parts: Parts) -> int:
         )
     app, close, _ = parts.create_app()
     close()
+    for warning in undeployed_imports(which_packages(packages_of(os.environ), folder), folder):
+        _logger.warning("%s", warning)
     print(f"the app starts, with {len(app.get_functions())} functions")
     return 0
 
