@@ -18,6 +18,8 @@ from jobs.core.schedules.timing import DstOptions, Duration, Instant, MisfireOpt
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from pydantic_core import ErrorDetails
+
     from jobs.core.command_fields import EnqueueFields, JobFields, QueryFields
 
 MAX_NAME = 200
@@ -225,9 +227,14 @@ def _timing_problems(model: type[BaseModel], value: object, faulty: set[str]) ->
 def problems_of(error: ValidationError, value: object, prefix: str = "") -> list[Problem]:
     """Convert pydantic's errors to problems. ``prefix`` is the pointer of ``value`` in the request."""
     return [
-        Problem(prefix + _pointer(fault["loc"], value, absent=fault["type"] == "missing"), fault["msg"])
+        Problem(prefix + _pointer(fault["loc"], value, absent=fault["type"] == "missing"), _message(fault))
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
+
+
+def _message(fault: ErrorDetails) -> str:
+    absent = fault["type"] == "missing"
+    return f"the field {str(fault['loc'][-1])!r} is missing; it is required" if absent else fault["msg"]
 
 
 def _pointer(location: tuple[int | str, ...], value: Any, *, absent: bool) -> str:

@@ -86,7 +86,9 @@ def _apply(chosen: argparse.Namespace, parts: Parts) -> int:
     if chosen.check:
         for entry in file.jobs:
             _warn(entry.schedule_warnings, f"{entry.job_name}: ")
-        print(f"{chosen.file}: {len(file.jobs)} recurring jobs of {file.owner}, nothing wrong")
+        print(
+            f"{chosen.file}: {len(file.jobs)} recurring job{'s' * (len(file.jobs) != 1)} of {file.owner}, nothing wrong"
+        )
         return 0
     runtime = parts.make_runtime(registry)
     changes = ScheduleChanges(runtime.service, registry, runtime.units, runtime.lock, runtime.clock)

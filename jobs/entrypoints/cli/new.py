@@ -7,6 +7,7 @@ import keyword
 import os
 import re
 import sys
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,99}")
 _WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "ø": "oe"})
 _TAKEN = {"handler", "jobs", "dependencies", "conftest"}
 
 _HANDLER = '''"""{name}: say here what it does."""
@@ -100,15 +102,22 @@ def new_handler(name: str, folder: Path, packages: tuple[str, ...]) -> list[str]
 
 def _function_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        words = re.findall(r"[A-Za-z0-9]+", name)
+        words = re.findall(r"[A-Za-z0-9]+", _in_ascii(name))
         likely = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789")
-        _refuse(name, f"write it as {likely if _NAME.fullmatch(likely) else 'SendInvoice'}")
+        letters = "" if name.isascii() else "its letters must be ASCII; "
+        known = f"write it as {likely}" if _NAME.fullmatch(likely) else "give a name such as SendInvoice"
+        _refuse(name, letters + known)
     function = _WORD_ENDS.sub("_", name).lower()
     if keyword.iskeyword(function) or function in _TAKEN:
         _refuse(name, f"its file would be {function}.py, a name that Python or the app has taken; add a word")
     if name.startswith("Test"):
         _refuse(name, f"pytest would take {name}Args for a test; call it Check{name.removeprefix('Test')}")
     return function
+
+
+def _in_ascii(name: str) -> str:
+    """Return ``name`` with letters such as ü and é in ASCII, and without those that have no such form."""
+    return unicodedata.normalize("NFKD", name.translate(_SPELT_OUT)).encode("ascii", "ignore").decode()
 
 
 def _refuse(name: str, mend: str) -> NoReturn:

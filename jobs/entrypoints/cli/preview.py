@@ -28,7 +28,7 @@ def add_preview(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="show when a schedule would run",
         description="Say in words what a schedule means, and when it would run next, in local time and in UTC.",
     )
-    parser.add_argument("schedule", help='as in a job: "30 2 * * 1-5", "@every 1h30m", PT30S; in quotes')
+    parser.add_argument("schedule", nargs="+", help='as in a job: "30 2 * * 1-5", "@every 1h30m", PT30S; in quotes')
     parser.add_argument("--timezone", default="UTC", help="an IANA name such as Europe/Berlin (default UTC)")
     parser.add_argument("--count", type=int, default=5, help="how many runs, up to 100 (default 5)")
     parser.add_argument("--after", help="an instant such as 2026-03-28T12:00:00Z (default now)")
@@ -41,10 +41,16 @@ def add_preview(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--gap", default="shift", help="shift or skip a local time that clocks skip (default shift)")
     parser.add_argument("--overlap", default="once", help="run once or twice what comes twice (default once)")
     parser.add_argument("--json", action="store_true", help="answer as POST /api/schedules/preview does")
-    parser.set_defaults(run=_preview)
+    parser.set_defaults(run=_preview, refuse=parser.error)
 
 
 def _preview(chosen: argparse.Namespace, _parts: object) -> int:
+    if len(chosen.schedule) > 1:
+        chosen.refuse(
+            "put the schedule in quotes, as in: preview '0 9 * * 1'. Without them a shell splits it, and may read * "
+            "as the names of files"
+        )
+    [chosen.schedule] = chosen.schedule
     names = ("schedule", "timezone", "after", "count", "start_at", "end_at", "max_runs", "day_match")
     asked = {name: getattr(chosen, name) for name in names}
     asked["dst"] = {"gap": chosen.gap, "overlap": chosen.overlap}

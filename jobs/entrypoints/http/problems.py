@@ -145,9 +145,7 @@ def with_own_messages(error: InvalidInput, fields: Mapping[str, Sequence[str]] |
 def _with_own_message(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Problem:
     parent, _, name = problem.pointer.rpartition("/")
     detail = problem.detail.removeprefix("Value error, ")
-    if detail == "Field required":
-        detail = f"the field {name!r} is missing; it is required"
-    elif detail == "Extra inputs are not permitted":
+    if detail == "Extra inputs are not permitted":
         known = f"; known here are {', '.join(fields[parent])}" if fields.get(parent) else "; leave it out"
         close = get_close_matches(name.lower(), fields.get(parent, ()), n=1)
         detail = f"there is no field {name!r}{known}{f'; is {close[0]!r} meant?' if close else ''}"

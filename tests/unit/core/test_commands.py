@@ -155,7 +155,7 @@ def test_every_fault_is_told_at_once():
     assert faults(EnqueueJob, {"job_name": "", "max_retries": -1, "x": 1}).keys() == {
         *("/handler_name", "/job_name", "/max_retries", "/x")
     }
-    assert faults(EnqueueJob, {})["/handler_name"] == "Field required"
+    assert faults(EnqueueJob, {})["/handler_name"] == "the field 'handler_name' is missing; it is required"
 
 
 @pytest.mark.parametrize("value", [[], None, "x", 5])

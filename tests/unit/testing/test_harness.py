@@ -390,7 +390,7 @@ def test_without_any_handlers_the_harness_says_how_to_write_the_first_one(monkey
 
 
 def test_a_payload_that_does_not_fit_says_what_would(jobs):
-    with pytest.raises(InvalidInput, match="/payload/to: Field required") as caught:
+    with pytest.raises(InvalidInput, match="/payload/to: the field 'to' is missing; it is required") as caught:
         jobs.run_handler("Mail", {"too": "a"})
     [note] = caught.value.__notes__
     assert "Mail takes MailArgs (to, copies)" in note

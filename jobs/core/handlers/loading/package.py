@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from jobs.core.errors import HandlerRegistrationError
 from jobs.core.handlers.loading.lost_marks import check_marks
 from jobs.core.handlers.loading.unreached import REGISTER, registers, unreached_files
+from jobs.core.handlers.loading.which_packages import app_folder
 from jobs.core.handlers.marking.marks import forget_marks, is_defined_in
 from jobs.core.handlers.registry import HandlerRegistry
+from jobs.core.near_names import asks_for_near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -124,9 +126,17 @@ def _import(name: str) -> ModuleType:
         raise  # raised by a decorator, with its place
     except (Exception, SystemExit) as error:
         raise HandlerRegistrationError(
-            f"the handler module {name} cannot be imported: {type(error).__name__}: {error} "
+            f"the handler module {name} cannot be imported: {type(error).__name__}: {_message_of(error)} "
             f"({_place_of(error, name)}); {_mend(error, name)}"
         ) from error
+
+
+def _message_of(error: BaseException) -> str:
+    """Return an import error's message; a syntax error's is without its place, and with the line of code."""
+    if not isinstance(error, SyntaxError):
+        return str(error)
+    line = (error.text or "").strip()
+    return f"{error.msg}: {line}" if line else error.msg
 
 
 def _mend(error: BaseException, name: str) -> str:
@@ -136,7 +146,16 @@ def _mend(error: BaseException, name: str) -> str:
             f"if {library} comes from a package, name that in requirements-app.in and run `make lock-app` "
             "and `make run` (without a clone: install it, and name it in requirements.txt), else mend the import"
         )
-    return "mend it, or point JOBS_HANDLERS at another package"
+    meant = _near(error.name) if isinstance(error, ModuleNotFoundError) and error.name else ""
+    return f"mend it, or point JOBS_HANDLERS at another package{meant}"
+
+
+def _near(missing: str) -> str:
+    """Return a question for the package beside ``missing`` that has a similar name; empty if there is none."""
+    parent, _, name = missing.rpartition(".")
+    folder = app_folder()
+    path = getattr(sys.modules.get(parent), "__path__", ()) if parent else [str(folder or Path.cwd())]
+    return asks_for_near(name, (each.name for each in pkgutil.iter_modules(list(path))))
 
 
 def _is_own(missing: str, handlers: str) -> bool:

@@ -37,9 +37,15 @@ _EVERY_N_UNITS = re.compile(
 _REPEATING = re.compile(r"R\d*/(?:[^/]+/)?(?P<inner>P[\w.,]+)", re.ASCII)
 _TIME_SPAN = re.compile(r"(?:(?P<days>\d{1,5})\.)?(?P<hours>\d\d?):(?P<minutes>\d\d):(?P<seconds>\d\d)", re.ASCII)
 _TIME_OF_DAY = re.compile(r"(?P<hours>[01]?\d|2[0-3]):(?P<minutes>[0-5]\d)", re.ASCII)
-_COMPACT = re.compile(r"@?every (?P<parts>(?:\d{1,6}[wWdDhHms])+)", re.IGNORECASE | re.ASCII)
+_EVERY_UNIT = re.compile(r"@?every (?P<unit>second|minute|hour|day|week|month|year)", re.IGNORECASE | re.ASCII)
+_COMPACT = re.compile(r"(?P<every>@?every )?(?P<parts>(?:\d{1,6}[wWdDhHms])+)", re.IGNORECASE | re.ASCII)
 _LAST_WEEKDAY = re.compile(r"(?:[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)L", re.IGNORECASE | re.ASCII)
 _UNIT = {"second": "S", "minute": "M", "min": "M", "hour": "H", "day": "D", "week": "W"}
+_EVERY = {
+    "second": "@every 1s", "minute": "* * * * *", "hour": "@hourly", "day": "@daily", "week": "@weekly",
+    "month": "@monthly", "year": "@yearly",
+}  # fmt: skip
+_FOUR_DIGITS = re.compile(r"(?:19|20)\d\d", re.ASCII)
 _SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
@@ -174,18 +180,27 @@ def _intervals(text: str) -> str | None:
         return f"a time of day alone is no schedule; for every day, {_write(daily)}"
     if found := _EVERY_N_UNITS.fullmatch(text):
         return _every(_counted(found))
-    if found := _COMPACT.fullmatch(text):
-        parts = re.findall(r"(\d+)(\w)", found["parts"].lower())
-        seconds = sum(int(count) * _SECONDS[unit] for count, unit in parts)
-        return _every(f"PT{seconds}S")
     if found := _REPEATING.fullmatch(text):
         return f"an ISO 8601 repetition is written '@every {found['inner']}' here, with start_at and max_runs beside it"
     return None
 
 
+def _units(text: str) -> str | None:
+    if found := _COMPACT.fullmatch(text):
+        parts = re.findall(r"(\d+)(\w)", found["parts"].lower())
+        iso = f"PT{sum(int(count) * _SECONDS[unit] for count, unit in parts)}S"
+        return _every(iso) if found["every"] else f"{_every(iso)}, or {_once(iso)} for one run after that time"
+    found = _EVERY_UNIT.fullmatch(text)
+    return f"write '{_EVERY[found['unit'].lower()]}'" if found else None
+
+
 def _counted(found: re.Match[str]) -> str:
     unit = _UNIT[found["unit"].lower()]
     return f"P{'' if unit in 'DW' else 'T'}{int(found['count'])}{unit}"
+
+
+def _once(iso: str) -> str:
+    return f"'{format_duration(parse_duration(iso))}'"
 
 
 def _every(iso: str) -> str:
@@ -213,6 +228,8 @@ def _words(text: str) -> str | None:
 def _command(text: str) -> str | None:
     fields = text.split(" ")
     known = " ".join(fields[:_CRON])
+    if len(fields) == _WITH_SECONDS and _FOUR_DIGITS.fullmatch(fields[-1]) and is_cron(known):
+        return f"there is no field for the year; write {known!r}{_years(fields[-1])}"
     if len(fields) > _CRON and not is_cron(" ".join(fields[:_WITH_SECONDS])) and re.search(r"[/.]\w|\w{4}", text):
         reason = "a crontab line's command has no place here, handler_name says what runs"
         return f"{reason}; {_write(known)}" if is_cron(known) else None
@@ -226,6 +243,7 @@ _RULES: tuple[Callable[[str], str | None], ...] = (
     _quartz,
     _last_weekday,
     _intervals,
+    _units,
     _words,
     _command,
 )

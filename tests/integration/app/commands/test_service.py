@@ -176,7 +176,7 @@ for _ in range(64):
     [
         ({"handler_name": "Nope"}, "/handler_name", "registered are: Fussy, Noop, Order"),
         ({"handler_name": "a\x00b"}, "/handler_name", "no handler is registered"),
-        ({"handler_name": "Order"}, "/payload/to", "Field required"),
+        ({"handler_name": "Order"}, "/payload/to", "the field 'to' is missing; it is required"),
         ({"handler_name": "Order", "payload": {"to": 1}}, "/payload/to", "valid string"),
         ({"handler_name": "Order", "payload": {"to": "", "items": [{}]}}, "/payload/items/0/name", "required"),
         ({"handler_name": "Order", "payload": []}, "/payload", "object"),

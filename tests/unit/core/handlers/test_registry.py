@@ -513,7 +513,7 @@ def test_a_service_that_nothing_provides_stops_the_app_from_starting(write):
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("a = 1\nb = 2\nc = 2 2\n", 3, "SyntaxError: "),
+        ("a = 1\nb = 2\nc = 2 2\n", 3, "SyntaxError: invalid syntax: c = 2 2 ("),
         ("\n\nimport no_such_module_at_all\n", 3, "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
         ("a = 1\nb = a / 0\n", 2, "ZeroDivisionError: division by zero"),
         ("\nfrom pydantic import BaseModel\n\nclass A(BaseModel):\n    b: object()\n", 4, "PydanticSchemaGeneration"),
@@ -569,3 +569,9 @@ def test_a_package_that_does_not_exist_is_named(write):
 def test_marks_leave_the_function_as_it_is():
     assert handler("X")(plain) is plain
     assert provider(make_mailer) is make_mailer
+
+
+def test_a_misspelt_package_is_refused_with_the_one_that_is_meant(write):
+    package = write(one="")
+    with pytest.raises(HandlerRegistrationError, match=r"No module named .*; is 'one' meant\?"):
+        load_handlers(f"{package}.on")

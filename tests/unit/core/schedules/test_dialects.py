@@ -216,6 +216,12 @@ REFUSED = {
     "0 15 10 ? * FRIL": ["last Friday", "'0 15 10 * * L5'"],
     "Cron.Minutely()": ["'* * * * *'"],
     "*/5 * * * * /usr/bin/backup --all": ["command", "'*/5 * * * *'"],
+    "every day": ["write '@daily'"],
+    "@every hour": ["write '@hourly'"],
+    "Every Minute": ["write '* * * * *'"],
+    "5m": ["write '@every 5m'", "'PT5M' for one run"],
+    "1h30m": ["write '@every 1h30m'", "'PT1H30M'"],
+    "0 9 * * 1-5 2027": ["no field for the year", "write '0 9 * * 1-5'", "start_at and end_at"],
     "H * * * *": ["hashed (H)", "jitter"],
     "0 0 * * 5L": ["L5"],
 }

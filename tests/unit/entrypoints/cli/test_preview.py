@@ -102,3 +102,10 @@ def test_what_cannot_be_previewed_is_told_in_one_sentence(capsys, arguments, tol
     assert preview(*arguments) == 1
     output = capsys.readouterr()
     assert (output.out, output.err.startswith(f"error: {told}"), output.err.count("\n")) == ("", True, 1)
+
+
+def test_a_schedule_without_quotes_is_refused_with_how_to_write_it(capsys):
+    with pytest.raises(SystemExit) as ended:
+        preview("0", "9", "*", "*", "1", "--count", "2")
+    assert ended.value.code == 2
+    assert "put the schedule in quotes, as in: preview '0 9 * * 1'" in capsys.readouterr().err
