@@ -53,6 +53,12 @@ def local_database(data: Path, named_by: str = "the environment") -> Iterator[Lo
     _logger.info("using a Postgres of this app's own, %s; its data is in %s", why, folder)
     folder.mkdir(parents=True, exist_ok=True)
     server = _embedded_postgres(folder)
+    if others := _other_users(server.global_process_id_list):
+        _logger.warning(
+            "process %s uses this Postgres too: the two share all jobs, and each runs those of the other; --data "
+            "names another folder",
+            ", ".join(map(str, others)),
+        )
     uri = server.get_uri()
     os.environ["JOBS_DATABASE_URL"] = uri
     _address_file(folder).write_text(uri)
@@ -92,6 +98,11 @@ def _place_of(url: str) -> str:
         return f"{host}:{parts.port or 5432}/{parts.path.strip('/')}"
     except ValueError:
         return "an address that cannot be read"
+
+
+def _other_users(users: Any) -> list[int]:
+    """Return the running processes that use Postgres, without this one."""
+    return [each for each in users.get_and_add(os.getpid()) if each != os.getpid() and command_of(each)]
 
 
 def _forget_killed(users: Any) -> None:

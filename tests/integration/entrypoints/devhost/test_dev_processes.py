@@ -163,6 +163,21 @@ def test_postgres_is_stopped_in_the_end_though_an_earlier_start_that_used_it_was
     until(lambda: not runs(postmaster))
 
 
+def test_a_second_start_on_the_same_data_says_that_both_share_the_jobs(data, monkeypatch, caplog):
+    monkeypatch.delenv("JOBS_DATABASE_URL", raising=False)
+    with local_database(data):
+        assert "share all jobs" not in caplog.text
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as first:
+        try:
+            (data / "postgres" / ".handle_pids.json").write_text(json.dumps([first.pid]))
+            with local_database(data):
+                assert f"process {first.pid} uses this Postgres too: the two share all jobs" in caplog.text
+                first.kill()
+                first.wait()
+        finally:
+            first.kill()
+
+
 def command_line(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
     environment |= {"JOBS_HANDLERS": "tests.framework_handlers"}
