@@ -11,7 +11,7 @@ from jobs.packages import is_run_as_a_module, packages_needed
 with packages_needed(at_the_command_line=is_run_as_a_module()):
     from jobs.connecting import Jobs, connect
     from jobs.core.command_fields import OnConflict
-    from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, UpdateJob
+    from jobs.core.commands import EnqueueJob, UpdateJob
     from jobs.core.errors import (
         ConfigurationError,
         Conflict,
@@ -41,6 +41,7 @@ with packages_needed(at_the_command_line=is_run_as_a_module()):
     from jobs.core.lifecycle.limits import Limits, Rate
     from jobs.core.lifecycle.retry import RetryOptions, RetryPolicy
     from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+    from jobs.core.queries import HistoryQuery, JobQuery
     from jobs.core.schedules.timing import DstOptions, MisfireOptions
     from jobs.core.transactions.lock import DistributedLock, LockHandle
     from jobs.core.transactions.unit_of_work import UnitOfWork, UnitsOfWork, current_unit_of_work

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 from uuid import UUID
 
-from jobs.core.commands import EnqueueJob, JobQuery, UpdateJob
+from jobs.core.commands import EnqueueJob, UpdateJob
 from jobs.core.errors import JobNotFound
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
+from jobs.core.queries import JobQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jobs.core.command_fields import OnConflict, OneOrMany, Payload, ScheduleText, no_such_field
+from jobs.core.command_fields import OnConflict, Payload, ScheduleText
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.lifecycle.job import Job, Json
 from jobs.core.lifecycle.retry import RetryOptions
-from jobs.core.lifecycle.status import JobStatus
 from jobs.core.schedules.cron import DayMatch
 from jobs.core.schedules.timing import DstOptions, Duration, Instant, MisfireOptions, Runs, Timing
 
@@ -20,11 +19,10 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from jobs.core.command_fields import EnqueueFields, JobFields, QueryFields
+    from jobs.core.command_fields import EnqueueFields, JobFields
 
 MAX_NAME = 200
 MAX_RETRIES = 1_000
-MAX_PAGE = 500
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 Metadata = dict[Annotated[str, Field(min_length=1, max_length=MAX_NAME)], Json]
@@ -39,16 +37,34 @@ class EnqueueJob(Timing):
     handler's name and its id. Raises pydantic's ``ValidationError`` for fields of the wrong type.
     """
 
-    schedule: ScheduleText = "@once"
-    handler_name: Name
-    job_name: Name | None = None
-    payload: Payload = Field(default_factory=dict)
-    metadata: Metadata = Field(default_factory=dict)
-    id: UUID | None = None
-    max_retries: Retries | None = None
-    retry: RetryOptions | None = None
-    timeout: Duration | None = None
-    on_conflict: OnConflict = OnConflict.REJECT
+    schedule: ScheduleText = Field(default="@once", description=Timing.model_fields["schedule"].description)
+    handler_name: Name = Field(description="Which registered handler runs the job.")
+    job_name: Name | None = Field(
+        default=None, description="A name for the job, unique among jobs that are Scheduled or Running."
+    )
+    payload: Payload = Field(
+        default_factory=dict, description="The handler's arguments, validated by its model now and at execution."
+    )
+    metadata: Metadata = Field(
+        default_factory=dict, description="Searchable JSON of the caller's. Keys under `jobs.` are reserved."
+    )
+    id: UUID | None = Field(
+        default=None, description="The caller's own id, else one is made. Version 8 is reserved for follow-ups."
+    )
+    max_retries: Retries | None = Field(
+        default=None, description="How often a failed attempt is tried again; left out, as the handler says."
+    )
+    retry: RetryOptions | None = Field(
+        default=None, description="How long to wait between attempts; left out, as the handler says."
+    )
+    timeout: Duration | None = Field(
+        default=None,
+        description="The longest an attempt may take, below `functionTimeout` in host.json; left out, as the handler "
+        "says, else `JOBS_DEFAULT_TIMEOUT_SECONDS`.",
+    )
+    on_conflict: OnConflict = Field(
+        default=OnConflict.REJECT, description="What to do when an active job holds `job_name`."
+    )
 
     if TYPE_CHECKING:  # the accepted types, which are wider than the stored ones
 
@@ -59,7 +75,7 @@ class EnqueueJob(Timing):
 class EnqueueRequest(EnqueueJob):
     """The same as an HTTP request, where ``job_name`` is required."""
 
-    job_name: Name
+    job_name: Name = Field(description=EnqueueJob.model_fields["job_name"].description)
 
 
 class UpdateJob(BaseModel):
@@ -114,72 +130,6 @@ class UpdateJob(BaseModel):
 _NEVER_NULL = frozenset({"schedule", "timezone", "dst", "day_match", "misfire", "metadata", "max_retries"})
 
 
-AnyOf = Annotated[tuple[str, ...], OneOrMany]
-
-
-class JobQuery(BaseModel):
-    """Which jobs to list, newest first. Every given condition must match; of several values of one, any may match.
-
-    ``…_after`` includes its instant, ``…_before`` does not, so that one day's ``before`` is the next one's ``after``.
-    ``ended_…`` compares when the job ended, ``due_…`` when it is due. ``overdue`` jobs are Scheduled, not paused, and
-    due; or their due run is put off until there is a release with its handler. With ``payloads=False`` the payloads are
-    None, which saves reading them. Raises ``InvalidInput`` for a field that does not exist or has a wrong value.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    status: Annotated[tuple[JobStatus, ...], OneOrMany] = ()
-    handler_name: AnyOf = ()
-    job_name: AnyOf = ()
-    job_name_prefix: AnyOf = ()
-    parent_id: Annotated[tuple[UUID, ...], OneOrMany] = ()
-    metadata: dict[str, Annotated[tuple[Json, ...], OneOrMany]] = Field(default_factory=dict)
-    paused: bool | None = None
-    recurring: bool | None = None
-    overdue: bool | None = None
-    created_after: Instant | None = None
-    created_before: Instant | None = None
-    ended_after: Instant | None = None
-    ended_before: Instant | None = None
-    due_after: Instant | None = None
-    due_before: Instant | None = None
-    payloads: bool = True
-    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
-    cursor: str | None = None
-
-    if TYPE_CHECKING:  # as for ``EnqueueJob``
-
-        def __init__(self, **fields: Unpack[QueryFields]) -> None:
-            """See the class."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _readably(cls, given: Any, validate: ModelWrapValidatorHandler[JobQuery]) -> JobQuery:
-        try:
-            return validate(given)
-        except ValidationError as error:
-            raise InvalidInput([_query_problem(each) for each in problems_of(error, given)]) from None
-
-
-def _query_problem(problem: Problem) -> Problem:
-    if problem.detail != "Extra inputs are not permitted":
-        return problem
-    return Problem(problem.pointer, no_such_field(problem.pointer[1:], tuple(JobQuery.model_fields), "a query"))
-
-
-INSTANT_FILTERS = {"created": "created_at", "ended": "handled_at", "due": "next_run_at"}
-"""The field that ``…_after`` and ``…_before`` compare."""
-
-
-class HistoryQuery(BaseModel):
-    """Which of a job's attempts to list, newest first."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
-    cursor: str | None = None
-
-
 class PreviewSchedule(BaseModel):
     """A request for the next fire times of an expression, for a job that is created at ``after``."""
 
@@ -192,8 +142,8 @@ class PreviewSchedule(BaseModel):
     start_at: Instant | None = None
     end_at: Instant | None = None
     max_runs: Runs | None = None
-    after: Instant | None = None
-    count: int = Field(default=5, ge=1, le=100)
+    after: Instant | None = Field(default=None, description="The runs listed are those after this; left out, now.")
+    count: int = Field(default=5, ge=1, le=100, description="How many runs to list.")
 
 
 Command = TypeVar("Command", bound=BaseModel)

@@ -11,6 +11,7 @@ from jobs.entrypoints.http.access import Access
 from jobs.entrypoints.http.api import api_blueprint
 from jobs.entrypoints.http.callback_tokens import CallbackTokens
 from jobs.entrypoints.http.commands import commands_blueprint
+from jobs.entrypoints.http.openapi.functions import openapi_blueprint
 from jobs.entrypoints.http.operations import operations_blueprint
 from jobs.entrypoints.http.routing.unmatched import unmatched_blueprint
 from jobs.entrypoints.triggers.callback import callback_blueprint
@@ -47,6 +48,7 @@ def build_app(
         api_blueprint(runtime, access),
         commands_blueprint(runtime, access),
         operations_blueprint(runtime, access, tokens),
+        openapi_blueprint(runtime, access),
         callback_blueprint(runtime, tokens),
         timers_blueprint(runtime, schedules),
     ]

@@ -20,7 +20,6 @@ from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
-from jobs.core.commands import JobQuery
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, Recorded, RecordedOutcome, RunResult, Tally
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
@@ -31,6 +30,7 @@ from jobs.core.ports.locks import LockStore
 from jobs.core.ports.runs import RunStore
 from jobs.core.ports.setbacks import Setbacks
 from jobs.core.ports.transactions import Transactions
+from jobs.core.queries import JobQuery
 from jobs.testing import FrozenClock
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.jobs import MemoryJobStore

@@ -11,11 +11,11 @@ from uuid import UUID
 
 import pytest
 
-from jobs.core.commands import HistoryQuery, JobQuery
 from jobs.core.errors import IdempotencyKeyReused, InvalidInput, JobNameTaken, StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.jobs import NOW, Change, Inserted
+from jobs.core.queries import HistoryQuery, JobQuery
 from tests.contract.stores import DAY, LEASE, MINUTE, NOON, SECOND, Stores
 from tests.support import new_job
 

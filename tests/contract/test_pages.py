@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from jobs.core.commands import HistoryQuery, JobQuery
 from jobs.core.errors import InvalidInput
 from jobs.core.lifecycle.job import RunResult
 from jobs.core.lifecycle.status import AttemptOutcome
 from jobs.core.paging import MAX_PAGE_BYTES, ROWS_AT_ONCE
+from jobs.core.queries import HistoryQuery, JobQuery
 from tests.contract.stores import SECOND, Stores
 
 LARGE = json.dumps({"text": "x" * 255 * 1024})

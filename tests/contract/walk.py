@@ -14,7 +14,6 @@ from typing import Any
 from uuid import UUID
 
 from jobs.app.commands import job_changes
-from jobs.core.commands import JobQuery
 from jobs.core.errors import JobsError
 from jobs.core.lifecycle.clock_setback import SetBack, WaitingJob
 from jobs.core.lifecycle.ids import AlarmName, new_id
@@ -23,6 +22,7 @@ from jobs.core.lifecycle.limits import LimitFlag, Limits, Rate
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.ports.housekeeping import HistoryLimit, PrunedHistory
 from jobs.core.ports.jobs import Change, NewJob
+from jobs.core.queries import JobQuery
 from tests.contract.stores import LEASE, Stores
 from tests.support import new_job
 

@@ -11,9 +11,9 @@ from jobs.app.as_code.plan import Action, Step, is_as_written, step_for
 from jobs.app.commands.callers import Caller
 from jobs.app.commands.job_changes import check_update
 from jobs.core.as_code.file import OWNER_KEY
-from jobs.core.commands import MAX_PAGE, JobQuery
 from jobs.core.errors import Conflict, InvalidInput, Problem, Unavailable
 from jobs.core.lifecycle.status import JobStatus
+from jobs.core.queries import MAX_PAGE, JobQuery
 from jobs.core.schedules.timing import Timing
 
 if TYPE_CHECKING:

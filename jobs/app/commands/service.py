@@ -8,10 +8,11 @@ from jobs.app.commands.callers import NOBODY, Caller, Enqueued, IdempotentRespon
 from jobs.app.commands.insertion import NewJobs
 from jobs.app.commands.job_changes import cancel, pause, resume, retry, run_now, update
 from jobs.app.commands.timeout_limit import refuse_timeout
-from jobs.core.commands import EnqueueJob, HistoryQuery, JobQuery, UpdateJob
+from jobs.core.commands import EnqueueJob, UpdateJob
 from jobs.core.errors import Conflict, JobNotFound, JobsError, PreconditionFailed
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.ports.scheduler import Alarm
+from jobs.core.queries import HistoryQuery, JobQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -47,10 +47,10 @@ _OPTIONS = TIMING_OPTIONS | {"retry"}
 class JobHead(BaseModel):
     """A job's identity and state. A base class of its own so that these fields come first in JSON."""
 
-    id: UUID
-    job_name: str
-    handler_name: str
-    status: JobStatus
+    id: UUID = Field(description="Time-ordered. Never used again.")
+    job_name: str = Field(description="The caller's name for it; free again once the job has ended.")
+    handler_name: str = Field(description="Which handler runs it.")
+    status: JobStatus = Field(description="Its state. `Scheduled` waits, also for a retry; the last three are ends.")
     paused: bool = Field(default=False, description="Whether it is kept from running; false once it has ended.")
 
     @field_validator("paused")
@@ -70,20 +70,20 @@ class Job(Timing, JobHead):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    payload: StoredJson
-    metadata: dict[str, StoredJson]
-    recurring: bool
+    payload: StoredJson = Field(description="The handler's arguments. Lists have them only with `include=payload`.")
+    metadata: dict[str, StoredJson] = Field(description="The caller's, and the framework's own keys under `jobs.`.")
+    recurring: bool = Field(description="Whether the schedule recurs.")
     next_run_at: Instant | None = Field(description="When the job is due; null once it has ended.")
     scheduled_for: Instant | None = Field(description="The scheduled instant of the pending or running run.")
     anchor: Instant = Field(description="What @every counts from, if not from start_at: when the schedule was set.")
     generation: int = Field(description="Of the current alarm; grows when the due time changes.")
     armed_at: Instant | None = Field(description="When the scheduler accepted the current alarm.")
     attempt: int = Field(description="Attempts of the current run that have started.")
-    max_retries: int
+    max_retries: int = Field(description="In effect: how often a failed attempt is tried again.")
     retry: RetryOptions | None = Field(default=None, description="How this job waits between attempts.")
     waiting_for: WaitingFor | None = Field(default=None, description="Why a Scheduled job does not run now.")
     waiting_for_detail: str | None = Field(default=None, description="The same in a sentence.")
-    timeout: Duration | None
+    timeout: Duration | None = Field(description="In effect: the longest an attempt may take; null is unlimited.")
     payload_version: int = Field(default=1, description="The version of the handler's arguments in payload.")
     limited: bool = Field(
         default=False, description="Whether its handler has limits, so that it may be throttled once due."
@@ -92,24 +92,24 @@ class Job(Timing, JobHead):
         default=None, description="The key that limits count it by, beside its handler."
     )
     progress: float | None = Field(default=None, description="Of the current attempt, from 0 to 1, if reported.")
-    progress_message: str | None = None
+    progress_message: str | None = Field(default=None, description="What the handler reported with its progress.")
     result: StoredJson = Field(default=None, description="The result of the last run that succeeded.")
     run_count: int = Field(description="Runs that have ended, successfully or not.")
-    consecutive_failures: int
+    consecutive_failures: int = Field(description="Runs that failed in a row.")
     lost_count: int = Field(default=0, description="Workers lost in a row; from the second on it runs alone.")
     last_run_at: Instant | None = Field(description="When the last attempt that has ended was claimed.")
-    last_error: str | None
+    last_error: str | None = Field(description="One line; the history has the traceback.")
     handled_at: Instant | None = Field(description="When the job ended; null while it is active.")
-    cancel_requested_at: Instant | None
+    cancel_requested_at: Instant | None = Field(description="When somebody cancelled it while it ran.")
     started_at: Instant | None = Field(description="When the current attempt was claimed.")
-    lease_expires_at: Instant | None
-    worker: str | None
+    lease_expires_at: Instant | None = Field(description="Until when the worker holds the run.")
+    worker: str | None = Field(description="Instance and process that hold or last held the run.")
     revision: int = Field(description="Grows with every change; the HTTP ETag.")
-    created_by: str | None
+    created_by: str | None = Field(description="Who enqueued it, with sign-in in front of the app.")
     parent_id: UUID | None = Field(default=None, description="The job whose handler enqueued this one.")
-    trace_parent: str | None
-    created_at: Instant
-    updated_at: Instant
+    trace_parent: str | None = Field(description="The W3C trace context of the enqueue.")
+    created_at: Instant = Field(description="When the job was inserted.")
+    updated_at: Instant = Field(description="When it last changed.")
 
     @model_validator(mode="wrap")
     @classmethod
@@ -129,16 +129,16 @@ class Attempt(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    run: int
-    attempt: int
-    scheduled_for: Instant | None
-    started_at: Instant
-    finished_at: Instant
-    outcome: AttemptOutcome
-    error: str | None
-    worker: str | None
-    trace_id: str | None
-    result: StoredJson = None
+    run: int = Field(description="The job's due occurrences, counted from 1.")
+    attempt: int = Field(description="Executions of this run, counted from 1.")
+    scheduled_for: Instant | None = Field(description="The scheduled instant of the run.")
+    started_at: Instant = Field(description="When it was claimed.")
+    finished_at: Instant = Field(description="When it ended.")
+    outcome: AttemptOutcome = Field(description="How it ended.")
+    error: str | None = Field(description="One line that names the innermost frame of the handler's code.")
+    worker: str | None = Field(description="Instance and process.")
+    trace_id: str | None = Field(description="The attempt's own trace, with `JOBS_OPENTELEMETRY`.")
+    result: StoredJson = Field(default=None, description="What it set as its result.")
     traceback: str | None = Field(
         default=None, description="Of a failed attempt: the handler's own frames and the causes, bounded."
     )

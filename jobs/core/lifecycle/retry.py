@@ -86,10 +86,14 @@ class RetryOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    base: Duration | None = None
-    factor: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] | None = None
-    cap: Duration | None = None
-    jitter: bool | None = None
+    base: Duration | None = Field(default=None, description="The bound of the first wait.")
+    factor: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] | None = Field(
+        default=None, description="By how much the bound grows with each attempt."
+    )
+    cap: Duration | None = Field(default=None, description="The longest bound; raised to `base` where it is below.")
+    jitter: bool | None = Field(
+        default=None, description="Draw each wait between a tenth of the bound and the bound, rather than wait it out."
+    )
 
     def over(self, policy: RetryPolicy) -> RetryPolicy:
         """Return ``policy`` with these options applied; a cap below the base is raised to it."""

@@ -10,10 +10,10 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from jobs.core.commands import HistoryQuery, JobQuery
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Attempt, Job
 from jobs.core.ports.scheduler import Alarm
+from jobs.core.queries import HistoryQuery, JobQuery
 
 
 class NewJob(NamedTuple):

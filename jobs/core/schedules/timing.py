@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,9 +15,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from jobs.core.errors import InvalidSchedule, Problem
 from jobs.core.schedules.cron import DayMatch
@@ -66,6 +70,7 @@ Duration = Annotated[
     BeforeValidator(_read_duration),
     AfterValidator(_bounded),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "duration"}),
 ]
 """An ISO 8601 duration such as ``PT30S`` (a number is read as seconds): above zero, at most a year."""
 
@@ -79,8 +84,12 @@ class DstOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gap: Literal["shift", "skip"] = "shift"
-    overlap: Literal["once", "twice"] = "once"
+    gap: Literal["shift", "skip"] = Field(
+        default="shift", description="A local time that clocks skip: run right after the gap, or not that day."
+    )
+    overlap: Literal["once", "twice"] = Field(
+        default="once", description="A local time that occurs twice: run at the first, or at both."
+    )
 
 
 class MisfireOptions(BaseModel):
@@ -88,9 +97,26 @@ class MisfireOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    policy: Literal["run_once", "skip", "catch_up"] = "run_once"
-    max: int | None = Field(default=None, ge=1, le=10_000)
-    grace: Duration = timedelta(seconds=60)
+    policy: Literal["run_once", "skip", "catch_up"] = Field(
+        default="run_once", description="One run for all that are late, none, or each of them."
+    )
+    max: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="How many late runs `catch_up` makes up for. Required with it, and only there.",
+    )
+    grace: Duration = Field(default=timedelta(seconds=60), description="After how long a run counts as late.")
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema of the object; of what callers send, also that of the bare word."""
+        described = handler(schema)
+        if handler.mode == "serialization":
+            return described
+        words = [*get_args(cls.model_fields["policy"].annotation)]
+        word = {"type": "string", "enum": words, "description": "The policy alone, the rest being the default."}
+        return {"anyOf": [described, word]}
 
     @model_validator(mode="before")
     @classmethod
@@ -111,15 +137,27 @@ class Timing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schedule: str = "@once"
-    timezone: str = "UTC"
-    dst: DstOptions = DstOptions()
-    day_match: DayMatch = "any"
-    misfire: MisfireOptions = MisfireOptions()
-    start_at: Instant | None = None
-    end_at: Instant | None = None
-    max_runs: Runs | None = None
-    jitter: Duration | None = None
+    schedule: str = Field(
+        default="@once",
+        description="When to run: `@once`, an instant, a delay, `@every` and an interval, a word such as `@daily`, or "
+        "cron with five or six fields.",
+    )
+    timezone: str = Field(default="UTC", description="The IANA time zone in which `schedule` is read.")
+    dst: DstOptions = Field(
+        default=DstOptions(), description="What happens to a local time that clocks skip or show twice."
+    )
+    day_match: DayMatch = Field(
+        default="any", description="How day of month and weekday combine where a cron expression restricts both."
+    )
+    misfire: MisfireOptions = Field(
+        default=MisfireOptions(), description="What happens to runs that fell due while nothing could run them."
+    )
+    start_at: Instant | None = Field(default=None, description="No run before this. `@every` counts from it.")
+    end_at: Instant | None = Field(default=None, description="No run after this. Recurring schedules only.")
+    max_runs: Runs | None = Field(
+        default=None, description="The job completes after this many runs. Recurring schedules only."
+    )
+    jitter: Duration | None = Field(default=None, description="Each run starts up to this much later, drawn evenly.")
 
     @cached_property
     def parsed(self) -> Schedule:

@@ -14,6 +14,7 @@ from jobs.entrypoints.cli.check import add_check
 from jobs.entrypoints.cli.database import add_database
 from jobs.entrypoints.cli.dev import add_dev
 from jobs.entrypoints.cli.new import add_new
+from jobs.entrypoints.cli.openapi import add_openapi
 from jobs.entrypoints.cli.preview import add_preview
 from jobs.local_settings import take_over_local_settings, where_set
 from jobs.version import __version__
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True)
     add_database(commands)
     add_preview(commands)
+    add_openapi(commands)
     add_apply(commands)
     add_check(commands)
     add_new(commands)

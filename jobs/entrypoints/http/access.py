@@ -6,10 +6,10 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobs.entrypoints.http.problems import FORBIDDEN, UNAUTHENTICATED, Refusal
+from jobs.entrypoints.http.routes import Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,51 +17,6 @@ if TYPE_CHECKING:
 _PRINCIPAL = "x-ms-client-principal"
 _PRINCIPAL_NAMES = ("x-ms-client-principal-name", "x-ms-client-principal-id")
 _ROLE_CLAIMS = frozenset({"roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"})
-
-
-class Role(StrEnum):
-    """What a caller may do; each role includes the ones above it."""
-
-    READ = "Jobs.Read"
-    ENQUEUE = "Jobs.Enqueue"
-    MANAGE = "Jobs.Manage"
-
-
-ROUTES: Mapping[str, Role | None] = {
-    "enqueue_job": Role.ENQUEUE,
-    "enqueue_jobs": Role.ENQUEUE,
-    "list_jobs": Role.READ,
-    "get_job": Role.READ,
-    "get_attempts": Role.READ,
-    "update_job": Role.MANAGE,
-    "delete_job": Role.MANAGE,
-    "run_job": Role.MANAGE,
-    "pause_job": Role.MANAGE,
-    "resume_job": Role.MANAGE,
-    "retry_job": Role.MANAGE,
-    "list_handlers": Role.READ,
-    "get_stats": Role.READ,
-    "preview_schedule": Role.READ,
-    "zz_unmatched": Role.READ,
-    "health_live": None,
-    "health_ready": None,
-    "ring_alarm": None,
-}
-"""The role that each HTTP function requires, by its name. None is open to every caller: the probes, which reveal only
-the app's health, and the scheduler's callback, which has a token of its own. A function that is not listed cannot be
-registered.
-
-An enqueue with ``on_conflict: replace`` cancels the holder of the name, so it also requires manage, unless the caller
-enqueued the holder.
-"""
-
-
-def role_for(function_name: str) -> Role:
-    """Return the role that a function requires; ``KeyError`` for a function that is missing or open in ``ROUTES``."""
-    needed = ROUTES[function_name]
-    if needed is None:
-        raise KeyError(f"{function_name} is open in the table of roles, so nothing can be asked of its callers")
-    return needed
 
 
 class Principal(NamedTuple):

@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from jobs.app.commands.callers import IdempotentResponse
-from jobs.core.commands import EnqueueJob, HistoryQuery
+from jobs.core.commands import EnqueueJob
 from jobs.core.errors import InvalidInput
-from jobs.entrypoints.http.access import Access, role_for
+from jobs.core.queries import HistoryQuery
 from jobs.entrypoints.http.batch import enqueue_batch
 from jobs.entrypoints.http.enqueue_requests import payload_fields, read_enqueue
 from jobs.entrypoints.http.exchange import (
     HOST_PARAMETERS,
     KEY_HEADER,
-    READING,
     Call,
+    add_function,
     etag_of,
     job_response,
     json_response,
     next_link,
     read,
-    responding,
 )
 from jobs.entrypoints.http.filters import query_of
 from jobs.entrypoints.http.problems import with_own_messages
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from jobs.app.commands.callers import Enqueued
     from jobs.app.runtime import Runtime
+    from jobs.entrypoints.http.access import Access
 
 MAX_KEY = 200
 
@@ -44,19 +44,14 @@ def api_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bluepr
     """Return the blueprint of the functions under ``api/jobs`` that enqueue and read."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
-    def get(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function = blueprint.route(route, methods=READING)(responding(access, role_for(name), answer))
-        blueprint.function_name(name)(function)
+    def add(name: str, answer: Callable[[Runtime, Call], func.HttpResponse]) -> None:
+        add_function(blueprint, access, name, lambda call: answer(runtime(), call))
 
-    def post(name: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function = blueprint.route(route, methods=["POST"])(responding(access, role_for(name), answer))
-        blueprint.function_name(name)(function)
-
-    post("enqueue_job", "api/jobs", lambda call: enqueue(runtime(), call))
-    post("enqueue_jobs", "api/jobs/batch", lambda call: enqueue_batch(runtime(), call))
-    get("list_jobs", "api/jobs", lambda call: find(runtime(), call))
-    get("get_job", "api/jobs/{id:guid}", lambda call: get_job(runtime(), call))
-    get("get_attempts", "api/jobs/{id:guid}/attempts", lambda call: attempts(runtime(), call))
+    add("enqueue_job", enqueue)
+    add("enqueue_jobs", enqueue_batch)
+    add("list_jobs", find)
+    add("get_job", get_job)
+    add("get_attempts", attempts)
     return blueprint
 
 

@@ -8,38 +8,32 @@ import azure.functions as func
 
 from jobs.core.commands import UpdateJob
 from jobs.core.lifecycle.status import JobStatus
-from jobs.entrypoints.http.access import Access, role_for
-from jobs.entrypoints.http.exchange import Call, job_response, responding
+from jobs.entrypoints.http.exchange import Call, add_function, job_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.app.runtime import Runtime
-
-_JOB = "api/jobs/{id:guid}"
+    from jobs.entrypoints.http.access import Access
 
 
 def commands_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Blueprint:
     """Return the blueprint of the functions under ``api/jobs/{id}`` that change a job."""
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
 
-    def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        function: Any = blueprint.route(route, methods=[method])(responding(access, role_for(name), answer))
-        blueprint.function_name(name)(function)
-
-    def command(name: str, verb: str, method_of: Callable[[Runtime], Callable[..., Any]]) -> None:
+    def command(name: str, method_of: Callable[[Runtime], Callable[..., Any]]) -> None:
         def answer(call: Call) -> func.HttpResponse:
             changed = method_of(runtime())(call.job_id, revision=call.revision(), caller=call.caller)
             return job_response(runtime().views.show_one(changed))
 
-        add(name, "POST", f"{_JOB}/{verb}", answer)
+        add_function(blueprint, access, name, answer)
 
-    add("update_job", "PATCH", _JOB, lambda call: update(runtime(), call))
-    add("delete_job", "DELETE", _JOB, lambda call: delete(runtime(), call))
-    command("run_job", "run", lambda runtime: runtime.service.run_now)
-    command("pause_job", "pause", lambda runtime: runtime.service.pause)
-    command("resume_job", "resume", lambda runtime: runtime.service.resume)
-    command("retry_job", "retry", lambda runtime: runtime.service.retry)
+    add_function(blueprint, access, "update_job", lambda call: update(runtime(), call))
+    add_function(blueprint, access, "delete_job", lambda call: delete(runtime(), call))
+    command("run_job", lambda runtime: runtime.service.run_now)
+    command("pause_job", lambda runtime: runtime.service.pause)
+    command("resume_job", lambda runtime: runtime.service.resume)
+    command("retry_job", lambda runtime: runtime.service.retry)
     return blueprint
 
 

@@ -26,16 +26,16 @@ from jobs.entrypoints.http.problems import (
     with_own_messages,
 )
 from jobs.entrypoints.http.rendering import job_text
+from jobs.entrypoints.http.routes import ROUTES, role_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jobs.core.lifecycle.job import Job
-    from jobs.entrypoints.http.access import Access, Role
+    from jobs.entrypoints.http.access import Access
+    from jobs.entrypoints.http.routes import Role
 
 MAX_BODY = 256 * 1024
-READING = ("GET", "HEAD")
-"""The methods of a call that changes nothing. For HEAD the host removes the body."""
 KEY_HEADER = "idempotency-key"
 HOST_PARAMETERS = frozenset({"code", "clientid"})
 """Query parameters of the Functions host: a function key must never appear in a response."""
@@ -87,6 +87,11 @@ class Call:
         """Read the body as a command; raises as ``json`` does, and ``InvalidInput`` with one problem per fault."""
         return read(model, self.json())
 
+    def has_current(self, tag: str) -> bool:
+        """Whether ``If-None-Match`` names ``tag``, so that the caller has this answer already."""
+        given = self.request.headers.get("if-none-match", "")
+        return any(each.strip().removeprefix("W/") in {tag, "*"} for each in given.split(","))
+
     def revision(self) -> int | None:
         """Return the revision in ``If-Match``; None without the header or with ``*``."""
         tag = self.request.headers.get("if-match", "").strip()
@@ -96,6 +101,15 @@ class Call:
         if not (bare.isascii() and bare.isdigit() and len(bare) < 20):  # noqa: PLR2004  digits of a bigint
             raise InvalidInput.at("", 'If-Match is not an ETag that this API gave; they look like "7"')
         return int(bare)
+
+
+def add_function(
+    blueprint: func.Blueprint, access: Access, name: str, answer: Callable[[Call], func.HttpResponse]
+) -> None:
+    """Add the HTTP function ``name`` of the table of routes, which authorizes its caller and then calls ``answer``."""
+    route = ROUTES[name]
+    function = blueprint.route(route.path, methods=route.methods)(responding(access, role_for(name), answer))
+    blueprint.function_name(name)(function)
 
 
 def responding(

@@ -6,10 +6,10 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.commands import INSTANT_FILTERS, JobQuery
 from jobs.core.errors import InvalidInput
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.near_names import asks_for_near
+from jobs.core.queries import INSTANT_FILTERS, JobQuery
 from jobs.core.strict_json import MalformedJson, parse_json, refuse_unstorable_text
 from jobs.entrypoints.http.exchange import HOST_PARAMETERS, read
 

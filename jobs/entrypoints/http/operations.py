@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
-from pydantic.errors import PydanticUserError
 
 from jobs.core.commands import PreviewSchedule
 from jobs.core.diagnostics.message_throttle import MessageThrottle
@@ -21,10 +20,11 @@ from jobs.core.errors import (
 )
 from jobs.core.lifecycle.status import ENDED
 from jobs.core.schedules.durations import format_duration
-from jobs.entrypoints.http.access import Access, role_for
-from jobs.entrypoints.http.exchange import READING, Call, json_response, responding
+from jobs.entrypoints.http.exchange import Call, add_function, json_response
+from jobs.entrypoints.http.openapi.handler_bodies import arguments_schema
 from jobs.entrypoints.http.preview import preview
 from jobs.entrypoints.http.problems import RETRY_AFTER_SECONDS
+from jobs.entrypoints.http.routes import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from jobs.app.runtime import Runtime
     from jobs.core.handlers.specs import HandlerSpec
+    from jobs.entrypoints.http.access import Access
     from jobs.entrypoints.http.callback_tokens import CallbackTokens
 
 _TAKES_NO_WRITES = "the database takes no writes: its disk is full, or it is read-only; give it room"
@@ -46,23 +47,22 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens:
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
     throttle = MessageThrottle()
 
-    def add(name: str, method: str, route: str, answer: Callable[[Call], func.HttpResponse]) -> None:
-        methods = READING if method == "GET" else [method]
-        function: Any = blueprint.route(route, methods=methods)(responding(access, role_for(name), answer))
-        blueprint.function_name(name)(function)
+    def add(name: str, answer: Callable[[Call], func.HttpResponse]) -> None:
+        add_function(blueprint, access, name, answer)
 
-    add("list_handlers", "GET", "api/handlers", lambda _: handlers(runtime()))
-    add("get_stats", "GET", "api/stats", lambda _: json_response(stats(runtime(), tokens)))
-    add("preview_schedule", "POST", "api/schedules/preview", lambda call: preview_response(runtime(), call))
+    add("list_handlers", lambda _: handlers(runtime()))
+    add("get_stats", lambda _: json_response(stats(runtime(), tokens)))
+    add("preview_schedule", lambda call: preview_response(runtime(), call))
+    live, ready_route = ROUTES["health_live"], ROUTES["health_ready"]
 
     @blueprint.function_name("health_live")
-    @blueprint.route("api/health/live", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route(live.path, methods=live.methods, auth_level=func.AuthLevel.ANONYMOUS)
     async def health_live(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  see below
         # Async and without I/O, so it needs no thread, and responds even while all threads wait for the database.
         return json_response({"status": "live"})
 
     @blueprint.function_name("health_ready")
-    @blueprint.route("api/health/ready", methods=READING, auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route(ready_route.path, methods=ready_route.methods, auth_level=func.AuthLevel.ANONYMOUS)
     def health_ready(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  the trigger's parameter
         return ready(runtime, tokens, throttle)
 
@@ -77,10 +77,6 @@ def handlers(runtime: Runtime) -> func.HttpResponse:
 
 
 def _described(spec: HandlerSpec, timeout: timedelta | None) -> dict[str, Any]:
-    try:
-        arguments = spec.arguments.model_json_schema()
-    except PydanticUserError as error:  # one such model must not hide the other handlers
-        arguments = {"description": f"no JSON Schema can be made of {spec.arguments.__qualname__}: {error.message}"}
     return {
         "name": spec.name,
         "description": (spec.target.__doc__ or "").strip().partition("\n")[0] or None,
@@ -88,7 +84,7 @@ def _described(spec: HandlerSpec, timeout: timedelta | None) -> dict[str, Any]:
         "max_retries": spec.retry.max_retries,
         "timeout": format_duration(timeout) if timeout is not None else None,
         "limits": _limits(spec),
-        "arguments": arguments,
+        "arguments": arguments_schema(spec),
     }
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _logger = logging.getLogger("jobs.api")
-_TYPES = "urn:jobs:problem:"
+TYPES = "urn:jobs:problem:"
 RETRY_AFTER_SECONDS = 5
 _MAX_ERRORS = 100
 _MAX_ERRORS_IN_DETAIL = 3
@@ -69,7 +69,10 @@ INTERNAL = Kind("internal-error", 500, "Something went wrong on our side")
 NOT_CONFIGURED = Kind("not-configured", 503, "The app is not configured")
 UNAVAILABLE = Kind("unavailable", 503, "Not available at the moment")
 
-_KINDS: tuple[tuple[type[Exception], Kind], ...] = (
+KINDS = tuple(each for each in list(vars().values()) if isinstance(each, Kind))
+"""Every kind of problem, by status."""
+
+_BY_ERROR: tuple[tuple[type[Exception], Kind], ...] = (
     (MalformedJson, MALFORMED),
     (IdempotencyKeyReused, KEY_REUSED),
     (InvalidInput, INVALID),
@@ -93,9 +96,16 @@ class Refusal(JobsError):
         super().__init__(detail)
 
 
+def kind_of(error: Exception) -> Kind:
+    """Return the kind of problem that ``error`` is answered with."""
+    if isinstance(error, Refusal):
+        return error.kind
+    return next((kind for raised, kind in _BY_ERROR if isinstance(error, raised)), INTERNAL)
+
+
 def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
     """Return the problem for ``error``. An unexpected error is logged; its problem has only the trace id."""
-    kind = error.kind if isinstance(error, Refusal) else next((k for t, k in _KINDS if isinstance(error, t)), INTERNAL)
+    kind = kind_of(error)
     detail = str(error)
     if kind is INTERNAL:
         _logger.error("an API call failed (trace %s)%s", trace_id, log_lines(traceback_of(error, whole=True)))
@@ -106,7 +116,7 @@ def problem_of(error: Exception, trace_id: str | None) -> dict[str, Any]:
             f"a dependency cannot be reached now; try again in {RETRY_AFTER_SECONDS} seconds. A write may have gone "
             "through all the same, so repeat an enqueue with the same Idempotency-Key, job_name or id"
         )
-    body: dict[str, Any] = {"type": _TYPES + kind.word, "title": kind.title, "status": kind.status, "detail": detail}
+    body: dict[str, Any] = {"type": TYPES + kind.word, "title": kind.title, "status": kind.status, "detail": detail}
     if isinstance(error, InvalidInput):
         problems = with_own_messages(error).problems
         body["detail"] = _summary(problems)

@@ -14,6 +14,7 @@ from jobs.core.lifecycle.ids import AlarmName
 from jobs.entrypoints.http.callback_tokens import TOKEN_HEADER
 from jobs.entrypoints.http.exchange import json_response, trace_of
 from jobs.entrypoints.http.problems import problem_response
+from jobs.entrypoints.http.routes import ROUTES
 from jobs.entrypoints.triggers.invocation import invocation_scope
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def callback_blueprint(runtime: Callable[[], Runtime], tokens: CallbackTokens) -
     early ones. It never answers 404: Dapr takes that for success and would drop an alarm that is still needed.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
+    route = ROUTES["ring_alarm"]
 
     @blueprint.function_name("ring_alarm")
-    @blueprint.route("job/{alarm}", methods=["POST"], auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route(route.path, methods=route.methods, auth_level=func.AuthLevel.ANONYMOUS)
     async def ring_alarm(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         _, trace_id = trace_of(req, context)
         given = req.headers.get(TOKEN_HEADER, "")

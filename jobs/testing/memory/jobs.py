@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from uuid import UUID
 
-    from jobs.core.commands import HistoryQuery, JobQuery
     from jobs.core.lifecycle.ids import AlarmName
     from jobs.core.lifecycle.job import Attempt, Job
     from jobs.core.ports.jobs import AttemptPage, NewJob, Page
     from jobs.core.ports.scheduler import Alarm
+    from jobs.core.queries import HistoryQuery, JobQuery
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
 
 _HISTORY_LIMIT = 1_000

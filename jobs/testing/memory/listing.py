@@ -8,12 +8,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
 from jobs.core.lifecycle.status import AttemptOutcome
 from jobs.core.lifecycle.transitions import UNKNOWN_HANDLER_DELAY
 from jobs.core.paging import Row, cursor_of, decode_cursor, encode_cursor, fill_page, position_of, size_of_texts
 from jobs.core.ports.jobs import AttemptPage, Page
+from jobs.core.queries import INSTANT_FILTERS
 from jobs.core.strict_json import write_json
 from jobs.testing.memory.jsonb import contains, parsed
 from jobs.testing.memory.rows import attempt_of, job_of
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
-    from jobs.core.commands import HistoryQuery, JobQuery
     from jobs.core.lifecycle.job import Json
+    from jobs.core.queries import HistoryQuery, JobQuery
     from jobs.testing.memory.rows import AttemptRow, JobRow
 
 

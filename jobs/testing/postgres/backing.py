@@ -16,8 +16,8 @@ from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
-from jobs.core.commands import MAX_PAGE, JobQuery
 from jobs.core.errors import ConfigurationError
+from jobs.core.queries import MAX_PAGE, JobQuery
 from jobs.testing.backing import EndedAttempt, Stores
 from jobs.testing.postgres.clock import PostgresClock, clock_settings, install_clock, new_clock_id
 

@@ -9,19 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from jobs.core.commands import (
-    MAX_NAME,
-    EnqueueJob,
-    JobQuery,
-    OnConflict,
-    PreviewSchedule,
-    UpdateJob,
-    read_command,
-)
+from jobs.core.commands import MAX_NAME, EnqueueJob, OnConflict, PreviewSchedule, UpdateJob, read_command
 from jobs.core.errors import InvalidInput, InvalidSchedule
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
+from jobs.core.queries import JobQuery
 from jobs.core.schedules.timing import DstOptions, MisfireOptions, Timing
 
 FUZZ = settings(database=None, print_blob=True)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from jobs.adapters.postgres.connection.database import Database
     from jobs.adapters.postgres.connection.driver.encoding import Statement
-    from jobs.core.commands import HistoryQuery
     from jobs.core.lifecycle.job import Attempt
+    from jobs.core.queries import HistoryQuery
 
 _FIRST: dict[str, Any] = {"after_started": None, "after_finished": None, "after_token": None}
 _STARTED, _FINISHED, _TOKEN = 3, 4, -1

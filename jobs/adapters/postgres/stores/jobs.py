@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobs.adapters.postgres.connection.database import Database
-    from jobs.core.commands import HistoryQuery, JobQuery
     from jobs.core.lifecycle.ids import AlarmName
     from jobs.core.lifecycle.job import Attempt, Job
     from jobs.core.ports.jobs import AttemptPage, Change, Inserted, NewJob, Page
     from jobs.core.ports.scheduler import Alarm
+    from jobs.core.queries import HistoryQuery, JobQuery
 
 _HISTORY_LIMIT = 1_000
 _BATCH = 250

@@ -10,18 +10,18 @@ import sqlalchemy as sa
 from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import JOB_COLUMNS, LISTED_COLUMNS, quoted
 from jobs.adapters.postgres.stores.rows import job_of
-from jobs.core.commands import INSTANT_FILTERS
 from jobs.core.errors import InvalidInput
 from jobs.core.lifecycle.transitions import UNKNOWN_HANDLER_DELAY
 from jobs.core.paging import cursor_of, fill_page, position_of, size_of_texts
 from jobs.core.ports.jobs import Page
+from jobs.core.queries import INSTANT_FILTERS
 from jobs.core.strict_json import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobs.adapters.postgres.connection.database import Database
-    from jobs.core.commands import JobQuery
+    from jobs.core.queries import JobQuery
 
 
 def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import azure.functions as func
 
-from jobs.entrypoints.http.access import Access, role_for
-from jobs.entrypoints.http.exchange import Call, responding
+from jobs.entrypoints.http.exchange import Call, add_function
 from jobs.entrypoints.http.problems import METHOD_NOT_ALLOWED, NO_ROUTE, NOT_FOUND, Refusal
+from jobs.entrypoints.http.routes import ANY_METHOD
 from jobs.entrypoints.http.routing.templates import Template, parse_template
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from azure.functions.decorators.function_app import DecoratorApi
 
+    from jobs.entrypoints.http.access import Access
+
 NAME = "zz_unmatched"
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _ID = ":guid"
 _NO_CALL = (
     "no call of this API has that path; jobs are at /api/jobs and /api/jobs/{id}, and GET /api/handlers lists what "
@@ -45,8 +46,7 @@ def unmatched_blueprint(access: Access, others: Iterable[DecoratorApi]) -> func.
     """
     blueprint = func.Blueprint()  # type: ignore[no-untyped-call]
     served = tuple(_served(others))
-    respond = responding(access, role_for(NAME), lambda call: _answer(served, call))
-    blueprint.function_name(NAME)(blueprint.route("{*path}", methods=_METHODS)(respond))
+    add_function(blueprint, access, NAME, lambda call: _answer(served, call))
     return blueprint
 
 
@@ -68,7 +68,7 @@ def _answer(served: Sequence[Served], call: Call) -> func.HttpResponse:
     path = "/" + call.request.route_params.get("path", "")
     allowed = {method for each in served if each.template.match(path) is not None for method in each.methods}
     if allowed:
-        allow = ", ".join(method for method in _METHODS if method in allowed | {"OPTIONS"})
+        allow = ", ".join(method for method in ANY_METHOD if method in allowed | {"OPTIONS"})
         if call.request.method == "OPTIONS":
             return func.HttpResponse(status_code=204, headers={"Allow": allow})
         raise Refusal(METHOD_NOT_ALLOWED, f"{call.request.method} does nothing here; there are {allow}", Allow=allow)

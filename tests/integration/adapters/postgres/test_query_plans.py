@@ -21,9 +21,9 @@ from jobs.adapters.postgres.statements.runs import run_statements
 from jobs.adapters.postgres.statements.setbacks import setback_statements
 from jobs.adapters.postgres.statements.suspects import suspect_statements
 from jobs.adapters.postgres.stores.listing import find_jobs
-from jobs.core.commands import JobQuery
 from jobs.core.lifecycle.ids import new_id
 from jobs.core.lifecycle.status import JobStatus
+from jobs.core.queries import JobQuery
 
 ROWS = 20_000
 NOW = datetime.now(UTC)

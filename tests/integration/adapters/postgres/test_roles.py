@@ -21,12 +21,13 @@ from jobs.app.as_code.apply import ScheduleChanges
 from jobs.app.as_code.check import check_file
 from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime
-from jobs.core.commands import JobQuery, UpdateJob
+from jobs.core.commands import UpdateJob
 from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import JobStatus
+from jobs.core.queries import JobQuery
 from jobs.entrypoints.cli.main import main
 from jobs.entrypoints.cli.parts import Parts
 from jobs.settings import Settings

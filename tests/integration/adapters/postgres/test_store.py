@@ -21,12 +21,12 @@ from sqlalchemy.orm import Session
 from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
-from jobs.core.commands import JobQuery
 from jobs.core.errors import IdempotencyKeyReused, InvalidInput, JobNameTaken, StoreUnavailable
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.jobs import NOW, Change, Inserted
+from jobs.core.queries import JobQuery
 from jobs.core.strict_json import MalformedJson, parse_json, write_json
 from tests.sizes import examples
 from tests.support import new_job, until

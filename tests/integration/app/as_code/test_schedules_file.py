@@ -23,7 +23,7 @@ from jobs.app.commands.callers import Caller
 from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime
 from jobs.core.as_code.file import OWNER_KEY
-from jobs.core.commands import JobQuery, UpdateJob
+from jobs.core.commands import UpdateJob
 from jobs.core.errors import Conflict, InvalidInput
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.loading.package import load_handlers
@@ -32,6 +32,7 @@ from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import JobStatus
+from jobs.core.queries import JobQuery
 from jobs.entrypoints.cli.main import main
 from jobs.entrypoints.cli.parts import Parts
 from jobs.settings import Settings

@@ -10,13 +10,14 @@ import pytest
 
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
-from jobs.core.commands import JobQuery, UpdateJob
+from jobs.core.commands import UpdateJob
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import RunResult
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.queries import JobQuery
 from tests.support import Anything, job, until
 
 HALF_AN_HOUR, HOUR, DAY = timedelta(minutes=30), timedelta(hours=1), timedelta(days=1)

@@ -29,7 +29,7 @@ from jobs.app.commands.callers import Caller, Enqueued
 from jobs.app.commands.service import JobService
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
-from jobs.core.commands import EnqueueJob, JobQuery, UpdateJob
+from jobs.core.commands import EnqueueJob, UpdateJob
 from jobs.core.errors import (
     Conflict,
     IdempotencyKeyReused,
@@ -47,6 +47,7 @@ from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import JobStatus
+from jobs.core.queries import JobQuery
 from jobs.testing import FrozenClock, MemoryScheduler
 from tests.sizes import examples
 from tests.support import Anything, job, until

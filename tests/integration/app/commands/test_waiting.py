@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from jobs import HandlerRegistry, Limits, Rate, RetryPolicy
-from jobs.core.commands import JobQuery, RetryOptions, UpdateJob
+from jobs.core.commands import RetryOptions, UpdateJob
 from jobs.core.lifecycle.waiting import WaitingFor
+from jobs.core.queries import JobQuery
 from jobs.testing import JobsHarness, MemoryScheduler
 from tests.integration.entrypoints.http.test_http_api import serving_a_new_database
 from tests.support import Anything, job, until

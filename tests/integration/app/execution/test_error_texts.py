@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.core.commands import JobQuery
 from jobs.core.handlers.context import JobContext
 from jobs.core.lifecycle.retry import RetryPolicy
+from jobs.core.queries import JobQuery
 from tests.support import Anything, job, until
 
 SECRET = "ada@example.org"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, field_validator
 from jobs.adapters.postgres.connection.driver.faults import OutcomeUnknown
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
-from jobs.core.commands import JobQuery, UpdateJob
+from jobs.core.commands import UpdateJob
 from jobs.core.errors import StoreUnavailable
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
@@ -23,6 +23,7 @@ from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.queries import JobQuery
 from jobs.testing import MemoryScheduler
 from tests.support import Anything, job, until
 

@@ -31,6 +31,7 @@ from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.entrypoints.devhost.host.host import DevHost
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
+from tests.conformance import Conformance
 from tests.support import Anything
 
 NEVER = "0 0 0 29 2 1"  # a leap day that is a Monday
@@ -146,7 +147,11 @@ def serving(url, *, longest_run=None, **settings):
     runtime = build_runtime(chosen, handlers(gate), longest_run=longest_run)
     try:
         app = build_app(lambda: runtime, chosen)
-        with DevHost(app, port=0, route_prefix="") as host, httpx.Client(verify=False, base_url=host.url) as client:
+        hooks = {"response": [Conformance(runtime.registry).check]}  # each answer of each test is in the document
+        with (
+            DevHost(app, port=0, route_prefix="") as host,
+            httpx.Client(verify=False, base_url=host.url, event_hooks=hooks) as client,
+        ):
             yield Api(url, runtime, client, gate)
     finally:
         runtime.close()

@@ -19,7 +19,7 @@ from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.entrypoints.devhost.host.host import DevHost
 from jobs.entrypoints.functions import build_app
-from jobs.entrypoints.http.access import ROUTES, Role
+from jobs.entrypoints.http.routes import ROUTES, Role
 from jobs.settings import Settings
 from jobs.testing import JobsHarness
 from tests.integration.entrypoints.http.test_http_api import principal, problem, serving_a_new_database
@@ -65,7 +65,7 @@ def rows(guarded):
 
 def test_the_table_of_roles_has_every_http_function_and_no_other():
     assert sorted(name for name, _, _ in ALL) == sorted(ROUTES)
-    assert {name for name, role in ROUTES.items() if role is None} == OPEN
+    assert {name for name, route in ROUTES.items() if route.role is None} == OPEN
 
 
 def test_no_function_can_be_registered_that_the_table_does_not_have(monkeypatch):
@@ -76,7 +76,7 @@ def test_no_function_can_be_registered_that_the_table_does_not_have(monkeypatch)
 
 @pytest.mark.parametrize(("name", "methods", "route"), ALL, ids=[name for name, _, _ in ALL])
 def test_a_caller_with_less_than_the_table_asks_for_is_refused_and_nothing_changes(guarded, rows, name, methods, route):
-    needed = ROUTES[name]
+    needed = ROUTES[name].role
     waiting = guarded.call(
         "POST",
         "/api/jobs",

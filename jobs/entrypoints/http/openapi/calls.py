@@ -1,0 +1,221 @@
+"""What each call does, takes and answers, by its function in the table of routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobs.core.commands import EnqueueRequest, PreviewSchedule, UpdateJob
+from jobs.entrypoints.http.answers import (
+    AlarmAnswer,
+    AttemptPage,
+    BatchAnswer,
+    BatchRequest,
+    HandlersAnswer,
+    JobAnswer,
+    JobPage,
+    PreviewAnswer,
+)
+from jobs.entrypoints.http.openapi.described import CallText, Described, Header
+from jobs.entrypoints.http.openapi.parameters import (
+    ALARM,
+    CALLBACK_TOKEN,
+    ETAG,
+    FILTERS,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    JOB_ID,
+    LOCATION,
+    PAGING,
+    REPLAYED,
+)
+from jobs.entrypoints.http.problems import (
+    BAD_TOKEN,
+    CONFLICT,
+    ID_TAKEN,
+    INVALID,
+    KEY_REUSED,
+    NAME_TAKEN,
+    NOT_FOUND,
+    PRECONDITION,
+)
+from jobs.entrypoints.http.state_answers import LiveAnswer, ReadyAnswer, StatsAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ENQUEUED = {"ETag": ETAG, "Location": LOCATION, "Idempotency-Replayed": REPLAYED}
+_THE_JOB = Described("The job.", JobAnswer, {"ETag": ETAG})
+_TAGGED = {"ETag": Header("Changes with what is answered.", '"3f1c"')}
+NOT_MODIFIED = Described("The caller has it already.", media_type=None, headers=_TAGGED)
+_DOCUMENT = {"type": "object", "description": "The document.", "additionalProperties": True}
+
+
+def _change(summary: str, description: str, answer: str) -> CallText:
+    return CallText(
+        "Changes",
+        summary,
+        description,
+        {200: Described(answer, JobAnswer, {"ETag": ETAG})},
+        (JOB_ID, IF_MATCH),
+        kinds=(NOT_FOUND, CONFLICT, PRECONDITION, INVALID),
+    )
+
+
+CALLS: Mapping[str, CallText] = {
+    "enqueue_job": CallText(
+        "Jobs",
+        "Enqueue a job",
+        "Inserts one job. Nothing is written when an error is answered. With `on_conflict: replace` of a job that "
+        "somebody else enqueued this needs the role Jobs.Manage.",
+        {
+            201: Described("The job that was enqueued.", JobAnswer, _ENQUEUED),
+            200: Described("The active job of that name, by `return_existing`.", JobAnswer, _ENQUEUED),
+        },
+        (IDEMPOTENCY_KEY,),
+        EnqueueRequest,
+        kinds=(NAME_TAKEN, ID_TAKEN, CONFLICT, KEY_REUSED),
+    ),
+    "enqueue_jobs": CallText(
+        "Jobs",
+        "Enqueue up to 1,000 jobs",
+        "Not all or nothing: what is valid is enqueued by one statement, and each job has its own result in its own "
+        "place. The body has up to 4 MiB, each job up to 256 KiB. Takes no Idempotency-Key: give each job an `id`.",
+        {200: Described("A result for each job.", BatchAnswer)},
+        body=BatchRequest,
+    ),
+    "list_jobs": CallText(
+        "Jobs",
+        "List jobs",
+        "Newest first. All filters given must hold; of several values of one, any may match.",
+        {200: Described("A page of jobs, without payloads unless asked for.", JobPage)},
+        FILTERS,
+        kinds=(INVALID,),
+    ),
+    "get_job": CallText(
+        "Jobs",
+        "Read a job",
+        "Returns one job, with the reason why it waits.",
+        {200: _THE_JOB},
+        (JOB_ID,),
+        kinds=(NOT_FOUND,),
+    ),
+    "get_attempts": CallText(
+        "Jobs",
+        "Read the history of a job",
+        "Returns its attempts, newest first.",
+        {200: Described("A page of attempts.", AttemptPage)},
+        (JOB_ID, *PAGING),
+        kinds=(NOT_FOUND, INVALID),
+    ),
+    "update_job": CallText(
+        "Changes",
+        "Change a job",
+        "Changes the fields that are given and no others. Only another meaning of `schedule`, `timezone`, `dst`, "
+        "`day_match` or `start_at` computes a new next run. A recurring job that is Running changes from its next run "
+        "on.",
+        {200: _THE_JOB},
+        (JOB_ID, IF_MATCH),
+        UpdateJob,
+        kinds=(NOT_FOUND, CONFLICT, PRECONDITION),
+    ),
+    "delete_job": CallText(
+        "Changes",
+        "Cancel a job",
+        "Cancels a waiting job at once, a running one by asking its handler to stop. One that has ended stays so.",
+        {
+            200: Described("The job has ended.", JobAnswer, {"ETag": ETAG}),
+            202: Described("Its handler was asked to stop and still runs.", JobAnswer, {"ETag": ETAG}),
+        },
+        (JOB_ID, IF_MATCH),
+        kinds=(NOT_FOUND, CONFLICT, PRECONDITION, INVALID),
+    ),
+    "run_job": _change(
+        "Run a job now",
+        "Makes a waiting job due now. The schedule does not move: the next run is the schedule's next.",
+        "The job, due now.",
+    ),
+    "pause_job": _change(
+        "Pause a job", "Keeps a job from being claimed until it is resumed. A run under way goes on.", "The paused job."
+    ),
+    "resume_job": _change(
+        "Resume a job",
+        "Lets a paused job run again. What fell due meanwhile is settled by its misfire policy.",
+        "The job.",
+    ),
+    "retry_job": _change(
+        "Start an ended job again",
+        "With all its retries: a one-time job now, a recurring one at its next occurrence.",
+        "The job, Scheduled again.",
+    ),
+    "preview_schedule": CallText(
+        "Schedules",
+        "Preview a schedule",
+        "Says what an expression means and when it fires. Touches no job.",
+        {200: Described("What it means, and its next fire times.", PreviewAnswer)},
+        body=PreviewSchedule,
+    ),
+    "list_handlers": CallText(
+        "Operations",
+        "List handlers",
+        "Returns the handlers of the release that answers, with the JSON Schema of their arguments.",
+        {200: Described("The handlers.", HandlersAnswer)},
+        touches_database=False,
+    ),
+    "get_stats": CallText(
+        "Operations",
+        "Read statistics",
+        "Returns counts of the whole database, and of the last five minutes.",
+        {200: Described("The statistics.", StatsAnswer)},
+    ),
+    "get_openapi": CallText(
+        "Document",
+        "Read this document",
+        "OpenAPI 3.1, made from the models that the functions use and from the handlers of this release.",
+        {200: Described("The document.", schema=_DOCUMENT, headers=_TAGGED), 304: NOT_MODIFIED},
+        parameters=(IF_NONE_MATCH,),
+        touches_database=False,
+    ),
+    "get_openapi_3_0": CallText(
+        "Document",
+        "Read this document in OpenAPI 3.0",
+        "The same for generators that read no 3.1.",
+        {200: Described("The document.", schema=_DOCUMENT, headers=_TAGGED), 304: NOT_MODIFIED},
+        parameters=(IF_NONE_MATCH,),
+        touches_database=False,
+    ),
+    "get_docs": CallText(
+        "Document",
+        "Read this document as a page",
+        "Needs no script, and loads nothing from elsewhere.",
+        {
+            200: Described("The page.", media_type="text/html", schema={"type": "string"}, headers=_TAGGED),
+            304: NOT_MODIFIED,
+        },
+        parameters=(IF_NONE_MATCH,),
+        touches_database=False,
+    ),
+    "health_live": CallText(
+        "Health",
+        "Ask whether the process answers",
+        "Touches nothing else.",
+        {200: Described("It does.", LiveAnswer)},
+        touches_database=False,
+    ),
+    "health_ready": CallText(
+        "Health",
+        "Ask whether the app can work",
+        "Asks for settings, handlers, the database and the app's services.",
+        {200: Described("It can.", ReadyAnswer), 503: Described("It cannot.", ReadyAnswer)},
+        touches_database=False,
+    ),
+    "ring_alarm": CallText(
+        "Scheduler",
+        "Ring an alarm",
+        "Called by Dapr. The body is not read. What is understood is answered 200, so that Dapr does not call again.",
+        {200: Described("What became of it.", AlarmAnswer)},
+        (ALARM, CALLBACK_TOKEN),
+        kinds=(BAD_TOKEN,),
+    ),
+}
+"""Every call but the answer to what matches no other."""

@@ -1,0 +1,177 @@
+"""An example of each body, whole, from which the examples of its fields are taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ID = "01980000-0000-7000-8000-000000000000"
+EXAMPLE_HANDLER = "SendEmail"
+"""The handler of the examples, one of the samples."""
+_LETTER = {"to": "customer@example.com", "subject": "Order Confirmation", "body": "Your order has been placed."}
+_MISFIRE = {"policy": "catch_up", "max": 10, "grace": "PT1M"}
+_RETRY = {"base": "PT5S", "factor": 2, "cap": "PT1H", "jitter": True}
+_DST = {"gap": "shift", "overlap": "once"}
+_TIMING = {
+    "schedule": "0 9 * * 1-5",
+    "timezone": "Europe/Berlin",
+    "dst": _DST,
+    "day_match": "any",
+    "misfire": _MISFIRE,
+    "start_at": "2026-12-01T08:00:00Z",
+    "end_at": "2027-12-01T08:00:00Z",
+    "max_runs": 250,
+    "jitter": "PT30S",
+}
+_CHANGE = {
+    **_TIMING,
+    "payload": _LETTER,
+    "metadata": {"Domain": "Orders", "OrderId": 1},
+    "max_retries": 3,
+    "retry": _RETRY,
+    "timeout": "PT5M",
+}
+_ENQUEUE = {"handler_name": EXAMPLE_HANDLER, "job_name": "order-1-mail", **_CHANGE, "id": _ID, "on_conflict": "reject"}
+_JOB = {
+    "id": _ID,
+    "job_name": "order-1-mail",
+    "handler_name": EXAMPLE_HANDLER,
+    "status": "Scheduled",
+    "paused": False,
+    **_CHANGE,
+    "recurring": True,
+    "next_run_at": "2026-12-01T08:00:00Z",
+    "scheduled_for": "2026-12-01T08:00:00Z",
+    "anchor": "2026-11-30T12:00:00Z",
+    "generation": 4,
+    "armed_at": "2026-11-30T12:00:01Z",
+    "attempt": 0,
+    "waiting_for": "due",
+    "waiting_for_detail": "it is due at 2026-12-01T08:00:00Z",
+    "payload_version": 1,
+    "limited": False,
+    "concurrency_key": None,
+    "progress": 0.4,
+    "progress_message": "40 of 100 letters",
+    "result": {"sent": 1},
+    "run_count": 3,
+    "consecutive_failures": 0,
+    "lost_count": 0,
+    "last_run_at": "2026-11-30T08:00:00Z",
+    "last_error": None,
+    "handled_at": None,
+    "cancel_requested_at": None,
+    "started_at": "2026-11-30T08:00:00Z",
+    "lease_expires_at": None,
+    "worker": "instance-1/4711",
+    "revision": 7,
+    "created_by": "ann@example.com",
+    "parent_id": None,
+    "trace_parent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "created_at": "2026-11-27T12:00:00Z",
+    "updated_at": "2026-11-30T12:00:01Z",
+    "follow_ups": f"/api/jobs?parent_id={_ID}",
+    "warnings": ["day of month and weekday are both restricted; either is enough for a run"],
+}
+_ATTEMPT = {
+    "run": 3,
+    "attempt": 1,
+    "scheduled_for": "2026-11-30T08:00:00Z",
+    "started_at": "2026-11-30T08:00:00.012Z",
+    "finished_at": "2026-11-30T08:00:01.5Z",
+    "outcome": "Succeeded",
+    "error": None,
+    "worker": "instance-1/4711",
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    "result": {"sent": 1},
+    "traceback": None,
+    "retried": 0,
+}
+_FAULT = {"pointer": "/job_name", "detail": "the field 'job_name' is missing; it is required"}
+_PROBLEM = {
+    "type": "urn:jobs:problem:invalid-request",
+    "title": "The request is well formed but wrong",
+    "status": 422,
+    "detail": f"{_FAULT['pointer']}: {_FAULT['detail']}",
+    "errors": [_FAULT],
+    "holder": _ID,
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+}
+_RATE = {"count": 100, "per": "PT1M"}
+_LIMITS = {"concurrency": 5, "per_key": 1, "rate": _RATE}
+_HANDLER = {
+    "name": "SendEmail",
+    "description": "Send one email.",
+    "version": 1,
+    "max_retries": 3,
+    "timeout": "PT25M",
+    "limits": _LIMITS,
+    "arguments": {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]},
+}
+_FIRE = {"at": "2027-03-28T01:00:00Z", "local": "2027-03-28T03:00:00+02:00", "note": "gap"}
+_BATCH_COUNTS = {"created": 1, "existing": 0, "refused": 1}
+_RESULT = {"status": 201, "job": _JOB, "problem": _PROBLEM}
+_ALARMS = {"available": True, "why_not": None, "callbacks_refused": 0}
+_DUE = {"count": 12, "unarmed": 0, "throttled": 10, "latest_by_seconds": 4.2}
+_OUTCOME = {"count": 600, "per_second": 2.0, "mean_duration_seconds": 0.25, "mean_wait_seconds": 0.1}
+_RECENT = {"window": "PT5M", "attempts": {"Succeeded": _OUTCOME}}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "DstOptions": _DST,
+    "MisfireOptions": _MISFIRE,
+    "MisfireOptionsOfJob": _MISFIRE,
+    "RetryOptions": _RETRY,
+    "DstOptionsOfJob": _DST,
+    "RetryOptionsOfJob": _RETRY,
+    "EnqueueRequest": _ENQUEUE,
+    "UpdateJob": _CHANGE,
+    "JobAnswer": _JOB,
+    "JobPage": {"jobs": [_JOB], "next": "/api/jobs?status=Scheduled&cursor=MjAyNg"},
+    "Attempt": _ATTEMPT,
+    "AttemptPage": {"attempts": [_ATTEMPT], "next": None},
+    "Fault": _FAULT,
+    "ProblemDetails": _PROBLEM,
+    "BatchRequest": {"jobs": [_ENQUEUE]},
+    "BatchCounts": _BATCH_COUNTS,
+    "BatchResult": _RESULT,
+    "BatchAnswer": {"counts": _BATCH_COUNTS, "results": [_RESULT]},
+    "RateAnswer": _RATE,
+    "LimitsAnswer": _LIMITS,
+    "HandlerAnswer": _HANDLER,
+    "HandlersAnswer": {"handlers": [_HANDLER]},
+    "PreviewSchedule": {
+        **{name: value for name, value in _TIMING.items() if name not in {"misfire", "jitter"}},
+        "after": "2027-03-27T12:00:00Z",
+        "count": 5,
+    },
+    "FireTime": _FIRE,
+    "PreviewAnswer": {
+        "kind": "recurring",
+        "description": "At 02:30, every day, in Europe/Berlin",
+        "warnings": [],
+        "runs": [_FIRE],
+    },
+    "AlarmAnswer": {"outcome": "ran"},
+    "AlarmsState": _ALARMS,
+    "DueJobs": _DUE,
+    "RecentOutcome": _OUTCOME,
+    "RecentAttempts": _RECENT,
+    "StatsAnswer": {
+        "scheduler": "dapr",
+        "alarms": _ALARMS,
+        "abandoned_threads": 0,
+        "jobs": {"Scheduled": 12, "Completed": 1200},
+        "paused": 1,
+        "handlers": {"SendEmail": {"Scheduled": 12, "Completed": 1200}},
+        "due": _DUE,
+        "recent": _RECENT,
+        "missing_handlers": {"SendMail": 2},
+    },
+    "LiveAnswer": {"status": "live"},
+    "ReadyAnswer": {
+        "status": "degraded",
+        "scheduler": "dapr",
+        "reasons": ["the scheduler takes no alarms"],
+        "reason": "the database cannot be reached",
+        "services": ["Mailer"],
+    },
+}

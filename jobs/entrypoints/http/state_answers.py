@@ -1,0 +1,83 @@
+"""The bodies of answers about the app's state: statistics and health."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.schedules.timing import Duration
+from jobs.entrypoints.http.answers import ABSENT, Answer
+
+
+class AlarmsState(Answer):
+    """The scheduler as the answering instance finds it."""
+
+    available: bool = Field(description="Whether it takes alarms.")
+    why_not: str | None = Field(description="What it last failed with.")
+    callbacks_refused: int = Field(description="Callbacks with a wrong token that were refused since the start.")
+
+
+class DueJobs(Answer):
+    """Jobs that are due and do not run yet."""
+
+    count: int = Field(description="How many there are.")
+    unarmed: int = Field(description="Of these, how many have no alarm yet.")
+    throttled: int = Field(description="Of these, how many wait for a slot of their handler's limits.")
+    latest_by_seconds: float = Field(description="How late the latest of them is.")
+
+
+class RecentOutcome(Answer):
+    """Attempts of late that ended in one way."""
+
+    count: int = Field(description="How many there were.")
+    per_second: float = Field(description="How many there were in a second, on average.")
+    mean_duration_seconds: float = Field(description="How long one took, on average.")
+    mean_wait_seconds: float = Field(description="How long after its scheduled instant one began, on average.")
+
+
+class RecentAttempts(Answer):
+    """Attempts of late."""
+
+    window: Duration = Field(description="How far back it goes.")
+    attempts: dict[AttemptOutcome, RecentOutcome] = Field(description="By outcome.")
+
+
+class StatsAnswer(Answer):
+    """Counts of the whole database, and of the last five minutes."""
+
+    scheduler: str = Field(description="`dapr` or `timer`.")
+    alarms: AlarmsState = Field(description="The scheduler as the answering instance finds it.")
+    abandoned_threads: int = Field(
+        description="Threads of the answering instance that handlers keep past their timeout."
+    )
+    jobs: dict[JobStatus, int] = Field(description="Jobs by status.")
+    paused: int = Field(description="Jobs that are paused.")
+    handlers: dict[str, dict[JobStatus, int]] = Field(description="Jobs by handler and status.")
+    due: DueJobs = Field(description="Jobs that are due and do not run yet.")
+    recent: RecentAttempts = Field(description="What ended within the last minutes.")
+    missing_handlers: dict[str, int] = Field(
+        description="Active jobs by handler, of handlers that the answering instance lacks, such as one that was "
+        "renamed. They do not run, and are not in `due`: they are looked at every 30 s."
+    )
+
+
+class LiveAnswer(Answer):
+    """The process answers."""
+
+    status: Literal["live"] = Field(description="Always `live`.")
+
+
+class ReadyAnswer(Answer):
+    """Whether the app can work."""
+
+    status: Literal["ready", "degraded", "unavailable"] = Field(
+        description="`degraded` works, and jobs may run late; `unavailable` takes no work."
+    )
+    scheduler: str | None = Field(default=None, description="`dapr` or `timer`.", json_schema_extra=ABSENT)
+    reasons: list[str] = Field(default=[], description="Why it is degraded.", json_schema_extra=ABSENT)
+    reason: str | None = Field(default=None, description="Why it is unavailable.", json_schema_extra=ABSENT)
+    services: list[str] = Field(
+        default=[], description="Of the app's services, those that do not answer.", json_schema_extra=ABSENT
+    )
