@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jobs.app.alarms.arming import Alarms
+from jobs.app.commands.end_watch import EndWatch
 from jobs.app.commands.follow_ups import FollowUps
 from jobs.app.commands.job_views import JobViews
 from jobs.app.commands.service import JobService
@@ -95,6 +96,7 @@ class Runtime:
 
     service: JobService
     views: JobViews
+    ends: EndWatch
     pipeline: RunPipeline
     pool: WorkerPool
     worker: Worker
@@ -114,6 +116,7 @@ class Runtime:
 
     def close(self) -> None:
         """Give back what runs, clean up the app's services, write what is pending, and close the connections."""
+        self.ends.close()
         try:
             self.pool.stop(self.shutdown_grace_seconds)
         except StoreUnavailable as error:
@@ -150,6 +153,7 @@ def build(
             options.identity.default_timeout,
             options.reconcile.overdue_grace,
         ),
+        ends=EndWatch(ports.store),
         pipeline=pipeline,
         pool=pool,
         worker=worker,

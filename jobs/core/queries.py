@@ -92,6 +92,12 @@ def _query_problem(problem: Problem) -> Problem:
     return Problem(problem.pointer, no_such_field(problem.pointer[1:], tuple(JobQuery.model_fields), "a query"))
 
 
+class JobSearch(JobQuery):
+    """The same in the body of a request. It says what a query string cannot: values by their exact type, and many."""
+
+    payloads: bool = Field(default=False, description="Whether to answer with the payloads too.")
+
+
 INSTANT_FILTERS = {"created": "created_at", "ended": "handled_at", "due": "next_run_at"}
 """The field that ``…_after`` and ``…_before`` compare."""
 

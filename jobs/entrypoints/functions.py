@@ -15,6 +15,7 @@ from jobs.entrypoints.http.openapi.functions import openapi_blueprint
 from jobs.entrypoints.http.operations import operations_blueprint
 from jobs.entrypoints.http.routing.unmatched import unmatched_blueprint
 from jobs.entrypoints.triggers.callback import callback_blueprint
+from jobs.entrypoints.triggers.invocation import invocation_scope
 from jobs.entrypoints.triggers.timers import Schedules, timers_blueprint
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def build_app(
         function_timeout=function_timeout,
     )
     blueprints = [
-        api_blueprint(runtime, access),
+        api_blueprint(runtime, access, invocation_scope),
         commands_blueprint(runtime, access),
         operations_blueprint(runtime, access, tokens),
         openapi_blueprint(runtime, access),

@@ -612,3 +612,13 @@ def test_a_replacement_within_a_transaction_ends_with_it(stores: Stores):
     transaction.close()
     assert stores.jobs.active_holder("name") == holder
     assert stores.jobs.get(new.id) is None
+
+
+def test_jobs_that_are_active_are_told_from_those_that_have_ended_or_never_were(stores):
+    waiting, running, paused = stores.add("waiting"), stores.running("running"), stores.add("paused")
+    stores.jobs.change(paused, Change("pause", {"paused": True}))
+    ended = stores.running("ended")
+    stores.finish(ended)
+    ids = [waiting.id, running.job_id, paused.id, ended.job_id, new_id()]
+    assert stores.jobs.active_among(ids) == {waiting.id, running.job_id, paused.id}
+    assert stores.jobs.active_among([]) == set()

@@ -166,6 +166,9 @@ class JobStore(Protocol):
     def waiting_alarms(self, job_ids: Collection[UUID]) -> list[Alarm]:
         """Return the alarms of those of these jobs that are waiting and that no scheduler has accepted."""
 
+    def active_among(self, job_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of these jobs that are Scheduled or Running; the others have ended, or are gone."""
+
     def on_commit(self, connection: object, call: Callable[[], object]) -> None:
         """Call ``call`` just before the caller's transaction commits, and not at all if it is rolled back.
 

@@ -43,6 +43,15 @@ class JobPage(Answer):
     next: str | None = Next
 
 
+class SearchPage(Answer):
+    """A page of the jobs that a search has found, newest first."""
+
+    jobs: list[JobAnswer] = Field(description="The jobs, newest first.")
+    cursor: str | None = Field(
+        description="What to send as `cursor`, with the same body, for the next page; null on the last one."
+    )
+
+
 class AttemptPage(Answer):
     """A page of a job's attempts, newest first."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from jobs.entrypoints.http.routes import Role
 
 MAX_BODY = 256 * 1024
+LONGEST_WAIT_SECONDS = 20
 KEY_HEADER = "idempotency-key"
 HOST_PARAMETERS = frozenset({"code", "clientid"})
 """Query parameters of the Functions host: a function key must never appear in a response."""
@@ -87,6 +89,18 @@ class Call:
         """Read the body as a command; raises as ``json`` does, and ``InvalidInput`` with one problem per fault."""
         return read(model, self.json())
 
+    def wait_seconds(self) -> int | None:
+        """Return how long ``Prefer: wait=n`` asks to wait for the job's end, at most 20 s; None if it does not ask.
+
+        A preference that cannot be read is none (RFC 7240).
+        """
+        for preference in self.request.headers.get("prefer", "").split(","):
+            name, _, value = preference.partition(";")[0].partition("=")
+            seconds = value.strip().strip('"')
+            if name.strip().lower() == "wait" and seconds.isascii() and seconds.isdigit() and len(seconds) < 10:  # noqa: PLR2004
+                return min(int(seconds), LONGEST_WAIT_SECONDS)
+        return None
+
     def has_current(self, tag: str) -> bool:
         """Whether ``If-None-Match`` names ``tag``, so that the caller has this answer already."""
         given = self.request.headers.get("if-none-match", "")
@@ -97,9 +111,9 @@ class Call:
         tag = self.request.headers.get("if-match", "").strip()
         if tag in {"", "*"}:
             return None
-        bare = tag.removeprefix("W/").strip('"')
+        bare = tag.removeprefix("W/").strip('"').partition(".")[0]
         if not (bare.isascii() and bare.isdigit() and len(bare) < 20):  # noqa: PLR2004  digits of a bigint
-            raise InvalidInput.at("", 'If-Match is not an ETag that this API gave; they look like "7"')
+            raise InvalidInput.at("", 'If-Match is not an ETag that this API gave; they look like "7.1f3c"')
         return int(bare)
 
 
@@ -122,11 +136,26 @@ def responding(
         try:
             principal = access.admit(req.headers, needed)
             caller = Caller(actor=principal.name, trace_parent=trace_parent, may_manage=principal.may_manage)
-            return answer(Call(req, caller, trace_id))
+            call = Call(req, caller, trace_id)
+            return unless_current(call, answer(call))
         except Exception as error:  # noqa: BLE001  every error becomes a response; unexpected ones are logged
             return problem_response(error, trace_id)
 
     return respond
+
+
+def unless_current(call: Call, response: func.HttpResponse) -> func.HttpResponse:
+    """Return the response to a read with its ETag; 304 without a body if the caller has it already."""
+    if call.request.method not in {"GET", "HEAD"} or response.status_code != 200:  # noqa: PLR2004
+        return response
+    tag = response.headers.get("ETag") or f'"{digest(response.get_body())}"'
+    response.headers["ETag"] = tag
+    return func.HttpResponse(status_code=304, headers={"ETag": tag}) if call.has_current(tag) else response
+
+
+def digest(body: bytes) -> str:
+    """Return what tells one body from another, for an ETag."""
+    return hashlib.sha256(body).hexdigest()[:16]
 
 
 def read(model: type[Command], value: object) -> Command:
@@ -157,12 +186,16 @@ def json_response(value: Any, status: int = 200, **headers: str) -> func.HttpRes
 
 def job_response(job: Job, status: int = 200, warnings: Sequence[str] = (), **headers: str) -> func.HttpResponse:
     """Return a response with a job and its ETag, and with ``warnings`` if there are any."""
-    return json_response(job_text(job, warnings), status, ETag=etag_of(job), **headers)
+    text = job_text(job, warnings)
+    return json_response(text, status, ETag=etag_of(job, text), **headers)
 
 
-def etag_of(job: Job) -> str:
-    """Return the job's ETag: its revision."""
-    return f'"{job.revision}"'
+def etag_of(job: Job, text: str) -> str:
+    """Return the job's ETag: its revision, which ``If-Match`` compares, and a digest of the answer.
+
+    The digest changes with what has no revision: progress, and the reason why a job waits.
+    """
+    return f'"{job.revision}.{digest(text.encode("utf-8", "replace"))}"'
 
 
 _DROPPED = HOST_PARAMETERS | {"cursor"}

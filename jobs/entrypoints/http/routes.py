@@ -47,6 +47,7 @@ ROUTES: Mapping[str, Route] = {
     "enqueue_job": Route("POST", "api/jobs", Role.ENQUEUE),
     "enqueue_jobs": Route("POST", "api/jobs/batch", Role.ENQUEUE),
     "list_jobs": Route("GET", "api/jobs", Role.READ),
+    "search_jobs": Route("POST", "api/jobs/search", Role.READ),
     "get_job": Route("GET", _JOB, Role.READ),
     "get_attempts": Route("GET", f"{_JOB}/attempts", Role.READ),
     "update_job": Route("PATCH", _JOB, Role.MANAGE),

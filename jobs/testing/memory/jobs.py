@@ -160,6 +160,12 @@ class MemoryJobStore:
             rows = [transaction.job(job_id) for job_id in set(job_ids)]
         return [alarm_of(row) for row in rows if row and row.waiting and row.armed_at is None]
 
+    def active_among(self, job_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of these jobs that are Scheduled or Running."""
+        with self._database.statement() as transaction:
+            rows = [transaction.job(job_id) for job_id in set(job_ids)]
+        return {row.id for row in rows if row is not None and row.status.active}
+
     def on_commit(self, connection: object, call: Callable[[], object]) -> None:
         """Call ``call`` just before the transaction of ``connection`` commits."""
         with self._database.statement(connection) as transaction:

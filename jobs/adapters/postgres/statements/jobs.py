@@ -156,6 +156,10 @@ select id, generation, next_run_at from {schema}.jobs
 where id = any(cast(:ids as uuid[])) and status = 'Scheduled' and not paused and armed_at is null
 """
 
+_ACTIVE = """
+select id from {schema}.jobs where id = any(cast(:ids as uuid[])) and status in ('Scheduled', 'Running')
+"""
+
 _HOLD_KEY = """
 insert into {schema}.idempotency_keys (key, fingerprint) values (:key, :fingerprint)
 on conflict (key) do nothing returning key
@@ -181,6 +185,7 @@ class JobStatements:
     mark_armed: Statement
     forget_armed: Statement
     waiting_alarms: Statement
+    active: Statement
     hold_key: Statement
     read_key: Statement
     keep_response: Statement
@@ -218,6 +223,7 @@ def job_statements(schema: str) -> JobStatements:
         mark_armed=prepare(_MARK_ARMED, schema),
         forget_armed=prepare(_FORGET_ARMED, schema),
         waiting_alarms=prepare(_WAITING_ALARMS, schema),
+        active=prepare(_ACTIVE, schema),
         hold_key=prepare(_HOLD_KEY, schema),
         read_key=prepare(_READ_KEY, schema),
         keep_response=prepare(_KEEP_RESPONSE, schema),

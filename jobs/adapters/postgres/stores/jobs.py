@@ -196,6 +196,10 @@ class PostgresJobStore:
         """Return the alarms of these jobs that no scheduler has accepted."""
         return [alarm_of(row) for row in self._database.run(self._statements.waiting_alarms, {"ids": list(job_ids)})]
 
+    def active_among(self, job_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of these jobs that are Scheduled or Running."""
+        return {UUID(job_id) for (job_id,) in self._database.run(self._statements.active, {"ids": list(job_ids)})}
+
     def on_commit(self, connection: object, call: Callable[[], object]) -> None:
         """Call ``call`` just before the transaction of ``connection`` commits."""
         on_commit(connection, call)

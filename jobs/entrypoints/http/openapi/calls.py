@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.core.commands import EnqueueRequest, PreviewSchedule, UpdateJob
+from jobs.core.queries import JobSearch
 from jobs.entrypoints.http.answers import (
     AlarmAnswer,
     AttemptPage,
@@ -14,10 +15,12 @@ from jobs.entrypoints.http.answers import (
     JobAnswer,
     JobPage,
     PreviewAnswer,
+    SearchPage,
 )
 from jobs.entrypoints.http.openapi.described import CallText, Described, Header
 from jobs.entrypoints.http.openapi.parameters import (
     ALARM,
+    APPLIED,
     CALLBACK_TOKEN,
     ETAG,
     FILTERS,
@@ -27,7 +30,9 @@ from jobs.entrypoints.http.openapi.parameters import (
     JOB_ID,
     LOCATION,
     PAGING,
+    PREFER,
     REPLAYED,
+    TRY_AGAIN,
 )
 from jobs.entrypoints.http.problems import (
     BAD_TOKEN,
@@ -44,10 +49,11 @@ from jobs.entrypoints.http.state_answers import LiveAnswer, ReadyAnswer, StatsAn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ENQUEUED = {"ETag": ETAG, "Location": LOCATION, "Idempotency-Replayed": REPLAYED}
-_THE_JOB = Described("The job.", JobAnswer, {"ETag": ETAG})
 _TAGGED = {"ETag": Header("Changes with what is answered.", '"3f1c"')}
 NOT_MODIFIED = Described("The caller has it already.", media_type=None, headers=_TAGGED)
+_WAITED = {"Preference-Applied": APPLIED, "Retry-After": TRY_AGAIN}
+_ENQUEUED = {"ETag": ETAG, "Location": LOCATION, "Idempotency-Replayed": REPLAYED, **_WAITED}
+_THE_JOB = Described("The job.", JobAnswer, {"ETag": ETAG})
 _DOCUMENT = {"type": "object", "description": "The document.", "additionalProperties": True}
 
 
@@ -71,8 +77,9 @@ CALLS: Mapping[str, CallText] = {
         {
             201: Described("The job that was enqueued.", JobAnswer, _ENQUEUED),
             200: Described("The active job of that name, by `return_existing`.", JobAnswer, _ENQUEUED),
+            202: Described("With `Prefer: wait`, the job that has not ended yet.", JobAnswer, _ENQUEUED),
         },
-        (IDEMPOTENCY_KEY,),
+        (IDEMPOTENCY_KEY, PREFER),
         EnqueueRequest,
         kinds=(NAME_TAKEN, ID_TAKEN, CONFLICT, KEY_REUSED),
     ),
@@ -88,24 +95,35 @@ CALLS: Mapping[str, CallText] = {
         "Jobs",
         "List jobs",
         "Newest first. All filters given must hold; of several values of one, any may match.",
-        {200: Described("A page of jobs, without payloads unless asked for.", JobPage)},
-        FILTERS,
+        {
+            200: Described("A page of jobs, without payloads unless asked for.", JobPage, headers=_TAGGED),
+            304: NOT_MODIFIED,
+        },
+        (*FILTERS, IF_NONE_MATCH),
         kinds=(INVALID,),
+    ),
+    "search_jobs": CallText(
+        "Jobs",
+        "Search jobs",
+        "The list with its filters in a body, for what a query string cannot say: values by their exact type, parts of "
+        "objects, and any number of alternatives.",
+        {200: Described("A page of jobs, without payloads unless asked for.", SearchPage)},
+        body=JobSearch,
     ),
     "get_job": CallText(
         "Jobs",
         "Read a job",
         "Returns one job, with the reason why it waits.",
-        {200: _THE_JOB},
-        (JOB_ID,),
+        {200: Described("The job.", JobAnswer, {"ETag": ETAG, **_WAITED}), 304: NOT_MODIFIED},
+        (JOB_ID, PREFER, IF_NONE_MATCH),
         kinds=(NOT_FOUND,),
     ),
     "get_attempts": CallText(
         "Jobs",
         "Read the history of a job",
         "Returns its attempts, newest first.",
-        {200: Described("A page of attempts.", AttemptPage)},
-        (JOB_ID, *PAGING),
+        {200: Described("A page of attempts.", AttemptPage, headers=_TAGGED), 304: NOT_MODIFIED},
+        (JOB_ID, *PAGING, IF_NONE_MATCH),
         kinds=(NOT_FOUND, INVALID),
     ),
     "update_job": CallText(
@@ -159,14 +177,16 @@ CALLS: Mapping[str, CallText] = {
         "Operations",
         "List handlers",
         "Returns the handlers of the release that answers, with the JSON Schema of their arguments.",
-        {200: Described("The handlers.", HandlersAnswer)},
+        {200: Described("The handlers.", HandlersAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
         touches_database=False,
+        parameters=(IF_NONE_MATCH,),
     ),
     "get_stats": CallText(
         "Operations",
         "Read statistics",
         "Returns counts of the whole database, and of the last five minutes.",
-        {200: Described("The statistics.", StatsAnswer)},
+        {200: Described("The statistics.", StatsAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
+        parameters=(IF_NONE_MATCH,),
     ),
     "get_openapi": CallText(
         "Document",

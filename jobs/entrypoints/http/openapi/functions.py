@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from jobs.entrypoints.http.exchange import Call, add_function
+from jobs.entrypoints.http.exchange import add_function
 from jobs.entrypoints.http.openapi.document import document
 from jobs.entrypoints.http.openapi.downgrade import downgraded
 from jobs.entrypoints.http.openapi.page import POLICY, page_of
@@ -28,7 +27,7 @@ def openapi_blueprint(runtime: Callable[[], Runtime], access: Access) -> func.Bl
 
     def add(name: str, text_of: Callable[[HandlerRegistry], str], media_type: str, **headers: str) -> None:
         made = lru_cache(maxsize=1)(text_of)
-        add_function(blueprint, access, name, lambda call: _answer(call, made(runtime().registry), media_type, headers))
+        add_function(blueprint, access, name, lambda _: _answer(made(runtime().registry), media_type, headers))
 
     add("get_openapi", openapi_text, "application/json")
     add("get_openapi_3_0", openapi_3_0_text, "application/json")
@@ -46,10 +45,6 @@ def openapi_3_0_text(registry: HandlerRegistry) -> str:
     return json.dumps(downgraded(document(registry)), ensure_ascii=False)
 
 
-def _answer(call: Call, text: str, media_type: str, headers: dict[str, str]) -> func.HttpResponse:
-    """Return the text, which stays the same for as long as the release runs; 304 to a caller who has it."""
-    tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-    named = {name.replace("_", "-"): value for name, value in headers.items()} | {"ETag": tag}
-    if call.has_current(tag):
-        return func.HttpResponse(status_code=304, headers=named)
+def _answer(text: str, media_type: str, headers: dict[str, str]) -> func.HttpResponse:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
     return func.HttpResponse(text, headers=named, mimetype=media_type, charset="utf-8")

@@ -25,15 +25,15 @@ IF_MATCH = Parameter(
     "If-Match",
     "header",
     "An `ETag` that this API gave. If the job has changed since, the call is answered 412 and changes nothing.",
-    {"type": "string", "pattern": r'^(\*|(W/)?"?\d{1,19}"?)$'},
-    '"7"',
+    {"type": "string", "pattern": r'^(\*|(W/)?"?\d{1,19}(\.[0-9a-f]*)?"?)$'},
+    '"7.1f3c"',
 )
 IF_NONE_MATCH = Parameter(
     "If-None-Match",
     "header",
     "An `ETag` that this API gave. If the answer would be the same, it is 304 without a body.",
     {"type": "string"},
-    '"7"',
+    '"7.1f3c"',
 )
 IDEMPOTENCY_KEY = Parameter(
     "Idempotency-Key",
@@ -43,7 +43,17 @@ IDEMPOTENCY_KEY = Parameter(
     {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"},
     "order-2-mail",
 )
-ETAG = Header("The job's revision, in quotes.", '"7"')
+PREFER = Parameter(
+    "Prefer",
+    "header",
+    "`wait=n` waits up to n seconds, 20 at most, for the job to end, and holds no thread for it. Where too many wait "
+    "already it is not heeded; `Preference-Applied` says whether it was.",
+    {"type": "string"},
+    "wait=10",
+)
+APPLIED = Header("The preference that was heeded.", "wait=10", always=False)
+TRY_AGAIN = Header("After a wait, where the job has not ended: after how many seconds to try again.", "2", always=False)
+ETAG = Header("The job's revision and a digest of the answer, in quotes. `If-Match` compares the revision.", '"7.1f3c"')
 LOCATION = Header("The relative URL of the job.", f"/api/jobs/{_ID}")
 REPLAYED = Header("`true` where the answer is that of the first call under the key.", "true", always=False)
 RETRY_AFTER = Header("After how many seconds to try again.", "5")

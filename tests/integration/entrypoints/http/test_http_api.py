@@ -32,7 +32,7 @@ from jobs.entrypoints.devhost.host.host import DevHost
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
 from tests.conformance import Conformance
-from tests.support import Anything
+from tests.support import PATIENCE_SECONDS, Anything
 
 NEVER = "0 0 0 29 2 1"  # a leap day that is a Monday
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -150,7 +150,7 @@ def serving(url, *, longest_run=None, **settings):
         hooks = {"response": [Conformance(runtime.registry).check]}  # each answer of each test is in the document
         with (
             DevHost(app, port=0, route_prefix="") as host,
-            httpx.Client(verify=False, base_url=host.url, event_hooks=hooks) as client,
+            httpx.Client(verify=False, base_url=host.url, event_hooks=hooks, timeout=PATIENCE_SECONDS) as client,
         ):
             yield Api(url, runtime, client, gate)
     finally:
@@ -216,6 +216,7 @@ CALLS = [
     ("POST", "/api/jobs", JOB, "Jobs.Enqueue"),
     ("POST", "/api/jobs/batch", {"jobs": [JOB]}, "Jobs.Enqueue"),
     ("GET", "/api/jobs", None, "Jobs.Read"),
+    ("POST", "/api/jobs/search", {}, "Jobs.Read"),
     ("GET", f"/api/jobs/{ID}", None, "Jobs.Read"),
     ("GET", f"/api/jobs/{ID}/attempts", None, "Jobs.Read"),
     ("GET", "/api/stats", None, "Jobs.Read"),

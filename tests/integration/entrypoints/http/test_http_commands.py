@@ -38,7 +38,7 @@ class TestPatch:
         changed = answer.json()
         assert answer.status_code == 200
         assert (changed["next_run_at"], changed["generation"], changed["revision"]) == ("2099-01-01T09:00:00Z", 2, 2)
-        assert answer.headers["etag"] == '"2"'
+        assert answer.headers["etag"].startswith('"2.')
         assert api.get(job) == changed
 
     def test_what_is_not_named_stays(self, api):
@@ -156,7 +156,7 @@ class TestDelete:
         answer = delete(api, job)
         assert (answer.status_code, answer.json()["status"]) == (200, "Cancelled")
         assert answer.json()["handled_at"]
-        assert answer.headers["etag"] == '"2"'
+        assert answer.headers["etag"].startswith('"2.')
 
     def test_deleting_what_has_ended_is_no_error_and_changes_nothing(self, api):
         for job in (ended(api), ended(api, handler_name="Fail"), delete(api, api.later()).json()):

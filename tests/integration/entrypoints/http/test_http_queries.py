@@ -212,7 +212,8 @@ class TestOneJob:
     def test_a_job_comes_with_its_etag(self, api):
         job = api.later()
         answer = api.call("GET", f"/api/jobs/{job['id']}")
-        assert (answer.status_code, answer.json(), answer.headers["etag"]) == (200, job, '"1"')
+        assert (answer.status_code, answer.json()) == (200, job)
+        assert answer.headers["etag"].startswith('"1.')
 
     @pytest.mark.parametrize("path", ["", "/attempts"])
     def test_an_unknown_job_is_answered_404(self, api, path):

@@ -243,7 +243,8 @@ def test_names_of_a_user_are_text_on_the_page_and_no_markup():
 
 def answered(status: int, body: Any, kind: str = "application/json", **headers: str) -> httpx.Response:
     request = httpx.Request("GET", "http://app/api/handlers")
-    return httpx.Response(status, json=body, headers={"content-type": kind} | headers, request=request)
+    known = {"content-type": kind, "etag": '"1"'}
+    return httpx.Response(status, json=body, headers=known | headers, request=request)
 
 
 def test_an_answer_that_the_document_has_is_passed():
