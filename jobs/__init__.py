@@ -30,6 +30,7 @@ with packages_needed(at_the_command_line=is_run_as_a_module()):
         Unavailable,
         UnknownHandler,
     )
+    from jobs.core.handlers.arguments.sensitive import Sensitive
     from jobs.core.handlers.context import JobContext
     from jobs.core.handlers.declared import declare
     from jobs.core.handlers.enqueuing.open_jobs import EnqueuedJob
@@ -85,6 +86,7 @@ __all__ = [
     "Retry",
     "RetryOptions",
     "RetryPolicy",
+    "Sensitive",
     "Snooze",
     "StoreUnavailable",
     "Unavailable",

@@ -139,6 +139,11 @@ class Settings(BaseSettings):
         default=False,
         description="The same where the platform does not say so; only with sign-in before the app.",
     )
+    key_role: Literal["none", "read", "enqueue", "manage"] = Field(
+        default="none",
+        description="What a function key is good for where there is no sign-in before the app. With `none` the API is "
+        "closed, but for a developer's own machine.",
+    )
 
     @field_validator("database_url", mode="after")
     @classmethod

@@ -121,6 +121,11 @@ def warnings_for(settings: Settings, environment: Iterable[str], unusable: Colle
             f"worker {_HOSTS_GRACE_SECONDS} s after SIGTERM: a run that is not given back by then waits for its lease "
             "to expire"
         )
+    if not (settings.local or settings.easy_auth or settings.roles) and settings.key_role == "none":
+        warnings.append(
+            "the API is closed, since no setting says who may call it: set JOBS_KEY_ROLE to what a function key is "
+            "good for, or put sign-in before the app and set JOBS_ROLES"
+        )
     ours = {setting_name(field): field for field in Settings.model_fields}
     known = {*ours, "JOBS_ENVIRONMENT", "JOBS_EASY_AUTH", ADDED_HANDLERS}
     for name in sorted(environment):

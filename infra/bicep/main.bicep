@@ -184,6 +184,8 @@ var daprSettings = {
 // With sign-in before the app, and only then: without it, the principal's headers could be anybody's.
 var roleSettings = {
   JOBS_ROLES: empty(apiClientId) ? 'false' : 'true'
+  // Without sign-in a function key is all that a caller has.
+  JOBS_KEY_ROLE: empty(apiClientId) ? 'manage' : 'none'
 }
 var appSettings = union(commonSettings, roleSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
 

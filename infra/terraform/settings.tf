@@ -38,6 +38,8 @@ locals {
   # With sign-in before the app, and only then: without it, the principal's headers could be anybody's.
   role_settings = {
     JOBS_ROLES = tostring(local.sign_in)
+    # Without sign-in a function key is all that a caller has.
+    JOBS_KEY_ROLE = local.sign_in ? "none" : "manage"
   }
   app_settings = merge(
     local.common_settings,

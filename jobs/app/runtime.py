@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from jobs.app.execution.identity import WorkerIdentity
     from jobs.app.execution.slots import SlotOffers
     from jobs.core.handlers.registry import HandlerRegistry
+    from jobs.core.ports.audit import AuditLog
     from jobs.core.ports.clock import Clock
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.jobs import JobStore
@@ -69,6 +70,7 @@ class Ports:
     store: JobStore
     runs: RunStore
     housekeeping: Housekeeping
+    audit: AuditLog
     setbacks: Setbacks
     scheduler: Scheduler
     units: UnitsOfWork
@@ -107,6 +109,7 @@ class Runtime:
     alarms: Alarms
     runs: RunStore
     housekeeping: Housekeeping
+    audit: AuditLog
     scheduler: Scheduler
     units: UnitsOfWork
     lock: DistributedLock
@@ -164,6 +167,7 @@ def build(
         alarms=alarms,
         runs=ports.runs,
         housekeeping=ports.housekeeping,
+        audit=ports.audit,
         scheduler=ports.scheduler,
         units=ports.units,
         lock=ports.lock,

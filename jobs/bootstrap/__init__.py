@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jobs.adapters.postgres.connection.clock import DatabaseClock
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.pools import Pools
+from jobs.adapters.postgres.stores.audit import PostgresAuditLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
@@ -197,6 +198,7 @@ def _ports(settings: Settings, pools: Pools, scheduler: Scheduler) -> Ports:
         store=PostgresJobStore(database, schema),
         runs=PostgresRunStore(database, schema, clock, outcomes=pools.outcomes, heartbeats=pools.heartbeats),
         housekeeping=PostgresHousekeeping(database, schema),
+        audit=PostgresAuditLog(database, schema),
         setbacks=PostgresSetbacks(database, schema, clock),
         scheduler=scheduler,
         units=UnitsOfWork(PostgresTransactions(pools.units)),

@@ -19,6 +19,8 @@ MAX_PAGE_BYTES = 1024 * 1024
 ROWS_AT_ONCE = 50
 """Rows are read in steps of this size, so that few rows that do not fit the page are in memory."""
 
+_LONGEST_REVISION = 18  # digits of any bigint
+
 Row = TypeVar("Row")
 
 
@@ -42,11 +44,34 @@ def encode_cursor(*parts: datetime | UUID) -> str:
 def decode_cursor(cursor: str, moments: int) -> tuple[list[datetime], UUID]:
     """Return the ``moments`` instants and the id of a cursor; raises ``InvalidInput`` for any other text."""
     try:
-        *texts, key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").split(" ")
+        *texts, key = _text_of(cursor).split(" ")
         places = zip(texts, range(moments), strict=True)
         return [_in_utc(datetime.fromisoformat(text)) for text, _ in places], UUID(key)
     except (ValueError, OverflowError):
-        raise InvalidInput.at("/cursor", "not a cursor that this API gave; take it from a page's next link") from None
+        raise _no_cursor() from None
+
+
+def encode_change(at: datetime, job_id: UUID, revision: int) -> str:
+    """Return the cursor of a place in the audit."""
+    return base64.urlsafe_b64encode(f"{at.isoformat()} {revision} {job_id}".encode()).decode().rstrip("=")
+
+
+def decode_change(cursor: str) -> tuple[datetime, UUID, int]:
+    """Return the place of a cursor of ``encode_change``; raises ``InvalidInput`` for any other text."""
+    try:
+        at, revision, job_id = _text_of(cursor).split(" ")
+        place = _in_utc(datetime.fromisoformat(at)), UUID(job_id), int(revision[:_LONGEST_REVISION])
+    except (ValueError, OverflowError):
+        raise _no_cursor() from None
+    return place
+
+
+def _text_of(cursor: str) -> str:
+    return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+
+
+def _no_cursor() -> InvalidInput:
+    return InvalidInput.at("/cursor", "not a cursor that this API gave; take it from a page's next link")
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -102,6 +102,20 @@ INSTANT_FILTERS = {"created": "created_at", "ended": "handled_at", "due": "next_
 """The field that ``…_after`` and ``…_before`` compare."""
 
 
+class AuditQuery(BaseModel):
+    """Which changes of jobs to list, newest first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job_id: UUID | None = Field(default=None, description="Changes of one job.")
+    actor: AnyOf = Field(default=(), description="Made by any of these.")
+    action: AnyOf = Field(default=(), description="Any of these actions.")
+    after: Instant | None = Field(default=None, description="Made at or after an instant.")
+    before: Instant | None = Field(default=None, description="Made before an instant.")
+    limit: Limit = 50
+    cursor: Cursor = None
+
+
 class HistoryQuery(BaseModel):
     """Which of a job's attempts or changes to list, newest first."""
 

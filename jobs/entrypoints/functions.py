@@ -9,10 +9,12 @@ import azure.functions as func
 
 from jobs.entrypoints.http.access import Access
 from jobs.entrypoints.http.api import api_blueprint
+from jobs.entrypoints.http.audit import audit_blueprint
 from jobs.entrypoints.http.callback_tokens import CallbackTokens
 from jobs.entrypoints.http.commands import commands_blueprint
 from jobs.entrypoints.http.openapi.functions import openapi_blueprint
 from jobs.entrypoints.http.operations import operations_blueprint
+from jobs.entrypoints.http.routes import Role
 from jobs.entrypoints.http.routing.unmatched import unmatched_blueprint
 from jobs.entrypoints.triggers.callback import callback_blueprint
 from jobs.entrypoints.triggers.invocation import invocation_scope
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.app.runtime import Runtime
     from jobs.settings import Settings
 
+_KEY_ROLES = {"none": None, "read": Role.READ, "enqueue": Role.ENQUEUE, "manage": Role.MANAGE}
 _FUNCTION_TIMEOUT = timedelta(minutes=5)  # the shortest that a plan has by default
 
 
@@ -35,7 +38,9 @@ def build_app(
     ``function_timeout`` is how long the host lets one run; None is without end.
     """
     app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
-    access = Access(easy_auth=settings.easy_auth or settings.roles)
+    access = Access(
+        easy_auth=settings.easy_auth or settings.roles, key_role=_KEY_ROLES[settings.key_role], local=settings.local
+    )
     tokens = CallbackTokens(
         [token.get_secret_value().encode() for token in settings.callback_tokens], open_without_token=settings.local
     )
@@ -48,6 +53,7 @@ def build_app(
     blueprints = [
         api_blueprint(runtime, access, invocation_scope),
         commands_blueprint(runtime, access),
+        audit_blueprint(runtime, access),
         operations_blueprint(runtime, access, tokens),
         openapi_blueprint(runtime, access),
         callback_blueprint(runtime, tokens),

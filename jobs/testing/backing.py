@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobs.core.lifecycle.job import ClaimedRun, Job
+    from jobs.core.ports.audit import AuditLog
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.jobs import JobStore
     from jobs.core.ports.locks import LockStore
@@ -29,6 +30,7 @@ class Stores(NamedTuple):
     setbacks: Setbacks
     locks: LockStore
     transactions: Transactions
+    audit: AuditLog
 
 
 class EndedAttempt(NamedTuple):

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
+from jobs.adapters.postgres.stores.audit import PostgresAuditLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
@@ -23,6 +24,7 @@ from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, Recorded, RecordedOutcome, RunResult, Tally
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
+from jobs.core.ports.audit import AuditLog
 from jobs.core.ports.clock import Clock
 from jobs.core.ports.housekeeping import Housekeeping
 from jobs.core.ports.jobs import JobStore
@@ -32,6 +34,7 @@ from jobs.core.ports.setbacks import Setbacks
 from jobs.core.ports.transactions import Transactions
 from jobs.core.queries import JobQuery
 from jobs.testing import FrozenClock
+from jobs.testing.memory.audit import MemoryAuditLog
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.locks import MemoryLockStore
@@ -61,6 +64,7 @@ class Stores:
     clock: Clock
     move: Callable[[datetime], object]
     audit: Callable[[], list[tuple[Any, ...]]]
+    audit_log: AuditLog
     impatient: Stores | None = None  # the same store, by a client that does not wait for locks
 
     def pass_time(self, by: timedelta) -> datetime:
@@ -127,7 +131,8 @@ def memory_stores() -> Stores:
         MemorySetbacks(database),
         clock,
         clock.move_to,
-        lambda: [tuple(row) for row in database.audit.rows.values()],
+        lambda: [tuple(row)[:5] for row in database.audit.rows.values()],
+        MemoryAuditLog(database),
     )
 
 
@@ -196,4 +201,5 @@ def postgres_stores(database: Database, lent: Database) -> Stores:
         clock,
         clock.move_to,
         audit,
+        PostgresAuditLog(database, "jobs"),
     )

@@ -48,7 +48,7 @@ def test_the_tree_of_errors_is_that_of_the_code() -> None:
 def test_the_errors_are_told_over_http_as_the_page_says() -> None:
     for row in table("errors.md", "Errors"):
         kind: Any = getattr(errors, code(row[0]))
-        known = next((kind_of for error, kind_of in problems._KINDS if issubclass(kind, error)), None)
+        known = next((kind_of for error, kind_of in problems._BY_ERROR if issubclass(kind, error)), None)
         assert row[2] == (f"{known.status} `{known.word}`" if known else ""), kind.__name__
 
 

@@ -76,6 +76,7 @@ class System:
     def start_app(self, **settings: str) -> None:
         chosen = {
             "JOBS_DATABASE_URL": self._url,
+            "JOBS_KEY_ROLE": "manage",
             "JOBS_LEASE_SECONDS": str(LEASE_SECONDS),
             "JOBS_OVERDUE_GRACE_SECONDS": str(GRACE_SECONDS),
             "JOBS_RECONCILE_SCHEDULE": f"*/{RECONCILE_SECONDS} * * * * *",

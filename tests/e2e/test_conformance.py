@@ -262,6 +262,7 @@ def worker(server, tmp_path_factory):
         patch.setenv("JOBS_DATABASE_URL", server.url(name))
         patch.setenv("JOBS_HANDLERS", "conformance_handlers")
         patch.setenv("JOBS_SCHEDULER", "timer")
+        patch.setenv("JOBS_KEY_ROLE", "manage")
         patch.setenv("JOBS_CALLBACK_TOKENS", TOKEN["dapr-api-token"])
         patch.syspath_prepend(str(directory))
         patch.delitem(sys.modules, "function_app", raising=False)
@@ -461,7 +462,8 @@ class TestTimers:
 def fresh_environment(**settings):
     """The environment of a process where ``import function_app`` does what it does in a worker that starts."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}
-    return environment | {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.framework_handlers"} | settings
+    known = {"JOBS_SCHEDULER": "timer", "JOBS_HANDLERS": "tests.framework_handlers", "JOBS_KEY_ROLE": "manage"}
+    return environment | known | settings
 
 
 def answer_of(done):

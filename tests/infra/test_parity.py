@@ -118,6 +118,7 @@ def test_roles_are_asked_for_where_callers_sign_in_and_nowhere_else(sides) -> No
     given = settings_of(sides)
     if given:
         assert given["JOBS_ROLES"] == ("true" if bicep else "false")
+        assert given["JOBS_KEY_ROLE"] == ("none" if bicep else "manage")
     for one in bicep:
         checked = one["properties"]["globalValidation"]
         assert checked["unauthenticatedClientAction"] == "Return401"

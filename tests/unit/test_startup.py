@@ -44,6 +44,7 @@ def environment(monkeypatch):
             monkeypatch.delenv(name)
     monkeypatch.setenv("JOBS_SCHEDULER", "timer")
     monkeypatch.setenv("JOBS_HANDLERS", "tests.framework_handlers")
+    monkeypatch.setenv("JOBS_KEY_ROLE", "manage")
     return monkeypatch
 
 
@@ -169,6 +170,16 @@ def test_a_setting_that_is_nearly_one_of_ours_is_a_warning_with_the_one_that_is_
     assert startup.fault is None
 
 
+def test_an_api_that_nobody_may_call_is_a_warning(environment):
+    environment.delenv("JOBS_KEY_ROLE")
+    [warning] = started(environment).warnings
+    assert "the API is closed" in warning
+    assert "JOBS_KEY_ROLE" in warning
+    assert started(environment, JOBS_ROLES="true").warnings == []
+    environment.delenv("JOBS_ROLES")
+    assert started(environment, AZURE_FUNCTIONS_ENVIRONMENT="Development").warnings == []
+
+
 @pytest.mark.parametrize(
     "name", ["JOBS_COLOUR", "JOBS_PORT", "JOBS_SERVICE_HOST", "JOBS_PORT_80_TCP_ADDR", "JOBS_OWNER"]
 )
@@ -259,6 +270,7 @@ def run(*arguments, **settings):
     environment |= {
         "JOBS_SCHEDULER": "timer",
         "JOBS_HANDLERS": "tests.framework_handlers",
+        "JOBS_KEY_ROLE": "manage",
         "PYTHONPATH": str(ROOT),
     } | settings
     environment = {name: value for name, value in environment.items() if value is not None}

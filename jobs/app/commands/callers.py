@@ -22,7 +22,7 @@ class Caller:
     """Who calls, and within which trace; both are stored with the job.
 
     ``may_manage`` is whether the caller may end jobs that others enqueued; ``may_set_reserved`` whether it may set the
-    framework's own metadata, ``jobs.*``. ``parent_id`` is the job whose handler calls.
+    framework's own metadata, ``jobs.*``. ``parent_id`` is the job whose handler calls. ``reason`` is kept in the audit.
     """
 
     actor: str | None = None
@@ -30,6 +30,7 @@ class Caller:
     may_manage: bool = True
     may_set_reserved: bool = False
     parent_id: UUID | None = None
+    reason: str | None = None
 
 
 class Enqueued:

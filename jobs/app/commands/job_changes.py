@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -9,13 +10,15 @@ from pydantic import ValidationError
 from jobs.app.commands.new_job_row import first_run, options_text, retry_text
 from jobs.core.commands import UpdateJob, problems_of
 from jobs.core.errors import Conflict, InvalidInput, InvalidSchedule
+from jobs.core.handlers.arguments.sensitive import unmasked
 from jobs.core.lifecycle.reserved_metadata import refuse_reserved, reserved_of
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER
 from jobs.core.ports.jobs import NOW, RETRY, Change
-from jobs.core.strict_json import write_json
+from jobs.core.strict_json import exact_json, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from random import Random
 
     from jobs.core.handlers.registry import HandlerRegistry
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.clock import Clock
     from jobs.core.schedules.timing import Timing
 
+_JSON = frozenset({"payload", "metadata"})
 _COPIED = ("max_retries", "timeout")
 
 
@@ -54,8 +58,9 @@ def update(
         if command.names_timing and (others := _timing_of(job, command).problems()):
             raise InvalidInput([*error.problems, *others]) from None
         raise
+    before = _before(job, changes)
     if not command.names_timing:
-        return Change("update", columns)
+        return Change("update", columns, before=before)
     timing = _timing_of(job, command)
     if problems := timing.problems():
         raise InvalidSchedule(problems)
@@ -63,8 +68,14 @@ def update(
     if _runs_as_before(job, timing, clock):
         _refuse_to_end(job, timing)
         # A current run was claimed with the old options; because of the new generation they are read again at its end.
-        return Change("update", columns, new_generation=job.status is JobStatus.RUNNING)
-    return Change("update", columns | _first_of(job, timing, clock, random), new_generation=True)
+        return Change("update", columns, new_generation=job.status is JobStatus.RUNNING, before=before)
+    return Change("update", columns | _first_of(job, timing, clock, random), new_generation=True, before=before)
+
+
+def _before(job: Job, changes: Collection[str]) -> str:
+    """Return the fields that are changed as they were, as JSON text for the audit."""
+    exact = {name: getattr(job, name) for name in changes if name in _JSON}
+    return exact_json(json.loads(job.model_dump_json(include={*changes} - _JSON)) | exact)
 
 
 def _columns_of(
@@ -73,8 +84,9 @@ def _columns_of(
     """Return the changed columns except the timing; raises ``InvalidInput`` for values that cannot be stored."""
     columns: dict[str, Any] = {name: changes[name] for name in _COPIED if name in changes}
     if "payload" in changes:
-        columns["payload"] = write_json(changes["payload"], "/payload")
         spec = registry.get(job.handler_name)
+        payload = changes["payload"] if spec is None else unmasked(spec.arguments, changes["payload"], job.payload)
+        columns["payload"] = write_json(payload, "/payload")
         if spec is not None:
             arguments = spec.read_arguments(columns["payload"])
             columns["payload_version"] = spec.version
@@ -190,8 +202,13 @@ def run_now(job: Job) -> Change | None:
     return Change("run-now", {"next_run_at": NOW, "scheduled_for": NOW}, new_generation=True)
 
 
-def retry(job: Job, clock: Clock, random: Random) -> Change | None:
-    """Start an ended job again: a one-time one now, a recurring one at its next occurrence."""
+def retry(
+    job: Job, clock: Clock, random: Random, *, edit: UpdateJob | None = None, registry: HandlerRegistry | None = None
+) -> Change | None:
+    """Start an ended job again: a one-time one now, a recurring one at its next occurrence.
+
+    ``edit`` may have another payload, which ``registry`` checks.
+    """
     if not job.status.ended:
         raise Conflict(f"job {job.id} is {job.status}; only a job that has ended can be retried")
     columns: dict[str, Any] = {
@@ -205,14 +222,17 @@ def retry(job: Job, clock: Clock, random: Random) -> Change | None:
         "next_run_at": NOW,
         "scheduled_for": NOW,
     }
-    if job.status is JobStatus.FAILED and not job.recurring and job.consecutive_failures:
+    edited = edit.changes if edit is not None else {}
+    if edited and registry is not None:
+        columns |= _columns_of(job, edited, registry, may_set_reserved=False)
+    elif job.status is JobStatus.FAILED and not job.recurring and job.consecutive_failures:
         # Repeat the same run: its idempotency key stays, so effects of its first attempts elsewhere are not repeated.
         # Not if the last counted run succeeded: its number is used up.
         columns["run_count"] = max(job.run_count - 1, 0)
     if job.recurring and job.status is JobStatus.CANCELLED:
         first = first_run(job, clock, random)
         columns |= {"next_run_at": first.due_at, "scheduled_for": first.scheduled_for, "anchor": first.anchor}
-    return Change(RETRY, columns, new_generation=True)
+    return Change(RETRY, columns, new_generation=True, before=_before(job, edited) if edited else None)
 
 
 def _refuse_ended(job: Job, verb: str) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from jobs.core.handlers.arguments.sensitive import masked
 from jobs.core.lifecycle.retry import RetryOptions, RetryPolicy
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.handlers.specs import HandlerSpec
+    from jobs.core.lifecycle.audit import AuditEntry
     from jobs.core.lifecycle.job import Job
     from jobs.core.lifecycle.limits import Limits
     from jobs.core.ports.clock import Clock
@@ -50,7 +52,7 @@ class JobViews:
         self._polled_within = polled_within
 
     def show(self, jobs: Sequence[Job], *, read_usage: bool = True) -> list[Job]:
-        """Return ``jobs`` with ``waiting_for``, ``retry`` and ``timeout`` filled in.
+        """Return ``jobs`` with ``waiting_for``, ``retry`` and ``timeout`` filled in, and sensitive values masked.
 
         The usage of limits is read in one query, for handlers with limits that have due jobs among these. Pass
         ``read_usage=False`` for jobs that were just enqueued.
@@ -63,6 +65,14 @@ class JobViews:
         """Return one job, completed like those of ``show``."""
         return self.show([job], read_usage=read_usage)[0]
 
+    def mask(self, entry: AuditEntry) -> AuditEntry:
+        """Return a change without the sensitive values of the payload that it replaced."""
+        spec = self._registry.get(entry.handler_name)
+        if spec is None or entry.before is None or "payload" not in entry.before:
+            return entry
+        before = entry.before | {"payload": masked(spec.arguments, entry.before["payload"])}
+        return entry.model_copy(update={"before": before})
+
     def timeout_of(self, spec: HandlerSpec) -> timedelta | None:
         """Return the timeout of attempts of jobs without a timeout of their own; None is unlimited."""
         return spec.timeout or self._default_timeout
@@ -74,6 +84,7 @@ class JobViews:
             "waiting_for": waiting and waiting.what,
             "waiting_for_detail": waiting and waiting.detail,
             "timeout": job.timeout or self._default_timeout,
+            "payload": job.payload if spec is None else masked(spec.arguments, job.payload),
             "retry": _effective(job.retry, spec.retry if spec is not None else _DEFAULT_POLICY),
         }
         return job.model_copy(update=changes)

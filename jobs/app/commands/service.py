@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jobs.app.commands.callers import NOBODY, Caller, Enqueued, IdempotentResponse
@@ -191,9 +192,18 @@ class JobService:
         """Make a waiting job due at once; a recurring one keeps its schedule afterwards."""
         return self._revise(job_id, run_now, caller, revision, None)
 
-    def retry(self, job_id: UUID, *, revision: int | None = None, caller: Caller = NOBODY) -> Job:
-        """Run an ended job again, with all its retries. Raises ``JobNameTaken`` if another active job has its name."""
-        return self._revise(job_id, lambda job: retry(job, self._clock, self._random), caller, revision, None)
+    def retry(
+        self, job_id: UUID, edit: UpdateJob | None = None, *, revision: int | None = None, caller: Caller = NOBODY
+    ) -> Job:
+        """Run an ended job again, with all its retries. Raises ``JobNameTaken`` if another active job has its name.
+
+        ``edit`` may have another payload: then it is a new run, with an idempotency key of its own.
+        """
+
+        def decide(job: Job) -> Change | None:
+            return retry(job, self._clock, self._random, edit=edit, registry=self._registry)
+
+        return self._revise(job_id, decide, caller, revision, None)
 
     def _arm(self, enqueued: Iterable[Enqueued], connection: object | None) -> None:
         if self._alarms.needed:
@@ -217,7 +227,8 @@ class JobService:
             change = decide(job)
             if change is None:
                 return job
-            changed = self._store.change(job, change, actor=caller.actor, connection=connection)
+            reasoned = replace(change, reason=caller.reason) if caller.reason is not None else change
+            changed = self._store.change(job, reasoned, actor=caller.actor, connection=connection)
             if changed is not None:
                 if changed.generation != job.generation:
                     self._rearm(job, changed, connection)

@@ -72,11 +72,16 @@ RETRY = "retry"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Columns to set on one job, for one named action. JSON columns are text; ``NOW`` is the database's time."""
+    """Columns to set on one job, for one named action. JSON columns are text; ``NOW`` is the database's time.
+
+    ``reason``, and ``before``, JSON text with the fields as they were, are kept in the audit.
+    """
 
     action: str
     columns: dict[str, Any]
     new_generation: bool = False
+    reason: str | None = None
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

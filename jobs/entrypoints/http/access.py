@@ -1,14 +1,15 @@
-"""Authorization of callers by Easy Auth's principal. The Functions host checks function keys itself."""
+"""Authorization of callers: by Easy Auth's principal, or by a function key, which the Functions host checks itself."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobs.entrypoints.http.problems import FORBIDDEN, UNAUTHENTICATED, Refusal
+from jobs.entrypoints.http.problems import CLOSED, FORBIDDEN, UNAUTHENTICATED, Refusal
 from jobs.entrypoints.http.routes import Role
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _PRINCIPAL = "x-ms-client-principal"
 _PRINCIPAL_NAMES = ("x-ms-client-principal-name", "x-ms-client-principal-id")
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
 _ROLE_CLAIMS = frozenset({"roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"})
 
 
@@ -35,22 +37,51 @@ _SUFFICES = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Authorizes callers. Without Easy Auth anyone could set the principal's headers, so they are ignored."""
+    """Authorizes callers, by one of three ways; with none of them the API is closed.
+
+    With ``easy_auth`` by the principal's roles; without it anyone could set the principal's headers, so they are
+    ignored. Else by ``key_role``, the role of whoever brings a function key, which the host has checked. Else
+    ``local``: on a developer's machine, whoever calls it by a name that only that machine has.
+    """
 
     easy_auth: bool
+    key_role: Role | None = None
+    local: bool = False
 
     def admit(self, headers: Mapping[str, str], needed: Role) -> Principal:
-        """Return the caller: its name, or an app's object id. Without Easy Auth, an unknown caller who may do all.
+        """Return the caller: its name, or an app's object id. Without Easy Auth its name is not known.
 
-        Raises ``Refusal``: 401 without a principal, 403 without a sufficient role.
+        Raises ``Refusal``: 401 without a principal, 403 without a sufficient role, or where the API is closed.
         """
         if not self.easy_auth:
-            return Principal(None, may_manage=True)
+            return self._admit_unknown(headers, needed)
         roles = _roles_of(headers.get(_PRINCIPAL))
         if not roles & _SUFFICES[needed]:
             raise Refusal(FORBIDDEN, f"this needs the app role {needed}; have it assigned to you in Microsoft Entra ID")
         name = next((name for header in _PRINCIPAL_NAMES if (name := headers.get(header))), None)
         return Principal(name, may_manage=not roles.isdisjoint(_SUFFICES[Role.MANAGE]))
+
+    def _admit_unknown(self, headers: Mapping[str, str], needed: Role) -> Principal:
+        if self.key_role is not None:
+            if self.key_role not in _SUFFICES[needed]:
+                raise Refusal(
+                    FORBIDDEN, f"this needs the role {needed}, and JOBS_KEY_ROLE makes a function key good for less"
+                )
+            return Principal(None, may_manage=self.key_role is Role.MANAGE)
+        if self.local and _is_loopback(headers.get("host", "")):
+            return Principal(None, may_manage=True)
+        raise Refusal(
+            CLOSED,
+            "no setting says who may call this app: set JOBS_KEY_ROLE to what a function key is good for, or put "
+            "sign-in before the app and set JOBS_ROLES. Without them it answers on a developer's own machine only",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a ``Host`` header names this machine. A page of another site that resolves to it does not."""
+    name = host.strip().lower()
+    bare = name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+    return bare in {"localhost", "[::1]"} or _LOOPBACK.fullmatch(bare) is not None
 
 
 def _roles_of(principal: str | None) -> frozenset[str]:

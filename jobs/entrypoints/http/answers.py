@@ -10,6 +10,7 @@ from pydantic.config import JsonDict
 
 from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.core.commands import EnqueueRequest
+from jobs.core.lifecycle.audit import AuditEntry
 from jobs.core.lifecycle.job import Attempt, Job
 from jobs.core.schedules.timing import Duration, Instant
 
@@ -56,6 +57,13 @@ class AttemptPage(Answer):
     """A page of a job's attempts, newest first."""
 
     attempts: list[Attempt] = Field(description="The attempts, newest first.")
+    next: str | None = Next
+
+
+class AuditPage(Answer):
+    """A page of the changes that were made to jobs, newest first."""
+
+    audit: list[AuditEntry] = Field(description="The changes, newest first.")
     next: str | None = Next
 
 

@@ -17,7 +17,6 @@ from jobs.core.queries import HistoryQuery, JobSearch
 from jobs.entrypoints.http.batch import enqueue_batch
 from jobs.entrypoints.http.enqueue_requests import payload_fields, read_enqueue
 from jobs.entrypoints.http.exchange import (
-    HOST_PARAMETERS,
     KEY_HEADER,
     Call,
     add_function,
@@ -161,7 +160,6 @@ def _listed(runtime: Runtime, page: Page, *, payloads: bool) -> str:
 
 def attempts(runtime: Runtime, call: Call) -> func.HttpResponse:
     """Return a page of a job's attempts, newest first, and the URL of the next page."""
-    parameters = {name: value for name, value in call.request.params.items() if name.lower() not in HOST_PARAMETERS}
-    page = runtime.service.find_attempts(call.job_id, read(HistoryQuery, parameters))
+    page = runtime.service.find_attempts(call.job_id, read(HistoryQuery, call.parameters()))
     following = next_link(f"/api/jobs/{call.job_id}/attempts", call, page.cursor)
     return json_response(f'{{"attempts":[{",".join(map(attempt_text, page.attempts))}],"next":{following}}}')

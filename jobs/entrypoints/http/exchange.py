@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
@@ -61,6 +61,15 @@ class Call:
             return UUID(text.strip("(){}"))
         except ValueError:
             raise Refusal(NOT_FOUND, f"{text!r} is no job id; write it as the answer to the enqueue had it") from None
+
+    def caller_for(self, reason: str | None) -> Caller:
+        """Return the caller with the reason for this change."""
+        return replace(self.caller, reason=reason)
+
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters of the query, without those of the Functions host."""
+        given = self.request.params.items()
+        return {name: value for name, value in given if name.lower() not in HOST_PARAMETERS}
 
     def json(self, limit: int = MAX_BODY) -> Any:
         """Parse the body strictly.

@@ -76,6 +76,11 @@ def _read(name: str, value: str) -> dict[str, Any]:
     raise InvalidInput.at(f"/{name}", f"no such filter; there are {_KNOWN}")
 
 
+def alternatives_of(name: str, value: str) -> list[str]:
+    """Return the values of a filter, separated by commas, without escapes."""
+    return [_plain(each) for each in _alternatives(name, value)]
+
+
 def _alternatives(name: str, value: str) -> list[str]:
     """Split at unescaped commas; escapes stay in the values."""
     pieces = [""]

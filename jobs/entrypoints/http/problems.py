@@ -53,6 +53,7 @@ MALFORMED = Kind("malformed-json", 400, "The body is not JSON that can be accept
 UNAUTHENTICATED = Kind("unauthenticated", 401, "Sign in first")
 BAD_TOKEN = Kind("bad-callback-token", 401, "The callback's token is missing or wrong")
 FORBIDDEN = Kind("forbidden", 403, "Your roles do not allow this")
+CLOSED = Kind("api-closed", 403, "The API is closed")
 NOT_FOUND = Kind("job-not-found", 404, "No such job")
 NO_ROUTE = Kind("not-found", 404, "There is nothing at this address")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "This address does not take that method")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobs.core.errors import ConfigurationError
 from jobs.testing.backing import EndedAttempt, Stores
+from jobs.testing.memory.audit import MemoryAuditLog
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.locks import MemoryLockStore
@@ -38,6 +39,7 @@ class MemoryBacking:
             MemorySetbacks(self.database),
             MemoryLockStore(self.database),
             MemoryTransactions(self.database),
+            MemoryAuditLog(self.database),
         )
 
     def jobs(self) -> list[Job]:

@@ -122,7 +122,7 @@ class MemoryJobStore:
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
     ) -> Job | None:
         """Change a job if its revision is still the one that was read; None if not."""
-        _refuse_unstorable(actor, change.action, *change.columns.values())
+        _refuse_unstorable(actor, change.action, change.reason, *change.columns.values())
         with self._database.statement(connection) as transaction:
             row = transaction.job(job.id, lock=True)
             if row is None or row.revision != job.revision:
@@ -134,7 +134,9 @@ class MemoryJobStore:
             if changed.status.active and holder is not None and holder.id != row.id:
                 raise JobNameTaken(row.job_name, holder.id)
             transaction.put_job(changed)
-            noted = AuditRow(row.id, transaction.now, actor, change.action, changed.revision)
+            noted = AuditRow(
+                row.id, transaction.now, actor, change.action, changed.revision, change.reason, change.before
+            )
             transaction.put(self._database.audit, (row.id, changed.revision), noted)
         return job_of(changed)
 

@@ -120,6 +120,8 @@ class AuditRow(NamedTuple):
     actor: str | None
     action: str
     revision: int
+    reason: str | None = None
+    before: str | None = None
 
 
 class KeyRow(NamedTuple):

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.pools import Pools
+from jobs.adapters.postgres.stores.audit import PostgresAuditLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
@@ -64,6 +65,7 @@ class PostgresBacking:
             PostgresSetbacks(database, _SCHEMA),
             PostgresLockStore(database, _SCHEMA),
             PostgresTransactions(self._pools.units),
+            PostgresAuditLog(database, _SCHEMA),
         )
 
     @property

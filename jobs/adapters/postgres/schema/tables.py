@@ -83,7 +83,10 @@ def _audit(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("actor", sa.Text),
         sa.Column("action", sa.Text, nullable=False),
         sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Column("reason", sa.Text, comment="Why, as the caller said"),
+        sa.Column("before", JSONB, comment="The fields that were changed, as they were"),
         sa.Index("job_audit_by_job", "job_id", "at"),
+        sa.Index("job_audit_newest", sa.text("at DESC"), sa.text("job_id DESC"), sa.text("revision DESC")),
         schema=schema,
     )
 

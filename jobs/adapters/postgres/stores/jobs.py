@@ -172,7 +172,8 @@ class PostgresJobStore:
             tuple(sorted(change.columns.keys() - plain.keys())),
             new_generation=change.new_generation,
         )
-        values = plain | {"id": job.id, "revision": job.revision, "actor": actor, "action": change.action}
+        values = plain | {"id": job.id, "revision": job.revision, "actor": actor}
+        values |= {"action": change.action, "reason": change.reason, "before": change.before}
         try:
             rows = self._database.run(statement, values, connection)
         except UniqueViolation:

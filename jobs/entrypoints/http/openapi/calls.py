@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.core.commands import EnqueueRequest, PreviewSchedule, UpdateJob
+from jobs.core.commands import EnqueueRequest, PreviewSchedule
 from jobs.core.queries import JobSearch
 from jobs.entrypoints.http.answers import (
     AlarmAnswer,
     AttemptPage,
+    AuditPage,
     BatchAnswer,
     BatchRequest,
     HandlersAnswer,
@@ -17,10 +18,12 @@ from jobs.entrypoints.http.answers import (
     PreviewAnswer,
     SearchPage,
 )
+from jobs.entrypoints.http.change_requests import ChangeRequest, RetryRequest, UpdateRequest
 from jobs.entrypoints.http.openapi.described import CallText, Described, Header
 from jobs.entrypoints.http.openapi.parameters import (
     ALARM,
     APPLIED,
+    AUDIT_FILTERS,
     CALLBACK_TOKEN,
     ETAG,
     FILTERS,
@@ -31,6 +34,7 @@ from jobs.entrypoints.http.openapi.parameters import (
     LOCATION,
     PAGING,
     PREFER,
+    REASON,
     REPLAYED,
     TRY_AGAIN,
 )
@@ -49,6 +53,8 @@ from jobs.entrypoints.http.state_answers import LiveAnswer, ReadyAnswer, StatsAn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic import BaseModel
+
 _TAGGED = {"ETag": Header("Changes with what is answered.", '"3f1c"')}
 NOT_MODIFIED = Described("The caller has it already.", media_type=None, headers=_TAGGED)
 _WAITED = {"Preference-Applied": APPLIED, "Retry-After": TRY_AGAIN}
@@ -57,14 +63,16 @@ _THE_JOB = Described("The job.", JobAnswer, {"ETag": ETAG})
 _DOCUMENT = {"type": "object", "description": "The document.", "additionalProperties": True}
 
 
-def _change(summary: str, description: str, answer: str) -> CallText:
+def _change(summary: str, description: str, answer: str, body: type[BaseModel] = ChangeRequest) -> CallText:
     return CallText(
         "Changes",
         summary,
         description,
         {200: Described(answer, JobAnswer, {"ETag": ETAG})},
         (JOB_ID, IF_MATCH),
-        kinds=(NOT_FOUND, CONFLICT, PRECONDITION, INVALID),
+        body,
+        body_required=False,
+        kinds=(NOT_FOUND, CONFLICT, PRECONDITION),
     )
 
 
@@ -134,7 +142,7 @@ CALLS: Mapping[str, CallText] = {
         "on.",
         {200: _THE_JOB},
         (JOB_ID, IF_MATCH),
-        UpdateJob,
+        UpdateRequest,
         kinds=(NOT_FOUND, CONFLICT, PRECONDITION),
     ),
     "delete_job": CallText(
@@ -145,7 +153,7 @@ CALLS: Mapping[str, CallText] = {
             200: Described("The job has ended.", JobAnswer, {"ETag": ETAG}),
             202: Described("Its handler was asked to stop and still runs.", JobAnswer, {"ETag": ETAG}),
         },
-        (JOB_ID, IF_MATCH),
+        (JOB_ID, IF_MATCH, REASON),
         kinds=(NOT_FOUND, CONFLICT, PRECONDITION, INVALID),
     ),
     "run_job": _change(
@@ -163,8 +171,26 @@ CALLS: Mapping[str, CallText] = {
     ),
     "retry_job": _change(
         "Start an ended job again",
-        "With all its retries: a one-time job now, a recurring one at its next occurrence.",
+        "With all its retries: a one-time job now, a recurring one at its next occurrence. With another payload it is "
+        "a new run, with an idempotency key of its own.",
         "The job, Scheduled again.",
+        RetryRequest,
+    ),
+    "get_job_audit": CallText(
+        "Operations",
+        "Read the changes of a job",
+        "Who changed it, when, why, and what it was before. Sensitive values of a payload are masked.",
+        {200: Described("A page of changes.", AuditPage, headers=_TAGGED), 304: NOT_MODIFIED},
+        (JOB_ID, *AUDIT_FILTERS, IF_NONE_MATCH),
+        kinds=(NOT_FOUND, INVALID),
+    ),
+    "list_audit": CallText(
+        "Operations",
+        "Read the changes of all jobs",
+        "Newest first. A change is kept for as long as its job, at most for the time that history is kept.",
+        {200: Described("A page of changes.", AuditPage, headers=_TAGGED), 304: NOT_MODIFIED},
+        (*AUDIT_FILTERS, IF_NONE_MATCH),
+        kinds=(INVALID,),
     ),
     "preview_schedule": CallText(
         "Schedules",

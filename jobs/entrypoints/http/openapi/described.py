@@ -70,7 +70,7 @@ class CallText:
         return tuple(dict.fromkeys(found))
 
 
-_RESTRICTED = (problems.UNAUTHENTICATED, problems.FORBIDDEN)
+_RESTRICTED = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.CLOSED)
 _BODY = (
     problems.MALFORMED, problems.LENGTH_REQUIRED, problems.TOO_LARGE, problems.NOT_JSON, problems.INVALID,
 )  # fmt: skip

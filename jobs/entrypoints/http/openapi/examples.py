@@ -86,6 +86,17 @@ _ATTEMPT = {
     "traceback": None,
     "retried": 0,
 }
+_ENTRY = {
+    "job_id": _ID,
+    "job_name": "order-1-mail",
+    "handler_name": EXAMPLE_HANDLER,
+    "at": "2026-11-30T12:00:01Z",
+    "actor": "ann@example.com",
+    "action": "update",
+    "reason": "the customer has moved",
+    "revision": 7,
+    "before": {"payload": _LETTER | {"to": "old@example.com"}},
+}
 _FAULT = {"pointer": "/job_name", "detail": "the field 'job_name' is missing; it is required"}
 _PROBLEM = {
     "type": "urn:jobs:problem:invalid-request",
@@ -123,7 +134,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "DstOptionsOfJob": _DST,
     "RetryOptionsOfJob": _RETRY,
     "EnqueueRequest": _ENQUEUE,
-    "UpdateJob": _CHANGE,
+    "UpdateRequest": {**_CHANGE, "reason": "the customer has moved"},
+    "ChangeRequest": {"reason": "the mail server is away"},
+    "RetryRequest": {"reason": "the address is corrected", "payload": _LETTER},
+    "AuditEntry": _ENTRY,
+    "AuditPage": {"audit": [_ENTRY], "next": None},
     "JobAnswer": _JOB,
     "JobPage": {"jobs": [_JOB], "next": "/api/jobs?status=Scheduled&cursor=MjAyNg"},
     "JobSearch": {

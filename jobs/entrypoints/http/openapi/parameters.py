@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.queries import INSTANT_FILTERS, MAX_PAGE, HistoryQuery, JobFilter
+from jobs.core.lifecycle.audit import MAX_REASON
+from jobs.core.queries import INSTANT_FILTERS, MAX_PAGE, AuditQuery, HistoryQuery, JobFilter
 from jobs.entrypoints.http.openapi.described import Header, Parameter
 
 if TYPE_CHECKING:
@@ -109,3 +110,19 @@ FILTERS = (
     *PAGING,
 )  # fmt: skip
 """The filters of the list of jobs, in a query string."""
+
+REASON = _one(
+    "reason", {"type": "string", "minLength": 1, "maxLength": MAX_REASON}, "sent twice", "Why; kept in the audit."
+)
+_ACTIONS = {"type": "array", "items": _STRING, "maxItems": 50}
+AUDIT_FILTERS = (
+    *(
+        Parameter(name, "query", str(AuditQuery.model_fields[name].description), _ACTIONS, [example], style=_LIST)
+        for name, example in (("actor", "ann@example.com"), ("action", "pause"))
+    ),
+    *(
+        _one(name, _MOMENT, "2026-12-01T09:00:00Z", str(AuditQuery.model_fields[name].description))
+        for name in ("after", "before")
+    ),
+    *PAGING,
+)

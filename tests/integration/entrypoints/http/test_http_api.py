@@ -143,6 +143,7 @@ def serving(url, *, longest_run=None, **settings):
     """Serve the app on the database at ``url``; ``longest_run`` is the host's functionTimeout, None without end."""
     gate = Gate()
     fixed = {"database_tls": False, "poll_schedule": NEVER, "reconcile_schedule": NEVER, "shutdown_grace_seconds": 1}
+    fixed["key_role"] = "manage"
     chosen = Settings(**fixed | settings, database_url=url)
     runtime = build_runtime(chosen, handlers(gate), longest_run=longest_run)
     try:
@@ -219,6 +220,8 @@ CALLS = [
     ("POST", "/api/jobs/search", {}, "Jobs.Read"),
     ("GET", f"/api/jobs/{ID}", None, "Jobs.Read"),
     ("GET", f"/api/jobs/{ID}/attempts", None, "Jobs.Read"),
+    ("GET", f"/api/jobs/{ID}/audit", None, "Jobs.Read"),
+    ("GET", "/api/audit", None, "Jobs.Read"),
     ("GET", "/api/stats", None, "Jobs.Read"),
     ("PATCH", f"/api/jobs/{ID}", {"schedule": "P1D"}, "Jobs.Manage"),
     ("DELETE", f"/api/jobs/{ID}", None, "Jobs.Manage"),
@@ -350,7 +353,7 @@ class TestReadiness:
         def unconfigured():
             raise ConfigurationError("JOBS_DATABASE_URL is not set; set it")
 
-        app = build_app(unconfigured, Settings(poll_schedule=NEVER, reconcile_schedule=NEVER))
+        app = build_app(unconfigured, Settings(poll_schedule=NEVER, reconcile_schedule=NEVER, key_role="manage"))
         with DevHost(app, port=0, route_prefix="") as host, httpx.Client(verify=False, base_url=host.url) as client:
             assert "JOBS_DATABASE_URL" in problem(client.get("/api/jobs"), 503, "not-configured")["detail"]
             assert client.get("/api/health/ready").status_code == 503

@@ -17,6 +17,10 @@ def api(server):
         yield api
 
 
+BODY = {"PATCH": {"max_retries": 1}}
+"""What a change of each method sends; most need no body."""
+
+
 def patch(api, job, headers=None, **changes):
     return api.call("PATCH", f"/api/jobs/{job['id']}", json=changes, headers=headers)
 
@@ -265,13 +269,18 @@ class TestEveryCommand:
 
     @each_command
     def test_what_is_no_id_leads_nowhere(self, api, method, path):
-        assert api.call(method, f"/api/jobs/not-an-id{path}", json={"max_retries": 1}).status_code == 404
+        assert api.call(method, f"/api/jobs/not-an-id{path}", json=BODY.get(method)).status_code == 404
 
     @each_command
     def test_if_match_is_honoured(self, api, method, path):
         job = api.later()
         headers = {"if-match": '"9"'}
-        answer = api.call(method, f"/api/jobs/{job['id']}{path}", json={"max_retries": 1}, headers=headers)
+        answer = api.call(
+            method,
+            f"/api/jobs/{job['id']}{path}",
+            json=BODY.get(method),
+            headers=headers,
+        )
         assert answer.status_code == 412, answer.text
         assert api.get(job) == job
 
@@ -281,5 +290,5 @@ class TestEveryCommand:
         if path == "/retry":
             delete(api, job)
         for written in (job["id"].upper(), uuid.UUID(job["id"]).hex, f"{{{job['id']}}}", f"({job['id']})"):
-            answer = api.call(method, f"/api/jobs/{written}{path}", json={"max_retries": 1})
+            answer = api.call(method, f"/api/jobs/{written}{path}", json=BODY.get(method))
             assert answer.status_code in {200, 409}, answer.text

@@ -385,7 +385,7 @@ class TestHandlers:
         registry.add_handler("Odd", odd)
         registry.add_handler("Plain", plain)
         runtime = SimpleNamespace(registry=registry, views=SimpleNamespace(timeout_of=lambda spec: spec.timeout))
-        app = build_app(lambda: runtime, Settings(poll_schedule=NEVER, reconcile_schedule=NEVER))
+        app = build_app(lambda: runtime, Settings(poll_schedule=NEVER, reconcile_schedule=NEVER, key_role="manage"))
         with DevHost(app, port=0, route_prefix="") as host:
             odd_one, plain_one = httpx.get(f"{host.url}/api/handlers").json()["handlers"]
         assert "no JSON Schema" in odd_one["arguments"]["description"]

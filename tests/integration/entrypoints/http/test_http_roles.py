@@ -110,6 +110,52 @@ def test_either_setting_switches_roles_on(setting):
         assert httpx.get(f"{host.url}/api/jobs").status_code == 401
 
 
+# --- without sign-in
+
+
+def asked(headers=None, method="GET", path="/api/handlers", **settings):
+    """What an app with these settings, and no sign-in before it, answers to a call."""
+    app = build_app(lambda: None, Settings(scheduler="timer", **settings))
+    with DevHost(app, port=0, route_prefix="") as host:
+        return httpx.request(method, host.url + path, headers=headers, json={} if method == "POST" else None)
+
+
+@pytest.mark.parametrize(("name", "methods", "route"), ALL, ids=[name for name, _, _ in ALL])
+def test_without_a_setting_nothing_but_the_probes_and_the_callback_answers(name, methods, route):
+    path = "/" + re.sub(r"\{id[^}]*\}", str(uuid.uuid4()), route).replace("{alarm}", f"{uuid.uuid4().hex}-1")
+    answer = asked(method=methods[0], path=path)
+    if name in OPEN:
+        assert answer.status_code != 403
+    else:
+        assert "JOBS_KEY_ROLE" in problem(answer, 403, "api-closed")["detail"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:7071", "127.0.0.1:7071", "127.8.9.10", "[::1]:7071"])
+def test_on_a_developers_machine_the_api_answers_to_that_machines_own_names(host):
+    assert asked({"host": host}, environment="Development", path="/api/none").status_code == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil", "", "[::2]"])
+def test_to_no_other_name_does_it_answer_even_there(host):
+    problem(asked({"host": host}, environment="Development"), 403, "api-closed")
+
+
+@pytest.mark.parametrize("given", ["read", "enqueue", "manage"])
+def test_a_function_key_is_good_for_what_the_setting_says_and_for_no_more(server, given):
+    with serving_a_new_database(server, key_role=given) as api:
+        ranks = ["read", "enqueue", "manage"]
+        calls = [("GET", "/api/jobs"), ("POST", "/api/jobs"), ("POST", f"/api/jobs/{uuid.uuid4()}/pause")]
+        for needed, (method, path) in zip(ranks, calls, strict=True):
+            refused = api.call(method, path, json={}).status_code == 403
+            assert refused == (ranks.index(needed) > ranks.index(given)), (given, needed)
+
+
+def test_who_may_enqueue_by_key_may_replace_nobodys_job(server):
+    with serving_a_new_database(server, key_role="enqueue") as api:
+        api.post_job(job_name="held", schedule="P1D")
+        problem(api.post_job(job_name="held", schedule="P1D", on_conflict="replace"), 403, "forbidden")
+
+
 # --- replace
 
 

@@ -1,0 +1,39 @@
+"""What operators asked for: why a job was changed, and what it was before.
+
+Every column may be null, so no row is rewritten, and a release that knows only 0003 goes on working.
+
+Revision: 0004
+"""
+
+from alembic import context, op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+_UP = (
+    "ALTER TABLE {schema}.job_audit ADD COLUMN reason TEXT, ADD COLUMN before JSONB",
+    "CREATE INDEX job_audit_newest ON {schema}.job_audit (at DESC, job_id DESC, revision DESC)",
+)
+
+_DOWN = (
+    "DROP INDEX {schema}.job_audit_newest",
+    "ALTER TABLE {schema}.job_audit DROP COLUMN before, DROP COLUMN reason",
+)
+
+
+def upgrade() -> None:
+    """Add the columns and the index."""
+    _execute(_UP)
+
+
+def downgrade() -> None:
+    """Drop them, with what was kept in them."""
+    _execute(_DOWN)
+
+
+def _execute(statements: tuple[str, ...]) -> None:
+    schema = context.config.attributes["quoted_schema"]
+    for statement in statements:
+        op.execute(statement.replace("{schema}", schema).replace(":", "\\:"))
