@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.jobs import JobStore
     from jobs.core.ports.runs import RunStore
     from jobs.core.ports.scheduler import Scheduler
+    from jobs.core.ports.series import SeriesStore
     from jobs.core.ports.setbacks import Setbacks
 
 
@@ -71,6 +72,7 @@ class Ports:
     runs: RunStore
     housekeeping: Housekeeping
     audit: AuditLog
+    series: SeriesStore
     setbacks: Setbacks
     scheduler: Scheduler
     units: UnitsOfWork
@@ -110,6 +112,7 @@ class Runtime:
     runs: RunStore
     housekeeping: Housekeeping
     audit: AuditLog
+    series: SeriesStore
     scheduler: Scheduler
     units: UnitsOfWork
     lock: DistributedLock
@@ -161,13 +164,16 @@ def build(
         pool=pool,
         worker=worker,
         reaper=reaper,
-        reconciler=Reconciler(ports.housekeeping, alarms, worker, flags, options.reconcile, reaper, setback),
+        reconciler=Reconciler(
+            ports.housekeeping, alarms, worker, flags, options.reconcile, reaper, setback, ports.series
+        ),
         registry=registry,
         injector=injector,
         alarms=alarms,
         runs=ports.runs,
         housekeeping=ports.housekeeping,
         audit=ports.audit,
+        series=ports.series,
         scheduler=ports.scheduler,
         units=ports.units,
         lock=ports.lock,

@@ -20,6 +20,7 @@ from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.stores.upkeep.series import PostgresSeries
 from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
 from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.execution.identity import WorkerIdentity
@@ -199,6 +200,7 @@ def _ports(settings: Settings, pools: Pools, scheduler: Scheduler) -> Ports:
         runs=PostgresRunStore(database, schema, clock, outcomes=pools.outcomes, heartbeats=pools.heartbeats),
         housekeeping=PostgresHousekeeping(database, schema),
         audit=PostgresAuditLog(database, schema),
+        series=PostgresSeries(database, schema),
         setbacks=PostgresSetbacks(database, schema, clock),
         scheduler=scheduler,
         units=UnitsOfWork(PostgresTransactions(pools.units)),

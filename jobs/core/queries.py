@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 from jobs.core.command_fields import OneOrMany, no_such_field
 from jobs.core.commands import problems_of
 from jobs.core.errors import InvalidInput, Problem
+from jobs.core.lifecycle.figures import Step
 from jobs.core.lifecycle.job import Json
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.schedules.timing import Instant
@@ -114,6 +115,17 @@ class AuditQuery(BaseModel):
     before: Instant | None = Field(default=None, description="Made before an instant.")
     limit: Limit = 50
     cursor: Cursor = None
+
+
+class SeriesQuery(BaseModel):
+    """Which time series to read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: Step = Field(default=Step.MINUTE, description="By minute for three hours, or by hour for seven days.")
+    handler_name: AnyOf = Field(
+        default=(), description="The handlers to have series of their own, `*` for all that this release has."
+    )
 
 
 class HistoryQuery(BaseModel):

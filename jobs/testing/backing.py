@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.jobs import JobStore
     from jobs.core.ports.locks import LockStore
     from jobs.core.ports.runs import RunStore
+    from jobs.core.ports.series import SeriesStore
     from jobs.core.ports.setbacks import Setbacks
     from jobs.core.ports.transactions import Transactions
     from jobs.core.transactions.sql import Connection
@@ -31,6 +32,7 @@ class Stores(NamedTuple):
     locks: LockStore
     transactions: Transactions
     audit: AuditLog
+    series: SeriesStore
 
 
 class EndedAttempt(NamedTuple):

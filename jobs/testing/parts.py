@@ -112,7 +112,7 @@ def _wanted(registry: HandlerRegistry) -> set[type]:
 
 def join_parts(registry: HandlerRegistry, backing: Backing, random: Random, offers: SlotOffers) -> Runtime:
     """Join the parts for ``registry`` on ``backing``. Due jobs are polled for, as under the timer; no alarm is set."""
-    store, runs, housekeeping, setbacks, locks, transactions, audit = backing.stores
+    store, runs, housekeeping, setbacks, locks, transactions, audit, series = backing.stores
     clock = backing.clock
 
     def seconds_passed() -> float:
@@ -130,6 +130,7 @@ def join_parts(registry: HandlerRegistry, backing: Backing, random: Random, offe
         runs=runs,
         housekeeping=housekeeping,
         audit=audit,
+        series=series,
         setbacks=setbacks,
         scheduler=TimerScheduler(),
         units=UnitsOfWork(transactions),

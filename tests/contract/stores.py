@@ -20,6 +20,7 @@ from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.stores.upkeep.series import PostgresSeries
 from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, Recorded, RecordedOutcome, RunResult, Tally
@@ -30,6 +31,7 @@ from jobs.core.ports.housekeeping import Housekeeping
 from jobs.core.ports.jobs import JobStore
 from jobs.core.ports.locks import LockStore
 from jobs.core.ports.runs import RunStore
+from jobs.core.ports.series import SeriesStore
 from jobs.core.ports.setbacks import Setbacks
 from jobs.core.ports.transactions import Transactions
 from jobs.core.queries import JobQuery
@@ -41,6 +43,7 @@ from jobs.testing.memory.locks import MemoryLockStore
 from jobs.testing.memory.runs import MemoryRunStore
 from jobs.testing.memory.transactions import MemoryTransactions
 from jobs.testing.memory.upkeep.housekeeping import MemoryHousekeeping
+from jobs.testing.memory.upkeep.series import MemorySeries
 from jobs.testing.memory.upkeep.setbacks import MemorySetbacks
 from tests.support import new_job
 
@@ -65,6 +68,7 @@ class Stores:
     move: Callable[[datetime], object]
     audit: Callable[[], list[tuple[Any, ...]]]
     audit_log: AuditLog
+    series: SeriesStore
     impatient: Stores | None = None  # the same store, by a client that does not wait for locks
 
     def pass_time(self, by: timedelta) -> datetime:
@@ -133,6 +137,7 @@ def memory_stores() -> Stores:
         clock.move_to,
         lambda: [tuple(row)[:5] for row in database.audit.rows.values()],
         MemoryAuditLog(database),
+        MemorySeries(database),
     )
 
 
@@ -202,4 +207,5 @@ def postgres_stores(database: Database, lent: Database) -> Stores:
         clock.move_to,
         audit,
         PostgresAuditLog(database, "jobs"),
+        PostgresSeries(database, "jobs"),
     )

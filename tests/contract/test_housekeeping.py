@@ -392,6 +392,9 @@ def test_an_empty_store_has_nothing_to_count(stores: Stores):
         "handlers": {},
         "due": {"count": 0, "unarmed": 0, "throttled": 0, "latest_by_seconds": 0.0},
         "recent": {"window": "PT5M", "attempts": {}},
+        "count_to": 10_000,
+        "at_least": [],
+        "incomplete": [],
     }
     stores.housekeeping.ping()
 
@@ -440,4 +443,36 @@ def test_jobs_are_counted_by_status_and_handler_with_what_is_late_and_how_attemp
                 },
             },
         },
+        "count_to": 10_000,
+        "at_least": [],
+        "incomplete": [],
     }
+
+
+def test_counts_are_exact_up_to_a_bound_and_from_there_at_least(stores: Stores):
+    for number in range(4):
+        stores.add(f"due {number}", handler_name="A/B")
+    stores.jobs.change(stores.add("paused", handler_name="Other"), PAUSE)
+    for number in range(3):
+        stores.finish(stores.running(f"failed {number}"), status=JobStatus.FAILED)
+    stores.running("running")
+    found = stores.housekeeping.stats(3)
+    assert found["jobs"] == {"Failed": 3, "Running": 1, "Scheduled": 3}
+    assert found["due"]["count"] == 3
+    assert found["count_to"] == 3
+    assert {"/jobs/Scheduled", "/handlers/A~1B/Scheduled", "/paused", "/due/count"} <= {*found["at_least"]}
+    assert not {"/jobs/Failed", "/jobs/Running", "/handlers/Noop/Failed"} & {*found["at_least"]}
+    exact = stores.housekeeping.stats(5)
+    assert (exact["jobs"]["Scheduled"], exact["paused"], exact["at_least"]) == (5, 1, [])
+
+
+def test_completed_jobs_are_counted_among_the_newest_and_said_to_be_more_where_there_are_older_ones(stores: Stores):
+    for number in range(2):
+        stores.finish(stores.running(f"done {number}"))
+        stores.pass_time(SECOND)
+    assert stores.housekeeping.stats(3)["at_least"] == []
+    for number in range(8):  # twice the bound and two more, so that the completed ones are not among those looked at
+        stores.add(f"newer {number}", due_at=NOON + DAY)
+    found = stores.housekeeping.stats(3)
+    assert "Completed" not in found["jobs"] or "/jobs/Completed" in found["at_least"]
+    assert "/jobs/Completed" in found["at_least"] or "Completed" not in found["jobs"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jobs.core.lifecycle.ids import AlarmName
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.scheduler import Alarm
+    from jobs.core.ports.series import SeriesStore
 
 _logger = logging.getLogger("jobs.reconciler")
 _POLL_SECONDS = 1.0
@@ -68,6 +69,7 @@ class Reconciler:
         limits: ReconcileLimits,
         reaper: Reaper,
         setback: ClockSetback,
+        series: SeriesStore,
     ) -> None:
         self._housekeeping = housekeeping
         self._reaper = reaper
@@ -76,6 +78,7 @@ class Reconciler:
         self._alarms = alarms
         self._worker = worker
         self._limits = limits
+        self._series = series
         self._set_again: frozenset[AlarmName] = frozenset()
         self._pruning = Pruning(housekeeping, limits)
         alarms.when_it_returns(self.arm_missed)
@@ -94,6 +97,7 @@ class Reconciler:
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
             self._step("withdraw", report, self._alarms.withdraw_missed)
+        self._step("series", report, lambda: self._count(self._share(until)))
         # Last, and with a share of their own: however much there is to delete, nothing that runs jobs waits for it.
         self._step("keys", report, lambda: self._pruning.prune_keys(self._share(until)))
         self._step("locks", report, lambda: self._pruning.prune_locks(self._share(until)))
@@ -119,6 +123,10 @@ class Reconciler:
         log_measurement(
             self._housekeeping, count_to=limits.count_to, grace=limits.overdue_grace, window=limits.failure_window
         )
+
+    def _count(self, until: float) -> None:
+        while self._series.count(self._limits.overdue_grace).more and time.monotonic() < until:
+            pass
 
     def _set_back(self, report: Report, until: float) -> None:
         report.set_back = self._setback.run(until)

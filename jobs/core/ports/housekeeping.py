@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from jobs.core.lifecycle.figures import COUNT_TO
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.limits import LimitFlag, OutdatedLimitFlag
 from jobs.core.ports.scheduler import Alarm
@@ -111,8 +112,12 @@ class Housekeeping(Protocol):
     def recent_failures(self, window: timedelta) -> Failures:
         """Count the attempts that failed within ``window``, including those that are retried."""
 
-    def stats(self) -> dict[str, Any]:
-        """Return the number of jobs by status and handler, with lateness and recent rates."""
+    def stats(self, count_to: int = COUNT_TO) -> dict[str, Any]:
+        """Return the number of jobs by status and handler, with lateness and recent rates.
+
+        Counts are exact up to ``count_to``. ``at_least`` names those that are lower bounds, ``incomplete`` the groups
+        that could not be had within the store's time limit, which are None then.
+        """
 
     def ping(self) -> None:
         """Check that the database responds, is migrated and accepts writes.

@@ -25,6 +25,7 @@ from jobs.entrypoints.http.openapi.handler_bodies import arguments_schema
 from jobs.entrypoints.http.preview import preview
 from jobs.entrypoints.http.problems import RETRY_AFTER_SECONDS
 from jobs.entrypoints.http.routes import ROUTES
+from jobs.entrypoints.http.series import series
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,7 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens:
 
     add("list_handlers", lambda _: handlers(runtime()))
     add("get_stats", lambda _: json_response(stats(runtime(), tokens)))
+    add("get_series", lambda call: series(runtime(), call))
     add("preview_schedule", lambda call: preview_response(runtime(), call))
     live, ready_route = ROUTES["health_live"], ROUTES["health_ready"]
 
@@ -121,8 +123,10 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
     }
 
 
-def _missing_handlers(runtime: Runtime, handlers: dict[str, dict[str, int]]) -> dict[str, int]:
-    """Return how many active jobs there are of each handler that this instance lacks."""
+def _missing_handlers(runtime: Runtime, handlers: dict[str, dict[str, int]] | None) -> dict[str, int] | None:
+    """Return how many active jobs there are of each handler that this instance lacks; None if that is not known."""
+    if handlers is None:
+        return None
     active = {
         name: sum(count for status, count in by_status.items() if status not in ENDED)
         for name, by_status in handlers.items()

@@ -61,6 +61,7 @@ ROUTES: Mapping[str, Route] = {
     "preview_schedule": Route("POST", "api/schedules/preview", Role.READ),
     "list_handlers": Route("GET", "api/handlers", Role.READ),
     "get_stats": Route("GET", "api/stats", Role.READ),
+    "get_series": Route("GET", "api/series", Role.READ),
     "get_openapi": Route("GET", "api/openapi.json", Role.READ),
     "get_openapi_3_0": Route("GET", "api/openapi-3.0.json", Role.READ),
     "get_docs": Route("GET", "api/docs", Role.READ),

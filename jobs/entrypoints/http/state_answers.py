@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from jobs.core.lifecycle.figures import Step
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
-from jobs.core.schedules.timing import Duration
+from jobs.core.schedules.timing import Duration, Instant
 from jobs.entrypoints.http.answers import ABSENT, Answer
 
 
@@ -45,22 +46,49 @@ class RecentAttempts(Answer):
 
 
 class StatsAnswer(Answer):
-    """Counts of the whole database, and of the last five minutes."""
+    """Counts of the whole database, and of the last five minutes, which cost the same however many jobs there are."""
 
     scheduler: str = Field(description="`dapr` or `timer`.")
     alarms: AlarmsState = Field(description="The scheduler as the answering instance finds it.")
     abandoned_threads: int = Field(
         description="Threads of the answering instance that handlers keep past their timeout."
     )
-    jobs: dict[JobStatus, int] = Field(description="Jobs by status.")
-    paused: int = Field(description="Jobs that are paused.")
-    handlers: dict[str, dict[JobStatus, int]] = Field(description="Jobs by handler and status.")
-    due: DueJobs = Field(description="Jobs that are due and do not run yet.")
-    recent: RecentAttempts = Field(description="What ended within the last minutes.")
-    missing_handlers: dict[str, int] = Field(
+    jobs: dict[JobStatus, int] | None = Field(description="Jobs by status.")
+    paused: int | None = Field(description="Jobs that are paused.")
+    handlers: dict[str, dict[JobStatus, int]] | None = Field(description="Jobs by handler and status.")
+    due: DueJobs | None = Field(description="Jobs that are due and do not run yet.")
+    recent: RecentAttempts | None = Field(description="What ended within the last minutes.")
+    count_to: int = Field(description="Up to how many is counted. A figure that is more is this, and in `at_least`.")
+    at_least: list[str] = Field(
+        description="JSON Pointers to the figures of this answer that are lower bounds: show them as 10,000+."
+    )
+    incomplete: list[str] = Field(
+        description="The members that could not be had within the time limit of 2 s, and are null."
+    )
+    missing_handlers: dict[str, int] | None = Field(
         description="Active jobs by handler, of handlers that the answering instance lacks, such as one that was "
         "renamed. They do not run, and are not in `due`: they are looked at every 30 s."
     )
+
+
+class SeriesFigures(Answer):
+    """Figures by step, each in the place of its instant in `at`."""
+
+    started: list[int] = Field(description="Attempts that began.")
+    succeeded: list[int] = Field(description="Attempts that succeeded.")
+    failed: list[int] = Field(description="Attempts that failed, those that are retried or lost their worker included.")
+    late: list[int] = Field(
+        description="Runs whose first attempt began later than `JOBS_OVERDUE_GRACE_SECONDS` after they were due."
+    )
+
+
+class SeriesAnswer(Answer):
+    """Time series of attempts. They are counted once a minute, and the last step is not over yet."""
+
+    step: Step = Field(description="The length of a step.")
+    at: list[Instant] = Field(description="When each step begins, without gaps.")
+    all: SeriesFigures = Field(description="Of all handlers together.")
+    handlers: dict[str, SeriesFigures] = Field(description="Of those that were asked for.")
 
 
 class LiveAnswer(Answer):

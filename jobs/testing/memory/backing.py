@@ -14,6 +14,7 @@ from jobs.testing.memory.rows import job_of
 from jobs.testing.memory.runs import MemoryRunStore
 from jobs.testing.memory.transactions import MemoryTransactions
 from jobs.testing.memory.upkeep.housekeeping import MemoryHousekeeping
+from jobs.testing.memory.upkeep.series import MemorySeries
 from jobs.testing.memory.upkeep.setbacks import MemorySetbacks
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class MemoryBacking:
             MemoryLockStore(self.database),
             MemoryTransactions(self.database),
             MemoryAuditLog(self.database),
+            MemorySeries(self.database),
         )
 
     def jobs(self) -> list[Job]:

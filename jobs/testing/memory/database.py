@@ -14,7 +14,7 @@ from threading import Condition, RLock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from jobs.core.errors import StoreUnavailable, UnitOfWorkError
-from jobs.testing.memory.rows import AttemptRow, AuditRow, JobRow, KeyRow, LockRow, StartRow, require_whole
+from jobs.testing.memory.rows import AttemptRow, AuditRow, JobRow, KeyRow, LockRow, SeriesRow, StartRow, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -58,6 +58,7 @@ class MemoryDatabase:
         self.keys: Table[str, KeyRow] = Table("key")
         self.locks: Table[str, LockRow] = Table("lock")
         self.starts: Table[int, StartRow] = Table("start")
+        self.series: Table[tuple[str, str, datetime], SeriesRow] = Table("series")
         self.active: dict[str, UUID] = {}
         self._lock_timeout = lock_timeout_seconds
         self._changed = Condition(RLock())

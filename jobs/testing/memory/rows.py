@@ -124,6 +124,15 @@ class AuditRow(NamedTuple):
     before: str | None = None
 
 
+class SeriesRow(NamedTuple):
+    """How many attempts began, succeeded, failed and began late within one step."""
+
+    started: int
+    succeeded: int
+    failed: int
+    late: int
+
+
 class KeyRow(NamedTuple):
     """An idempotency key, with the response to the first request under it."""
 

@@ -16,6 +16,7 @@ from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
+from jobs.adapters.postgres.stores.upkeep.series import PostgresSeries
 from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
 from jobs.core.errors import ConfigurationError
 from jobs.core.queries import MAX_PAGE, JobQuery
@@ -66,6 +67,7 @@ class PostgresBacking:
             PostgresLockStore(database, _SCHEMA),
             PostgresTransactions(self._pools.units),
             PostgresAuditLog(database, _SCHEMA),
+            PostgresSeries(database, _SCHEMA),
         )
 
     @property

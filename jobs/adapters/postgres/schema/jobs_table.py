@@ -113,6 +113,7 @@ def _index_jobs(table: sa.Table) -> None:
     sa.Index("jobs_newest", *newest)
     sa.Index("jobs_newest_by_handler", column.handler_name, *newest)
     sa.Index("jobs_newest_failed", *newest, postgresql_where=sa.text("status = 'Failed'"))
+    sa.Index("jobs_newest_cancelled", *newest, postgresql_where=sa.text("status = 'Cancelled'"))
     sa.Index("jobs_by_parent", column.parent_id, *newest, postgresql_where=column.parent_id.is_not(None))
     sa.Index(
         "jobs_metadata",

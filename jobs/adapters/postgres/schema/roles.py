@@ -31,6 +31,7 @@ RIGHTS = {
     "idempotency_keys": _ALL,
     "locks": _ALL,
     "limit_starts": _ALL,
+    "job_series": _ALL,
     "schema_version": "select",
 }
 """The runtime role's privileges on each table. Identity columns need no privilege on their sequences."""

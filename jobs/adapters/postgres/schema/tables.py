@@ -23,6 +23,7 @@ class JobTables:
     idempotency: sa.Table
     locks: sa.Table
     starts: sa.Table
+    series: sa.Table
 
 
 def add_background_jobs(metadata: sa.MetaData, schema: str = DEFAULT_SCHEMA) -> JobTables:
@@ -38,6 +39,7 @@ def add_background_jobs(metadata: sa.MetaData, schema: str = DEFAULT_SCHEMA) -> 
         idempotency=_idempotency(metadata, schema),
         locks=_locks(metadata, schema),
         starts=_starts(metadata, schema),
+        series=_series(metadata, schema),
     )
 
 
@@ -127,5 +129,21 @@ def _starts(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("started_at", MOMENT, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False, comment="How many one claim started at that instant"),
         sa.Index("limit_starts_by_handler", "handler_name", "started_at"),
+        schema=schema,
+    )
+
+
+def _series(metadata: sa.MetaData, schema: str) -> sa.Table:
+    return sa.Table(
+        "job_series",
+        metadata,
+        sa.Column("step", sa.Text, nullable=False, comment="minute or hour"),
+        sa.Column("handler_name", sa.Text, nullable=False, comment="Empty for all handlers together"),
+        sa.Column("at", MOMENT, nullable=False, comment="When the step begins"),
+        sa.Column("started", sa.BigInteger, nullable=False),
+        sa.Column("succeeded", sa.BigInteger, nullable=False),
+        sa.Column("failed", sa.BigInteger, nullable=False),
+        sa.Column("late", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("step", "handler_name", "at", name="job_series_pkey"),
         schema=schema,
     )

@@ -36,6 +36,7 @@ from jobs.entrypoints.http.openapi.parameters import (
     PREFER,
     REASON,
     REPLAYED,
+    SERIES_FILTERS,
     TRY_AGAIN,
 )
 from jobs.entrypoints.http.problems import (
@@ -48,7 +49,7 @@ from jobs.entrypoints.http.problems import (
     NOT_FOUND,
     PRECONDITION,
 )
-from jobs.entrypoints.http.state_answers import LiveAnswer, ReadyAnswer, StatsAnswer
+from jobs.entrypoints.http.state_answers import LiveAnswer, ReadyAnswer, SeriesAnswer, StatsAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -210,9 +211,18 @@ CALLS: Mapping[str, CallText] = {
     "get_stats": CallText(
         "Operations",
         "Read statistics",
-        "Returns counts of the whole database, and of the last five minutes.",
+        "Returns counts of the whole database, exact up to 10,000, and of the last five minutes. It takes as long "
+        "however many jobs there are.",
         {200: Described("The statistics.", StatsAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
         parameters=(IF_NONE_MATCH,),
+    ),
+    "get_series": CallText(
+        "Operations",
+        "Read time series",
+        "How many attempts began, succeeded, failed and began late: by minute for three hours, by hour for seven days.",
+        {200: Described("The series.", SeriesAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
+        (*SERIES_FILTERS, IF_NONE_MATCH),
+        kinds=(INVALID,),
     ),
     "get_openapi": CallText(
         "Document",

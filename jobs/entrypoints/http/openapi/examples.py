@@ -126,6 +126,8 @@ _DUE = {"count": 12, "unarmed": 0, "throttled": 10, "latest_by_seconds": 4.2}
 _OUTCOME = {"count": 600, "per_second": 2.0, "mean_duration_seconds": 0.25, "mean_wait_seconds": 0.1}
 _RECENT = {"window": "PT5M", "attempts": {"Succeeded": _OUTCOME}}
 
+_FIGURES = {"started": [120, 90], "succeeded": [118, 90], "failed": [2, 0], "late": [0, 1]}
+
 EXAMPLES: dict[str, dict[str, Any]] = {
     "DstOptions": _DST,
     "MisfireOptions": _MISFIRE,
@@ -200,7 +202,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "handlers": {"SendEmail": {"Scheduled": 12, "Completed": 1200}},
         "due": _DUE,
         "recent": _RECENT,
+        "count_to": 10_000,
+        "at_least": ["/jobs/Completed"],
+        "incomplete": [],
         "missing_handlers": {"SendMail": 2},
+    },
+    "SeriesFigures": _FIGURES,
+    "SeriesAnswer": {
+        "step": "minute",
+        "at": ["2026-12-01T08:00:00Z", "2026-12-01T08:01:00Z"],
+        "all": _FIGURES,
+        "handlers": {EXAMPLE_HANDLER: _FIGURES},
     },
     "LiveAnswer": {"status": "live"},
     "ReadyAnswer": {

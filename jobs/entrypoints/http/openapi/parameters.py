@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.lifecycle.audit import MAX_REASON
-from jobs.core.queries import INSTANT_FILTERS, MAX_PAGE, AuditQuery, HistoryQuery, JobFilter
+from jobs.core.queries import INSTANT_FILTERS, MAX_PAGE, AuditQuery, HistoryQuery, JobFilter, SeriesQuery
 from jobs.entrypoints.http.openapi.described import Header, Parameter
 
 if TYPE_CHECKING:
@@ -126,3 +126,11 @@ AUDIT_FILTERS = (
     ),
     *PAGING,
 )
+
+SERIES_FILTERS = (
+    _one("step", {"$ref": "#/components/schemas/Step"}, "hour", str(SeriesQuery.model_fields["step"].description)),
+    Parameter(
+        "handler_name", "query", str(SeriesQuery.model_fields["handler_name"].description),
+        {"type": "array", "items": _STRING, "maxItems": 50}, ["SendEmail"], style=_LIST,
+    ),
+)  # fmt: skip

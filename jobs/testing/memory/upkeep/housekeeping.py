@@ -8,6 +8,7 @@ from heapq import nsmallest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from jobs.core.lifecycle.figures import COUNT_TO
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.limits import OutdatedLimitFlag
 from jobs.core.lifecycle.status import FAULTS, AttemptOutcome, JobStatus
@@ -199,11 +200,11 @@ class MemoryHousekeeping:
                 transaction.put(locks, resource, None)
         return len(gone)
 
-    def stats(self) -> dict[str, Any]:
-        """Return counts of jobs by handler and status, of due jobs, and of the attempts of the last five minutes."""
+    def stats(self, count_to: int = COUNT_TO) -> dict[str, Any]:
+        """Return bounded counts of jobs, of due jobs, and of the attempts of the last five minutes."""
         with self._database.statement() as transaction:
             jobs, attempts = transaction.all(self._database.jobs), transaction.all(self._database.attempts)
-            return statistics_of(list(jobs), list(attempts), transaction.now)
+            return statistics_of(list(jobs), list(attempts), transaction.now, count_to)
 
     def ping(self) -> None:
         """Raise ``StoreUnavailable`` if a test has made the store unavailable."""

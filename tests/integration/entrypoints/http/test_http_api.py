@@ -223,6 +223,7 @@ CALLS = [
     ("GET", f"/api/jobs/{ID}/audit", None, "Jobs.Read"),
     ("GET", "/api/audit", None, "Jobs.Read"),
     ("GET", "/api/stats", None, "Jobs.Read"),
+    ("GET", "/api/series", None, "Jobs.Read"),
     ("PATCH", f"/api/jobs/{ID}", {"schedule": "P1D"}, "Jobs.Manage"),
     ("DELETE", f"/api/jobs/{ID}", None, "Jobs.Manage"),
     ("POST", f"/api/jobs/{ID}/run", None, "Jobs.Manage"),

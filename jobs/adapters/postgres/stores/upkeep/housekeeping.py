@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from jobs.adapters.postgres.statements.housekeeping import housekeeping_statements
 from jobs.adapters.postgres.statements.limits import limit_statements
 from jobs.adapters.postgres.stores.rows import alarm_of
+from jobs.adapters.postgres.stores.upkeep.statistics import statistics
+from jobs.core.lifecycle.figures import COUNT_TO
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.limits import OutdatedLimitFlag
 from jobs.core.ports.housekeeping import Failures, JobPosition, PrunedHistory, Wait
@@ -16,18 +17,18 @@ from jobs.core.ports.scheduler import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import timedelta
 
     from jobs.adapters.postgres.connection.database import Database
     from jobs.core.lifecycle.limits import LimitFlag
     from jobs.core.ports.housekeeping import HistoryLimit
-
-_RATE_WINDOW = timedelta(minutes=5)
 
 
 class PostgresHousekeeping:
     """The ``Housekeeping`` port on PostgreSQL."""
 
     def __init__(self, database: Database, schema: str) -> None:
+        self._database = database
         self._run = database.run
         self._statements = housekeeping_statements(schema)
         self._limits = limit_statements(schema)
@@ -97,39 +98,9 @@ class PostgresHousekeeping:
         [(failed, lost)] = self._run(self._statements.recent_failures, {"window": window})
         return Failures(failed, lost)
 
-    def stats(self) -> dict[str, Any]:
-        """Return counts of jobs by handler and status, of due jobs, and of the attempts of the last five minutes."""
-        counts = self._run(self._statements.counts, {})
-        [(due, late, unarmed, waiting)] = self._run(self._statements.lateness, {})
-        rates = self._run(self._statements.rates, {"window": _RATE_WINDOW})
-        by_status: dict[str, int] = {}
-        handlers: dict[str, dict[str, int]] = {}
-        for handler_name, status, count, _paused in counts:
-            by_status[status] = by_status.get(status, 0) + count
-            handlers.setdefault(handler_name, {})[status] = count
-        return {
-            "jobs": by_status,
-            "paused": sum(row[3] for row in counts),
-            "handlers": handlers,
-            "due": {
-                "count": due,
-                "unarmed": unarmed,
-                "throttled": waiting,
-                "latest_by_seconds": round(max(late, 0.0), 3),
-            },
-            "recent": {
-                "window": "PT5M",
-                "attempts": {
-                    outcome: {
-                        "count": count,
-                        "per_second": round(count / _RATE_WINDOW.total_seconds(), 3),
-                        "mean_duration_seconds": round(duration, 6),
-                        "mean_wait_seconds": round(wait or 0.0, 6),
-                    }
-                    for outcome, count, duration, wait in rates
-                },
-            },
-        }
+    def stats(self, count_to: int = COUNT_TO) -> dict[str, Any]:
+        """Return bounded counts of jobs, of due jobs, and of the attempts of the last five minutes."""
+        return statistics(self._database, self._statements, count_to)
 
     def ping(self) -> None:
         """Read from the table and write a temporary file; raises if the database is down, not migrated or full."""

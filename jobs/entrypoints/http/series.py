@@ -1,0 +1,65 @@
+"""The HTTP function that reads time series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.lifecycle.figures import Step
+from jobs.core.ports.series import ALL_HANDLERS, Bucket
+from jobs.core.queries import SeriesQuery
+from jobs.core.strict_json import refuse_unstorable_text
+from jobs.entrypoints.http.exchange import Call, json_response, read
+from jobs.entrypoints.http.filters import alternatives_of
+from jobs.entrypoints.http.state_answers import SeriesAnswer, SeriesFigures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import azure.functions as func
+
+    from jobs.app.runtime import Runtime
+
+_EVERY_HANDLER = "*"
+
+
+def series(runtime: Runtime, call: Call) -> func.HttpResponse:
+    """Return the series of all handlers together, and of those that are asked for."""
+    query = _query_of(call.parameters())
+    names = {spec.name for spec in runtime.registry.all()} if _EVERY_HANDLER in query.handler_name else set()
+    names |= {*query.handler_name} - {_EVERY_HANDLER}
+    buckets = runtime.series.find(query.step, [ALL_HANDLERS, *names])
+    at = _steps(query.step, [bucket.at for bucket in buckets])
+    by_name: dict[str, dict[datetime, Bucket]] = {name: {} for name in (ALL_HANDLERS, *sorted(names))}
+    for bucket in buckets:
+        by_name[bucket.handler_name][bucket.at] = bucket
+    answer = SeriesAnswer(
+        step=query.step,
+        at=at,
+        all=_figures(at, by_name.pop(ALL_HANDLERS)),
+        handlers={name: _figures(at, found) for name, found in by_name.items()},
+    )
+    return json_response(answer.model_dump_json())
+
+
+def _query_of(parameters: dict[str, str]) -> SeriesQuery:
+    given: dict[str, Any] = dict(parameters)
+    if "handler_name" in given:
+        refuse_unstorable_text(given["handler_name"], "/handler_name")
+        given["handler_name"] = alternatives_of("handler_name", given["handler_name"])
+    return read(SeriesQuery, given)
+
+
+def _steps(step: Step, found: Sequence[datetime]) -> list[datetime]:
+    """Return every step from the first to the last of ``found``."""
+    if not found:
+        return []
+    first, last = min(found), max(found)
+    return [first + number * step.length for number in range((last - first) // step.length + 1)]
+
+
+def _figures(at: Sequence[datetime], found: dict[datetime, Bucket]) -> SeriesFigures:
+    columns = ("started", "succeeded", "failed", "late")
+    return SeriesFigures(
+        **{name: [getattr(found[moment], name) if moment in found else 0 for moment in at] for name in columns}
+    )
