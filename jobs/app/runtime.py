@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.app.alarms.arming import Alarms
+from jobs.app.bulk.operations import BulkOperations
+from jobs.app.bulk.run import BulkWork, run_bulk
 from jobs.app.commands.end_watch import EndWatch
 from jobs.app.commands.follow_ups import FollowUps
 from jobs.app.commands.job_views import JobViews
@@ -34,13 +37,14 @@ from jobs.app.upkeep.limit_flags import LimitFlags
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.app.upkeep.reaper import Reaper
 from jobs.app.upkeep.reconciler import Reconciler
+from jobs.core.bulk import BULK_HANDLER
 from jobs.core.errors import StoreUnavailable
+from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
     from random import Random
 
     from jobs.app.commands.follow_ups import Enqueue
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.clock import Clock
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.jobs import JobStore
+    from jobs.core.ports.operations import OperationStore
     from jobs.core.ports.runs import RunStore
     from jobs.core.ports.scheduler import Scheduler
     from jobs.core.ports.series import SeriesStore
@@ -58,6 +63,9 @@ if TYPE_CHECKING:
 
 
 _logger = logging.getLogger("jobs")
+
+
+_BULK_RETRY = RetryPolicy(max_retries=100, cap=timedelta(minutes=1))
 
 
 def _nothing() -> None:
@@ -73,6 +81,7 @@ class Ports:
     housekeeping: Housekeeping
     audit: AuditLog
     series: SeriesStore
+    operations: OperationStore
     setbacks: Setbacks
     scheduler: Scheduler
     units: UnitsOfWork
@@ -101,6 +110,7 @@ class Runtime:
     service: JobService
     views: JobViews
     ends: EndWatch
+    bulk: BulkOperations
     pipeline: RunPipeline
     pool: WorkerPool
     worker: Worker
@@ -141,8 +151,12 @@ def build(
     Concurrency slots that may be free are offered to ``offers``, by default to the worker pool.
     """
     alarms = Alarms(ports.scheduler, ports.store)
-    service = JobService(ports.store, alarms, registry, ports.clock, ports.random, options.longest_run)
-    injector = Injector(registry, {UnitsOfWork: ports.units, DistributedLock: ports.lock})
+    service = JobService(
+        ports.store, alarms, registry, ports.clock, ports.random, options.longest_run, ports.operations.was_changed
+    )
+    work = BulkWork(service, ports.operations)
+    injector = Injector(registry, {UnitsOfWork: ports.units, DistributedLock: ports.lock, BulkWork: work})
+    registry.add_own(BULK_HANDLER, run_bulk, retry=_BULK_RETRY)
     pool = _build_pool(registry, injector, alarms, service.enqueue, ports, options, offers)
     pipeline, lease = pool.pipeline, options.identity.lease
     reaper = Reaper(ports.housekeeping, ports.runs, pipeline, alarms, ports.clock, lease, options.max_lost)
@@ -160,6 +174,7 @@ def build(
             options.reconcile.overdue_grace,
         ),
         ends=EndWatch(ports.store),
+        bulk=BulkOperations(service, ports.operations, ports.clock),
         pipeline=pipeline,
         pool=pool,
         worker=worker,

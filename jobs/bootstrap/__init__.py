@@ -17,6 +17,7 @@ from jobs.adapters.postgres.connection.pools import Pools
 from jobs.adapters.postgres.stores.audit import PostgresAuditLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
+from jobs.adapters.postgres.stores.operations import PostgresOperations
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
@@ -201,6 +202,7 @@ def _ports(settings: Settings, pools: Pools, scheduler: Scheduler) -> Ports:
         housekeeping=PostgresHousekeeping(database, schema),
         audit=PostgresAuditLog(database, schema),
         series=PostgresSeries(database, schema),
+        operations=PostgresOperations(database, schema),
         setbacks=PostgresSetbacks(database, schema, clock),
         scheduler=scheduler,
         units=UnitsOfWork(PostgresTransactions(pools.units)),

@@ -10,6 +10,7 @@ import azure.functions as func
 from jobs.entrypoints.http.access import Access
 from jobs.entrypoints.http.api import api_blueprint
 from jobs.entrypoints.http.audit import audit_blueprint
+from jobs.entrypoints.http.bulk import bulk_blueprint
 from jobs.entrypoints.http.callback_tokens import CallbackTokens
 from jobs.entrypoints.http.commands import commands_blueprint
 from jobs.entrypoints.http.openapi.functions import openapi_blueprint
@@ -54,6 +55,7 @@ def build_app(
         api_blueprint(runtime, access, invocation_scope),
         commands_blueprint(runtime, access),
         audit_blueprint(runtime, access),
+        bulk_blueprint(runtime, access),
         operations_blueprint(runtime, access, tokens),
         openapi_blueprint(runtime, access),
         callback_blueprint(runtime, tokens),

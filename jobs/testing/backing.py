@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.jobs import JobStore
     from jobs.core.ports.locks import LockStore
+    from jobs.core.ports.operations import OperationStore
     from jobs.core.ports.runs import RunStore
     from jobs.core.ports.series import SeriesStore
     from jobs.core.ports.setbacks import Setbacks
@@ -33,6 +34,7 @@ class Stores(NamedTuple):
     transactions: Transactions
     audit: AuditLog
     series: SeriesStore
+    operations: OperationStore
 
 
 class EndedAttempt(NamedTuple):

@@ -112,7 +112,7 @@ def _wanted(registry: HandlerRegistry) -> set[type]:
 
 def join_parts(registry: HandlerRegistry, backing: Backing, random: Random, offers: SlotOffers) -> Runtime:
     """Join the parts for ``registry`` on ``backing``. Due jobs are polled for, as under the timer; no alarm is set."""
-    store, runs, housekeeping, setbacks, locks, transactions, audit, series = backing.stores
+    store, runs, housekeeping, setbacks, locks, transactions, audit, series, operations = backing.stores
     clock = backing.clock
 
     def seconds_passed() -> float:
@@ -131,6 +131,7 @@ def join_parts(registry: HandlerRegistry, backing: Backing, random: Random, offe
         housekeeping=housekeeping,
         audit=audit,
         series=series,
+        operations=operations,
         setbacks=setbacks,
         scheduler=TimerScheduler(),
         units=UnitsOfWork(transactions),

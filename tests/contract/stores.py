@@ -17,6 +17,7 @@ from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.stores.audit import PostgresAuditLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
+from jobs.adapters.postgres.stores.operations import PostgresOperations
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
@@ -30,6 +31,7 @@ from jobs.core.ports.clock import Clock
 from jobs.core.ports.housekeeping import Housekeeping
 from jobs.core.ports.jobs import JobStore
 from jobs.core.ports.locks import LockStore
+from jobs.core.ports.operations import OperationStore
 from jobs.core.ports.runs import RunStore
 from jobs.core.ports.series import SeriesStore
 from jobs.core.ports.setbacks import Setbacks
@@ -40,6 +42,7 @@ from jobs.testing.memory.audit import MemoryAuditLog
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.locks import MemoryLockStore
+from jobs.testing.memory.operations import MemoryOperations
 from jobs.testing.memory.runs import MemoryRunStore
 from jobs.testing.memory.transactions import MemoryTransactions
 from jobs.testing.memory.upkeep.housekeeping import MemoryHousekeeping
@@ -69,6 +72,7 @@ class Stores:
     audit: Callable[[], list[tuple[Any, ...]]]
     audit_log: AuditLog
     series: SeriesStore
+    operations: OperationStore
     impatient: Stores | None = None  # the same store, by a client that does not wait for locks
 
     def pass_time(self, by: timedelta) -> datetime:
@@ -138,6 +142,7 @@ def memory_stores() -> Stores:
         lambda: [tuple(row)[:5] for row in database.audit.rows.values()],
         MemoryAuditLog(database),
         MemorySeries(database),
+        MemoryOperations(database),
     )
 
 
@@ -208,4 +213,5 @@ def postgres_stores(database: Database, lent: Database) -> Stores:
         audit,
         PostgresAuditLog(database, "jobs"),
         PostgresSeries(database, "jobs"),
+        PostgresOperations(database, "jobs"),
     )

@@ -22,7 +22,8 @@ class Caller:
     """Who calls, and within which trace; both are stored with the job.
 
     ``may_manage`` is whether the caller may end jobs that others enqueued; ``may_set_reserved`` whether it may set the
-    framework's own metadata, ``jobs.*``. ``parent_id`` is the job whose handler calls. ``reason`` is kept in the audit.
+    framework's own metadata, ``jobs.*``. ``parent_id`` is the job whose handler calls. ``reason`` is kept in the audit,
+    and ``operation``, the operation on many jobs that a change is part of: it changes each job once.
     """
 
     actor: str | None = None
@@ -31,6 +32,7 @@ class Caller:
     may_set_reserved: bool = False
     parent_id: UUID | None = None
     reason: str | None = None
+    operation: UUID | None = None
 
 
 class Enqueued:

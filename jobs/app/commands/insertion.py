@@ -60,7 +60,7 @@ class NewJobs:
     def new_row(self, command: EnqueueJob, caller: Caller) -> NewJob:
         """Validate a command and return its row. Raises ``InvalidInput`` with every fault."""
         try:
-            spec = self._registry.require(command.handler_name)
+            spec = self._registry.require(command.handler_name, own=caller.may_set_reserved)
         except UnknownHandler as error:
             if others := command.problems():
                 raise InvalidInput([*error.problems, *others]) from None

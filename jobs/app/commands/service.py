@@ -13,7 +13,7 @@ from jobs.core.commands import EnqueueJob, UpdateJob
 from jobs.core.errors import Conflict, JobNotFound, JobsError, PreconditionFailed
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.ports.scheduler import Alarm
-from jobs.core.queries import HistoryQuery, JobQuery
+from jobs.core.queries import HistoryQuery, JobFilter, JobQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,14 +41,19 @@ class JobService:
         clock: Clock,
         random: Random,
         longest_run: timedelta | None = None,
+        was_changed: Callable[[UUID, UUID], bool] = lambda _operation, _job_id: False,
     ) -> None:
-        """``longest_run`` is the host's limit on the duration of an attempt, None for no limit."""
+        """``longest_run`` is the host's limit on the duration of an attempt, None for no limit.
+
+        ``was_changed`` returns whether an operation on many jobs has changed a job.
+        """
         self._store = store
         self._alarms = alarms
         self._registry = registry
         self._clock = clock
         self._random = random
         self._longest_run = longest_run
+        self._was_changed = was_changed
         self._new_jobs = NewJobs(store, registry, clock, random, longest_run, self._withdraw_alarm_of)
 
     def enqueue(self, command: EnqueueJob, *, connection: object | None = None, caller: Caller = NOBODY) -> Enqueued:
@@ -145,6 +150,10 @@ class JobService:
         """Return a page of jobs, newest first."""
         return self._store.find(query)
 
+    def count(self, wanted: JobFilter, limit: int) -> int:
+        """Count the jobs that a filter selects, up to ``limit``."""
+        return self._store.count(wanted, limit)
+
     def update(
         self,
         job_id: UUID,
@@ -224,11 +233,13 @@ class JobService:
                 raise JobNotFound(job_id)
             if revision is not None and job.revision != revision:
                 raise PreconditionFailed(job_id, revision, job.revision)
-            change = decide(job)
+            # Whoever changes the job after this look makes the change below miss, so that it is looked at again.
+            done = caller.operation is not None and self._was_changed(caller.operation, job_id)
+            change = None if done else decide(job)
             if change is None:
                 return job
-            reasoned = replace(change, reason=caller.reason) if caller.reason is not None else change
-            changed = self._store.change(job, reasoned, actor=caller.actor, connection=connection)
+            change = replace(change, reason=caller.reason, operation=caller.operation)
+            changed = self._store.change(job, change, actor=caller.actor, connection=connection)
             if changed is not None:
                 if changed.generation != job.generation:
                     self._rearm(job, changed, connection)

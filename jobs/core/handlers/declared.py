@@ -72,7 +72,7 @@ class KnownHandlers(HandlerRegistry):
             cached = self._specs[name] = (known, _spec_of(known))
         return cached[1]
 
-    def require(self, name: str) -> HandlerSpec:
+    def require(self, name: str, *, own: bool = False) -> HandlerSpec:  # noqa: ARG002  of an app alone
         """Return a handler; raises ``UnknownHandler``, whose message says how to declare it."""
         spec = self.get(name)
         if spec is None:

@@ -41,6 +41,7 @@ class HandlerRegistry:
 
     def __init__(self) -> None:
         self._handlers: dict[str, HandlerSpec] = {}
+        self._own: dict[str, HandlerSpec] = {}
         self.limited: Mapping[str, Limits[Any]] = {}
         """The handlers that have limits."""
         self.providers: dict[type, ProviderSpec] = {}
@@ -158,13 +159,20 @@ class HandlerRegistry:
                     'after one attempt; give that one scope="app" as well',
                 )
 
+    def add_own(self, name: str, target: Callable[..., Any], *, retry: RetryPolicy) -> None:
+        """Add a handler of the framework's own, which is not listed, and which callers cannot enqueue for."""
+        self._own[name] = handler_spec(handler_options(name, retry, None, 1, None, None), target)
+
     def get(self, name: str) -> HandlerSpec | None:
         """Return a handler; None if this app has none of that name."""
-        return self._handlers.get(name)
+        return self._handlers.get(name) or self._own.get(name)
 
-    def require(self, name: str) -> HandlerSpec:
-        """Return a handler; raises ``UnknownHandler``, which lists the registered names."""
-        spec = self._handlers.get(name)
+    def require(self, name: str, *, own: bool = False) -> HandlerSpec:
+        """Return a handler, with ``own`` one of the framework's too.
+
+        Raises ``UnknownHandler``, which lists the registered names.
+        """
+        spec = self._handlers.get(name) or (self._own.get(name) if own else None)
         if spec is None:
             raise UnknownHandler(name, list(self._handlers))
         return spec

@@ -28,6 +28,7 @@ class AuditEntry(BaseModel):
     )
     reason: str | None = Field(description="Why, as the caller said.")
     revision: int = Field(description="The revision that it led to.")
+    operation: UUID | None = Field(description="The operation on many jobs that it was part of.")
     before: dict[str, Any] | None = Field(
         description="Of an update, and of a retry with another payload: the fields that it changed, as they were."
     )

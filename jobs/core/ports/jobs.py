@@ -13,7 +13,7 @@ from uuid import UUID
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Attempt, Job
 from jobs.core.ports.scheduler import Alarm
-from jobs.core.queries import HistoryQuery, JobQuery
+from jobs.core.queries import HistoryQuery, JobFilter, JobQuery
 
 
 class NewJob(NamedTuple):
@@ -74,7 +74,8 @@ RETRY = "retry"
 class Change:
     """Columns to set on one job, for one named action. JSON columns are text; ``NOW`` is the database's time.
 
-    ``reason``, and ``before``, JSON text with the fields as they were, are kept in the audit.
+    ``reason``, and ``before``, JSON text with the fields as they were, are kept in the audit, along with the
+    ``operation`` on many jobs that the change is part of.
     """
 
     action: str
@@ -82,6 +83,7 @@ class Change:
     new_generation: bool = False
     reason: str | None = None
     before: str | None = None
+    operation: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,9 @@ class JobStore(Protocol):
 
     def find(self, query: JobQuery) -> Page:
         """Return a page of jobs, newest first; it ends early once it is large in bytes."""
+
+    def count(self, wanted: JobFilter, limit: int) -> int:
+        """Count the jobs that a filter selects, up to ``limit``."""
 
     def attempts(self, job_id: UUID) -> list[Attempt]:
         """Return a job's history, newest first."""

@@ -73,4 +73,5 @@ def _entry(row: AuditRow, job: JobRow) -> AuditEntry:
         reason=row.reason,
         revision=row.revision,
         before=None if row.before is None else read_json(row.before),
+        operation=row.operation,
     )

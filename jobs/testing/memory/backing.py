@@ -10,6 +10,7 @@ from jobs.testing.memory.audit import MemoryAuditLog
 from jobs.testing.memory.database import MemoryDatabase
 from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.locks import MemoryLockStore
+from jobs.testing.memory.operations import MemoryOperations
 from jobs.testing.memory.rows import job_of
 from jobs.testing.memory.runs import MemoryRunStore
 from jobs.testing.memory.transactions import MemoryTransactions
@@ -42,6 +43,7 @@ class MemoryBacking:
             MemoryTransactions(self.database),
             MemoryAuditLog(self.database),
             MemorySeries(self.database),
+            MemoryOperations(self.database),
         )
 
     def jobs(self) -> list[Job]:

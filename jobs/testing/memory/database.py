@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobs.core.ports.clock import Clock
+    from jobs.core.ports.operations import Progress
 
 Key = TypeVar("Key", bound=Hashable)
 Row = TypeVar("Row")
@@ -58,6 +59,7 @@ class MemoryDatabase:
         self.keys: Table[str, KeyRow] = Table("key")
         self.locks: Table[str, LockRow] = Table("lock")
         self.starts: Table[int, StartRow] = Table("start")
+        self.operations: Table[UUID, Progress] = Table("operation")
         self.series: Table[tuple[str, str, datetime], SeriesRow] = Table("series")
         self.active: dict[str, UUID] = {}
         self._lock_timeout = lock_timeout_seconds

@@ -14,7 +14,7 @@ from jobs.core.ports.jobs import NOW, RETRY, Change, Inserted
 from jobs.core.strict_json import refuse_unstorable_text
 from jobs.testing.memory.database import MemoryConnection, RowLock
 from jobs.testing.memory.jsonb import as_stored
-from jobs.testing.memory.listing import find_attempts, find_jobs
+from jobs.testing.memory.listing import find_attempts, find_jobs, selected
 from jobs.testing.memory.rows import AuditRow, JobRow, KeyRow, alarm_of, attempt_of, job_of
 from jobs.testing.memory.transactions import OpenTransaction
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jobs.core.lifecycle.job import Attempt, Job
     from jobs.core.ports.jobs import AttemptPage, NewJob, Page
     from jobs.core.ports.scheduler import Alarm
-    from jobs.core.queries import HistoryQuery, JobQuery
+    from jobs.core.queries import HistoryQuery, JobFilter, JobQuery
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
 
 _HISTORY_LIMIT = 1_000
@@ -99,6 +99,12 @@ class MemoryJobStore:
             lines = list(transaction.all(self._database.attempts))
         return find_jobs(rows, lines, query, now)
 
+    def count(self, wanted: JobFilter, limit: int) -> int:
+        """Count the jobs that a filter selects, up to ``limit``."""
+        with self._database.statement() as transaction:
+            rows, lines = transaction.all(self._database.jobs), transaction.all(self._database.attempts)
+            return min(sum(1 for _ in selected(rows, lines, wanted, transaction.now)), limit)
+
     def attempts(self, job_id: UUID) -> list[Attempt]:
         """Return a job's latest 1,000 attempts, newest first."""
         with self._database.statement() as transaction:
@@ -135,8 +141,9 @@ class MemoryJobStore:
                 raise JobNameTaken(row.job_name, holder.id)
             transaction.put_job(changed)
             noted = AuditRow(
-                row.id, transaction.now, actor, change.action, changed.revision, change.reason, change.before
-            )
+                row.id, transaction.now, actor, change.action, changed.revision, change.reason, change.before,
+                change.operation,
+            )  # fmt: skip
             transaction.put(self._database.audit, (row.id, changed.revision), noted)
         return job_of(changed)
 

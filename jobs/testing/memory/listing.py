@@ -19,11 +19,11 @@ from jobs.testing.memory.jsonb import contains, parsed
 from jobs.testing.memory.rows import attempt_of, job_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from jobs.core.lifecycle.job import Json
-    from jobs.core.queries import HistoryQuery, JobQuery
+    from jobs.core.queries import HistoryQuery, JobFilter, JobQuery
     from jobs.testing.memory.rows import AttemptRow, JobRow
 
 
@@ -32,16 +32,8 @@ def find_jobs(rows: Iterable[JobRow], lines: Iterable[AttemptRow], query: JobQue
 
     Raises ``InvalidInput`` for an invalid cursor.
     """
-    without_handler = _without_handler(lines) if query.overdue is not None else frozenset()
     after = None if query.cursor is None else position_of(query.cursor)
-    wanted = [_readings(key, readings) for key, readings in query.metadata.items()]
-    found = [
-        row
-        for row in rows
-        if _matches(row, query, now, without_handler)
-        and (after is None or (row.created_at, row.id) < after)
-        and (not wanted or _has_metadata(row, wanted))
-    ]
+    found = [row for row in selected(rows, lines, query, now) if after is None or (row.created_at, row.id) < after]
     found.sort(key=attrgetter("created_at", "id"), reverse=True)
 
     def size_of(row: JobRow) -> int:
@@ -52,6 +44,15 @@ def find_jobs(rows: Iterable[JobRow], lines: Iterable[AttemptRow], query: JobQue
     if not query.payloads:
         jobs = [job.model_copy(update={"payload": None}) for job in jobs]
     return Page(jobs, cursor_of(jobs[-1]) if more else None)
+
+
+def selected(rows: Iterable[JobRow], lines: Iterable[AttemptRow], wanted: JobFilter, now: datetime) -> Iterator[JobRow]:
+    """Yield the rows that a filter selects."""
+    without_handler = _without_handler(lines) if wanted.overdue is not None else frozenset()
+    metadata = [_readings(key, readings) for key, readings in wanted.metadata.items()]
+    for row in rows:
+        if _matches(row, wanted, now, without_handler) and (not metadata or _has_metadata(row, metadata)):
+            yield row
 
 
 def find_attempts(rows: Iterable[AttemptRow], retries: Sequence[datetime], query: HistoryQuery) -> AttemptPage:
@@ -87,7 +88,7 @@ def _reader(rows: Sequence[Row]) -> Callable[[Row | None, int], Sequence[Row]]:
     return read
 
 
-def _matches(row: JobRow, query: JobQuery, now: datetime, without_handler: Collection[UUID]) -> bool:
+def _matches(row: JobRow, query: JobFilter, now: datetime, without_handler: Collection[UUID]) -> bool:
     wanted = {"status": query.status, "handler_name": query.handler_name, "parent_id": query.parent_id}
     if any(any_of and getattr(row, name) not in any_of for name, any_of in wanted.items()):
         return False

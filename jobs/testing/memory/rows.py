@@ -122,6 +122,7 @@ class AuditRow(NamedTuple):
     revision: int
     reason: str | None = None
     before: str | None = None
+    operation: UUID | None = None
 
 
 class SeriesRow(NamedTuple):

@@ -13,6 +13,7 @@ from jobs.adapters.postgres.connection.pools import Pools
 from jobs.adapters.postgres.stores.audit import PostgresAuditLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
+from jobs.adapters.postgres.stores.operations import PostgresOperations
 from jobs.adapters.postgres.stores.runs import PostgresRunStore
 from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
@@ -68,6 +69,7 @@ class PostgresBacking:
             PostgresTransactions(self._pools.units),
             PostgresAuditLog(database, _SCHEMA),
             PostgresSeries(database, _SCHEMA),
+            PostgresOperations(database, _SCHEMA),
         )
 
     @property

@@ -32,6 +32,7 @@ RIGHTS = {
     "locks": _ALL,
     "limit_starts": _ALL,
     "job_series": _ALL,
+    "job_operations": _ALL,
     "schema_version": "select",
 }
 """The runtime role's privileges on each table. Identity columns need no privilege on their sequences."""

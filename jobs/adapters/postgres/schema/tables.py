@@ -24,6 +24,7 @@ class JobTables:
     locks: sa.Table
     starts: sa.Table
     series: sa.Table
+    operations: sa.Table
 
 
 def add_background_jobs(metadata: sa.MetaData, schema: str = DEFAULT_SCHEMA) -> JobTables:
@@ -40,6 +41,7 @@ def add_background_jobs(metadata: sa.MetaData, schema: str = DEFAULT_SCHEMA) -> 
         locks=_locks(metadata, schema),
         starts=_starts(metadata, schema),
         series=_series(metadata, schema),
+        operations=_operations(metadata, schema),
     )
 
 
@@ -87,7 +89,9 @@ def _audit(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("reason", sa.Text, comment="Why, as the caller said"),
         sa.Column("before", JSONB, comment="The fields that were changed, as they were"),
+        sa.Column("operation", UUID(), comment="The operation on many jobs that it was part of"),
         sa.Index("job_audit_by_job", "job_id", "at"),
+        sa.Index("job_audit_by_operation", "operation", "job_id", postgresql_where=sa.text("operation IS NOT NULL")),
         sa.Index("job_audit_newest", sa.text("at DESC"), sa.text("job_id DESC"), sa.text("revision DESC")),
         schema=schema,
     )
@@ -145,5 +149,18 @@ def _series(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("failed", sa.BigInteger, nullable=False),
         sa.Column("late", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("step", "handler_name", "at", name="job_series_pkey"),
+        schema=schema,
+    )
+
+
+def _operations(metadata: sa.MetaData, schema: str) -> sa.Table:
+    return sa.Table(
+        "job_operations",
+        metadata,
+        sa.Column("id", UUID(), primary_key=True, comment="The job that runs the operation"),
+        sa.Column("unchanged", sa.BigInteger, nullable=False),
+        sa.Column("refused", sa.BigInteger, nullable=False),
+        sa.Column("cursor", sa.Text, comment="After the last whole page"),
+        sa.Column("finished", sa.Boolean, nullable=False),
         schema=schema,
     )

@@ -40,8 +40,9 @@ with changed as (
   where j.id = cast(:id as uuid) and j.revision = cast(:revision as bigint)
   returning j.*
 ), noted as (
-  insert into {schema}.job_audit (job_id, actor, action, revision, reason, before)
-  select id, cast(:actor as text), cast(:action as text), revision, cast(:reason as text), cast(:before as jsonb)
+  insert into {schema}.job_audit (job_id, actor, action, revision, reason, before, operation)
+  select id, cast(:actor as text), cast(:action as text), revision, cast(:reason as text), cast(:before as jsonb),
+    cast(:operation as uuid)
   from changed
 )
 select """

@@ -99,6 +99,8 @@ with old as (
   delete from {schema}.job_attempts a using gone where a.job_id = gone.id
 ), audit_gone as (
   delete from {schema}.job_audit a using gone where a.job_id = gone.id
+), operations_gone as (
+  delete from {schema}.job_operations o using gone where o.id = gone.id
 )
 select count(*) from gone
 """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FIND = """
 select cast(a.job_id as text), j.job_name, j.handler_name, a.at, a.actor, a.action, a.reason, a.revision,
-  cast(a.before as text)
+  cast(a.before as text), cast(a.operation as text)
 from {schema}.job_audit a join {schema}.jobs j on j.id = a.job_id
 where {where}
 order by a.at desc, a.job_id desc, a.revision desc limit :limit
@@ -76,7 +76,7 @@ def _place_of(row: Sequence[Any]) -> tuple[Any, UUID, int]:
 
 
 def _entry(row: Sequence[Any]) -> AuditEntry:
-    job_id, job_name, handler_name, at, actor, action, reason, revision, before = row
+    job_id, job_name, handler_name, at, actor, action, reason, revision, before, operation = row
     return AuditEntry(
         job_id=job_id,
         job_name=job_name,
@@ -87,4 +87,5 @@ def _entry(row: Sequence[Any]) -> AuditEntry:
         reason=reason,
         revision=revision,
         before=None if before is None else read_json(before),
+        operation=operation,
     )

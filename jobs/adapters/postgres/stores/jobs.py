@@ -17,7 +17,7 @@ from jobs.adapters.postgres.stores.after_commit import on_commit
 from jobs.adapters.postgres.stores.batches import batch_values, batched, inserted_at, read_batches
 from jobs.adapters.postgres.stores.history import find_attempts, latest_attempts
 from jobs.adapters.postgres.stores.idempotency import HeldKey, invalidated_on_error
-from jobs.adapters.postgres.stores.listing import find_jobs
+from jobs.adapters.postgres.stores.listing import count_jobs, find_jobs
 from jobs.adapters.postgres.stores.rows import alarm_of, job_of
 from jobs.core.errors import IdempotencyKeyReused, JobIdTaken, JobNameTaken
 from jobs.core.ports.jobs import NOW
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from jobs.core.lifecycle.job import Attempt, Job
     from jobs.core.ports.jobs import AttemptPage, Change, Inserted, NewJob, Page
     from jobs.core.ports.scheduler import Alarm
-    from jobs.core.queries import HistoryQuery, JobQuery
+    from jobs.core.queries import HistoryQuery, JobFilter, JobQuery
 
 _HISTORY_LIMIT = 1_000
 _BATCH = 250
@@ -153,6 +153,10 @@ class PostgresJobStore:
         """Return a page of jobs, newest first, by keyset pagination: page 1,000 costs as much as page 1."""
         return find_jobs(self._database, self._schema, query)
 
+    def count(self, wanted: JobFilter, limit: int) -> int:
+        """Count the jobs that a filter selects, up to ``limit``."""
+        return count_jobs(self._database, self._schema, wanted, limit)
+
     def attempts(self, job_id: UUID) -> list[Attempt]:
         """Return a job's latest 1,000 attempts, newest first."""
         return latest_attempts(self._database, self._statements.attempts, job_id, _HISTORY_LIMIT)
@@ -174,6 +178,7 @@ class PostgresJobStore:
         )
         values = plain | {"id": job.id, "revision": job.revision, "actor": actor}
         values |= {"action": change.action, "reason": change.reason, "before": change.before}
+        values["operation"] = change.operation
         try:
             rows = self._database.run(statement, values, connection)
         except UniqueViolation:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobs.adapters.postgres.connection.database import Database
-    from jobs.core.queries import JobQuery
+    from jobs.core.queries import JobFilter, JobQuery
 
 
 def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
@@ -41,7 +41,10 @@ def find_jobs(database: Database, schema: str, query: JobQuery) -> Page:
 
 def _rows(database: Database, schema: str, query: JobQuery, count: int) -> list[tuple[Any, ...]]:
     conditions, values = _conditions(query)
-    where = (" and ".join(conditions) or "true").replace("{schema}", quoted(schema))
+    if query.cursor is not None:
+        conditions.append("(j.created_at, j.id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))")
+        values["after_at"], values["after_id"] = position_of(query.cursor)
+    where = _where(conditions, schema)
     sql = (
         f"select {JOB_COLUMNS if query.payloads else LISTED_COLUMNS} from {quoted(schema)}.jobs j where {where} "
         "order by j.created_at desc, j.id desc limit :limit"
@@ -49,7 +52,18 @@ def _rows(database: Database, schema: str, query: JobQuery, count: int) -> list[
     return database.run(Statement.of(sa.text(sql)), values | {"limit": count})
 
 
-def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
+def count_jobs(database: Database, schema: str, wanted: JobFilter, limit: int) -> int:
+    """Count the jobs that ``wanted`` selects, up to ``limit``, the newest first, as a page of them is found."""
+    conditions, values = _conditions(wanted)
+    sql = (
+        f"select count(*) from (select from {quoted(schema)}.jobs j where {_where(conditions, schema)} "
+        "order by j.created_at desc, j.id desc limit :limit) as found"
+    )
+    [(count,)] = database.run(Statement.of(sa.text(sql)), values | {"limit": limit})
+    return int(count)
+
+
+def _conditions(query: JobFilter) -> tuple[list[str], dict[str, Any]]:
     conditions: list[str] = []
     values: dict[str, Any] = {}
     if query.status:
@@ -73,10 +87,11 @@ def _conditions(query: JobQuery) -> tuple[list[str], dict[str, Any]]:
                 values[f"{name}_{bound}"] = moment
     if query.metadata:
         conditions.append(_metadata_condition(query, values))
-    if query.cursor is not None:
-        conditions.append("(j.created_at, j.id) < (cast(:after_at as timestamptz), cast(:after_id as uuid))")
-        values["after_at"], values["after_id"] = position_of(query.cursor)
     return conditions, values
+
+
+def _where(conditions: list[str], schema: str) -> str:
+    return (" and ".join(conditions) or "true").replace("{schema}", quoted(schema))
 
 
 # The first line only narrows the search, generously: clocks differ.
@@ -110,7 +125,7 @@ def _any_of(column: str, kind: str, wanted: tuple[Any, ...], values: dict[str, A
     )
 
 
-def _name_conditions(query: JobQuery, values: dict[str, Any]) -> list[str]:
+def _name_conditions(query: JobFilter, values: dict[str, Any]) -> list[str]:
     conditions = [_any_of("job_name", "text", query.job_name, values)] if query.job_name else []
     for number, prefix in enumerate(query.job_name_prefix):
         conditions.append(f"starts_with(j.job_name, cast(:prefix_{number} as text))")
@@ -118,7 +133,7 @@ def _name_conditions(query: JobQuery, values: dict[str, Any]) -> list[str]:
     return conditions
 
 
-def _metadata_condition(query: JobQuery, values: dict[str, Any]) -> str:
+def _metadata_condition(query: JobFilter, values: dict[str, Any]) -> str:
     """Return a condition that matches any reading of each value: ``OrderId=1`` in a URL is a number or a text.
 
     A reading that no row can contain, such as NaN, is left out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.core.bulk import BulkRequest
 from jobs.core.commands import EnqueueRequest, PreviewSchedule
 from jobs.core.queries import JobSearch
 from jobs.entrypoints.http.answers import (
@@ -18,6 +19,7 @@ from jobs.entrypoints.http.answers import (
     PreviewAnswer,
     SearchPage,
 )
+from jobs.entrypoints.http.bulk_answers import OperationAnswer, PreviewOfBulk
 from jobs.entrypoints.http.change_requests import ChangeRequest, RetryRequest, UpdateRequest
 from jobs.entrypoints.http.openapi.described import CallText, Described, Header
 from jobs.entrypoints.http.openapi.parameters import (
@@ -192,6 +194,38 @@ CALLS: Mapping[str, CallText] = {
         {200: Described("A page of changes.", AuditPage, headers=_TAGGED), 304: NOT_MODIFIED},
         (*AUDIT_FILTERS, IF_NONE_MATCH),
         kinds=(INVALID,),
+    ),
+    "start_bulk": CallText(
+        "Bulk",
+        "Change many jobs",
+        "One action on every job that a filter selects, as a durable operation: a job of the framework's own runs it, "
+        "each job is changed once whatever dies meanwhile, and each change is audited. With `preview` nothing is "
+        "changed. A filter without a condition needs `all: true`. Jobs that are created later are not part of it.",
+        {
+            200: Described("With `preview`: how many jobs it would be about, and some of them.", PreviewOfBulk),
+            202: Described("The operation that was started.", OperationAnswer, {"Location": LOCATION}),
+        },
+        body=BulkRequest,
+        kinds=(ID_TAKEN,),
+    ),
+    "get_bulk": CallText(
+        "Bulk",
+        "Read an operation",
+        "Returns how far it has come.",
+        {200: Described("The operation.", OperationAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
+        (JOB_ID, IF_NONE_MATCH),
+        kinds=(NOT_FOUND,),
+    ),
+    "cancel_bulk": CallText(
+        "Bulk",
+        "Stop an operation",
+        "What it has done stays done.",
+        {
+            200: Described("The operation has ended.", OperationAnswer),
+            202: Described("It ends with the job that it is at.", OperationAnswer),
+        },
+        (JOB_ID, REASON),
+        kinds=(NOT_FOUND, CONFLICT, INVALID),
     ),
     "preview_schedule": CallText(
         "Schedules",

@@ -32,6 +32,7 @@ _ABOUT = (
 _TAGS = {
     "Jobs": "Enqueue and read jobs.",
     "Changes": "Change, stop and repeat jobs.",
+    "Bulk": "One action on many jobs.",
     "Schedules": "What a schedule means.",
     "Operations": "The state of the app.",
     "Health": "Probes, open to everyone.",

@@ -127,6 +127,7 @@ class MemoryHousekeeping:
             gone = {row.id for row in nsmallest(limit, old, key=attrgetter("created_at", "id"))}
             for job_id in gone:
                 transaction.put(database.jobs, job_id, None)
+                transaction.put(database.operations, job_id, None)
             for line in list(transaction.all(database.attempts)):
                 if line.job_id in gone:
                     transaction.put(database.attempts, (line.job_id, line.token), None)

@@ -33,7 +33,9 @@ from jobs.settings import Settings
 from tests.support import ROOT, Anything, job, options_for
 from tests.warm import WarmProcess
 
-TABLES = {"jobs", "job_attempts", "job_audit", "idempotency_keys", "locks", "limit_starts", "job_series"}
+TABLES = {
+    "jobs", "job_attempts", "job_audit", "idempotency_keys", "locks", "limit_starts", "job_series", "job_operations",
+}  # fmt: skip
 _numbers = itertools.count(1)
 
 

@@ -53,7 +53,7 @@ def guarded(server):
 def rows(guarded):
     """Read every row of every table of the app."""
     database = Database(database_options(Settings(database_url=guarded.url)))
-    tables = ("jobs", "job_attempts", "job_audit", "idempotency_keys", "locks", "limit_starts", "job_series")
+    tables = ("jobs", "job_attempts", "job_audit", "idempotency_keys", "locks", "limit_starts", "job_operations")
 
     def read():
         with database.engine.connect() as connection:

@@ -13,7 +13,20 @@ branch_labels = None
 depends_on = None
 
 _UP = (
-    "ALTER TABLE {schema}.job_audit ADD COLUMN reason TEXT, ADD COLUMN before JSONB",
+    "ALTER TABLE {schema}.job_audit ADD COLUMN reason TEXT, ADD COLUMN before JSONB, ADD COLUMN operation UUID",
+    """
+    CREATE INDEX job_audit_by_operation ON {schema}.job_audit (operation, job_id) WHERE operation IS NOT NULL
+    """,
+    """
+    CREATE TABLE {schema}.job_operations (
+        id UUID NOT NULL,
+        unchanged BIGINT NOT NULL,
+        refused BIGINT NOT NULL,
+        cursor TEXT,
+        finished BOOLEAN NOT NULL,
+        PRIMARY KEY (id)
+    )
+    """,
     "CREATE INDEX job_audit_newest ON {schema}.job_audit (at DESC, job_id DESC, revision DESC)",
     """
     CREATE INDEX jobs_newest_cancelled ON {schema}.jobs (created_at DESC, id DESC) WHERE status = 'Cancelled'
@@ -35,8 +48,10 @@ _UP = (
 _DOWN = (
     "DROP TABLE {schema}.job_series",
     "DROP INDEX {schema}.jobs_newest_cancelled",
+    "DROP TABLE {schema}.job_operations",
     "DROP INDEX {schema}.job_audit_newest",
-    "ALTER TABLE {schema}.job_audit DROP COLUMN before, DROP COLUMN reason",
+    "DROP INDEX {schema}.job_audit_by_operation",
+    "ALTER TABLE {schema}.job_audit DROP COLUMN operation, DROP COLUMN before, DROP COLUMN reason",
 )
 
 
