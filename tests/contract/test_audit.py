@@ -29,7 +29,8 @@ def test_a_change_is_kept_with_its_reason_and_what_was_before(stores):
     [entry] = found(stores).entries
     assert entry.model_dump() == {
         "job_id": job.id, "job_name": "a", "handler_name": "Send", "at": NOON, "actor": "ann", "action": "pause",
-        "reason": "it floods", "revision": 2, "operation": None, "before": {"payload": {"n": 1234567890123456789012345678901234567890}},
+        "reason": "it floods", "revision": 2, "operation": None,
+        "before": {"payload": {"n": 1234567890123456789012345678901234567890}},
     }  # fmt: skip
 
 

@@ -36,7 +36,7 @@ with held as materialized (
 ), attempts as (
   select a.started_at, a.finished_at, a.outcome, a.attempt, a.scheduled_for, j.handler_name
   from part, {{schema}}.job_attempts a join {{schema}}.jobs j on j.id = a.job_id
-  where a.finished_at >= part.low
+  where a.finished_at >= part.low and a.started_at < part.high
 ), events as (
   select {_MINUTE % "e.started_at"} as at, handler_name, 1 as started, 0 as succeeded, 0 as failed,
     (attempt = 1 and started_at - scheduled_for > cast(:late_after as interval))::int as late

@@ -195,6 +195,13 @@ STATEMENTS = {
     "set_back": (SETBACKS.set_back, {"moves": json.dumps([MOVE] * 20)}, {"jobs_pkey"}),
     "shorten_leases": (SETBACKS.shorten_leases, {"lease": timedelta(seconds=15)}, {"jobs_running"}),
     "latest_record": (SETBACKS.latest_record, {}, {"jobs_newest"}),
+    "lateness": (HOUSE.lateness, {"limit": 101}, {"jobs_due", "jobs_due_limited"}),
+    "active": (JOBS.active, {"ids": SOME_IDS}, {"jobs_pkey"}),
+    "counts": (
+        HOUSE.counts,
+        {"limit": 101, "examined": 202},
+        {"jobs_newest", "jobs_active_name", "jobs_running", "jobs_newest_failed", "jobs_newest_cancelled"},
+    ),
     "get": (JOBS.get, {"id": new_id()}, {"jobs_pkey"}),
     "active_holder": (JOBS.active_holder, {"job_name": "job-77"}, {"jobs_active_name"}),
     "just_inserted": (JOBS.just_inserted, {"ids": SOME_IDS}, {"jobs_pkey|jobs_newest"}),
