@@ -98,7 +98,12 @@ def test_every_member_of_the_context_is_listed() -> None:
     [
         ("Units of work", unit_of_work.UnitOfWork, 0, {"require_vote"}),
         ("`DistributedLock`", lock.DistributedLock, 0, set()),
-        ("What bears no mark", registry.HandlerRegistry, 0, {"add_marked", "all", "check_services", "get", "require"}),
+        (
+            "What bears no mark",
+            registry.HandlerRegistry,
+            0,
+            {"add_marked", "add_own", "all", "check_services", "get", "require"},
+        ),
     ],
 )
 def test_every_member_of_what_a_handler_is_given_is_listed(

@@ -164,60 +164,6 @@ delete from {schema}.locks where resource in (
 returning 1
 """
 
-_LIMIT_TIME = "select set_config('statement_timeout', cast(:milliseconds as text), true)"
-
-# Each status by the index that has few other rows, in its order, so that the planner stops at the limit. Completed jobs
-# have none, since every job would pay for it: they are counted among the newest jobs.
-_COUNTS = """
-with newest as materialized (
-  select handler_name, status from {schema}.jobs order by created_at desc, id desc limit cast(:examined as integer)
-)
-select 'Scheduled', handler_name, count(*), count(*) filter (where paused) from (
-  select handler_name, paused from {schema}.jobs where status = 'Scheduled'
-  order by job_name limit cast(:limit as integer)) as found group by 2
-union all
-select 'Running', handler_name, count(*), count(*) filter (where paused) from (
-  select handler_name, paused from {schema}.jobs where status = 'Running'
-  order by id limit cast(:limit as integer)) as found group by 2
-union all
-select 'Failed', handler_name, count(*), 0 from (
-  select handler_name from {schema}.jobs where status = 'Failed'
-  order by created_at desc, id desc limit cast(:limit as integer)) as found group by 2
-union all
-select 'Cancelled', handler_name, count(*), 0 from (
-  select handler_name from {schema}.jobs where status = 'Cancelled'
-  order by created_at desc, id desc limit cast(:limit as integer)) as found group by 2
-union all
-select 'Completed', handler_name, count(*), 0 from (
-  select handler_name from newest where status = 'Completed' limit cast(:limit as integer)) as found group by 2
-union all
-select null, null, count(*), 0 from newest
-"""
-
-_LATENESS = """
-select count(*), coalesce(extract(epoch from now() - min(next_run_at)), 0)::float8,
-  count(*) filter (where armed_at is null), count(*) filter (where limited)
-from (
-  (select next_run_at, armed_at, limited from {schema}.jobs
-  where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now())
-  order by next_run_at, id limit cast(:limit as integer))
-  union all
-  (select next_run_at, armed_at, limited from {schema}.jobs
-  where status = 'Scheduled' and not paused and limited and next_run_at <= (select now())
-  order by handler_name, next_run_at, id limit cast(:limit as integer))
-) as due
-"""
-
-_RATES = """
-select outcome, count(*), avg(extract(epoch from finished_at - started_at))::float8,
-  avg(greatest(extract(epoch from started_at - scheduled_for), 0))::float8
-from (
-  select outcome, started_at, finished_at, scheduled_for from {schema}.job_attempts
-  where finished_at > now() - cast(:window as interval) limit cast(:limit as integer)
-) as recent
-group by 1 order by 1
-"""
-
 _LONGEST_WAIT = """
 select count(*), coalesce(extract(epoch from now() - min(next_run_at)), 0)::float8
 from (
@@ -255,10 +201,6 @@ class HousekeepingStatements:
     prune_history: Statement
     prune_keys: Statement
     prune_locks: Statement
-    limit_time: Statement
-    counts: Statement
-    lateness: Statement
-    rates: Statement
     longest_wait: Statement
     recent_failures: Statement
     ping: Statement
@@ -275,10 +217,6 @@ def housekeeping_statements(schema: str) -> HousekeepingStatements:
         prune_history=prepare(_PRUNE_HISTORY, schema),
         prune_keys=prepare(_PRUNE_KEYS, schema),
         prune_locks=prepare(_PRUNE_LOCKS, schema),
-        limit_time=prepare(_LIMIT_TIME, schema),
-        counts=prepare(_COUNTS, schema),
-        lateness=prepare(_LATENESS, schema),
-        rates=prepare(_RATES, schema),
         longest_wait=prepare(_LONGEST_WAIT, schema),
         recent_failures=prepare(_RECENT_FAILURES, schema),
         ping=prepare(_PING, schema),

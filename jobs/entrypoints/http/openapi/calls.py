@@ -5,28 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.core.bulk import BulkRequest
-from jobs.core.commands import EnqueueRequest, PreviewSchedule
+from jobs.core.commands import EnqueueRequest
 from jobs.core.queries import JobSearch
 from jobs.entrypoints.http.answers import (
-    AlarmAnswer,
     AttemptPage,
-    AuditPage,
     BatchAnswer,
     BatchRequest,
-    HandlersAnswer,
     JobAnswer,
     JobPage,
-    PreviewAnswer,
     SearchPage,
 )
 from jobs.entrypoints.http.bulk_answers import OperationAnswer, PreviewOfBulk
 from jobs.entrypoints.http.change_requests import ChangeRequest, RetryRequest, UpdateRequest
-from jobs.entrypoints.http.openapi.described import CallText, Described, Header
+from jobs.entrypoints.http.openapi.described import NOT_MODIFIED, TAGGED, CallText, Described
+from jobs.entrypoints.http.openapi.operator_calls import OPERATOR_CALLS
 from jobs.entrypoints.http.openapi.parameters import (
-    ALARM,
     APPLIED,
-    AUDIT_FILTERS,
-    CALLBACK_TOKEN,
     ETAG,
     FILTERS,
     IDEMPOTENCY_KEY,
@@ -38,11 +32,9 @@ from jobs.entrypoints.http.openapi.parameters import (
     PREFER,
     REASON,
     REPLAYED,
-    SERIES_FILTERS,
     TRY_AGAIN,
 )
 from jobs.entrypoints.http.problems import (
-    BAD_TOKEN,
     CONFLICT,
     ID_TAKEN,
     INVALID,
@@ -51,19 +43,15 @@ from jobs.entrypoints.http.problems import (
     NOT_FOUND,
     PRECONDITION,
 )
-from jobs.entrypoints.http.state_answers import LiveAnswer, ReadyAnswer, SeriesAnswer, StatsAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import BaseModel
 
-_TAGGED = {"ETag": Header("Changes with what is answered.", '"3f1c"')}
-NOT_MODIFIED = Described("The caller has it already.", media_type=None, headers=_TAGGED)
 _WAITED = {"Preference-Applied": APPLIED, "Retry-After": TRY_AGAIN}
 _ENQUEUED = {"ETag": ETAG, "Location": LOCATION, "Idempotency-Replayed": REPLAYED, **_WAITED}
 _THE_JOB = Described("The job.", JobAnswer, {"ETag": ETAG})
-_DOCUMENT = {"type": "object", "description": "The document.", "additionalProperties": True}
 
 
 def _change(summary: str, description: str, answer: str, body: type[BaseModel] = ChangeRequest) -> CallText:
@@ -79,7 +67,7 @@ def _change(summary: str, description: str, answer: str, body: type[BaseModel] =
     )
 
 
-CALLS: Mapping[str, CallText] = {
+_JOB_CALLS: Mapping[str, CallText] = {
     "enqueue_job": CallText(
         "Jobs",
         "Enqueue a job",
@@ -107,7 +95,7 @@ CALLS: Mapping[str, CallText] = {
         "List jobs",
         "Newest first. All filters given must hold; of several values of one, any may match.",
         {
-            200: Described("A page of jobs, without payloads unless asked for.", JobPage, headers=_TAGGED),
+            200: Described("A page of jobs, without payloads unless asked for.", JobPage, headers=TAGGED),
             304: NOT_MODIFIED,
         },
         (*FILTERS, IF_NONE_MATCH),
@@ -133,7 +121,7 @@ CALLS: Mapping[str, CallText] = {
         "Jobs",
         "Read the history of a job",
         "Returns its attempts, newest first.",
-        {200: Described("A page of attempts.", AttemptPage, headers=_TAGGED), 304: NOT_MODIFIED},
+        {200: Described("A page of attempts.", AttemptPage, headers=TAGGED), 304: NOT_MODIFIED},
         (JOB_ID, *PAGING, IF_NONE_MATCH),
         kinds=(NOT_FOUND, INVALID),
     ),
@@ -179,22 +167,6 @@ CALLS: Mapping[str, CallText] = {
         "The job, Scheduled again.",
         RetryRequest,
     ),
-    "get_job_audit": CallText(
-        "Operations",
-        "Read the changes of a job",
-        "Who changed it, when, why, and what it was before. Sensitive values of a payload are masked.",
-        {200: Described("A page of changes.", AuditPage, headers=_TAGGED), 304: NOT_MODIFIED},
-        (JOB_ID, *AUDIT_FILTERS, IF_NONE_MATCH),
-        kinds=(NOT_FOUND, INVALID),
-    ),
-    "list_audit": CallText(
-        "Operations",
-        "Read the changes of all jobs",
-        "Newest first. A change is kept for as long as its job, at most for the time that history is kept.",
-        {200: Described("A page of changes.", AuditPage, headers=_TAGGED), 304: NOT_MODIFIED},
-        (*AUDIT_FILTERS, IF_NONE_MATCH),
-        kinds=(INVALID,),
-    ),
     "start_bulk": CallText(
         "Bulk",
         "Change many jobs",
@@ -212,7 +184,7 @@ CALLS: Mapping[str, CallText] = {
         "Bulk",
         "Read an operation",
         "Returns how far it has come.",
-        {200: Described("The operation.", OperationAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
+        {200: Described("The operation.", OperationAnswer, headers=TAGGED), 304: NOT_MODIFIED},
         (JOB_ID, IF_NONE_MATCH),
         kinds=(NOT_FOUND,),
     ),
@@ -227,85 +199,7 @@ CALLS: Mapping[str, CallText] = {
         (JOB_ID, REASON),
         kinds=(NOT_FOUND, CONFLICT, INVALID),
     ),
-    "preview_schedule": CallText(
-        "Schedules",
-        "Preview a schedule",
-        "Says what an expression means and when it fires. Touches no job.",
-        {200: Described("What it means, and its next fire times.", PreviewAnswer)},
-        body=PreviewSchedule,
-    ),
-    "list_handlers": CallText(
-        "Operations",
-        "List handlers",
-        "Returns the handlers of the release that answers, with the JSON Schema of their arguments.",
-        {200: Described("The handlers.", HandlersAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
-        touches_database=False,
-        parameters=(IF_NONE_MATCH,),
-    ),
-    "get_stats": CallText(
-        "Operations",
-        "Read statistics",
-        "Returns counts of the whole database, exact up to 10,000, and of the last five minutes. It takes as long "
-        "however many jobs there are.",
-        {200: Described("The statistics.", StatsAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
-        parameters=(IF_NONE_MATCH,),
-    ),
-    "get_series": CallText(
-        "Operations",
-        "Read time series",
-        "How many attempts began, succeeded, failed and began late: by minute for three hours, by hour for seven days.",
-        {200: Described("The series.", SeriesAnswer, headers=_TAGGED), 304: NOT_MODIFIED},
-        (*SERIES_FILTERS, IF_NONE_MATCH),
-        kinds=(INVALID,),
-    ),
-    "get_openapi": CallText(
-        "Document",
-        "Read this document",
-        "OpenAPI 3.1, made from the models that the functions use and from the handlers of this release.",
-        {200: Described("The document.", schema=_DOCUMENT, headers=_TAGGED), 304: NOT_MODIFIED},
-        parameters=(IF_NONE_MATCH,),
-        touches_database=False,
-    ),
-    "get_openapi_3_0": CallText(
-        "Document",
-        "Read this document in OpenAPI 3.0",
-        "The same for generators that read no 3.1.",
-        {200: Described("The document.", schema=_DOCUMENT, headers=_TAGGED), 304: NOT_MODIFIED},
-        parameters=(IF_NONE_MATCH,),
-        touches_database=False,
-    ),
-    "get_docs": CallText(
-        "Document",
-        "Read this document as a page",
-        "Needs no script, and loads nothing from elsewhere.",
-        {
-            200: Described("The page.", media_type="text/html", schema={"type": "string"}, headers=_TAGGED),
-            304: NOT_MODIFIED,
-        },
-        parameters=(IF_NONE_MATCH,),
-        touches_database=False,
-    ),
-    "health_live": CallText(
-        "Health",
-        "Ask whether the process answers",
-        "Touches nothing else.",
-        {200: Described("It does.", LiveAnswer)},
-        touches_database=False,
-    ),
-    "health_ready": CallText(
-        "Health",
-        "Ask whether the app can work",
-        "Asks for settings, handlers, the database and the app's services.",
-        {200: Described("It can.", ReadyAnswer), 503: Described("It cannot.", ReadyAnswer)},
-        touches_database=False,
-    ),
-    "ring_alarm": CallText(
-        "Scheduler",
-        "Ring an alarm",
-        "Called by Dapr. The body is not read. What is understood is answered 200, so that Dapr does not call again.",
-        {200: Described("What became of it.", AlarmAnswer)},
-        (ALARM, CALLBACK_TOKEN),
-        kinds=(BAD_TOKEN,),
-    ),
 }
+
+CALLS: Mapping[str, CallText] = {**_JOB_CALLS, **OPERATOR_CALLS}
 """Every call but the answer to what matches no other."""

@@ -48,6 +48,10 @@ class Described:
     schema: Mapping[str, Any] | None = None
 
 
+TAGGED = {"ETag": Header("Changes with what is answered.", '"3f1c"')}
+NOT_MODIFIED = Described("The caller has it already.", media_type=None, headers=TAGGED)
+
+
 @dataclass(frozen=True, slots=True)
 class CallText:
     """A call. ``kinds`` are the problems of this call beside those of every call, and of every call with a body."""

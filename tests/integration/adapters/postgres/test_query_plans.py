@@ -14,6 +14,7 @@ from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.driver.encoding import Statement, to_text
 from jobs.adapters.postgres.schema.migrate import upgrade
+from jobs.adapters.postgres.statements.figures import figure_statements
 from jobs.adapters.postgres.statements.housekeeping import housekeeping_statements
 from jobs.adapters.postgres.statements.jobs import job_statements
 from jobs.adapters.postgres.statements.limits import limit_statements
@@ -29,6 +30,7 @@ ROWS = 20_000
 NOW = datetime.now(UTC)
 RUNS, HOUSE = run_statements("jobs"), housekeeping_statements("jobs")
 JOBS, LIMITS, SUSPECTS = job_statements("jobs"), limit_statements("jobs"), suspect_statements("jobs")
+FIGURES = figure_statements("jobs")
 SETBACKS = setback_statements("jobs")
 
 # What the table holds: in ordinary times most jobs have ended; after an outage most are due.
@@ -195,10 +197,10 @@ STATEMENTS = {
     "set_back": (SETBACKS.set_back, {"moves": json.dumps([MOVE] * 20)}, {"jobs_pkey"}),
     "shorten_leases": (SETBACKS.shorten_leases, {"lease": timedelta(seconds=15)}, {"jobs_running"}),
     "latest_record": (SETBACKS.latest_record, {}, {"jobs_newest"}),
-    "lateness": (HOUSE.lateness, {"limit": 101}, {"jobs_due", "jobs_due_limited"}),
+    "lateness": (FIGURES.lateness, {"limit": 101}, {"jobs_due", "jobs_due_limited"}),
     "active": (JOBS.active, {"ids": SOME_IDS}, {"jobs_pkey"}),
     "counts": (
-        HOUSE.counts,
+        FIGURES.counts,
         {"limit": 101, "examined": 202},
         {"jobs_newest", "jobs_active_name", "jobs_running", "jobs_newest_failed", "jobs_newest_cancelled"},
     ),

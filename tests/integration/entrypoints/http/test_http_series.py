@@ -60,7 +60,7 @@ class TestBoundedFigures:
         housekeeping = api.runtime.housekeeping
         sleeps = prepare("select 'Scheduled', 'Noop', 1, 0 from pg_sleep(60)", "jobs")
         monkeypatch.setattr(postgres_statistics, "TIME_LIMIT_SECONDS", 0.05)
-        monkeypatch.setattr(housekeeping, "_statements", replace(housekeeping._statements, counts=sleeps))
+        monkeypatch.setattr(housekeeping, "_figures", replace(housekeeping._figures, counts=sleeps))
         found = api.call("GET", "/api/stats").json()
         assert found["incomplete"] == ["handlers", "jobs", "paused"]
         assert (found["jobs"], found["paused"], found["handlers"], found["missing_handlers"]) == (None,) * 4

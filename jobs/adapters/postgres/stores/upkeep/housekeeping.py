@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from jobs.adapters.postgres.statements.figures import figure_statements
 from jobs.adapters.postgres.statements.housekeeping import housekeeping_statements
 from jobs.adapters.postgres.statements.limits import limit_statements
 from jobs.adapters.postgres.stores.rows import alarm_of
@@ -31,6 +32,7 @@ class PostgresHousekeeping:
         self._database = database
         self._run = database.run
         self._statements = housekeeping_statements(schema)
+        self._figures = figure_statements(schema)
         self._limits = limit_statements(schema)
 
     def reap(self, limit: int, *, max_lost: int) -> list[tuple[AlarmName, Alarm | None]]:
@@ -100,7 +102,7 @@ class PostgresHousekeeping:
 
     def stats(self, count_to: int = COUNT_TO) -> dict[str, Any]:
         """Return bounded counts of jobs, of due jobs, and of the attempts of the last five minutes."""
-        return statistics(self._database, self._statements, count_to)
+        return statistics(self._database, self._figures, count_to)
 
     def ping(self) -> None:
         """Read from the table and write a temporary file; raises if the database is down, not migrated or full."""

@@ -11,14 +11,14 @@ from jobs.core.lifecycle.figures import RATE_WINDOW, Figures
 if TYPE_CHECKING:
     from jobs.adapters.postgres.connection.database import Database
     from jobs.adapters.postgres.connection.driver.encoding import Statement
-    from jobs.adapters.postgres.statements.housekeeping import HousekeepingStatements
+    from jobs.adapters.postgres.statements.figures import FigureStatements
 
 TIME_LIMIT_SECONDS = 2.0
 _EXAMINED = 2
 """How many of the newest jobs are looked at for completed ones, in bounds."""
 
 
-def statistics(database: Database, statements: HousekeepingStatements, count_to: int) -> dict[str, Any]:
+def statistics(database: Database, statements: FigureStatements, count_to: int) -> dict[str, Any]:
     """Return counts of jobs, of due jobs, and of recent attempts; a group that takes too long is left out."""
     figures, limit = Figures(count_to), count_to + 1
 
