@@ -236,9 +236,7 @@ class WorkerPool:
         unbegun = self._withdraw(going_down())
         for _ in range(self._threads.live):
             self.in_hand.waiting.put(None)
-        self.pipeline.give_back(
-            unbegun, "this instance of the app was stopped, as by a reload, before the handler began"
-        )
+        self.pipeline.give_back(unbegun, "this instance was stopped, as by a reload, before the handler began")
 
     def stop(self, grace_seconds: float) -> None:
         """Start nothing more, and wait for what runs up to ``grace_seconds``; then give it back.
