@@ -30,7 +30,7 @@ SAME_PYTHON = $(if $(filter command%,$(origin PYTHON)),[ "$$("$(PYTHON)" $(BASE)
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes $(foreach file,$(1),-r $(file)) || \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$(1),-r $(file))
 
-.PHONY: run test coverage soak lint docs infra-check bench lock lock-app clean
+.PHONY: run test coverage soak lint docs azurite infra-check bench lock lock-app clean
 
 # HOST is read from the command line only, since some shells have a variable of that name.
 run: $(VENV)/running  ## set up, start Postgres and the app, run two jobs, stay up until Ctrl-C
@@ -68,6 +68,15 @@ docs: $(DOCS)/installed  ## the documentation as a site under .local/site; a bro
 $(DOCS)/installed: requirements-docs.txt $(BIN)/uv
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(DOCS)
 	$(BIN)/uv pip install --quiet --python $(DOCS) --require-hashes -r requirements-docs.txt
+	@touch $@
+
+# The pinned storage emulator, for tests and for `make run SCHEDULER=queue`. Nothing of it needs a script of its own.
+azurite: .local/npm/installed  ## install Azurite under .local/; needs Node.js
+
+.local/npm/installed: tests/azurite/package.json tests/azurite/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not on PATH; install Node.js first" >&2; exit 1; }
+	@mkdir -p .local/npm && cp $^ .local/npm/
+	npm ci --prefix .local/npm --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by its tests and by Checkov's rules

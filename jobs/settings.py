@@ -62,9 +62,18 @@ class Settings(BaseSettings):
     database_socket_timeout_seconds: Seconds = Field(
         default=30, description="The longest to wait for the database's answer; longer than the statement timeout."
     )
-    scheduler: Literal["timer", "dapr"] = Field(
+    scheduler: Literal["timer", "dapr", "queue"] = Field(
         default="dapr",
-        description="What wakes jobs up: `dapr` (Dapr Jobs, which needs a sidecar), or `timer`, which polls the table.",
+        description="What wakes jobs up: `dapr` (Dapr Jobs, which needs a sidecar), `queue` (a storage queue), or "
+        "`timer`, which polls the table.",
+    )
+    queue: Annotated[str, Field(min_length=3, max_length=56, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] = Field(
+        default="jobs-wake", description="The storage queue of the queue scheduler; it is created if need be."
+    )
+    queue_connection: Annotated[str, Field(pattern=r"^\w+$")] = Field(
+        default="AzureWebJobsStorage",
+        description="The setting that says where the queue is: a connection string, or, with `__queueServiceUri` after "
+        "its name, the address for an identity.",
     )
     opentelemetry: bool = Field(
         default=False,

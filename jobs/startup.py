@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.adapters.postgres.connection.address import DatabaseOptions, check_address
 from jobs.adapters.postgres.statements.jobs import quoted
+from jobs.adapters.storage_queue.account import StorageAccount
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidSettings
 from jobs.core.handlers.loading.package import check_found, load_handlers
 from jobs.core.handlers.loading.which_packages import (
@@ -120,6 +121,7 @@ def _read_settings() -> _SettingsRead:
     except ConfigurationError as error:
         faults.append(("host.json", str(error)))
     faults += check_settings(settings, limit, unusable) + _schema_faults(settings) + _address_faults(settings)
+    faults += _queue_faults(settings)
     return _SettingsRead(settings, unusable, faults, warnings_for(settings, os.environ, unusable), limit)
 
 
@@ -177,6 +179,15 @@ def _address_faults(settings: Settings) -> list[tuple[str, str]]:
         check_address(DatabaseOptions(settings.database_url.get_secret_value(), tls=tls, password=token))
     except ConfigurationError as error:
         return [("JOBS_DATABASE_URL", str(error).removeprefix("JOBS_DATABASE_URL "))]
+    return []
+
+
+def _queue_faults(settings: Settings) -> list[tuple[str, str]]:
+    try:
+        if settings.scheduler == "queue":
+            StorageAccount.of(os.environ, settings.queue_connection)
+    except ConfigurationError as error:
+        return [("JOBS_SCHEDULER", f"queue needs a storage account: {error}")]
     return []
 
 

@@ -176,7 +176,8 @@ def build_runtime(
     ``longest_run`` is how long the host allows an attempt to run; None means without end.
     """
     pools = Pools.of(database.options if database else database_options(settings), database)
-    ports = _ports(settings, pools, scheduler or build_scheduler(settings))
+    clock = DatabaseClock(pools.outcomes)
+    ports = _ports(settings, pools, scheduler or build_scheduler(settings, clock), clock)
     options = _options(settings, longest_run)
     if not settings.opentelemetry:
         return build(registry, ports, options)
@@ -189,9 +190,8 @@ def build_runtime(
     return runtime
 
 
-def _ports(settings: Settings, pools: Pools, scheduler: Scheduler) -> Ports:
+def _ports(settings: Settings, pools: Pools, scheduler: Scheduler, clock: DatabaseClock) -> Ports:
     database, schema = pools.application, settings.database_schema
-    clock = DatabaseClock(pools.outcomes)
     random = Random()  # noqa: S311  jitter, not secrets
     return Ports(
         store=PostgresJobStore(database, schema),

@@ -14,6 +14,7 @@ from jobs.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from jobs.core.lifecycle.ids import AlarmName
     from jobs.core.ports.jobs import JobStore
@@ -39,6 +40,11 @@ class Alarms:
     def needed(self) -> bool:
         """Whether the scheduler holds alarms; one that polls for due rows does not."""
         return self._scheduler.holds_alarms
+
+    @property
+    def horizon(self) -> timedelta | None:
+        """How far ahead the scheduler accepts alarms; None is without limit."""
+        return self._scheduler.horizon
 
     @property
     def away(self) -> bool:

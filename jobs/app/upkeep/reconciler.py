@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.app.upkeep.measurements import log_measurement
@@ -134,10 +135,8 @@ class Reconciler:
                 return
 
     def _arm(self, report: Report, until: float) -> None:
-        limits = self._limits
-        for alarms in self._pages(
-            lambda after: self._housekeeping.unarmed(limits.page, limits.arm_within, after=after)
-        ):
+        page, within = self._limits.page, min(self._limits.arm_within, self._alarms.horizon or timedelta.max)
+        for alarms in self._pages(lambda after: self._housekeeping.unarmed(page, within, after=after)):
             report.armed += self._alarms.arm_and_acknowledge(alarms)
             if self._alarms.away or time.monotonic() > until:
                 return  # the rest is for the next reconciliation, or for the scheduler's return
