@@ -75,6 +75,14 @@ class Settings(BaseSettings):
         description="The setting that says where the queue is: a connection string, or, with `__queueServiceUri` after "
         "its name, the address for an identity.",
     )
+    scale_out: bool = Field(
+        default=False,
+        description="Under `timer`: have messages in the storage queue wake other instances while more is due than one "
+        "instance runs.",
+    )
+    scale_out_instances: Annotated[int, Field(ge=2, le=1000)] = Field(
+        default=10, description="The most instances that `JOBS_SCALE_OUT` asks for."
+    )
     opentelemetry: bool = Field(
         default=False,
         description="Make an OpenTelemetry span and metrics of every attempt; exporters are yours or the host's.",

@@ -29,7 +29,7 @@ from jobs.core.handlers.loading.which_packages import (
 )
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
-from jobs.settings_checks import check_settings, check_timeouts, function_timeout, warnings_for
+from jobs.settings_checks import check_settings, check_timeouts, function_timeout, queue_warnings, warnings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,7 +122,10 @@ def _read_settings() -> _SettingsRead:
         faults.append(("host.json", str(error)))
     faults += check_settings(settings, limit, unusable) + _schema_faults(settings) + _address_faults(settings)
     faults += _queue_faults(settings)
-    return _SettingsRead(settings, unusable, faults, warnings_for(settings, os.environ, unusable), limit)
+    warnings = warnings_for(settings, os.environ, unusable)
+    if not faults:
+        warnings += queue_warnings(settings)
+    return _SettingsRead(settings, unusable, faults, warnings, limit)
 
 
 def _default_schedules() -> dict[str, str]:

@@ -27,6 +27,7 @@ from jobs.app.execution.worker.in_hand import WorkInHand
 from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.execution.worker.pending_results import PendingResults
 from jobs.app.execution.worker.pool import WorkerPool
+from jobs.app.execution.worker.wakes import Wakes
 from jobs.app.execution.worker.worker import Worker
 from jobs.app.upkeep.clock_setback import ClockSetback
 from jobs.app.upkeep.limit_flags import LimitFlags
@@ -97,6 +98,7 @@ class Runtime:
     views: JobViews
     pipeline: RunPipeline
     pool: WorkerPool
+    wakes: Wakes
     worker: Worker
     reaper: Reaper
     reconciler: Reconciler
@@ -152,6 +154,7 @@ def build(
         ),
         pipeline=pipeline,
         pool=pool,
+        wakes=Wakes(pipeline.claims, pool, options.limits.batch),
         worker=worker,
         reaper=reaper,
         reconciler=Reconciler(ports.housekeeping, alarms, worker, flags, options.reconcile, reaper, setback),

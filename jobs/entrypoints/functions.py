@@ -14,6 +14,7 @@ from jobs.entrypoints.http.commands import commands_blueprint
 from jobs.entrypoints.http.operations import operations_blueprint
 from jobs.entrypoints.http.routing.unmatched import unmatched_blueprint
 from jobs.entrypoints.triggers.callback import callback_blueprint
+from jobs.entrypoints.triggers.queue import WakeOptions, queue_blueprint
 from jobs.entrypoints.triggers.timers import Schedules, timers_blueprint
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ def build_app(
         poll_budget_seconds=settings.poll_budget_seconds,
         function_timeout=function_timeout,
     )
+    wakes = WakeOptions(settings.queue, settings.queue_connection, schedules.longest_poll_seconds)
     blueprints = [
         api_blueprint(runtime, access),
         commands_blueprint(runtime, access),
         operations_blueprint(runtime, access, tokens),
         callback_blueprint(runtime, tokens),
         timers_blueprint(runtime, schedules),
+        *([queue_blueprint(runtime, wakes)] if settings.scheduler == "queue" else []),
     ]
     for blueprint in [*blueprints, unmatched_blueprint(access, blueprints)]:
         app.register_functions(blueprint)

@@ -99,6 +99,9 @@ class MemoryScheduler:
             rung.append(alarm.name)
         return rung
 
+    def put_back(self, name: AlarmName, seconds: float) -> None:
+        """Do nothing: an alarm whose call fails stays set."""
+
     def backlog(self) -> None:
         """Return None: its alarms are in ``alarms``."""
 

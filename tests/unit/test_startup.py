@@ -415,3 +415,47 @@ def test_what_a_terminal_of_windows_cannot_show_is_escaped_and_keeps_no_app_from
     print_startup(startup)
     assert b"warning: Zeitplan \\u2192 \xdc\n" in written.getvalue()
     assert b"JOBS_LEASE_SECONDS" in written.getvalue()
+
+
+# --- the host's queues
+
+
+QUEUE = {"JOBS_SCHEDULER": "queue", "AzureWebJobsStorage": "UseDevelopmentStorage=true"}
+SCALE_OUT = {"JOBS_SCHEDULER": "timer", "JOBS_SCALE_OUT": "true"}
+THRESHOLD = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold"
+BATCH = "AzureFunctionsJobHost__extensions__queues__batchSize"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        QUEUE,
+        QUEUE | {"JOBS_CONCURRENCY": "32", THRESHOLD: "31"},
+        SCALE_OUT | {THRESHOLD: "0"},
+        {"JOBS_SCHEDULER": "timer", BATCH: "32"},
+    ],
+)
+def test_settings_of_the_hosts_queues_that_fit_are_not_mentioned(environment, settings):
+    startup = started(environment, **settings)
+    assert (startup.fault, startup.warnings) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        (QUEUE | {"JOBS_CONCURRENCY": "32"}, r"newBatchThreshold in .*host\.json is 15, and should be 31: .*slots"),
+        (QUEUE | {BATCH: "16"}, f"{BATCH} is 16, and should be 1"),
+        (SCALE_OUT, f"is 15, and should be 0: JOBS_SCALE_OUT .*; set {THRESHOLD} to 0"),
+    ],
+)
+def test_settings_of_the_hosts_queues_that_do_not_fit_the_mode_are_told_of_with_the_mend(
+    environment, settings, warning
+):
+    [said] = started(environment, **settings).warnings
+    assert re.search(warning, said), said
+
+
+def test_the_queue_scheduler_without_a_storage_account_cannot_work(environment):
+    environment.delenv("AzureWebJobsStorage", raising=False)
+    fault = started(environment, JOBS_SCHEDULER="queue").fault
+    assert "JOBS_SCHEDULER: queue needs a storage account: neither AzureWebJobsStorage nor" in str(fault)

@@ -97,6 +97,9 @@ class DaprScheduler:
         """Delete the one-shot jobs of exactly these names."""
         self._call_each(dict.fromkeys(names), lambda client, name: client.delete_job(str(name)))
 
+    def put_back(self, name: AlarmName, seconds: float) -> None:
+        """Do nothing: a callback that fails is repeated."""
+
     def backlog(self) -> None:
         """Return None: the sidecar lists no jobs."""
 

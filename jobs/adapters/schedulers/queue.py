@@ -70,10 +70,15 @@ class QueueScheduler:
         """Put a message for each alarm within the horizon, several in parallel; later ones are not accepted yet."""
         furthest = self._now() + HORIZON
         due = {alarm.name: alarm.due_at for alarm in alarms if alarm.due_at <= furthest}
-        return self._calls.each(due, lambda name: self._put(name, due[name] - self._now()))
+        return self._calls.each(due, lambda name: self._put(name, (due[name] - self._now()).total_seconds()))
 
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
         """Do nothing: a message cannot be found by its text, and an alarm of an earlier generation runs nothing."""
+
+    def put_back(self, name: AlarmName, seconds: float) -> None:
+        """Put a message for an alarm whose message the host is about to delete. Raises ``SchedulerUnavailable``."""
+        if (why := self._put(name, seconds)) is not None:
+            raise SchedulerUnavailable(why)
 
     def backlog(self) -> Backlog | None:
         """Count the messages, those that the host has given up included. Raises ``SchedulerUnavailable``."""
@@ -95,13 +100,12 @@ class QueueScheduler:
     def _returned(self) -> None:
         self.on_return()
 
-    def _put(self, name: AlarmName, wait: timedelta) -> str | None:
+    def _put(self, name: AlarmName, seconds: float) -> str | None:
         """Put a message unless the breaker is open; returns the error as text, None if it is put."""
         if (why := self._breaker.why_open) is not None:
             return why
-        seconds = max(math.ceil(wait.total_seconds() - _EARLY_SECONDS), 0)
         try:
-            self._put_or_create(str(name), seconds)
+            self._put_or_create(str(name), max(math.ceil(seconds - _EARLY_SECONDS), 0))
         except SchedulerUnavailable as error:
             self._breaker.failed(str(error), open_now=not (isinstance(error, QueueRefused) and error.busy))
             return str(error)

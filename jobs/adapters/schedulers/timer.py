@@ -33,6 +33,9 @@ class TimerScheduler:
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
         """Do nothing: the poll reads the row's current state."""
 
+    def put_back(self, name: AlarmName, seconds: float) -> None:
+        """Do nothing: the next poll finds the row."""
+
     def backlog(self) -> None:
         """Return None: the poll reads rows."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from jobs.app.upkeep.measurements import log_measurement
+from jobs.app.upkeep.measurements import log_measurement, warn_of_poison
 from jobs.app.upkeep.pruning import Pruning
 from jobs.core.diagnostics.error_text import printable
 from jobs.core.diagnostics.outage import log_failure
@@ -95,6 +95,7 @@ class Reconciler:
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
             self._step("withdraw", report, self._alarms.withdraw_missed)
+            self._step("poison", report, lambda: warn_of_poison(self._alarms))
         # Last, and with a share of their own: however much there is to delete, nothing that runs jobs waits for it.
         self._step("keys", report, lambda: self._pruning.prune_keys(self._share(until)))
         self._step("locks", report, lambda: self._pruning.prune_locks(self._share(until)))

@@ -62,6 +62,12 @@ class Scheduler(Protocol):
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
         """Withdraw alarms. A missing alarm is harmless, and so is one that still fires."""
 
+    def put_back(self, name: AlarmName, seconds: float) -> None:
+        """Have an alarm that rang and could not be answered ring again after so many seconds.
+
+        Does nothing where the scheduler repeats such an alarm by itself. Raises ``SchedulerUnavailable``.
+        """
+
     def backlog(self) -> Backlog | None:
         """Return the messages that wait; None from a scheduler without any. Raises ``SchedulerUnavailable``."""
 
