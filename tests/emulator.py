@@ -14,22 +14,18 @@ from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.devhost.azurite import LocalAzurite, find_azurite
 from tests.ports import HeldPorts
 
-try:
-    find_azurite()
-    _WHY_NOT = ""
-except ConfigurationError as error:
-    _WHY_NOT = str(error)
-
-needs_azurite = pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT)
-
 
 @contextmanager
 def running_azurite(folder: Path) -> Iterator[LocalAzurite]:
-    """Run Azurite, which may be killed and started again on its port."""
+    """Run Azurite, which may be killed and started again on its port; skip the test where there is none."""
+    try:
+        find_azurite()
+    except ConfigurationError as error:
+        pytest.skip(str(error))
     with HeldPorts() as ports, LocalAzurite(folder, ports.take(1)[0]) as azurite:
         yield azurite
 
 
 def queues_of(azurite: LocalAzurite, name: str) -> tuple[StorageQueue, StorageQueue]:
     """The queue of that name, and its poison queue."""
-    return open_queues("AzureWebJobsStorage", name, azurite.environment)
+    return open_queues("Azurite", name, {"Azurite": azurite.connection_string})

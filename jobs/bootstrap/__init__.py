@@ -27,7 +27,7 @@ from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.bootstrap.database import database_options
-from jobs.bootstrap.schedulers import build_scheduler
+from jobs.bootstrap.schedulers import build_scheduler, open_queues
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
@@ -65,9 +65,9 @@ def create_app(handlers: str | Iterable[str] = ()) -> func.FunctionApp:
     """
     startup = read_startup(handlers)
     print_startup(startup)
-    app: func.FunctionApp
-    app, close, _ = _join(startup)
-    close_at_the_end(close)
+    joined = _join(startup)
+    close_at_the_end(joined.close)
+    app: func.FunctionApp = joined.app
     return app
 
 
@@ -104,7 +104,7 @@ def _join(startup: Startup) -> ClosableApp:
         no_longer_open()
         runtime.close()
 
-    return ClosableApp(app, close, runtime.start_nothing_more)
+    return ClosableApp(app, close, runtime.start_nothing_more, open_queues)
 
 
 class LazyRuntime:

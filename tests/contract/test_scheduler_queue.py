@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -17,12 +16,9 @@ from jobs.core.errors import SchedulerUnavailable
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.ports.scheduler import Alarm
 from tests.contract.scheduler_contract import Harness, SchedulerContract
-from tests.emulator import needs_azurite, queues_of, running_azurite
 from tests.support import until
 
-pytestmark = needs_azurite
 SECOND = timedelta(seconds=1)
-_numbers = itertools.count(1)
 
 
 def now() -> datetime:
@@ -53,21 +49,6 @@ class Listener:
                 assert message.text is not None
                 self.rung.append(message.text)
                 self._queue.delete(message)
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory):
-    with running_azurite(tmp_path_factory.mktemp("azurite")) as azurite:
-        yield azurite
-
-
-@pytest.fixture
-def queues(azurite):
-    """A queue of the test's own, which does not exist yet, and its poison queue."""
-    queues = queues_of(azurite, f"test-{next(_numbers)}")
-    yield queues
-    for queue in queues:
-        queue.close()
 
 
 @pytest.fixture
@@ -187,7 +168,7 @@ def test_an_idle_connection_that_the_service_has_closed_is_no_fault(azurite, sch
 
 
 def test_a_wrong_key_is_told_of_with_the_mend(azurite, queues):
-    account = StorageAccount.of(azurite.environment, "AzureWebJobsStorage")
+    account = StorageAccount.of({"Azurite": azurite.connection_string}, "Azurite")
     scheduler = QueueScheduler(StorageQueue(account._replace(key=b"wrong"), "jobs"), queues[1], now)
     with pytest.raises(SchedulerUnavailable, match="refuses the signature"):
         scheduler.arm_many([alarm()])

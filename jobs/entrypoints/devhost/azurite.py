@@ -40,25 +40,24 @@ def find_azurite() -> Path:
 class LocalAzurite:
     """The queues of a storage emulator on ``port``, whose data and log are kept under ``folder``.
 
-    ``environment`` holds what the app needs. It can be stopped or killed, and started again on its port and data.
+    ``connection_string`` is what the app needs. With ``access_log`` the log has a line for each request. It can be
+    stopped or killed, and started again on its port and data.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *, access_log: bool = False) -> None:
         self._binary = find_azurite()
         self.folder = folder.resolve()
         self.port = port
+        self._said = [] if access_log else ["--silent"]
         self._folder = Folder(self.folder)
         self._program: Program | None = None
         account, key = "jobs", base64.b64encode(secrets.token_bytes(32)).decode()
         self._accounts = f"{account}:{key}"
         self._mark = f"--location={self.folder / 'data'}"
-        self.environment = {
-            "JOBS_SCHEDULER": "queue",
-            "AzureWebJobsStorage": (
-                f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};"
-                f"QueueEndpoint=http://127.0.0.1:{port}/{account};"
-            ),
-        }
+        self.connection_string = (
+            f"DefaultEndpointsProtocol=http;AccountName={account};AccountKey={key};"
+            f"QueueEndpoint=http://127.0.0.1:{port}/{account};"
+        )
 
     def __enter__(self) -> Self:
         self._folder.take()
@@ -81,7 +80,7 @@ class LocalAzurite:
         log = self.folder / f"{_PROGRAM}.log"
         command = [
             str(self._binary),
-            "--silent",
+            *self._said,
             "--disableTelemetry",
             "--skipApiVersionCheck",
             "--queueHost=127.0.0.1",
