@@ -205,6 +205,16 @@ class Settings(BaseSettings):
             return cls(**defaults), error
 
     @property
+    def asks_for_help(self) -> bool:
+        """Whether the timer scheduler puts messages for other instances."""
+        return self.scheduler == "timer" and self.scale_out
+
+    @property
+    def uses_queue(self) -> bool:
+        """Whether messages of a storage queue call the app."""
+        return self.scheduler == "queue" or self.asks_for_help
+
+    @property
     def local(self) -> bool:
         """Whether the app runs on a developer's machine."""
         return self.environment.lower() == "development"

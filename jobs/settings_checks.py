@@ -165,7 +165,7 @@ def queue_warnings(settings: Settings) -> list[str]:
     if settings.scheduler == "queue":
         why = "JOBS_SCHEDULER=queue takes a message for each of the JOBS_CONCURRENCY slots of an instance"
         wanted = {"batchSize": 1, "newBatchThreshold": settings.concurrency - 1}
-    elif settings.scheduler == "timer" and settings.scale_out:
+    elif settings.asks_for_help:
         why = "JOBS_SCALE_OUT takes one message for all slots of an instance, and the next is for another instance"
         wanted = {"batchSize": 1, "newBatchThreshold": 0}
     else:

@@ -187,10 +187,11 @@ def _address_faults(settings: Settings) -> list[tuple[str, str]]:
 
 def _queue_faults(settings: Settings) -> list[tuple[str, str]]:
     try:
-        if settings.scheduler == "queue":
+        if settings.uses_queue:
             StorageAccount.of(os.environ, settings.queue_connection)
     except ConfigurationError as error:
-        return [("JOBS_SCHEDULER", f"queue needs a storage account: {error}")]
+        name, value = ("JOBS_SCALE_OUT", "true") if settings.asks_for_help else ("JOBS_SCHEDULER", "queue")
+        return [(name, f"{value} needs a storage account: {error}")]
     return []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.app.alarms.arming import Alarms
@@ -34,6 +35,7 @@ from jobs.app.upkeep.limit_flags import LimitFlags
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.app.upkeep.reaper import Reaper
 from jobs.app.upkeep.reconciler import Reconciler
+from jobs.app.upkeep.scale_out import ScaleOut
 from jobs.core.errors import StoreUnavailable
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.clock import Clock
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.jobs import JobStore
+    from jobs.core.ports.looks import Looks
     from jobs.core.ports.runs import RunStore
     from jobs.core.ports.scheduler import Scheduler
     from jobs.core.ports.setbacks import Setbacks
@@ -75,6 +78,8 @@ class Ports:
     lock: DistributedLock
     clock: Clock
     random: Random
+    looks: Looks | None = None
+    """Where other instances are asked for help; None where each instance is woken up by itself."""
     release: Callable[[], None] = _nothing
 
 
@@ -88,6 +93,7 @@ class RuntimeOptions:
     max_lost: int = 3
     longest_run: timedelta | None = None
     shutdown_grace_seconds: float = 0.0
+    scale_out_instances: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class Runtime:
     worker: Worker
     reaper: Reaper
     reconciler: Reconciler
+    scale_out: ScaleOut
     registry: HandlerRegistry
     injector: Injector
     alarms: Alarms
@@ -158,6 +165,7 @@ def build(
         worker=worker,
         reaper=reaper,
         reconciler=Reconciler(ports.housekeeping, alarms, worker, flags, options.reconcile, reaper, setback),
+        scale_out=ScaleOut(ports.housekeeping, ports.looks, options.limits.concurrency, options.scale_out_instances),
         registry=registry,
         injector=injector,
         alarms=alarms,
@@ -168,8 +176,14 @@ def build(
         lock=ports.lock,
         clock=ports.clock,
         shutdown_grace_seconds=options.shutdown_grace_seconds,
-        release=ports.release,
+        release=partial(_close, ports),
     )
+
+
+def _close(ports: Ports) -> None:
+    if ports.looks is not None:
+        ports.looks.close()
+    ports.release()
 
 
 def _build_pool(

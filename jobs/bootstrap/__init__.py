@@ -27,7 +27,7 @@ from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.bootstrap.database import database_options
-from jobs.bootstrap.schedulers import build_scheduler, open_queues
+from jobs.bootstrap.schedulers import build_looks, build_scheduler, open_queues
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
@@ -203,6 +203,7 @@ def _ports(settings: Settings, pools: Pools, scheduler: Scheduler, clock: Databa
         lock=DistributedLock(PostgresLockStore(database, schema), _worker_name(), random),
         clock=clock,
         random=random,
+        looks=build_looks(settings),
         release=pools.close,
     )
 
@@ -223,6 +224,7 @@ def _options(settings: Settings, longest_run: timedelta | None) -> RuntimeOption
         max_lost=settings.max_lost_runs,
         longest_run=longest_run,
         shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        scale_out_instances=settings.scale_out_instances,
     )
 
 

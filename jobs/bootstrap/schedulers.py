@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from jobs.adapters.storage_queue.queue import StorageQueue
     from jobs.core.ports.clock import Clock
+    from jobs.core.ports.looks import Looks
     from jobs.core.ports.scheduler import Scheduler
     from jobs.settings import Settings
 
@@ -29,6 +30,18 @@ def build_scheduler(settings: Settings, clock: Clock) -> Scheduler:
     from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second, with gRPC
 
     return DaprScheduler()
+
+
+def build_looks(settings: Settings) -> Looks | None:
+    """Return where the timer scheduler asks other instances for help; None unless the settings want it to.
+
+    Raises ``ConfigurationError`` for settings that cannot be used.
+    """
+    if not settings.asks_for_help:
+        return None
+    from jobs.adapters.schedulers.looks import QueueLooks  # noqa: PLC0415  as above
+
+    return QueueLooks(open_queues(settings.queue_connection, settings.queue)[0])
 
 
 def open_queues(

@@ -44,14 +44,16 @@ def build_app(
         poll_budget_seconds=settings.poll_budget_seconds,
         function_timeout=function_timeout,
     )
-    wakes = WakeOptions(settings.queue, settings.queue_connection, schedules.longest_poll_seconds)
+    wakes = WakeOptions(
+        settings.queue, settings.queue_connection, settings.poll_budget_seconds, schedules.longest_poll_seconds
+    )
     blueprints = [
         api_blueprint(runtime, access),
         commands_blueprint(runtime, access),
         operations_blueprint(runtime, access, tokens),
         callback_blueprint(runtime, tokens),
         timers_blueprint(runtime, schedules),
-        *([queue_blueprint(runtime, wakes)] if settings.scheduler == "queue" else []),
+        *([queue_blueprint(runtime, wakes)] if settings.uses_queue else []),
     ]
     for blueprint in [*blueprints, unmatched_blueprint(access, blueprints)]:
         app.register_functions(blueprint)

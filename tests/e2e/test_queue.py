@@ -166,6 +166,24 @@ def test_several_instances_share_the_jobs_and_run_each_once(system):
     system.assert_each_completed_once()
 
 
+def test_the_timer_scheduler_shares_the_jobs_with_instances_that_it_asks_for_help(system):
+    scale_out = {
+        "JOBS_SCHEDULER": "timer",
+        "JOBS_SCALE_OUT": "true",
+        "JOBS_POLL_BUDGET_SECONDS": "20",
+        "AzureFunctionsJobHost__extensions__queues__newBatchThreshold": "0",
+    }
+    system.stop_app()
+    system.start_app(**scale_out)
+    system.start_more(2, **scale_out, JOBS_POLL_SCHEDULE="0 0 0 29 2 *")  # the timer runs on one instance at a time
+    system.enqueue_many([f"job {number}" for number in range(200)], seconds=0.5)
+    until(lambda: system.completed(200))
+    shares = [count for (count,) in system.sql("select count(*) from seen group by process")]
+    print(f"\n200 jobs on three instances: {sorted(shares)}")
+    assert len(shares) > 1
+    system.assert_each_completed_once()
+
+
 def test_an_alarm_far_ahead_is_no_message_until_it_is_near(system):
     system.queue.create()
     system.enqueue_many([f"job {number}" for number in range(300)], schedule="P30D")

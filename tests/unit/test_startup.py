@@ -421,7 +421,7 @@ def test_what_a_terminal_of_windows_cannot_show_is_escaped_and_keeps_no_app_from
 
 
 QUEUE = {"JOBS_SCHEDULER": "queue", "AzureWebJobsStorage": "UseDevelopmentStorage=true"}
-SCALE_OUT = {"JOBS_SCHEDULER": "timer", "JOBS_SCALE_OUT": "true"}
+SCALE_OUT = QUEUE | {"JOBS_SCHEDULER": "timer", "JOBS_SCALE_OUT": "true"}
 THRESHOLD = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold"
 BATCH = "AzureFunctionsJobHost__extensions__queues__batchSize"
 
@@ -455,7 +455,14 @@ def test_settings_of_the_hosts_queues_that_do_not_fit_the_mode_are_told_of_with_
     assert re.search(warning, said), said
 
 
-def test_the_queue_scheduler_without_a_storage_account_cannot_work(environment):
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"JOBS_SCHEDULER": "queue"}, "JOBS_SCHEDULER: queue needs"),
+        ({"JOBS_SCALE_OUT": "true"}, "JOBS_SCALE_OUT: true needs"),
+    ],
+)
+def test_without_a_storage_account_what_needs_a_queue_cannot_work(environment, settings, named):
     environment.delenv("AzureWebJobsStorage", raising=False)
-    fault = started(environment, JOBS_SCHEDULER="queue").fault
-    assert "JOBS_SCHEDULER: queue needs a storage account: neither AzureWebJobsStorage nor" in str(fault)
+    fault = started(environment, **settings).fault
+    assert f"{named} a storage account: neither AzureWebJobsStorage nor" in str(fault)

@@ -24,7 +24,12 @@ _STORAGE = "AzureWebJobsStorage"
 
 
 def name_own_queues() -> None:
-    """Have the queue scheduler use a storage emulator where no setting says which storage account it is to use."""
+    """Have a start that uses a queue use a storage emulator, where no setting says which storage account it is to use.
+
+    Messages for other instances are taken one at a time; host.json is made for the queue scheduler.
+    """
+    if _uses_queues() and os.environ["JOBS_SCHEDULER"] == "timer":
+        os.environ.setdefault("AzureFunctionsJobHost__extensions__queues__newBatchThreshold", "0")
     chosen = os.environ.get("JOBS_QUEUE_CONNECTION", _STORAGE)
     if _uses_queues() and not any(name.casefold().startswith(chosen.casefold()) for name in os.environ):
         os.environ[chosen] = _EMULATED

@@ -1,4 +1,4 @@
-"""The queue's function: handle the alarm that a message names, and then what else is due."""
+"""The queue's function: handle the alarm that a message names and then what else is due, or look for what is due."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.core.errors import ConfigurationError, StoreUnavailable, Unavailable
 from jobs.core.lifecycle.ids import AlarmName
+from jobs.core.ports.looks import LOOK
 from jobs.entrypoints.triggers.invocation import invocation_scope
 from jobs.entrypoints.triggers.setup_faults import SetupFaults
 
@@ -39,6 +40,7 @@ class WakeOptions:
 
     queue: str
     connection: str
+    budget_seconds: float
     longest_seconds: float
 
 
@@ -58,16 +60,23 @@ def queue_blueprint(runtime: Callable[[], Runtime], options: WakeOptions) -> fun
     async def wake(message: func.QueueMessage, context: func.Context) -> None:
         text = message.get_body().decode(errors="replace")
         name = AlarmName.parse(text)
-        if name is None:
+        if name is None and text != LOOK:
             if throttle.is_due("message", "unknown"):
                 _logger.warning("a message in %s is no alarm of this app, and is dropped: %.60r", options.queue, text)
             return
+        scope = invocation_scope(context)
         try:
-            await _handle(runtime, name, invocation_scope(context), options.longest_seconds)
+            if name is None:
+                await asyncio.to_thread(_look, runtime, scope, options)
+            else:
+                await _handle(runtime, name, scope, options.longest_seconds)
         except ConfigurationError as error:
             setup_faults.log(error)
             raise
         except Unavailable as error:
+            if name is None:
+                _logger.debug("nothing was looked for: %s", error)  # whoever put the message puts another
+                return
             seconds = _random.uniform(*_AGAIN_AFTER_SECONDS)
             level = logging.DEBUG if isinstance(error, StoreUnavailable) else logging.INFO
             _logger.log(level, "the alarm %s is put back for %.0f s: %s", name, seconds, error)
@@ -92,6 +101,16 @@ async def _handle(runtime: Callable[[], Runtime], name: AlarmName, scope: Invoca
             await asyncio.to_thread(runtime().scheduler.put_back, name, early)
             return
         await asyncio.sleep(early + _CLOCK_TOLERANCE_SECONDS)
+
+
+def _look(runtime: Callable[[], Runtime], scope: InvocationScope, options: WakeOptions) -> None:
+    """Run what is due, with all slots of this instance, until there is nothing more.
+
+    While this instance does so already, it keeps its message: the next one is for another instance.
+    """
+    runtime().pool.run_in_scope(scope)
+    longest = options.longest_seconds
+    runtime().worker.drain(min(options.budget_seconds, longest), longest, after_others=True)
 
 
 def _begin(runtime: Callable[[], Runtime], name: AlarmName, scope: InvocationScope) -> Future[AlarmResult]:

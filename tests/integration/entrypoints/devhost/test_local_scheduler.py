@@ -17,6 +17,7 @@ from tests.ports import HeldPorts
 from tests.support import until
 
 STORAGE = "AzureWebJobsStorage"
+THRESHOLD = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold"
 EMULATED = "UseDevelopmentStorage=true"
 
 
@@ -84,7 +85,7 @@ def test_an_emulator_that_runs_already_is_used(tmp_path, environment):
         ({"AzureWebJobsStorage__queueServiceUri": "https://shop.queue.core.windows.net"}, {}),
         ({"JOBS_QUEUE_CONNECTION": "Orders"}, {"Orders": EMULATED}),
         ({"JOBS_SCHEDULER": "timer"}, {}),
-        ({"JOBS_SCHEDULER": "timer", "JOBS_SCALE_OUT": "true"}, {STORAGE: EMULATED}),
+        ({"JOBS_SCHEDULER": "timer", "JOBS_SCALE_OUT": "true"}, {STORAGE: EMULATED, THRESHOLD: "0"}),
     ],
 )
 def test_the_emulator_is_chosen_only_where_nothing_says_which_account(environment, settings, named):

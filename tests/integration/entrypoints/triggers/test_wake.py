@@ -45,7 +45,9 @@ def scheduler(monkeypatch) -> Queue:
 def waking(runtime, longest_seconds: float = 600.0):
     """Return what the host does with the text of a message."""
     app = func.FunctionApp()
-    app.register_functions(queue_blueprint(runtime, WakeOptions("jobs-wake", "AzureWebJobsStorage", longest_seconds)))
+    app.register_functions(
+        queue_blueprint(runtime, WakeOptions("jobs-wake", "AzureWebJobsStorage", 50.0, longest_seconds))
+    )
     [function] = load_functions(app, prefix="", settings={}, log=logging.getLogger("test"))
 
     def wake(text: object) -> None:
@@ -180,3 +182,43 @@ def test_what_a_handler_logs_belongs_to_the_messages_invocation(wake, runtime, r
     wake(names[0])
     until(lambda: len(seen) == 4)
     assert set(seen) == {"wake"}
+
+
+# --- messages that name no alarm, with which one instance asks others for help
+
+
+def test_a_look_runs_what_is_due_with_all_slots(wake, runtime):
+    names = [enqueued(runtime, f"job {number}") for number in range(20)]
+    wake("look")
+    until(lambda: {status(runtime, name) for name in names} == {JobStatus.COMPLETED})
+
+
+def test_a_look_on_an_instance_that_drains_already_keeps_its_message(wake, runtime, registry):
+    opened, began = threading.Event(), threading.Event()
+
+    def slow(args: Anything) -> None:
+        began.set()
+        opened.wait(60)
+
+    registry.add_handler("Slow", slow)
+    enqueued(runtime, handler_name="Slow")
+    drain = threading.Thread(target=runtime.worker.drain, args=[60, 60])
+    drain.start()
+    began.wait(60)
+    look = threading.Thread(target=wake, args=["look"])
+    look.start()
+    look.join(1)
+    assert look.is_alive(), "the next message would be taken at once, and no other instance would be started for it"
+    opened.set()
+    look.join(60)
+    drain.join(60)
+    assert not look.is_alive()
+
+
+def test_a_look_while_the_database_is_away_ends_well_and_is_not_put_back(wake, runtime, scheduler, monkeypatch):
+    def away(*_, **__):
+        raise StoreUnavailable("it is away")
+
+    monkeypatch.setattr(runtime.runs, "claim_due", away)
+    wake("look")
+    assert scheduler.put == []
