@@ -19,9 +19,10 @@ QUEUE = "jobs-wake"
 class QueueSystem(System):
     """The system on a storage queue. ``queue`` and ``poison`` are its queues."""
 
-    def __init__(self, database_url: str, engine: sa.Engine, folder: Path) -> None:
+    def __init__(self, database_url: str, engine: sa.Engine, folder: Path, *, access_log: bool = False) -> None:
         super().__init__(database_url, engine, folder)
-        self._scheduler = self.azurite = LocalAzurite(folder / "azurite", self._ports.take(1)[0])
+        port = self._ports.take(1)[0]
+        self._scheduler = self.azurite = LocalAzurite(folder / "azurite", port, access_log=access_log)
         self._environment = {
             "JOBS_SCHEDULER": "queue",
             "JOBS_QUEUE": QUEUE,
@@ -38,6 +39,10 @@ class QueueSystem(System):
 
     def _open(self) -> tuple[StorageQueue, StorageQueue]:
         return open_queues("AzureWebJobsStorage", QUEUE, self._environment)
+
+    def requests(self, method: str) -> int:
+        """How many requests of this method the emulator has answered; with ``access_log`` only."""
+        return (self._folder / "azurite" / "azurite-queue.log").read_text().count(f'"{method} /')
 
     def poisoned(self) -> int:
         """How many messages the host has given up."""
