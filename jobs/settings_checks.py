@@ -7,12 +7,13 @@ import os
 from datetime import timedelta
 from difflib import get_close_matches
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError
 from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS
-from jobs.core.schedules.dialects.ncrontab import read_time_span
+from jobs.core.schedules.dialects.ncrontab import read_time_span, read_timer_schedule
 from jobs.host_json import host_setting
 from jobs.settings import Settings, setting_name
 
@@ -25,6 +26,8 @@ _logger = logging.getLogger("jobs")
 _DEFAULT_TIMEOUT = timedelta(minutes=30)
 _CONSUMPTION_TIMEOUT = timedelta(minutes=5)
 _LIKENESS = 0.84
+_TICKS = 100
+_QUEUE_HORIZON = timedelta(minutes=10)
 _HOSTS_GRACE_SECONDS = 10
 _NEEDS = {
     "scheduler": {"dapr": "dapr"},
@@ -157,6 +160,26 @@ def function_timeout(environment: Mapping[str, str] = os.environ) -> timedelta |
         raise ConfigurationError(f'{place} is {value!r}; write a time span such as "00:30:00", or -1') from None
 
 
+def _late_alarms(settings: Settings) -> list[str]:
+    """Return a warning if the reconciliation, which sets the alarms of a queue, ticks too seldom for that."""
+    if settings.scheduler != "queue":
+        return []
+    schedule = read_timer_schedule(settings.reconcile_schedule, os.environ)
+    if isinstance(schedule, str):
+        from croniter import croniter  # noqa: PLC0415  few apps need it to start
+
+        ticks = croniter(schedule, second_at_beginning=True, day_or=False)
+        instants = [ticks.get_next(float) for _ in range(_TICKS)]
+        schedule = timedelta(seconds=max(later - earlier for earlier, later in pairwise(instants)))
+    if schedule < _QUEUE_HORIZON:
+        return []
+    late = (
+        f"JOBS_RECONCILE_SCHEDULE ticks up to {schedule} apart, and under JOBS_SCHEDULER=queue it sets the alarms of "
+        f"jobs that are due later than in {_QUEUE_HORIZON}: they would start late; have it tick each minute"
+    )
+    return [late]
+
+
 def queue_warnings(settings: Settings) -> list[str]:
     """Return a warning for each setting of the host's queues that is at odds with what messages are for.
 
@@ -171,7 +194,7 @@ def queue_warnings(settings: Settings) -> list[str]:
     else:
         return []
     found = {name: host_setting("extensions", "queues", name) for name in wanted}
-    return [
+    return _late_alarms(settings) + [
         f"{found[name].place} is {found[name].value}, and should be {value}: {why}; set "
         f"AzureFunctionsJobHost__extensions__queues__{name} to {value}"
         for name, value in wanted.items()

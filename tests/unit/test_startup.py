@@ -445,6 +445,11 @@ def test_settings_of_the_hosts_queues_that_fit_are_not_mentioned(environment, se
     [
         (QUEUE | {"JOBS_CONCURRENCY": "32"}, r"newBatchThreshold in .*host\.json is 15, and should be 31: .*slots"),
         (QUEUE | {BATCH: "16"}, f"{BATCH} is 16, and should be 1"),
+        (
+            QUEUE | {"JOBS_RECONCILE_SCHEDULE": "0 0 * * * *"},
+            "ticks up to 1:00:00 apart, .* late; have it tick each minute",
+        ),
+        (QUEUE | {"JOBS_RECONCILE_SCHEDULE": "00:15:00"}, "ticks up to 0:15:00 apart"),
         (SCALE_OUT, f"is 15, and should be 0: JOBS_SCALE_OUT .*; set {THRESHOLD} to 0"),
     ],
 )
