@@ -114,6 +114,14 @@ def test_a_message_is_the_alarms_name_in_base64_and_never_expires(scheduler, que
     assert message.dequeue_count == 1
 
 
+def test_an_alarm_that_rang_is_put_back_unless_its_time_is_beyond_the_horizon(scheduler, queue):
+    queue.create()
+    scheduler.put_back(alarm().name, 30)
+    scheduler.put_back(alarm().name, 30 * 86_400)  # longer than a message may be hidden
+    assert queue.count() == 1
+    assert scheduler.available
+
+
 def test_it_is_the_databases_clock_by_which_an_alarm_is_due(queues):
     """With the machine's own clock an hour behind, as it is here, every alarm would be beyond the horizon."""
     ahead = timedelta(hours=1)

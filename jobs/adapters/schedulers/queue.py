@@ -76,8 +76,11 @@ class QueueScheduler:
         """Do nothing: a message cannot be found by its text, and an alarm of an earlier generation runs nothing."""
 
     def put_back(self, name: AlarmName, seconds: float) -> None:
-        """Put a message for an alarm whose message the host is about to delete. Raises ``SchedulerUnavailable``."""
-        if (why := self._put(name, seconds)) is not None:
+        """Put a message for an alarm whose message the host is about to delete. Raises ``SchedulerUnavailable``.
+
+        Beyond the horizon it puts none: the reconciler sets the alarm in time.
+        """
+        if seconds <= HORIZON.total_seconds() and (why := self._put(name, seconds)) is not None:
             raise SchedulerUnavailable(why)
 
     def backlog(self) -> Backlog | None:
