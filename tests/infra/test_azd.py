@@ -15,11 +15,9 @@ import pytest
 
 from jobs.entrypoints.cli.main import _parser
 from jobs.entrypoints.cli.yaml_lines import read_yaml
-from tests.infra.arm_types import faults_of
-from tests.infra.bicep_evaluation import deploy
-from tests.infra.bicep_syntax import text_of
+from tests.infra.bicep_compiler import BICEP, parameters, required
 from tests.infra.linters import ROOT, lint
-from tests.infra.sides import BICEP, KNOWN, MAIN
+from tests.infra.snapshots import kept
 from tests.infra.terraform_files import FACTS
 from tests.infra.test_image import tracked
 
@@ -37,7 +35,8 @@ def project() -> dict[str, Any]:
 
 [SERVICE] = project()["services"].values()
 HOOKS = project()["hooks"]["predeploy"]
-OUTPUTS = {name: f"the {name}" for name in MAIN.outputs}
+PUT_OUT = set(kept("flex_by_default").outputs)
+OUTPUTS = {name: f"the {name}" for name in PUT_OUT}
 
 
 # --- the project
@@ -78,7 +77,7 @@ def test_the_infrastructure_that_it_names_is_the_one_beside_its_parameters():
 
 
 def test_the_app_that_it_deploys_to_is_the_one_that_the_infrastructure_puts_out():
-    assert re.fullmatch(r"\$\{(\w+)\}", SERVICE["resourceName"])[1] in MAIN.outputs
+    assert re.fullmatch(r"\$\{(\w+)\}", SERVICE["resourceName"])[1] in PUT_OUT
     assert (ROOT / SERVICE["project"] / "host.json").is_file()
 
 
@@ -103,7 +102,7 @@ def substituted(environment: dict[str, str]) -> dict[str, Any]:
         text = json.dumps(parameter["value"])
         if set(re.findall(r"\$\{(\w+)\}", text)) <= set(environment):
             value = json.loads(re.sub(r"\$\{(\w+)\}", lambda found: json.dumps(environment[found[1]])[1:-1], text))
-            typed = text_of(MAIN.parameters[name].named_children[1]) in {"array", "bool"}
+            typed = parameters()[name].get("type") in {"array", "bool"}
             given[name] = json.loads(value) if typed else value
     return given
 
@@ -112,26 +111,23 @@ ASKED_FOR = {"ALERT_EMAIL": "oncall@example.com", "DATABASE_ADMIN_NAME": "jobs-a
              "DATABASE_ADMIN_OBJECT_ID": "33333333-3333-3333-3333-333333333333"}  # fmt: skip
 
 
-def test_what_azd_deploys_is_the_shape_flex_tagged_with_azds_environment():
-    given = substituted({"AZURE_ENV_NAME": "trial"} | ASKED_FOR | {"DATABASE_ADMIN_TYPE": "Group"})
-    made = deploy(MAIN, given, KNOWN).resources
+def test_what_azd_deploys_is_the_shape_flex_tagged_with_azds_environment(deployed):
+    made = deployed(**substituted({"AZURE_ENV_NAME": "trial"} | ASKED_FOR | {"DATABASE_ADMIN_TYPE": "Group"}))
     assert "Microsoft.Web/sites" in {one.kind for one in made}
-    assert [fault for one in made for fault in faults_of(one.kind, one.version, one.body)] == []
     assert {one.body["tags"]["azd-env-name"] for one in made if "tags" in one.body} == {"trial"}
 
 
-def test_lists_and_switches_are_taken_from_azds_environment():
-    given = substituted(ASKED_FOR | {"OPERATOR_IP_ADDRESSES": '["192.0.2.7"]', "PRIVATE_NETWORK": "false"})
-    assert (given["operatorIpAddresses"], given["privateNetwork"]) == (["192.0.2.7"], False)
-    kinds = [one.kind for one in deploy(MAIN, given, KNOWN).resources]
+def test_lists_and_switches_are_taken_from_azds_environment(deployed):
+    made = deployed(**substituted(ASKED_FOR | {"OPERATOR_IP_ADDRESSES": '["192.0.2.7"]', "PRIVATE_NETWORK": "false"}))
+    kinds = [one.kind for one in made]
     assert kinds.count("Microsoft.DBforPostgreSQL/flexibleServers/firewallRules") == 2
     assert "Microsoft.Network/virtualNetworks" not in kinds
 
 
 def test_what_has_no_default_is_asked_for_or_set_beforehand():
-    assert MAIN.required() <= set(PARAMETERS) <= set(MAIN.parameters)
-    assert MAIN.required() <= set(substituted(ASKED_FOR))
-    assert not MAIN.required() & set(substituted({"AZURE_ENV_NAME": "trial"}))
+    assert required() <= set(PARAMETERS) <= set(parameters())
+    assert required() <= set(substituted(ASKED_FOR))
+    assert not required() & set(substituted({"AZURE_ENV_NAME": "trial"}))
 
 
 def test_the_readme_tells_of_each_variable_that_is_read():
@@ -156,7 +152,7 @@ def test_its_commands_are_ones_that_the_command_line_takes_in_the_pipelines_orde
         assert _parser().parse_args(command).run
     read = set(re.findall(r"\$(?:env:)?([a-z]\w+)", HOOKS[system]["run"])) - {"env"}
     assert read == {"migrationUrl", "runtimeRole", "runtimeObjectId"}
-    assert read <= set(MAIN.outputs)
+    assert read <= PUT_OUT
 
 
 def run_hook(tmp_path: Path, python: str, **environment: str) -> tuple[int, list[str]]:

@@ -1,4 +1,4 @@
-"""The Terraform files hold: to the providers' schemas, to Azure's own types, and to what they promise of each shape."""
+"""The Terraform files hold: to the providers' schemas, and to what they promise of each shape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from tests.infra.arm_types import faults_of
 from tests.infra.terraform_files import FACTS, FOLDER, everything, parsed, schema_faults
 
 
@@ -29,21 +28,6 @@ def test_terraform_finds_the_files_valid(run_terraform) -> None:
 def test_the_shipped_tests_pass(plans) -> None:
     runs = re.findall(r'^run "(\w+)"', (FOLDER / "tests" / "shapes.tftest.hcl").read_text(), re.MULTILINE)
     assert set(plans) == set(runs)
-
-
-@pytest.mark.parametrize(
-    "run", ["flex_by_default", "dapr", "without_a_private_network", "flex_with_sign_in", "dapr_with_sign_in"]
-)
-def test_the_apps_are_what_azures_own_types_allow(plans, run) -> None:
-    bodies = 0
-    for change in plans[run]["resource_changes"]:
-        if change["type"] in {"azapi_resource", "azapi_update_resource"}:
-            after = change["change"]["after"]
-            kind, version = after["type"].split("@")
-            body = after["body"] | {key: after[key] for key in ("name", "location", "tags") if after.get(key)}
-            assert not faults_of(kind, version, body)
-            bodies += 1
-    assert bodies > 0
 
 
 def test_what_every_app_has_from_its_beginning_is_updated_and_not_made() -> None:

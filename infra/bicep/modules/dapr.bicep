@@ -1,9 +1,13 @@
 // The app on Container Apps with a Dapr sidecar, and the registry for its image.
+import { texts } from '../types.bicep'
+
 param name string
 param registryName string
 param location string
-param tags object
+param tags texts
 param identityId string
+@description('Names the role assignment, since it is known before the run as the object id is not.')
+param identityName string
 param principalId string
 param workspaceId string
 @description('Empty leaves the environment in a network of the platform\'s.')
@@ -16,7 +20,7 @@ param minReplicas int
 param maxReplicas int
 @description('Empty asks nobody to sign in.')
 param apiClientId string
-param settings object
+param settings texts
 
 var acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d'
 
@@ -37,7 +41,7 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
 }
 
 resource puller 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(registry.id, principalId, acrPull)
+  name: guid(registry.id, identityName, acrPull)
   scope: registry
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', acrPull)
@@ -61,13 +65,16 @@ resource apps 'Microsoft.App/managedEnvironments@2026-01-01' = {
         workloadProfileType: 'Consumption'
       }
     ]
-    vnetConfiguration: empty(subnetId) ? null : {
-      infrastructureSubnetId: subnetId
-      internal: false
-    }
+    vnetConfiguration: empty(subnetId)
+      ? null
+      : {
+          infrastructureSubnetId: subnetId
+          internal: false
+        }
   }
 }
 
+#disable-next-line use-recent-api-versions // the newer of the two has no groups of categories
 resource environmentLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'logs'
   scope: apps
@@ -135,10 +142,12 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
             cpu: json(cpu)
             memory: memory
           }
-          env: [for setting in items(settings): {
-            name: setting.key
-            value: setting.value
-          }]
+          env: [
+            for setting in items(settings): {
+              name: setting.key
+              value: setting.value
+            }
+          ]
           probes: [
             {
               type: 'Startup'

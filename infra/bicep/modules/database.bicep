@@ -1,7 +1,9 @@
 // PostgreSQL with Microsoft Entra identities and no passwords.
+import { texts } from '../types.bicep'
+
 param name string
 param location string
-param tags object
+param tags texts
 param version string
 param tier string
 param sku string
@@ -13,16 +15,16 @@ param adminName string
 param adminObjectId string
 param adminType string
 param pgbouncer bool
-param operatorIpAddresses array
-@description('Empty opens the server to Azure\'s addresses, to identities only.')
-param endpointSubnetId string
-param dnsZoneId string
+param operatorIpAddresses string[]
+@description('False opens the server to Azure\'s addresses, to identities only.')
+param private bool
 
-var private = !empty(endpointSubnetId)
-var operators = [for address in operatorIpAddresses: {
-  name: 'operator-${replace(replace(address, '.', '-'), ':', '-')}'
-  address: address
-}]
+var operators = [
+  for address in operatorIpAddresses: {
+    name: 'operator-${replace(replace(address, '.', '-'), ':', '-')}'
+    address: address
+  }
+]
 // 0.0.0.0 stands for every address within Azure.
 var azure = private ? [] : [{ name: 'azure', address: '0.0.0.0' }]
 var openings = concat(operators, azure)
@@ -91,51 +93,17 @@ resource bouncer 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-
 }
 
 @batchSize(1)
-resource opening 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01' = [for rule in openings: {
-  parent: server
-  name: rule.name
-  properties: {
-    startIpAddress: rule.address
-    endIpAddress: rule.address
-  }
-  dependsOn: [bouncer]
-}]
-
-resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = if (private) {
-  name: 'pep-${name}'
-  location: location
-  tags: tags
-  properties: {
-    subnet: {
-      id: endpointSubnetId
+resource opening 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01' = [
+  for rule in openings: {
+    parent: server
+    name: rule.name
+    properties: {
+      startIpAddress: rule.address
+      endIpAddress: rule.address
     }
-    privateLinkServiceConnections: [
-      {
-        name: 'postgres'
-        properties: {
-          privateLinkServiceId: server.id
-          groupIds: ['postgresqlServer']
-        }
-      }
-    ]
+    dependsOn: [bouncer]
   }
-  dependsOn: [bouncer]
-}
-
-resource endpointNames 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = if (private) {
-  parent: endpoint
-  name: 'default'
-  properties: {
-    privateDnsZoneConfigs: [
-      {
-        name: 'postgres'
-        properties: {
-          privateDnsZoneId: dnsZoneId
-        }
-      }
-    ]
-  }
-}
+]
 
 output id string = server.id
 output host string = server.properties.fullyQualifiedDomainName

@@ -1,8 +1,10 @@
 // The app on Flex Consumption.
+import { texts } from '../types.bicep'
+
 param name string
 param planName string
 param location string
-param tags object
+param tags texts
 param identityId string
 param deploymentContainerUri string
 @description('Empty keeps the app out of any network.')
@@ -12,7 +14,7 @@ param maxInstances int
 param alwaysReadyInstances int
 @description('Empty asks nobody to sign in.')
 param apiClientId string
-param settings object
+param settings texts
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   // checkov:skip=CKV_AZURE_225:Flex Consumption spreads over zones in some regions only; where it does, set it on the plan
@@ -54,10 +56,12 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scmMinTlsVersion: '1.2'
       ftpsState: 'Disabled'
       http20Enabled: true
-      appSettings: [for setting in items(settings): {
-        name: setting.key
-        value: setting.value
-      }]
+      appSettings: [
+        for setting in items(settings): {
+          name: setting.key
+          value: setting.value
+        }
+      ]
     }
     functionAppConfig: {
       deployment: {
@@ -77,12 +81,14 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMb
         maximumInstanceCount: maxInstances
-        alwaysReady: alwaysReadyInstances == 0 ? [] : [
-          {
-            name: 'function:run_due'
-            instanceCount: alwaysReadyInstances
-          }
-        ]
+        alwaysReady: alwaysReadyInstances == 0
+          ? []
+          : [
+              {
+                name: 'function:run_due'
+                instanceCount: alwaysReadyInstances
+              }
+            ]
       }
     }
   }

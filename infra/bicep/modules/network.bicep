@@ -1,7 +1,9 @@
 // A network with a subnet for the app and one for private endpoints, and the names by which these are found.
+import { texts } from '../types.bicep'
+
 param name string
 param location string
-param tags object
+param tags texts
 param prefix string
 param appSubnetPrefix string
 param endpointSubnetPrefix string

@@ -12,7 +12,7 @@ mock_provider "azurerm" {
   }
   mock_data "azurerm_client_config" {
     defaults = {
-      tenant_id = "tenant"
+      tenant_id = "55555555-5555-5555-5555-555555555555"
     }
   }
   mock_resource "azurerm_user_assigned_identity" {
