@@ -5,7 +5,7 @@ import { texts } from 'types.bicep'
 
 targetScope = 'resourceGroup'
 
-@description('What every resource is named after: lower-case letters, digits and hyphens.')
+@description('What every resource is named after: lower-case letters, digits and single hyphens, a letter first.')
 @minLength(3)
 @maxLength(12)
 param name string = 'jobs'
@@ -36,7 +36,7 @@ param databaseAdminType string = 'User'
 @description('Major version of PostgreSQL.')
 param databaseVersion string = '17'
 
-@description('Tier of the database. Burstable has no PgBouncer.')
+@description('Tier of the database. Burstable has no PgBouncer and no standby.')
 @allowed(['Burstable', 'GeneralPurpose', 'MemoryOptimized'])
 param databaseTier string = 'GeneralPurpose'
 
@@ -81,7 +81,8 @@ param appSubnetPrefix string = '10.64.0.0/24'
 @description('The part of it that the private endpoints are in.')
 param endpointSubnetPrefix string = '10.64.1.0/24'
 
-@description('Addresses that may reach the database from the Internet, for migrations. Best empty when none is under way.')
+@description('IPv4 addresses that may reach the database from the Internet, for migrations. Best empty when none is under way.')
+@maxLength(7)
 param operatorIpAddresses string[] = []
 
 @description('Redundancy of the storage account.')
@@ -97,6 +98,11 @@ param logRetentionDays int = 30
 @minValue(1)
 @maxValue(1000)
 param maxInstances int = 40
+
+@description('flex: HTTP requests that an instance takes at once before another is started; 1 unless it is set.')
+@minValue(1)
+@maxValue(1000)
+param httpConcurrency int = 32
 
 @description('flex: memory of an instance in MB.')
 @allowed([512, 2048, 4096])
@@ -142,15 +148,49 @@ var suffix = substring(uniqueString(resourceGroup().id), 0, 6)
 var timerInstances = shape == 'flex' ? 2 : 0
 var connections = databasePoolSize * (maxInstances + timerInstances)
 // Twenty are left for the server itself, for migrations and for people.
-var tooMany = 'What the instances may open is more than databaseMaxConnections - 20: lower maxInstances or databasePoolSize'
 var enough = databasePgbouncer || connections + 20 <= databaseMaxConnections
-var poolSize = enough ? databasePoolSize : fail(tooMany)
+var strangeInName = filter(
+  range(0, length(name)),
+  place => !contains('abcdefghijklmnopqrstuvwxyz0123456789-', substring(name, place, 1))
+)
+var goodName = empty(strangeInName) && !contains(name, '--') && !endsWith(name, '-') && !contains(
+  '0123456789-',
+  substring(name, 0, 1)
+)
+var idParts = map(split(databaseAdminObjectId, '-'), part => length(part))
+var goodId = string(idParts) == '[8,4,4,4,12]' && !contains(databaseAdminObjectId, '00000000-0000')
+var addressParts = [for address in operatorIpAddresses: length(split(address, '.')) == 4 && !contains(address, ':')]
+// Told all at once, before anything is made: Azure would find each only after a quarter of an hour, if at all.
+var refusals = filter(
+  [
+    goodName ? '' : 'name: lower-case letters, digits and single hyphens, a letter first and no hyphen last'
+    goodId
+      ? ''
+      : 'databaseAdminObjectId: the object id of who administers the database, as `az ad group show --group NAME --query id` gives it'
+    enough
+      ? ''
+      : 'What the instances may open is more than databaseMaxConnections - 20: lower maxInstances or databasePoolSize'
+    databaseTier == 'Burstable' && databasePgbouncer
+      ? 'databasePgbouncer: the tier Burstable has no PgBouncer; take databaseTier GeneralPurpose and a size of it'
+      : ''
+    databaseTier == 'Burstable' && databaseHighAvailability != 'Disabled'
+      ? 'databaseHighAvailability: the tier Burstable has no standby; take databaseTier GeneralPurpose and a size of it'
+      : ''
+    contains(addressParts, false)
+      ? 'operatorIpAddresses: the database takes IPv4 addresses only, such as 192.0.2.7'
+      : ''
+  ],
+  refusal => !empty(refusal)
+)
+var poolSize = empty(refusals) ? databasePoolSize : fail(join(refusals, '; '))
 var identityName = 'id-${name}'
 var databasePort = databasePgbouncer ? 6432 : 5432
 var deploymentContainer = 'app-package'
 var storageName = 'st${replace(name, '-', '')}${suffix}'
 var vaultName = 'kv-${replace(name, '-', '')}-${suffix}'
 var databaseName = 'psql-${name}-${suffix}'
+var planName = 'plan-${name}'
+var environmentName = 'cae-${name}'
 
 // PYTHON_ISOLATE_WORKER_DEPENDENCIES matters to who takes the app back to Python 3.12 or older: there 1 breaks half of
 // the starts on Flex Consumption, and 0 works, with Dapr's SDK too. Python 3.13 does not read it.
@@ -192,6 +232,15 @@ var roleSettings = {
 }
 var appSettings = union(commonSettings, roleSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
 
+module current 'modules/current.bicep' = {
+  params: {
+    databaseName: databaseName
+    planName: planName
+    environmentName: environmentName
+    shape: shape
+  }
+}
+
 module identity 'modules/identity.bicep' = {
   params: {
     name: identityName
@@ -220,6 +269,7 @@ module network 'modules/network.bicep' = if (privateNetwork) {
     appSubnetPrefix: appSubnetPrefix
     endpointSubnetPrefix: endpointSubnetPrefix
   }
+  dependsOn: [current]
 }
 
 module storage 'modules/storage.bicep' = {
@@ -256,6 +306,7 @@ module database 'modules/database.bicep' = {
     tier: databaseTier
     sku: databaseSku
     storageGb: databaseStorageGb
+    currentStorageGb: current.outputs.databaseStorageGb
     backupRetentionDays: databaseBackupRetentionDays
     geoRedundantBackup: databaseGeoRedundantBackup
     highAvailability: databaseHighAvailability
@@ -310,7 +361,7 @@ module databaseEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
 module flex 'modules/flex.bicep' = if (shape == 'flex') {
   params: {
     name: 'func-${name}-${suffix}'
-    planName: 'plan-${name}'
+    planName: planName
     location: location
     tags: tags
     identityId: identity.outputs.id
@@ -318,6 +369,7 @@ module flex 'modules/flex.bicep' = if (shape == 'flex') {
     subnetId: privateNetwork ? (network!.outputs.appSubnetId) : ''
     instanceMemoryMb: instanceMemoryMb
     maxInstances: maxInstances
+    httpConcurrency: httpConcurrency
     alwaysReadyInstances: alwaysReadyInstances
     apiClientId: apiClientId
     settings: appSettings
@@ -329,6 +381,7 @@ module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
   params: {
     name: name
     registryName: 'cr${replace(name, '-', '')}${suffix}'
+    environmentName: environmentName
     location: location
     tags: tags
     identityId: identity.outputs.id

@@ -58,6 +58,11 @@ resource "azapi_resource" "flex" {
         scaleAndConcurrency = {
           instanceMemoryMB     = var.instance_memory_mb
           maximumInstanceCount = var.max_instances
+          triggers = {
+            http = {
+              perInstanceConcurrency = var.http_concurrency
+            }
+          }
           alwaysReady = [for count in [var.always_ready_instances] : {
             name          = "function:run_due"
             instanceCount = count

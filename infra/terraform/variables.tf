@@ -1,11 +1,11 @@
 variable "name" {
-  description = "What every resource is named after: lower-case letters, digits and hyphens."
+  description = "What every resource is named after: lower-case letters, digits and single hyphens, a letter first."
   type        = string
   default     = "jobs"
 
   validation {
-    condition     = can(regex("^[a-z0-9-]{3,12}$", var.name))
-    error_message = "Between 3 and 12 lower-case letters, digits and hyphens."
+    condition     = can(regex("^[a-z](-?[a-z0-9])*$", var.name)) && length(var.name) >= 3 && length(var.name) <= 12
+    error_message = "Between 3 and 12 lower-case letters, digits and single hyphens, a letter first and no hyphen last."
   }
 }
 
@@ -50,6 +50,11 @@ variable "database_admin_name" {
 variable "database_admin_object_id" {
   description = "Object id of that user, group or service principal."
   type        = string
+
+  validation {
+    condition     = can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", var.database_admin_object_id)) && !strcontains(var.database_admin_object_id, "00000000-0000")
+    error_message = "The object id of who administers the database, as `az ad group show --group NAME --query id` gives it."
+  }
 }
 
 variable "database_admin_type" {
@@ -70,7 +75,7 @@ variable "database_version" {
 }
 
 variable "database_tier" {
-  description = "Tier of the database. Burstable has no PgBouncer."
+  description = "Tier of the database. Burstable has no PgBouncer and no standby."
   type        = string
   default     = "GeneralPurpose"
 
@@ -124,6 +129,11 @@ variable "database_high_availability" {
     condition     = contains(["Disabled", "SameZone", "ZoneRedundant"], var.database_high_availability)
     error_message = "Disabled, SameZone or ZoneRedundant."
   }
+
+  validation {
+    condition     = var.database_tier != "Burstable" || var.database_high_availability == "Disabled"
+    error_message = "The tier Burstable has no standby; take database_tier GeneralPurpose and a size of it."
+  }
 }
 
 variable "database_pool_size" {
@@ -141,6 +151,11 @@ variable "database_pgbouncer" {
   description = "Reach the database through its PgBouncer, on port 6432."
   type        = bool
   default     = false
+
+  validation {
+    condition     = var.database_tier != "Burstable" || !var.database_pgbouncer
+    error_message = "The tier Burstable has no PgBouncer; take database_tier GeneralPurpose and a size of it."
+  }
 }
 
 variable "private_network" {
@@ -168,9 +183,19 @@ variable "endpoint_subnet_prefix" {
 }
 
 variable "operator_ip_addresses" {
-  description = "Addresses that may reach the database from the Internet, for migrations. Best empty when none is under way."
+  description = "IPv4 addresses that may reach the database from the Internet, for migrations. Best empty when none is under way."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = length(var.operator_ip_addresses) <= 7
+    error_message = "At most 7 addresses."
+  }
+
+  validation {
+    condition     = alltrue([for address in var.operator_ip_addresses : can(cidrhost("${address}/32", 0)) && !strcontains(address, ":")])
+    error_message = "The database takes IPv4 addresses only, such as 192.0.2.7."
+  }
 }
 
 variable "storage_sku" {
@@ -203,6 +228,17 @@ variable "max_instances" {
   validation {
     condition     = var.max_instances >= 1 && var.max_instances <= 1000
     error_message = "Between 1 and 1000 instances."
+  }
+}
+
+variable "http_concurrency" {
+  description = "flex: HTTP requests that an instance takes at once before another is started; 1 unless it is set."
+  type        = number
+  default     = 32
+
+  validation {
+    condition     = var.http_concurrency >= 1 && var.http_concurrency <= 1000
+    error_message = "Between 1 and 1000 requests."
   }
 }
 

@@ -23,7 +23,6 @@ TYPES = {
         "Microsoft.DBforPostgreSQL/flexibleServers/administrators",
     "azurerm_postgresql_flexible_server_configuration": "Microsoft.DBforPostgreSQL/flexibleServers/configurations",
     "azurerm_postgresql_flexible_server_database": "Microsoft.DBforPostgreSQL/flexibleServers/databases",
-    "azurerm_postgresql_flexible_server_firewall_rule": "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules",
     "azurerm_private_dns_zone": "Microsoft.Network/privateDnsZones",
     "azurerm_private_dns_zone_virtual_network_link": "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
     "azurerm_private_endpoint": "Microsoft.Network/privateEndpoints",
@@ -34,8 +33,15 @@ TYPES = {
     "azurerm_virtual_network": "Microsoft.Network/virtualNetworks",
 }  # fmt: skip
 # Parts of another resource in one of the languages, compared by their own tests or by nothing but their owner.
-WITHIN = {"azurerm_subnet", "azurerm_subnet_network_security_group_association", "azurerm_role_assignment"}
+WITHIN = {
+    "azurerm_subnet",
+    "azurerm_subnet_network_security_group_association",
+    "azurerm_role_assignment",
+    "azurerm_postgresql_flexible_server_firewall_rule",
+    "terraform_data",
+}
 WITHIN_ARM = {
+    "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules",
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
     "Microsoft.Storage/storageAccounts/blobServices",
@@ -124,8 +130,6 @@ SAME = [
     ("azurerm_postgresql_flexible_server_database", "charset", "properties.charset"),
     ("azurerm_postgresql_flexible_server_database", "collation", "properties.collation"),
     ("azurerm_postgresql_flexible_server_configuration", "value", "properties.value"),
-    ("azurerm_postgresql_flexible_server_firewall_rule", "start_ip_address", "properties.startIpAddress"),
-    ("azurerm_postgresql_flexible_server_firewall_rule", "end_ip_address", "properties.endIpAddress"),
     ("azurerm_log_analytics_workspace", "sku", "properties.sku.name"),
     ("azurerm_log_analytics_workspace", "retention_in_days", "properties.retentionInDays"),
     ("azurerm_application_insights", "local_authentication_disabled", "properties.DisableLocalAuth"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -95,17 +96,32 @@ def _evaluated(node: ast.expr) -> Any:
             return value
         case ast.Attribute(value=owner, attr=name):
             return _evaluated(owner)[name]
-        case ast.Call(func=ast.Name(id="environment")):
-            return _CLOUD
-        case ast.Call(func=ast.Name(id="reference"), args=[resource, *_]):
-            return KNOWN[_kind(_evaluated(resource))]
-        case ast.Call(func=ast.Name(id="resourceId"), args=[_, _, kind, *names]):
-            provider, *types = _evaluated(kind).split("/")
-            pairs = (f"{one}/{_evaluated(name)}" for one, name in zip(types, names, strict=True))
-            return "/".join([f"{GROUP}/providers/{provider}", *pairs])
-        case ast.Call(func=ast.Name(id="format"), args=[text, *values]):
-            return _evaluated(text).format(*map(_evaluated, values))
+        case ast.Call(func=ast.Name(id=name), args=arguments) if name in _FUNCTIONS:
+            return _FUNCTIONS[name](*map(_evaluated, arguments))
     raise AssertionError(f"{ast.unparse(node)} is more than is understood")
+
+
+def _reference(resource: str, _version: str = "", full: str = "") -> dict[str, Any]:
+    """Answer for Azure; whoever asks for all of a resource asks for one from before, and each scenario is the first."""
+    return {} if full else KNOWN[_kind(resource)]
+
+
+def _resource_id(_subscription: str, _group: str, kind: str, *names: str) -> str:
+    provider, *types = kind.split("/")
+    return "/".join(
+        [f"{GROUP}/providers/{provider}", *(f"{one}/{name}" for one, name in zip(types, names, strict=True))]
+    )
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "reference": _reference,
+    "resourceId": _resource_id,
+    "environment": lambda: _CLOUD,
+    "format": lambda text, *values: text.format(*values),
+    "tryGet": lambda owner, *_: owner or None,
+    "coalesce": lambda *values: next((value for value in values if value is not None), None),
+    "max": max,
+}
 
 
 def _kind(resource_id: str) -> str:

@@ -119,9 +119,9 @@ def test_what_azd_deploys_is_the_shape_flex_tagged_with_azds_environment(deploye
 
 def test_lists_and_switches_are_taken_from_azds_environment(deployed):
     made = deployed(**substituted(ASKED_FOR | {"OPERATOR_IP_ADDRESSES": '["192.0.2.7"]', "PRIVATE_NETWORK": "false"}))
-    kinds = [one.kind for one in made]
-    assert kinds.count("Microsoft.DBforPostgreSQL/flexibleServers/firewallRules") == 2
-    assert "Microsoft.Network/virtualNetworks" not in kinds
+    opened = {one.body["properties"]["startIpAddress"] for one in made if one.kind.endswith("/firewallRules")}
+    assert opened == {"0.0.0.0", "192.0.2.7"}
+    assert "Microsoft.Network/virtualNetworks" not in {one.kind for one in made}
 
 
 def test_what_has_no_default_is_asked_for_or_set_beforehand():

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.infra.bicep_compiler import (
     BICEP,
-    Refused,
     complaints,
     description,
     formatted,
@@ -74,18 +73,37 @@ def test_names_keep_to_azures_limits(deployed: Deployed, name: str, shape: str) 
             assert len(one.body["properties"]["groupShortName"]) <= 12
 
 
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"maxInstances": 200}, "lower maxInstances or databasePoolSize"),
-    ({"shape": "premium"}, "'premium'"),
-]
+def test_a_rule_that_let_an_operator_in_is_overwritten_by_whatever_opens_the_database_next(deployed: Deployed) -> None:
+    kind = "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules"
+
+    def rules(*operators: str) -> dict[str, str]:
+        made = deployed(operatorIpAddresses=list(operators))
+        return {one.name: one.body["properties"]["startIpAddress"] for one in made if one.kind == kind}
+
+    before, after = rules("192.0.2.7", "192.0.2.8", "192.0.2.9"), rules("192.0.2.1")
+    assert set(before) == set(after)
+    assert set(after.values()) == {"192.0.2.1"}
+    assert rules() == {}
 
 
-@pytest.mark.parametrize(("given", "told"), REFUSED, ids=[told for _, told in REFUSED])
-def test_what_could_not_work_is_refused_with_what_mends_it(
-    deployed: Deployed, given: dict[str, Any], told: str
-) -> None:
-    with pytest.raises(Refused, match=re.escape(told)):
-        deployed(**given)
+def test_storage_that_has_grown_is_not_made_smaller_and_a_subnet_not_passed_on() -> None:
+    """What there is already is asked of Azure, and is nothing before the first deployment."""
+    [server] = [one for one in json.loads(file_of("flex_by_default").read_text())["predictedResources"]
+                if one["type"] == "Microsoft.DBforPostgreSQL/flexibleServers"]  # fmt: skip
+    asked = server["properties"]["storage"]["storageSizeGB"]
+    assert re.fullmatch(r"\[max\(32, coalesce\(tryGet\(reference\(.*'storageSizeGB'\), 0\)\)\]", asked)
+    current = template(BICEP / "modules/current.bicep")
+    assert "fail(" in current["outputs"]["shape"]["value"]
+    assert all(one["@options"] == {"nullIfNotFound": []} for one in current["resources"].values())
+    assert "current" in template()["resources"]["network"]["dependsOn"]
+
+
+def test_the_administrator_is_the_last_change_that_the_database_is_asked_for() -> None:
+    """It takes one change at a time, and has been seen to refuse or to lose this one while busy with another."""
+    resources = template(BICEP / "modules/database.bicep")["resources"]
+    for before, after in pairwise(["server", "jobs", "opening", "bouncer", "admin"]):
+        assert before in resources[after]["dependsOn"]
+    assert resources["admin"]["@options"]["retryOn"]
 
 
 @pytest.mark.parametrize("shape", ["flex", "dapr"])

@@ -181,6 +181,15 @@ def test_both_say_the_same_of_each_resource(sides) -> None:
         assert terraform == bicep, f"{kind}.{ours}"
 
 
+def test_both_let_the_same_addresses_reach_the_database(sides) -> None:
+    """Bicep takes no rule away, so that it fills all the slots that a deployment before it may have filled."""
+    rules = [one["properties"] for one in sides.arm("Microsoft.DBforPostgreSQL/flexibleServers/firewallRules")]
+    bicep = {(one["startIpAddress"], one["endIpAddress"]) for one in rules}
+    terraform = sides.azurerm("azurerm_postgresql_flexible_server_firewall_rule")
+    assert bicep == {(one["start_ip_address"], one["end_ip_address"]) for one in terraform}
+    assert len(rules) in {0, 8}
+
+
 def at(value: Any, path: str) -> Any:
     for part in path.split("."):
         value = value[int(part)] if part.isdigit() else value[part]
@@ -274,9 +283,10 @@ def test_both_take_the_same_parameters_with_the_same_defaults_and_descriptions()
         condition = body.get("validation", [{"condition": ""}])[0]["condition"]
         listed = re.search(r"contains\(\[(.*?)\]", condition)
         assert one.get("allowedValues") == (json.loads(f"[{listed[1]}]") if listed else None), name
-        for bound, comparison in (("minValue", ">="), ("maxValue", "<=")):
+        for bound, comparison in (("min", ">="), ("max", "<=")):
             written = re.search(rf"{comparison} (\d+)", condition)
-            assert one.get(bound) == (int(written[1]) if written else None), f"{name} {bound}"
+            declared_bound = one.get(f"{bound}Value", one.get(f"{bound}Length"))
+            assert declared_bound == (int(written[1]) if written else None), f"{name} {bound}"
 
 
 def test_both_describe_their_outputs_in_the_same_words() -> None:

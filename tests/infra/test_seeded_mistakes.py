@@ -17,12 +17,13 @@ from tests.infra.kusto import ask
 from tests.infra.sides import Sides, app_of
 from tests.infra.snapshots import Made, Snapshot, kept
 from tests.infra.terraform_files import parsed, schema_faults
+from tests.infra.terraform_state import Deployed
 from tests.infra.test_alerts import ALERTS
 
 TERRAFORM = {
     "an unknown argument": ("storage.tf", "min_tls_version ", "minimum_tls_version ", "minimum_tls_version"),
     "an unknown argument within a block": ("storage.tf", "default_action =", "default_acton =", "default_acton"),
-    "a missing required argument": ("database.tf", '  name       = "jobs"\n', "", "name"),
+    "a missing required argument": ("database.tf", '  name      = "jobs"\n', "", "name"),
     "an unknown argument of the vault": ("vault.tf", "rbac_authorization_enabled ", "rbac_enabled ", "rbac_enabled"),
     "an unknown type": ("main.tf", 'resource "azurerm_user_assigned_identity"', 'resource "azurerm_identity"',
                         "azurerm_identity"),
@@ -70,6 +71,15 @@ def test_the_shipped_tests_find_an_app_that_is_called_on_another_port(changed, r
     answer = run_terraform("test", "-json", folder=copy / "terraform")
     assert answer.returncode != 0
     assert "The sidecar calls the port that the app listens on." in answer.stdout
+
+
+def test_a_first_apply_finds_what_azure_has_made_already(run_terraform, tmp_path: Path) -> None:
+    infrastructure = Deployed(run_terraform, tmp_path / "infra")
+    file = tmp_path / "infra/terraform/flex.tf"
+    made = 'resource "azapi_resource" "publishing_passwords"'
+    file.write_text(file.read_text().replace(made.replace("azapi_", "azapi_update_"), made))
+    with pytest.raises(AssertionError, match="A resource with this ID already exists"):
+        infrastructure.apply()
 
 
 SEEDED = [

@@ -3,6 +3,7 @@ import { texts } from '../types.bicep'
 
 param name string
 param registryName string
+param environmentName string
 param location string
 param tags texts
 param identityId string
@@ -51,7 +52,7 @@ resource puller 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 resource apps 'Microsoft.App/managedEnvironments@2026-01-01' = {
-  name: 'cae-${name}'
+  name: environmentName
   location: location
   tags: tags
   properties: {

@@ -11,6 +11,7 @@ param deploymentContainerUri string
 param subnetId string
 param instanceMemoryMb int
 param maxInstances int
+param httpConcurrency int
 param alwaysReadyInstances int
 @description('Empty asks nobody to sign in.')
 param apiClientId string
@@ -81,6 +82,11 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMb
         maximumInstanceCount: maxInstances
+        triggers: {
+          http: {
+            perInstanceConcurrency: httpConcurrency
+          }
+        }
         alwaysReady: alwaysReadyInstances == 0
           ? []
           : [

@@ -278,11 +278,4 @@ run "more_connections_than_the_database_has" {
   expect_failures = [azurerm_postgresql_flexible_server.server]
 }
 
-run "a_shape_that_there_is_not" {
-  command = plan
 
-  variables {
-    shape = "premium"
-  }
-  expect_failures = [var.shape]
-}
