@@ -1,7 +1,7 @@
 // Everything that the app runs on, in an existing resource group. Two shapes: `flex`, Flex Consumption with the timer
 // backend, and `dapr`, Container Apps with a Dapr sidecar. ../terraform describes the same things; tests hold both
 // to each other, to the app's settings and to Azure's own resource types.
-import { texts } from 'types.bicep'
+import { networkIds, texts } from 'types.bicep'
 
 targetScope = 'resourceGroup'
 
@@ -81,6 +81,18 @@ param appSubnetPrefix string = '10.64.0.0/24'
 @description('The part of it that the private endpoints are in.')
 param endpointSubnetPrefix string = '10.64.1.0/24'
 
+@description('flex: the part of it that the jobs which change the database are in, a /27 or larger.')
+param operationsSubnetPrefix string = '10.64.2.0/24'
+
+@description('The part of it that runners of yours are in, which may reach what the app reaches. Empty makes none.')
+param runnerSubnetPrefix string = ''
+
+@description('Address ranges, of networks linked with this one, from which people may reach what the app reaches.')
+param operatorPrefixes string[] = []
+
+@description('Subnets and DNS zones that there are already, in place of a network of its own.')
+param existingNetwork networkIds?
+
 @description('IPv4 addresses that may reach the database from the Internet, for migrations. Best empty when none is under way.')
 @maxLength(7)
 param operatorIpAddresses string[] = []
@@ -112,7 +124,7 @@ param instanceMemoryMb int = 2048
 @minValue(0)
 param alwaysReadyInstances int = 0
 
-@description('dapr: the app\'s image. Empty until there is one: then all is made but the app.')
+@description('The image of the app, and of what changes the database. Empty until there is one: dapr has no app then.')
 param containerImage string = ''
 
 @description('dapr: cores of a replica.')
@@ -176,6 +188,7 @@ var refusals = filter(
     databaseTier == 'Burstable' && databaseHighAvailability != 'Disabled'
       ? 'databaseHighAvailability: the tier Burstable has no standby; take databaseTier GeneralPurpose and a size of it'
       : ''
+    existingNetwork != null && !privateNetwork ? 'existingNetwork: needs privateNetwork true' : ''
     contains(addressParts, false)
       ? 'operatorIpAddresses: the database takes IPv4 addresses only, such as 192.0.2.7'
       : ''
@@ -184,7 +197,15 @@ var refusals = filter(
 )
 var poolSize = empty(refusals) ? databasePoolSize : fail(join(refusals, '; '))
 var identityName = 'id-${name}'
+var migratorName = 'id-${name}-migrator'
 var databasePort = databasePgbouncer ? 6432 : 5432
+var ownNetwork = privateNetwork && existingNetwork == null
+var appSubnetId = existingNetwork.?appSubnet ?? (ownNetwork ? network!.outputs.appSubnetId : '')
+var operationsSubnetId = existingNetwork.?operationsSubnet ?? (ownNetwork ? network!.outputs.operationsSubnetId : '')
+var endpointSubnetId = existingNetwork.?endpointSubnet ?? network!.outputs.endpointSubnetId
+var blobDnsZoneId = existingNetwork.?blobDnsZone ?? network!.outputs.blobDnsZoneId
+var vaultDnsZoneId = existingNetwork.?vaultDnsZone ?? network!.outputs.vaultDnsZoneId
+var databaseDnsZoneId = existingNetwork.?databaseDnsZone ?? network!.outputs.databaseDnsZoneId
 var deploymentContainer = 'app-package'
 var storageName = 'st${replace(name, '-', '')}${suffix}'
 var vaultName = 'kv-${replace(name, '-', '')}-${suffix}'
@@ -205,6 +226,9 @@ var commonSettings = {
   AzureWebJobsDisableHomepage: 'true'
   APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.outputs.clientId};Authorization=AAD'
+  // The host would pass on five traces a second, and of logs only those of these traces: not what the alerts read.
+  OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
+  OTEL_TRACES_SAMPLER_ARG: '1.0'
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
   PYTHON_ISOLATE_WORKER_DEPENDENCIES: '0'
   JOBS_DATABASE_URL: 'postgresql://${identityName}@${database.outputs.host}:${databasePort}/jobs'
@@ -236,7 +260,7 @@ module current 'modules/current.bicep' = {
   params: {
     databaseName: databaseName
     planName: planName
-    environmentName: environmentName
+    appName: 'ca-${name}'
     shape: shape
   }
 }
@@ -244,6 +268,14 @@ module current 'modules/current.bicep' = {
 module identity 'modules/identity.bicep' = {
   params: {
     name: identityName
+    location: location
+    tags: tags
+  }
+}
+
+module migrator 'modules/identity.bicep' = {
+  params: {
+    name: migratorName
     location: location
     tags: tags
   }
@@ -260,7 +292,7 @@ module monitoring 'modules/monitoring.bicep' = {
   }
 }
 
-module network 'modules/network.bicep' = if (privateNetwork) {
+module network 'modules/network.bicep' = if (ownNetwork) {
   params: {
     name: name
     location: location
@@ -268,6 +300,9 @@ module network 'modules/network.bicep' = if (privateNetwork) {
     prefix: networkPrefix
     appSubnetPrefix: appSubnetPrefix
     endpointSubnetPrefix: endpointSubnetPrefix
+    operationsSubnetPrefix: shape == 'flex' ? operationsSubnetPrefix : ''
+    runnerSubnetPrefix: runnerSubnetPrefix
+    operatorPrefixes: operatorPrefixes
   }
   dependsOn: [current]
 }
@@ -319,13 +354,59 @@ module database 'modules/database.bicep' = {
   }
 }
 
+// Azure names administrators by their object ids, which are known once the identity is there.
+module migratorRights 'modules/administrator.bicep' = {
+  params: {
+    serverName: databaseName
+    identityName: migratorName
+    #disable-next-line what-if-short-circuiting
+    principalId: migrator.outputs.principalId
+  }
+  dependsOn: [database]
+}
+
+module registry 'modules/registry.bicep' = {
+  params: {
+    name: 'cr${replace(name, '-', '')}${suffix}'
+    location: location
+    tags: tags
+    pullerNames: shape == 'flex' ? [migratorName] : [migratorName, identityName]
+    pullerIds: [migrator.outputs.principalId, identity.outputs.principalId]
+  }
+}
+
+module environment 'modules/environment.bicep' = {
+  params: {
+    name: environmentName
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    subnetId: shape == 'flex' ? operationsSubnetId : appSubnetId
+  }
+}
+
+module operations 'modules/operations.bicep' = {
+  params: {
+    name: name
+    location: location
+    tags: tags
+    environmentId: environment.outputs.id
+    registryServer: registry.outputs.server
+    identityId: migrator.outputs.id
+    clientId: migrator.outputs.clientId
+    image: empty(containerImage) ? 'mcr.microsoft.com/k8se/quickstart-jobs:latest' : containerImage
+    databaseUrl: 'postgresql://${migratorName}@${database.outputs.host}:5432/jobs'
+    runtime: '${identityName}=${identity.outputs.principalId}'
+  }
+}
+
 module blobEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
   params: {
     name: 'pep-${storageName}-blob'
     location: location
     tags: tags
-    subnetId: network!.outputs.endpointSubnetId
-    dnsZoneId: network!.outputs.blobDnsZoneId
+    subnetId: endpointSubnetId
+    dnsZoneId: blobDnsZoneId
     serviceId: storage.outputs.id
     group: 'blob'
     connection: 'blob'
@@ -337,8 +418,8 @@ module vaultEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
     name: 'pep-${vaultName}'
     location: location
     tags: tags
-    subnetId: network!.outputs.endpointSubnetId
-    dnsZoneId: network!.outputs.vaultDnsZoneId
+    subnetId: endpointSubnetId
+    dnsZoneId: vaultDnsZoneId
     serviceId: vault.outputs.id
     group: 'vault'
     connection: 'vault'
@@ -350,12 +431,13 @@ module databaseEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
     name: 'pep-${databaseName}'
     location: location
     tags: tags
-    subnetId: network!.outputs.endpointSubnetId
-    dnsZoneId: network!.outputs.databaseDnsZoneId
+    subnetId: endpointSubnetId
+    dnsZoneId: databaseDnsZoneId
     serviceId: database.outputs.id
     group: 'postgresqlServer'
     connection: 'postgres'
   }
+  dependsOn: [migratorRights]
 }
 
 module flex 'modules/flex.bicep' = if (shape == 'flex') {
@@ -366,7 +448,7 @@ module flex 'modules/flex.bicep' = if (shape == 'flex') {
     tags: tags
     identityId: identity.outputs.id
     deploymentContainerUri: '${storage.outputs.blobEndpoint}${deploymentContainer}'
-    subnetId: privateNetwork ? (network!.outputs.appSubnetId) : ''
+    subnetId: appSubnetId
     instanceMemoryMb: instanceMemoryMb
     maxInstances: maxInstances
     httpConcurrency: httpConcurrency
@@ -380,15 +462,11 @@ module flex 'modules/flex.bicep' = if (shape == 'flex') {
 module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
   params: {
     name: name
-    registryName: 'cr${replace(name, '-', '')}${suffix}'
-    environmentName: environmentName
+    environmentId: environment.outputs.id
+    registryServer: registry.outputs.server
     location: location
     tags: tags
     identityId: identity.outputs.id
-    identityName: identityName
-    principalId: identity.outputs.principalId
-    workspaceId: monitoring.outputs.workspaceId
-    subnetId: privateNetwork ? (network!.outputs.appSubnetId) : ''
     image: containerImage
     cpu: containerCpu
     memory: containerMemory
@@ -439,8 +517,11 @@ output storageAccountName string = storage.outputs.name
 @description('The vault that holds the function keys.')
 output keyVaultName string = vault.outputs.name
 
-@description('dapr: the registry to push the image to.')
-output registryServer string = shape == 'dapr' ? (dapr!.outputs.registryServer) : ''
+@description('The registry to push the image to.')
+output registryServer string = registry.outputs.server
+
+@description('What the jobs that change the database are called, before -migrate and -apply.')
+output operationsName string = 'caj-${name}'
 
 @description('The workspace that holds the logs.')
 output workspaceName string = monitoring.outputs.workspaceName

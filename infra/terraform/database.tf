@@ -93,8 +93,8 @@ resource "azurerm_private_endpoint" "database" {
   resource_group_name = var.resource_group_name
   location            = local.location
   tags                = var.tags
-  subnet_id           = azurerm_subnet.endpoints[0].id
-  depends_on          = [azurerm_postgresql_flexible_server_active_directory_administrator.admin]
+  subnet_id           = local.endpoint_subnet_id
+  depends_on          = [azurerm_postgresql_flexible_server_active_directory_administrator.migrator]
 
   private_service_connection {
     name                           = "postgres"
@@ -105,6 +105,6 @@ resource "azurerm_private_endpoint" "database" {
 
   private_dns_zone_group {
     name                 = "default"
-    private_dns_zone_ids = [azurerm_private_dns_zone.database[0].id]
+    private_dns_zone_ids = [local.database_dns_zone_id]
   }
 }

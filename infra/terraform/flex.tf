@@ -32,7 +32,7 @@ resource "azapi_resource" "flex" {
       serverFarmId           = azurerm_service_plan.flex[0].id
       httpsOnly              = true
       publicNetworkAccess    = "Enabled"
-      virtualNetworkSubnetId = var.private_network ? azurerm_subnet.app[0].id : null
+      virtualNetworkSubnetId = local.app_subnet_id
       siteConfig = {
         minTlsVersion    = "1.2"
         scmMinTlsVersion = "1.2"

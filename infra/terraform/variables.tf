@@ -182,6 +182,42 @@ variable "endpoint_subnet_prefix" {
   default     = "10.64.1.0/24"
 }
 
+variable "operations_subnet_prefix" {
+  description = "flex: the part of it that the jobs which change the database are in, a /27 or larger."
+  type        = string
+  default     = "10.64.2.0/24"
+}
+
+variable "runner_subnet_prefix" {
+  description = "The part of it that runners of yours are in, which may reach what the app reaches. Empty makes none."
+  type        = string
+  default     = ""
+}
+
+variable "operator_prefixes" {
+  description = "Address ranges, of networks linked with this one, from which people may reach what the app reaches."
+  type        = list(string)
+  default     = []
+}
+
+variable "existing_network" {
+  description = "Subnets and DNS zones that there are already, in place of a network of its own."
+  type = object({
+    app_subnet        = string # delegated to Microsoft.App/environments, a /27 or larger, with nothing else in it
+    operations_subnet = string # another one of the same kind, for the jobs that change the database; dapr leaves it unused
+    endpoint_subnet   = string # where private endpoints go
+    blob_dns_zone     = string # privatelink.blob.core.windows.net
+    vault_dns_zone    = string # privatelink.vaultcore.azure.net
+    database_dns_zone = string # privatelink.postgres.database.azure.com
+  })
+  default = null
+
+  validation {
+    condition     = var.existing_network == null || var.private_network
+    error_message = "Needs private_network true."
+  }
+}
+
 variable "operator_ip_addresses" {
   description = "IPv4 addresses that may reach the database from the Internet, for migrations. Best empty when none is under way."
   type        = list(string)
@@ -265,7 +301,7 @@ variable "always_ready_instances" {
 }
 
 variable "container_image" {
-  description = "dapr: the app's image. Empty until there is one: then all is made but the app."
+  description = "The image of the app, and of what changes the database. Empty until there is one: dapr has no app then."
   type        = string
   default     = ""
 }

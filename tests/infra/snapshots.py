@@ -103,7 +103,8 @@ def _evaluated(node: ast.expr) -> Any:
 
 def _reference(resource: str, _version: str = "", full: str = "") -> dict[str, Any]:
     """Answer for Azure; whoever asks for all of a resource asks for one from before, and each scenario is the first."""
-    return {} if full else KNOWN[_kind(resource)]
+    migrator = {"principalId": "66666666-6666-6666-6666-666666666666"} if resource.endswith("-migrator") else {}
+    return {} if full else KNOWN[_kind(resource)] | migrator
 
 
 def _resource_id(_subscription: str, _group: str, kind: str, *names: str) -> str:
@@ -117,6 +118,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "reference": _reference,
     "resourceId": _resource_id,
     "environment": lambda: _CLOUD,
+    "null": lambda: None,
     "format": lambda text, *values: text.format(*values),
     "tryGet": lambda owner, *_: owner or None,
     "coalesce": lambda *values: next((value for value in values if value is not None), None),

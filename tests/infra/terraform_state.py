@@ -49,12 +49,13 @@ class Deployed:
             if one["change"]["actions"] not in (["no-op"], ["read"])
         }
 
-    def azure_changes(self, kind: str, change: Callable[[dict[str, Any]], None]) -> None:
-        """Have Azure change a resource by itself."""
+    def azure_changes(self, kind: str, change: Callable[[dict[str, Any]], None], name: str = "") -> None:
+        """Have a resource changed without Terraform, by Azure or by a person."""
         path = self._folder / "terraform.tfstate"
         state = json.loads(path.read_text())
-        [resource] = [one for one in state["resources"] if one["type"] == kind]
-        change(resource["instances"][0]["attributes"])
+        [resource] = [one for one in state["resources"] if one["type"] == kind and name in {"", one["name"]}]
+        for instance in resource["instances"]:
+            change(instance["attributes"])
         path.write_text(json.dumps(state))
 
     def _terraform(self, command: str, *options: str, given: dict[str, Any]) -> CompletedProcess[str]:

@@ -74,13 +74,21 @@ def test_both_describe_the_same_app(sides) -> None:
     assert by_name(ours) == by_name(terraform["body"])
 
 
+def test_both_change_the_database_by_the_same_jobs(sides) -> None:
+    bicep, terraform = sides.arm("Microsoft.App/jobs"), sides.azapi("Microsoft.App/jobs")
+    assert len(bicep) == 2
+    ours = {one["name"]: by_name(one["properties"]) for one in bicep}
+    assert ours == {one["name"]: by_name(one["body"]["properties"]) for one in terraform}
+
+
 def by_name(value: Any) -> Any:
     """Sort lists of what has a name, such as settings, which each language orders in its own way."""
     if isinstance(value, dict):
         return {key: by_name(inner) for key, inner in value.items()}
     if isinstance(value, list):
         items = [by_name(item) for item in value]
-        return sorted(items, key=lambda item: item["name"]) if items and "name" in items[0] else items
+        named = items and isinstance(items[0], dict) and "name" in items[0]
+        return sorted(items, key=lambda item: item["name"]) if named else items
     return value
 
 
@@ -249,7 +257,11 @@ def test_both_divide_the_network_in_the_same_way_and_let_the_same_through(sides)
 
     def rules(group: dict[str, Any], entries: list[dict[str, Any]], name: Any) -> dict[str, Any]:
         fields = ["priority", "direction", "access", "protocol", "source_address_prefix", "destination_address_prefix"]
-        return {one["name"]: [name(one, field) for field in fields] for one in entries}
+        lists = ["source_address_prefixes"]
+        return {
+            one["name"]: [name(one, field) for field in fields] + [sorted(name(one, field) or []) for field in lists]
+            for one in entries
+        }
 
     for ours, theirs in zip(
         sorted(sides.azurerm("azurerm_network_security_group"), key=lambda one: one["name"]),
@@ -259,7 +271,7 @@ def test_both_divide_the_network_in_the_same_way_and_let_the_same_through(sides)
         assert rules(ours, ours["security_rule"], lambda one, field: one[field]) == rules(
             theirs,
             theirs.get("properties", {}).get("securityRules", []),
-            lambda one, field: one["properties"][camel(field)],
+            lambda one, field: one["properties"].get(camel(field)),
         )
         for rule, other in zip(
             sorted(ours["security_rule"], key=lambda one: one["name"]),

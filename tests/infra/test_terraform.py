@@ -42,6 +42,11 @@ def test_what_every_app_has_from_its_beginning_is_updated_and_not_made() -> None
     assert made == []
 
 
+def test_rights_on_the_resource_group_suffice_since_no_namespace_is_registered() -> None:
+    providers = {name: body for block in everything()["provider"] for name, body in block.items()}
+    assert providers["azurerm"]["resource_provider_registrations"] == "none"
+
+
 @pytest.mark.parametrize("provider", ["azurerm", "azapi"])
 def test_the_pinned_provider_is_the_one_that_the_facts_are_of(provider) -> None:
     [requirements] = [block["required_providers"] for block in everything()["terraform"]]

@@ -49,6 +49,16 @@ def test_a_database_and_its_standby_stay_in_the_zones_that_azure_chose_or_change
     infrastructure.apply(tags={"team": "jobs"}, **given)
 
 
+def test_the_image_that_a_release_migrated_with_is_left_as_it_is(infrastructure: Deployed) -> None:
+    infrastructure.apply()
+
+    def release(job: dict[str, Any]) -> None:
+        job["body"]["value"]["properties"]["template"]["containers"][0]["image"] = "crjobs.azurecr.io/jobs:2"
+
+    infrastructure.azure_changes("azapi_resource", release, name="operation")
+    assert infrastructure.changes() == {}
+
+
 def test_an_operator_who_is_let_in_no_more_has_no_rule_left(infrastructure: Deployed) -> None:
     infrastructure.apply(operator_ip_addresses=["192.0.2.7", "192.0.2.8"])
     changes = infrastructure.changes(operator_ip_addresses=["192.0.2.8"])

@@ -1,7 +1,7 @@
 // What there is already, from a deployment before this one.
 param databaseName string
 param planName string
-param environmentName string
+param appName string
 param shape string
 
 @nullIfNotFound()
@@ -15,12 +15,12 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' existing = {
 }
 
 @nullIfNotFound()
-resource apps 'Microsoft.App/managedEnvironments@2026-01-01' existing = {
-  name: environmentName
+resource app 'Microsoft.App/containerApps@2026-01-01' existing = {
+  name: appName
 }
 
 var flex = plan.?location != null
-var dapr = apps.?location != null
+var dapr = app.?location != null
 var other = shape == 'flex' ? dapr : flex
 var refusal = 'An app of the other shape has the subnet, and Azure does not pass it on. Deploy this one by another name into another resource group, or delete the other one and its subnet first; infra/README.md has the commands'
 

@@ -32,6 +32,14 @@ mock_provider "azurerm" {
       id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.Web/serverfarms/plan-jobs"
     }
   }
+  override_resource {
+    target = azurerm_user_assigned_identity.migrator
+    values = {
+      id           = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-jobs-migrator"
+      client_id    = "11111111-1111-1111-1111-111111111111"
+      principal_id = "66666666-6666-6666-6666-666666666666"
+    }
+  }
   mock_resource "azurerm_container_app_environment" {
     defaults = {
       id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.App/managedEnvironments/cae-jobs"
@@ -99,7 +107,7 @@ run "flex_by_default" {
     error_message = "The app is on Flex Consumption."
   }
   assert {
-    condition     = length(azapi_resource.dapr) + length(azurerm_container_app_environment.apps) + length(azurerm_container_registry.images) == 0
+    condition     = length(azapi_resource.dapr) == 0
     error_message = "Nothing is made for the other shape."
   }
   assert {
@@ -248,6 +256,38 @@ run "an_operator_is_let_in" {
   assert {
     condition     = azurerm_postgresql_flexible_server_firewall_rule.opening["operator-192-0-2-7"].start_ip_address == "192.0.2.7" && azurerm_postgresql_flexible_server.server.public_network_access_enabled
     error_message = "That address, and no other, may reach the database."
+  }
+}
+
+run "into_an_existing_network" {
+  command = plan
+
+  variables {
+    existing_network = {
+      app_subnet        = "/networks/hub/subnets/app"
+      operations_subnet = "/networks/hub/subnets/operations"
+      endpoint_subnet   = "/networks/hub/subnets/endpoints"
+      blob_dns_zone     = "/zones/blob"
+      vault_dns_zone    = "/zones/vault"
+      database_dns_zone = "/zones/database"
+    }
+  }
+  assert {
+    condition     = length(azurerm_virtual_network.network) + length(azurerm_private_dns_zone.blob) == 0 && length(azurerm_private_endpoint.database) == 1
+    error_message = "Endpoints go into that network, and no other is made."
+  }
+}
+
+run "runners_and_operators_in_the_network" {
+  command = plan
+
+  variables {
+    runner_subnet_prefix = "10.64.3.0/24"
+    operator_prefixes    = ["10.9.0.0/16"]
+  }
+  assert {
+    condition     = length(azurerm_subnet.runners) == 1 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
+    error_message = "They are in the network, and nothing is opened to the Internet for them."
   }
 }
 
