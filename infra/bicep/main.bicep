@@ -137,6 +137,11 @@ param containerMemory string = '2Gi'
 @minValue(1)
 param minReplicas int = 1
 
+@description('dapr: how long a replica that is stopped lets its runs go on; what has not ended then is given back.')
+@minValue(0)
+@maxValue(580)
+param stopGraceSeconds int = 120
+
 @description('Handlers that one instance runs at once.')
 @minValue(1)
 @maxValue(1000)
@@ -249,6 +254,7 @@ var daprSettings = {
   JOBS_SCHEDULER: 'dapr'
   FUNCTIONS_WORKER_RUNTIME: 'python'
   AzureFunctionsWebHost__hostid: name
+  STOP_GRACE_SECONDS: string(stopGraceSeconds)
 }
 // With sign-in before the app, and only then: without it, the principal's headers could be anybody's.
 var roleSettings = {
@@ -472,6 +478,7 @@ module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
     memory: containerMemory
     minReplicas: minReplicas
     maxReplicas: maxInstances
+    stopGraceSeconds: stopGraceSeconds
     apiClientId: apiClientId
     settings: appSettings
   }

@@ -49,7 +49,8 @@ resource "azapi_resource" "dapr" {
         }
       }
       template = {
-        terminationGracePeriodSeconds = 60
+        # The host ends within ten seconds of the last run's end, or of the end of the grace period.
+        terminationGracePeriodSeconds = var.stop_grace_seconds + 20
         containers = [
           {
             name  = "app"

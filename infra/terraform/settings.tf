@@ -37,6 +37,7 @@ locals {
     JOBS_SCHEDULER                = "dapr"
     FUNCTIONS_WORKER_RUNTIME      = "python"
     AzureFunctionsWebHost__hostid = var.name
+    STOP_GRACE_SECONDS            = tostring(var.stop_grace_seconds)
   }
   # With sign-in before the app, and only then: without it, the principal's headers could be anybody's.
   role_settings = {

@@ -329,6 +329,17 @@ variable "min_replicas" {
   }
 }
 
+variable "stop_grace_seconds" {
+  description = "dapr: how long a replica that is stopped lets its runs go on; what has not ended then is given back."
+  type        = number
+  default     = 120
+
+  validation {
+    condition     = var.stop_grace_seconds >= 0 && var.stop_grace_seconds <= 580
+    error_message = "Between 0 and 580 seconds."
+  }
+}
+
 variable "concurrency" {
   description = "Handlers that one instance runs at once."
   type        = number

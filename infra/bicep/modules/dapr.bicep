@@ -13,6 +13,7 @@ param cpu string
 param memory string
 param minReplicas int
 param maxReplicas int
+param stopGraceSeconds int
 @description('Empty asks nobody to sign in.')
 param apiClientId string
 param settings texts
@@ -61,7 +62,8 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
       }
     }
     template: {
-      terminationGracePeriodSeconds: 60
+      // The host ends within ten seconds of the last run's end, or of the end of the grace period.
+      terminationGracePeriodSeconds: stopGraceSeconds + 20
       containers: [
         {
           name: 'app'
