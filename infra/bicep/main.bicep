@@ -69,6 +69,9 @@ param databasePoolSize int = 8
 @description('Reach the database through its PgBouncer, on port 6432.')
 param databasePgbouncer bool = false
 
+@description('Lock the database against being deleted, by whoever may delete the resource group, too.')
+param databaseLock bool = false
+
 @description('Keep database, storage and vault off the Internet, behind private endpoints in a network of their own.')
 param privateNetwork bool = true
 
@@ -356,6 +359,8 @@ module database 'modules/database.bicep' = {
     adminType: databaseAdminType
     pgbouncer: databasePgbouncer
     operatorIpAddresses: operatorIpAddresses
+    locked: databaseLock
+    workspaceId: monitoring.outputs.workspaceId
     private: privateNetwork
   }
 }

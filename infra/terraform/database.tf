@@ -87,6 +87,33 @@ resource "azurerm_postgresql_flexible_server_active_directory_administrator" "ad
   depends_on          = [azurerm_postgresql_flexible_server_configuration.pgbouncer]
 }
 
+resource "azapi_resource" "database_lock" {
+  count     = var.database_lock ? 1 : 0
+  type      = "Microsoft.Authorization/locks@2020-05-01"
+  name      = "the-jobs-are-in-here"
+  parent_id = azurerm_postgresql_flexible_server.server.id
+
+  body = {
+    properties = {
+      level = "CanNotDelete"
+      notes = "Take it away before you delete the database for good."
+    }
+  }
+
+  depends_on = [azurerm_postgresql_flexible_server_active_directory_administrator.admin]
+}
+
+# Slow statements, refused connections, check points.
+resource "azurerm_monitor_diagnostic_setting" "database" {
+  name                       = "logs"
+  target_resource_id         = azurerm_postgresql_flexible_server.server.id
+  log_analytics_workspace_id = azurerm_log_analytics_workspace.logs.id
+
+  enabled_log {
+    category_group = "allLogs"
+  }
+}
+
 resource "azurerm_private_endpoint" "database" {
   count               = local.private
   name                = "pep-${azurerm_postgresql_flexible_server.server.name}"

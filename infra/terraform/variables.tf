@@ -158,6 +158,12 @@ variable "database_pgbouncer" {
   }
 }
 
+variable "database_lock" {
+  description = "Lock the database against being deleted, by whoever may delete the resource group, too."
+  type        = bool
+  default     = false
+}
+
 variable "private_network" {
   description = "Keep database, storage and vault off the Internet, behind private endpoints in a network of their own."
   type        = bool

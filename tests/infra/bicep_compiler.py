@@ -92,6 +92,7 @@ def snapshot(parameters: Path) -> str:
     written = json.loads(answer["snapshot"])
     if written["diagnostics"]:
         raise Refused(json.dumps(written["diagnostics"]))
+    written["outputs"] = dict(sorted(written["outputs"].items()))  # which the compiler gives in any order
     return json.dumps(written, indent=2) + "\n"
 
 

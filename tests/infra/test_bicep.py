@@ -19,7 +19,7 @@ from tests.infra.bicep_compiler import (
     required,
     template,
 )
-from tests.infra.snapshots import Made, file_of, names, taken
+from tests.infra.snapshots import SCENARIOS, Made, file_of, names, taken
 
 Deployed = Callable[..., list[Made]]
 
@@ -115,6 +115,19 @@ def test_an_example_names_its_shape_and_nothing_that_there_is_not(shape: str) ->
     assert "using 'main.bicep'" in text
     assert example["shape"] == f"'{shape}'"
     assert required() <= set(example) <= set(parameters())
+
+
+def test_the_trial_is_the_one_that_is_evaluated_here_and_the_same_in_both_languages() -> None:
+    def said(text: str) -> set[tuple[str, str]]:
+        found = re.findall(r"^(?:param )?(\w+) += (.*)$", text, re.MULTILINE)
+        return {(name.replace("_", "").lower(), value.replace("'", '"')) for name, value in found}
+
+    bicep = said((BICEP / "trial.bicepparam").read_text())
+    terraform = said((BICEP.parent / "terraform/trial.tfvars").read_text())
+    assert terraform - bicep == {("resourcegroupname", '"jobs"')}
+    assert bicep <= terraform
+    evaluated = said((SCENARIOS / "trial.bicepparam").read_text())
+    assert {one for one in bicep - evaluated if "admin" not in one[0]} == set()
 
 
 def test_every_parameter_and_output_is_described() -> None:

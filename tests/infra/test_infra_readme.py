@@ -9,6 +9,7 @@ import subprocess
 from tests.infra.bicep_compiler import BICEP, parameters
 from tests.infra.snapshots import kept
 from tests.infra.terraform_files import FACTS, everything
+from tests.infra.test_precheck import NAMESPACES
 
 INFRA = BICEP.parent
 TEXT = (INFRA / "README.md").read_text()
@@ -47,8 +48,13 @@ def test_files_that_are_named_are_there() -> None:
 
 def test_every_alert_is_explained() -> None:
     alerts = {alert["name"] for alert in json.loads((INFRA / "alerts.json").read_text())}
-    alerts |= {"database-connections", "database-storage"}
+    alerts |= {"database-connections", "database-cpu", "database-storage"}
     assert alerts == set(re.findall(r"^\| `([a-z-]+)` \| [^|]+ \|$", TEXT, re.MULTILINE)) - {"flex", "dapr"}
+
+
+def test_every_namespace_that_is_deployed_to_is_registered_beforehand() -> None:
+    [loop] = re.findall(r"for namespace in (.*?); do", TEXT, re.DOTALL)
+    assert set(loop.replace("\\\n", " ").split()) == NAMESPACES
 
 
 def test_every_role_that_is_given_is_explained() -> None:

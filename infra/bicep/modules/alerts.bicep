@@ -19,6 +19,13 @@ var metricAlerts = [
     threshold: databaseMaxConnections * 4 / 5
   }
   {
+    name: 'database-cpu'
+    description: 'The database has had its processors more than nine tenths in use for a quarter of an hour.'
+    metric: 'cpu_percent'
+    aggregation: 'Average'
+    threshold: 90
+  }
+  {
     name: 'database-storage'
     description: 'The database\'s storage is more than 85 % full; a full one refuses to write.'
     metric: 'storage_percent'
@@ -94,7 +101,7 @@ resource metricAlert 'Microsoft.Insights/metricAlerts@2026-01-01' = [
       enabled: true
       scopes: [databaseId]
       evaluationFrequency: 'PT5M'
-      windowSize: 'PT5M'
+      windowSize: alert.name == 'database-cpu' ? 'PT15M' : 'PT5M'
       autoMitigate: true
       criteria: {
         'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'

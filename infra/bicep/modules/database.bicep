@@ -18,6 +18,8 @@ param adminObjectId string
 param adminType string
 param pgbouncer bool
 param operatorIpAddresses string[]
+param locked bool
+param workspaceId string
 @description('False opens the server to Azure\'s addresses, to identities only.')
 param private bool
 
@@ -103,6 +105,32 @@ resource admin 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08
     tenantId: tenant().tenantId
   }
   dependsOn: [bouncer]
+}
+
+resource lock 'Microsoft.Authorization/locks@2020-05-01' = if (locked) {
+  name: 'the-jobs-are-in-here'
+  scope: server
+  properties: {
+    level: 'CanNotDelete'
+    notes: 'Take it away before you delete the database for good.'
+  }
+  dependsOn: [admin]
+}
+
+// Slow statements, refused connections, check points.
+#disable-next-line use-recent-api-versions // the newer of the two has no groups of categories
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'logs'
+  scope: server
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        categoryGroup: 'allLogs'
+        enabled: true
+      }
+    ]
+  }
 }
 
 output id string = server.id

@@ -151,7 +151,7 @@ run "flex_by_default" {
     error_message = "No instance is paid for that is not asked for."
   }
   assert {
-    condition     = length(azurerm_monitor_scheduled_query_rules_alert_v2.log) == 5 && length(azurerm_monitor_metric_alert.database) == 2
+    condition     = length(azurerm_monitor_scheduled_query_rules_alert_v2.log) == 5 && length(azurerm_monitor_metric_alert.database) == 3
     error_message = "Every alert is there."
   }
 }
@@ -288,6 +288,28 @@ run "runners_and_operators_in_the_network" {
   assert {
     condition     = length(azurerm_subnet.runners) == 1 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
     error_message = "They are in the network, and nothing is opened to the Internet for them."
+  }
+}
+
+run "trial" {
+  command = plan
+
+  variables {
+    shape                    = "flex"
+    database_tier            = "Burstable"
+    database_sku             = "Standard_B1ms"
+    database_max_connections = 50
+    database_pool_size       = 4
+    max_instances            = 5
+    instance_memory_mb       = 512
+    poll_schedule            = "*/10 * * * * *"
+    private_network          = false
+    storage_sku              = "Standard_LRS"
+    database_lock            = true
+  }
+  assert {
+    condition     = azurerm_postgresql_flexible_server.server.sku_name == "B_Standard_B1ms" && length(azurerm_virtual_network.network) == 0 && length(azapi_resource.database_lock) == 1
+    error_message = "A small database without a network, that is not deleted by accident."
   }
 }
 
