@@ -36,7 +36,7 @@ class _Compiler:
         self._process = subprocess.Popen(
             [program, "jsonrpc", "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        atexit.register(self._process.kill)
+        atexit.register(self._end)
 
     def ask(self, method: str, **arguments: Any) -> dict[str, Any]:
         requests, answers = self._process.stdin, self._process.stdout
@@ -53,6 +53,10 @@ class _Compiler:
         if "error" in answer:
             raise Refused(answer["error"]["message"])
         return dict(answer["result"])
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
 @lru_cache
