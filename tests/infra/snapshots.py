@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -146,6 +147,24 @@ def taken(name: str) -> str:
     return snapshot(SCENARIOS / f"{name}.bicepparam")
 
 
+def template_of(name: str) -> dict[str, Any]:
+    """Write a scenario's snapshot as a template, which linters of templates read."""
+    schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
+    resources = json.loads(file_of(name).read_text())["predictedResources"]
+    return {"$schema": schema, "contentVersion": "1.0.0.0", "resources": resources}
+
+
+def main() -> None:
+    """Write each scenario's snapshot anew; with a folder, write the two shapes as templates into that."""
+    if len(sys.argv) > 1:
+        folder = Path(sys.argv[1])
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("flex_by_default", "dapr"):
+            (folder / f"{name}.json").write_text(json.dumps(template_of(name), indent=2))
+        return
+    for name in names():
+        file_of(name).write_text(taken(name))
+
+
 if __name__ == "__main__":
-    for scenario in names():
-        file_of(scenario).write_text(taken(scenario))
+    main()

@@ -18,7 +18,6 @@ param apiClientId string
 param settings texts
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
-  // checkov:skip=CKV_AZURE_225:Flex Consumption spreads over zones in some regions only; where it does, set it on the plan
   name: planName
   location: location
   tags: tags
@@ -33,10 +32,6 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
-  // checkov:skip=CKV_AZURE_222:its HTTP API is there to be called; function keys and Easy Auth guard it
-  // checkov:skip=CKV_AZURE_17:callers have function keys or Entra tokens, not certificates
-  // checkov:skip=CKV_AZURE_212:Flex Consumption starts an instance when a timer or a call needs one; always_ready_instances keeps some
-  // checkov:skip=CKV_AZURE_213:Flex Consumption has no health check of App Service's kind
   name: name
   location: location
   tags: tags

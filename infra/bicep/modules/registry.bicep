@@ -12,9 +12,6 @@ param pullerIds string[]
 var acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d'
 
 resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
-  // checkov:skip=CKV_AZURE_139:closing it needs the Premium tier and an agent for pushing in the network; only identities may pull
-  // checkov:skip=CKV_AZURE_163:Defender for Containers scans, a setting of the subscription
-  // checkov:skip=CKV_AZURE_166:needs the Premium tier
   name: name
   location: location
   tags: tags

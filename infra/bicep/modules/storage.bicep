@@ -15,8 +15,6 @@ param private bool
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
-  // checkov:skip=CKV_AZURE_35:denied by default, and open only to identities where private_network is set to false
-  // checkov:skip=CKV_AZURE_206:zone-redundant by default; it holds no job, and a deployment writes all of it anew
   name: name
   location: location
   tags: tags

@@ -16,7 +16,6 @@ param private bool
 var keyVaultSecretsOfficer = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
 
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
-  // checkov:skip=CKV_AZURE_109:denied by default, and open only to identities where privateNetwork is set to false
   name: name
   location: location
   tags: tags
