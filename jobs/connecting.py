@@ -46,7 +46,7 @@ def connect(
 
     It reads nothing from the environment, and connects when first used. ``scheduler`` sets alarms at once: ``"dapr"``
     with a sidecar beside this process. Without one a job starts once the app looks for due jobs by itself: within a
-    second where it polls, within a minute under Dapr.
+    second where it polls, within a minute under Dapr or the queue.
 
     Jobs are enqueued for the handlers that this process declares (``declare``) or imports; ``handlers`` names a package
     to load, or is a registry. ``actor`` is kept with each job and change as who did it. ``pool_size`` bounds the

@@ -62,9 +62,26 @@ class Settings(BaseSettings):
     database_socket_timeout_seconds: Seconds = Field(
         default=30, description="The longest to wait for the database's answer; longer than the statement timeout."
     )
-    scheduler: Literal["timer", "dapr"] = Field(
+    scheduler: Literal["timer", "dapr", "queue"] = Field(
         default="dapr",
-        description="What wakes jobs up: `dapr` (Dapr Jobs, which needs a sidecar), or `timer`, which polls the table.",
+        description="What wakes jobs up: `dapr` (Dapr Jobs, which needs a sidecar), `queue` (a storage queue), or "
+        "`timer`, which polls the table.",
+    )
+    queue: Annotated[str, Field(min_length=3, max_length=56, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] = Field(
+        default="jobs-wake", description="The storage queue of the queue scheduler; it is created if need be."
+    )
+    queue_connection: Annotated[str, Field(pattern=r"^\w+$")] = Field(
+        default="AzureWebJobsStorage",
+        description="The setting that says where the queue is: a connection string, or, with `__queueServiceUri` after "
+        "its name, the address for an identity.",
+    )
+    scale_out: bool = Field(
+        default=False,
+        description="Under `timer`: have messages in the storage queue wake other instances while more is due than one "
+        "instance runs.",
+    )
+    scale_out_instances: Annotated[int, Field(ge=2, le=1000)] = Field(
+        default=10, description="The most instances that `JOBS_SCALE_OUT` asks for."
     )
     opentelemetry: bool = Field(
         default=False,
@@ -191,6 +208,16 @@ class Settings(BaseSettings):
                 field_name, field = fields[name]
                 defaults[name if field.validation_alias else field_name] = field.get_default(call_default_factory=True)
             return cls(**defaults), error
+
+    @property
+    def asks_for_help(self) -> bool:
+        """Whether the timer scheduler puts messages for other instances."""
+        return self.scheduler == "timer" and self.scale_out
+
+    @property
+    def uses_queue(self) -> bool:
+        """Whether messages of a storage queue call the app."""
+        return self.scheduler == "queue" or self.asks_for_help
 
     @property
     def local(self) -> bool:

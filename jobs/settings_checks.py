@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from datetime import timedelta
 from difflib import get_close_matches
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError
-from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS, app_folder
-from jobs.core.schedules.dialects.ncrontab import read_time_span
+from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS
+from jobs.core.schedules.dialects.ncrontab import read_time_span, read_timer_schedule
+from jobs.host_json import host_setting
 from jobs.settings import Settings, setting_name
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from jobs.core.handlers.registry import HandlerRegistry
 
 _logger = logging.getLogger("jobs")
-_FUNCTION_TIMEOUT = "AzureFunctionsJobHost__functionTimeout"
 _DEFAULT_TIMEOUT = timedelta(minutes=30)
 _CONSUMPTION_TIMEOUT = timedelta(minutes=5)
 _LIKENESS = 0.84
+_TICKS = 100
+_QUEUE_HORIZON = timedelta(minutes=10)
 _HOSTS_GRACE_SECONDS = 10
 _NEEDS = {
     "scheduler": {"dapr": "dapr"},
@@ -152,25 +154,54 @@ def function_timeout(environment: Mapping[str, str] = os.environ) -> timedelta |
 
     Raises ``ConfigurationError`` for an invalid host.json, or an invalid setting that overrides it.
     """
-    place, text = _FUNCTION_TIMEOUT, environment.get(_FUNCTION_TIMEOUT)
-    if text is None:
-        folder = app_folder(environment)
-        file = folder / "host.json" if folder else None
-        place = f"functionTimeout in {file or 'host.json'}"
-        text = _read(file).get("functionTimeout") if file else None
-    if text is None:
+    value, place = host_setting("functionTimeout", environment=environment)
+    if value is None:
         return _CONSUMPTION_TIMEOUT if environment.get("WEBSITE_SKU") == "Dynamic" else _DEFAULT_TIMEOUT
-    if text in {"-1", -1}:
+    if value in {"-1", -1}:
         return None
     try:
-        return read_time_span(str(text))
+        return read_time_span(str(value))
     except ValueError:
-        raise ConfigurationError(f'{place} is {text!r}; write a time span such as "00:30:00", or -1') from None
+        raise ConfigurationError(f'{place} is {value!r}; write a time span such as "00:30:00", or -1') from None
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file} is not a usable host.json: {error}") from None
-    return found if isinstance(found, dict) else {}
+def _late_alarms(settings: Settings) -> list[str]:
+    """Return a warning if the reconciliation, which sets the alarms of a queue, ticks too seldom for that."""
+    if settings.scheduler != "queue":
+        return []
+    schedule = read_timer_schedule(settings.reconcile_schedule, os.environ)
+    if isinstance(schedule, str):
+        from croniter import croniter  # noqa: PLC0415  few apps need it to start
+
+        ticks = croniter(schedule, second_at_beginning=True, day_or=False)
+        instants = [ticks.get_next(float) for _ in range(_TICKS)]
+        schedule = timedelta(seconds=max(later - earlier for earlier, later in pairwise(instants)))
+    if schedule < _QUEUE_HORIZON:
+        return []
+    late = (
+        f"JOBS_RECONCILE_SCHEDULE ticks up to {schedule} apart, and under JOBS_SCHEDULER=queue it sets the alarms of "
+        f"jobs that are due later than in {_QUEUE_HORIZON}: they would start late; have it tick each minute"
+    )
+    return [late]
+
+
+def queue_warnings(settings: Settings) -> list[str]:
+    """Return a warning for each setting of the host's queues that is at odds with what messages are for.
+
+    Raises ``ConfigurationError`` for a host.json that cannot be read.
+    """
+    if settings.scheduler == "queue":
+        why = "JOBS_SCHEDULER=queue takes a message for each of the JOBS_CONCURRENCY slots of an instance"
+        wanted = {"batchSize": 1, "newBatchThreshold": settings.concurrency - 1}
+    elif settings.asks_for_help:
+        why = "JOBS_SCALE_OUT takes one message for all slots of an instance, and the next is for another instance"
+        wanted = {"batchSize": 1, "newBatchThreshold": 0}
+    else:
+        return []
+    found = {name: host_setting("extensions", "queues", name) for name in wanted}
+    return _late_alarms(settings) + [
+        f"{found[name].place} is {found[name].value}, and should be {value}: {why}; set "
+        f"AzureFunctionsJobHost__extensions__queues__{name} to {value}"
+        for name, value in wanted.items()
+        if str(found[name].value) != str(value)
+    ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.adapters.postgres.connection.address import DatabaseOptions, check_address
 from jobs.adapters.postgres.statements.jobs import quoted
+from jobs.adapters.storage_queue.account import StorageAccount
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidSettings
 from jobs.core.handlers.loading.package import check_found, load_handlers
 from jobs.core.handlers.loading.which_packages import (
@@ -28,7 +29,7 @@ from jobs.core.handlers.loading.which_packages import (
 )
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
-from jobs.settings_checks import check_settings, check_timeouts, function_timeout, warnings_for
+from jobs.settings_checks import check_settings, check_timeouts, function_timeout, queue_warnings, warnings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -120,7 +121,11 @@ def _read_settings() -> _SettingsRead:
     except ConfigurationError as error:
         faults.append(("host.json", str(error)))
     faults += check_settings(settings, limit, unusable) + _schema_faults(settings) + _address_faults(settings)
-    return _SettingsRead(settings, unusable, faults, warnings_for(settings, os.environ, unusable), limit)
+    faults += _queue_faults(settings)
+    warnings = warnings_for(settings, os.environ, unusable)
+    if not faults:
+        warnings += queue_warnings(settings)
+    return _SettingsRead(settings, unusable, faults, warnings, limit)
 
 
 def _default_schedules() -> dict[str, str]:
@@ -177,6 +182,16 @@ def _address_faults(settings: Settings) -> list[tuple[str, str]]:
         check_address(DatabaseOptions(settings.database_url.get_secret_value(), tls=tls, password=token))
     except ConfigurationError as error:
         return [("JOBS_DATABASE_URL", str(error).removeprefix("JOBS_DATABASE_URL "))]
+    return []
+
+
+def _queue_faults(settings: Settings) -> list[tuple[str, str]]:
+    try:
+        if settings.uses_queue:
+            StorageAccount.of(os.environ, settings.queue_connection)
+    except ConfigurationError as error:
+        name, value = ("JOBS_SCALE_OUT", "true") if settings.asks_for_help else ("JOBS_SCHEDULER", "queue")
+        return [(name, f"{value} needs a storage account: {error}")]
     return []
 
 

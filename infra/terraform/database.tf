@@ -1,9 +1,7 @@
 # PostgreSQL with Microsoft Entra identities and no passwords.
 
 locals {
-  operators = { for address in var.operator_ip_addresses :
-    "operator-${replace(replace(address, ".", "-"), ":", "-")}" => address
-  }
+  operators = { for address in var.operator_ip_addresses : "operator-${replace(address, ".", "-")}" => address }
   # 0.0.0.0 stands for every address within Azure.
   openings  = merge(local.operators, { for name, address in { azure = "0.0.0.0" } : name => address if !var.private_network })
   sku_tiers = { Burstable = "B", GeneralPurpose = "GP", MemoryOptimized = "MO" }
@@ -37,8 +35,9 @@ resource "azurerm_postgresql_flexible_server" "server" {
   }
 
   lifecycle {
-    prevent_destroy = true               # the jobs are in there, and some changes would replace it
-    ignore_changes  = [zone, storage_mb] # Azure chooses the one and grows the other
+    prevent_destroy = true # the jobs are in there, and some changes would replace it
+    # Azure chooses the zones, exchanges them when the standby takes over, and grows the storage.
+    ignore_changes = [zone, high_availability[0].standby_availability_zone, storage_mb]
 
     precondition {
       # Twenty are left for the server itself, for migrations and for people.
@@ -49,33 +48,15 @@ resource "azurerm_postgresql_flexible_server" "server" {
 }
 
 # The server takes one change at a time, so each waits for the one before.
-resource "azurerm_postgresql_flexible_server_active_directory_administrator" "admin" {
-  server_name         = azurerm_postgresql_flexible_server.server.name
-  resource_group_name = var.resource_group_name
-  tenant_id           = data.azurerm_client_config.current.tenant_id
-  object_id           = var.database_admin_object_id
-  principal_name      = var.database_admin_name
-  principal_type      = var.database_admin_type
-}
-
 resource "azurerm_postgresql_flexible_server_database" "jobs" {
-  name       = "jobs"
-  server_id  = azurerm_postgresql_flexible_server.server.id
-  charset    = "UTF8"
-  collation  = "en_US.utf8"
-  depends_on = [azurerm_postgresql_flexible_server_active_directory_administrator.admin]
+  name      = "jobs"
+  server_id = azurerm_postgresql_flexible_server.server.id
+  charset   = "UTF8"
+  collation = "en_US.utf8"
 
   lifecycle {
     prevent_destroy = true
   }
-}
-
-resource "azurerm_postgresql_flexible_server_configuration" "pgbouncer" {
-  count      = var.database_pgbouncer ? 1 : 0
-  name       = "pgbouncer.enabled"
-  server_id  = azurerm_postgresql_flexible_server.server.id
-  value      = "true"
-  depends_on = [azurerm_postgresql_flexible_server_database.jobs]
 }
 
 resource "azurerm_postgresql_flexible_server_firewall_rule" "opening" {
@@ -84,7 +65,53 @@ resource "azurerm_postgresql_flexible_server_firewall_rule" "opening" {
   server_id        = azurerm_postgresql_flexible_server.server.id
   start_ip_address = each.value
   end_ip_address   = each.value
-  depends_on       = [azurerm_postgresql_flexible_server_configuration.pgbouncer]
+  depends_on       = [azurerm_postgresql_flexible_server_database.jobs]
+}
+
+resource "azurerm_postgresql_flexible_server_configuration" "pgbouncer" {
+  count      = var.database_pgbouncer ? 1 : 0
+  name       = "pgbouncer.enabled"
+  server_id  = azurerm_postgresql_flexible_server.server.id
+  value      = "true"
+  depends_on = [azurerm_postgresql_flexible_server_firewall_rule.opening]
+}
+
+# Last, since a server that is still busy with another change has been seen to refuse it or to lose it.
+resource "azurerm_postgresql_flexible_server_active_directory_administrator" "admin" {
+  server_name         = azurerm_postgresql_flexible_server.server.name
+  resource_group_name = var.resource_group_name
+  tenant_id           = data.azurerm_client_config.current.tenant_id
+  object_id           = var.database_admin_object_id
+  principal_name      = var.database_admin_name
+  principal_type      = var.database_admin_type
+  depends_on          = [azurerm_postgresql_flexible_server_configuration.pgbouncer]
+}
+
+resource "azapi_resource" "database_lock" {
+  count     = var.database_lock ? 1 : 0
+  type      = "Microsoft.Authorization/locks@2020-05-01"
+  name      = "the-jobs-are-in-here"
+  parent_id = azurerm_postgresql_flexible_server.server.id
+
+  body = {
+    properties = {
+      level = "CanNotDelete"
+      notes = "Take it away before you delete the database for good."
+    }
+  }
+
+  depends_on = [azurerm_postgresql_flexible_server_active_directory_administrator.admin]
+}
+
+# Slow statements, refused connections, check points.
+resource "azurerm_monitor_diagnostic_setting" "database" {
+  name                       = "logs"
+  target_resource_id         = azurerm_postgresql_flexible_server.server.id
+  log_analytics_workspace_id = azurerm_log_analytics_workspace.logs.id
+
+  enabled_log {
+    category_group = "allLogs"
+  }
 }
 
 resource "azurerm_private_endpoint" "database" {
@@ -93,8 +120,8 @@ resource "azurerm_private_endpoint" "database" {
   resource_group_name = var.resource_group_name
   location            = local.location
   tags                = var.tags
-  subnet_id           = azurerm_subnet.endpoints[0].id
-  depends_on          = [azurerm_postgresql_flexible_server_configuration.pgbouncer]
+  subnet_id           = local.endpoint_subnet_id
+  depends_on          = [azurerm_postgresql_flexible_server_active_directory_administrator.migrator]
 
   private_service_connection {
     name                           = "postgres"
@@ -105,6 +132,6 @@ resource "azurerm_private_endpoint" "database" {
 
   private_dns_zone_group {
     name                 = "default"
-    private_dns_zone_ids = [azurerm_private_dns_zone.database[0].id]
+    private_dns_zone_ids = [local.database_dns_zone_id]
   }
 }

@@ -32,7 +32,7 @@ resource "azapi_resource" "flex" {
       serverFarmId           = azurerm_service_plan.flex[0].id
       httpsOnly              = true
       publicNetworkAccess    = "Enabled"
-      virtualNetworkSubnetId = var.private_network ? azurerm_subnet.app[0].id : null
+      virtualNetworkSubnetId = local.app_subnet_id
       siteConfig = {
         minTlsVersion    = "1.2"
         scmMinTlsVersion = "1.2"
@@ -58,6 +58,11 @@ resource "azapi_resource" "flex" {
         scaleAndConcurrency = {
           instanceMemoryMB     = var.instance_memory_mb
           maximumInstanceCount = var.max_instances
+          triggers = {
+            http = {
+              perInstanceConcurrency = var.http_concurrency
+            }
+          }
           alwaysReady = [for count in [var.always_ready_instances] : {
             name          = "function:run_due"
             instanceCount = count

@@ -22,6 +22,15 @@ locals {
   dapr                 = var.shape == "dapr"
 }
 
+# Azure does not pass the app's subnet on to an app of the other shape; infra/README.md has the commands that free it.
+resource "terraform_data" "shape_cannot_be_changed_in_place" {
+  triggers_replace = var.shape
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
 # Who the app is: to storage, vault, database, Application Insights and registry.
 resource "azurerm_user_assigned_identity" "app" {
   name                = "id-${var.name}"

@@ -1,11 +1,27 @@
 # A network with a subnet for the app and one for private endpoints, and the names by which these are found.
 
 locals {
-  private = var.private_network ? 1 : 0
+  private     = var.private_network ? 1 : 0
+  own_network = var.private_network && var.existing_network == null ? 1 : 0
+  existing    = var.existing_network
+
+  app_subnet_id        = local.existing != null ? local.existing.app_subnet : one(azurerm_subnet.app[*].id)
+  operations_subnet_id = local.existing != null ? local.existing.operations_subnet : one(azurerm_subnet.operations[*].id)
+  endpoint_subnet_id   = local.existing != null ? local.existing.endpoint_subnet : one(azurerm_subnet.endpoints[*].id)
+  blob_dns_zone_id     = local.existing != null ? local.existing.blob_dns_zone : one(azurerm_private_dns_zone.blob[*].id)
+  vault_dns_zone_id    = local.existing != null ? local.existing.vault_dns_zone : one(azurerm_private_dns_zone.vault[*].id)
+  database_dns_zone_id = local.existing != null ? local.existing.database_dns_zone : one(azurerm_private_dns_zone.database[*].id)
+
+  operations_subnet = local.flex ? local.own_network : 0
+  runner_subnet     = var.runner_subnet_prefix != "" ? local.own_network : 0
+  sources = compact(concat(
+    [var.app_subnet_prefix, local.flex ? var.operations_subnet_prefix : "", var.runner_subnet_prefix],
+    var.operator_prefixes,
+  ))
 }
 
 resource "azurerm_network_security_group" "app" {
-  count               = local.private
+  count               = local.own_network
   name                = "nsg-${var.name}-app"
   resource_group_name = var.resource_group_name
   location            = local.location
@@ -13,19 +29,19 @@ resource "azurerm_network_security_group" "app" {
 }
 
 resource "azurerm_network_security_group" "endpoints" {
-  count               = local.private
+  count               = local.own_network
   name                = "nsg-${var.name}-endpoints"
   resource_group_name = var.resource_group_name
   location            = local.location
   tags                = var.tags
 
   security_rule {
-    name                       = "app-to-endpoints"
+    name                       = "into-endpoints"
     priority                   = 100
     direction                  = "Inbound"
     access                     = "Allow"
     protocol                   = "Tcp"
-    source_address_prefix      = var.app_subnet_prefix
+    source_address_prefixes    = local.sources
     source_port_range          = "*"
     destination_address_prefix = var.endpoint_subnet_prefix
     destination_port_ranges    = ["443", "5432", "6432"]
@@ -45,7 +61,7 @@ resource "azurerm_network_security_group" "endpoints" {
 }
 
 resource "azurerm_virtual_network" "network" {
-  count               = local.private
+  count               = local.own_network
   name                = "vnet-${var.name}"
   resource_group_name = var.resource_group_name
   location            = local.location
@@ -54,7 +70,7 @@ resource "azurerm_virtual_network" "network" {
 }
 
 resource "azurerm_subnet" "app" {
-  count                = local.private
+  count                = local.own_network
   name                 = "app"
   resource_group_name  = var.resource_group_name
   virtual_network_name = azurerm_virtual_network.network[0].name
@@ -70,8 +86,34 @@ resource "azurerm_subnet" "app" {
   }
 }
 
+# Another subnet than the app's, which Flex Consumption shares with nothing.
+resource "azurerm_subnet" "operations" {
+  count                = local.operations_subnet
+  name                 = "operations"
+  resource_group_name  = var.resource_group_name
+  virtual_network_name = azurerm_virtual_network.network[0].name
+  address_prefixes     = [var.operations_subnet_prefix]
+
+  delegation {
+    name = "app-environments"
+
+    service_delegation {
+      name    = "Microsoft.App/environments"
+      actions = ["Microsoft.Network/virtualNetworks/subnets/join/action"]
+    }
+  }
+}
+
+resource "azurerm_subnet" "runners" {
+  count                = local.runner_subnet
+  name                 = "runners"
+  resource_group_name  = var.resource_group_name
+  virtual_network_name = azurerm_virtual_network.network[0].name
+  address_prefixes     = [var.runner_subnet_prefix]
+}
+
 resource "azurerm_subnet" "endpoints" {
-  count                             = local.private
+  count                             = local.own_network
   name                              = "endpoints"
   resource_group_name               = var.resource_group_name
   virtual_network_name              = azurerm_virtual_network.network[0].name
@@ -80,26 +122,38 @@ resource "azurerm_subnet" "endpoints" {
 }
 
 resource "azurerm_subnet_network_security_group_association" "app" {
-  count                     = local.private
+  count                     = local.own_network
   subnet_id                 = azurerm_subnet.app[0].id
   network_security_group_id = azurerm_network_security_group.app[0].id
 }
 
+resource "azurerm_subnet_network_security_group_association" "operations" {
+  count                     = local.operations_subnet
+  subnet_id                 = azurerm_subnet.operations[0].id
+  network_security_group_id = azurerm_network_security_group.app[0].id
+}
+
+resource "azurerm_subnet_network_security_group_association" "runners" {
+  count                     = local.runner_subnet
+  subnet_id                 = azurerm_subnet.runners[0].id
+  network_security_group_id = azurerm_network_security_group.app[0].id
+}
+
 resource "azurerm_subnet_network_security_group_association" "endpoints" {
-  count                     = local.private
+  count                     = local.own_network
   subnet_id                 = azurerm_subnet.endpoints[0].id
   network_security_group_id = azurerm_network_security_group.endpoints[0].id
 }
 
 resource "azurerm_private_dns_zone" "blob" {
-  count               = local.private
+  count               = local.own_network
   name                = "privatelink.blob.core.windows.net"
   resource_group_name = var.resource_group_name
   tags                = var.tags
 }
 
 resource "azurerm_private_dns_zone_virtual_network_link" "blob" {
-  count                 = local.private
+  count                 = local.own_network
   name                  = "vnet-${var.name}"
   resource_group_name   = var.resource_group_name
   private_dns_zone_name = azurerm_private_dns_zone.blob[0].name
@@ -109,14 +163,14 @@ resource "azurerm_private_dns_zone_virtual_network_link" "blob" {
 }
 
 resource "azurerm_private_dns_zone" "database" {
-  count               = local.private
+  count               = local.own_network
   name                = "privatelink.postgres.database.azure.com"
   resource_group_name = var.resource_group_name
   tags                = var.tags
 }
 
 resource "azurerm_private_dns_zone_virtual_network_link" "database" {
-  count                 = local.private
+  count                 = local.own_network
   name                  = "vnet-${var.name}"
   resource_group_name   = var.resource_group_name
   private_dns_zone_name = azurerm_private_dns_zone.database[0].name
@@ -126,14 +180,14 @@ resource "azurerm_private_dns_zone_virtual_network_link" "database" {
 }
 
 resource "azurerm_private_dns_zone" "vault" {
-  count               = local.private
+  count               = local.own_network
   name                = "privatelink.vaultcore.azure.net"
   resource_group_name = var.resource_group_name
   tags                = var.tags
 }
 
 resource "azurerm_private_dns_zone_virtual_network_link" "vault" {
-  count                 = local.private
+  count                 = local.own_network
   name                  = "vnet-${var.name}"
   resource_group_name   = var.resource_group_name
   private_dns_zone_name = azurerm_private_dns_zone.vault[0].name

@@ -48,8 +48,13 @@ output "key_vault_name" {
 }
 
 output "registry_server" {
-  description = "dapr: the registry to push the image to."
-  value       = local.dapr ? azurerm_container_registry.images[0].login_server : ""
+  description = "The registry to push the image to."
+  value       = azurerm_container_registry.images.login_server
+}
+
+output "operations_name" {
+  description = "What the jobs that change the database are called, before -migrate and -apply."
+  value       = "caj-${var.name}"
 }
 
 output "workspace_name" {

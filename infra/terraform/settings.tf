@@ -14,14 +14,17 @@ locals {
     AzureWebJobsDisableHomepage               = "true"
     APPLICATIONINSIGHTS_CONNECTION_STRING     = azurerm_application_insights.app.connection_string
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING = "ClientId=${azurerm_user_assigned_identity.app.client_id};Authorization=AAD"
-    PYTHON_THREADPOOL_THREAD_COUNT            = "32"
-    PYTHON_ISOLATE_WORKER_DEPENDENCIES        = "0"
-    JOBS_DATABASE_URL                         = "postgresql://${azurerm_user_assigned_identity.app.name}@${azurerm_postgresql_flexible_server.server.fqdn}:${local.database_port}/jobs"
-    JOBS_DATABASE_AUTH                        = "entra"
-    JOBS_DATABASE_POOL_SIZE                   = tostring(var.database_pool_size)
-    JOBS_DATABASE_PGBOUNCER                   = tostring(var.database_pgbouncer)
-    JOBS_CONCURRENCY                          = tostring(var.concurrency)
-    JOBS_RETENTION_DAYS                       = tostring(var.retention_days)
+    # The host would pass on five traces a second, and of logs only those of these traces: not what the alerts read.
+    OTEL_TRACES_SAMPLER                = "microsoft.fixed_percentage"
+    OTEL_TRACES_SAMPLER_ARG            = "1.0"
+    PYTHON_THREADPOOL_THREAD_COUNT     = "32"
+    PYTHON_ISOLATE_WORKER_DEPENDENCIES = "0"
+    JOBS_DATABASE_URL                  = "postgresql://${azurerm_user_assigned_identity.app.name}@${azurerm_postgresql_flexible_server.server.fqdn}:${local.database_port}/jobs"
+    JOBS_DATABASE_AUTH                 = "entra"
+    JOBS_DATABASE_POOL_SIZE            = tostring(var.database_pool_size)
+    JOBS_DATABASE_PGBOUNCER            = tostring(var.database_pgbouncer)
+    JOBS_CONCURRENCY                   = tostring(var.concurrency)
+    JOBS_RETENTION_DAYS                = tostring(var.retention_days)
   }
   flex_settings = {
     JOBS_SCHEDULER     = "timer"
@@ -34,6 +37,7 @@ locals {
     JOBS_SCHEDULER                = "dapr"
     FUNCTIONS_WORKER_RUNTIME      = "python"
     AzureFunctionsWebHost__hostid = var.name
+    STOP_GRACE_SECONDS            = tostring(var.stop_grace_seconds)
   }
   # With sign-in before the app, and only then: without it, the principal's headers could be anybody's.
   role_settings = {

@@ -56,7 +56,7 @@ resource "azurerm_private_endpoint" "blob" {
   resource_group_name = var.resource_group_name
   location            = local.location
   tags                = var.tags
-  subnet_id           = azurerm_subnet.endpoints[0].id
+  subnet_id           = local.endpoint_subnet_id
 
   private_service_connection {
     name                           = "blob"
@@ -67,6 +67,6 @@ resource "azurerm_private_endpoint" "blob" {
 
   private_dns_zone_group {
     name                 = "default"
-    private_dns_zone_ids = [azurerm_private_dns_zone.blob[0].id]
+    private_dns_zone_ids = [local.blob_dns_zone_id]
   }
 }

@@ -1,11 +1,11 @@
 variable "name" {
-  description = "What every resource is named after: lower-case letters, digits and hyphens."
+  description = "What every resource is named after: lower-case letters, digits and single hyphens, a letter first."
   type        = string
   default     = "jobs"
 
   validation {
-    condition     = can(regex("^[a-z0-9-]{3,12}$", var.name))
-    error_message = "Between 3 and 12 lower-case letters, digits and hyphens."
+    condition     = can(regex("^[a-z](-?[a-z0-9])*$", var.name)) && length(var.name) >= 3 && length(var.name) <= 12
+    error_message = "Between 3 and 12 lower-case letters, digits and single hyphens, a letter first and no hyphen last."
   }
 }
 
@@ -50,6 +50,11 @@ variable "database_admin_name" {
 variable "database_admin_object_id" {
   description = "Object id of that user, group or service principal."
   type        = string
+
+  validation {
+    condition     = can(regex("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", var.database_admin_object_id)) && !strcontains(var.database_admin_object_id, "00000000-0000")
+    error_message = "The object id of who administers the database, as `az ad group show --group NAME --query id` gives it."
+  }
 }
 
 variable "database_admin_type" {
@@ -70,7 +75,7 @@ variable "database_version" {
 }
 
 variable "database_tier" {
-  description = "Tier of the database. Burstable has no PgBouncer."
+  description = "Tier of the database. Burstable has no PgBouncer and no standby."
   type        = string
   default     = "GeneralPurpose"
 
@@ -124,6 +129,11 @@ variable "database_high_availability" {
     condition     = contains(["Disabled", "SameZone", "ZoneRedundant"], var.database_high_availability)
     error_message = "Disabled, SameZone or ZoneRedundant."
   }
+
+  validation {
+    condition     = var.database_tier != "Burstable" || var.database_high_availability == "Disabled"
+    error_message = "The tier Burstable has no standby; take database_tier GeneralPurpose and a size of it."
+  }
 }
 
 variable "database_pool_size" {
@@ -139,6 +149,17 @@ variable "database_pool_size" {
 
 variable "database_pgbouncer" {
   description = "Reach the database through its PgBouncer, on port 6432."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = var.database_tier != "Burstable" || !var.database_pgbouncer
+    error_message = "The tier Burstable has no PgBouncer; take database_tier GeneralPurpose and a size of it."
+  }
+}
+
+variable "database_lock" {
+  description = "Lock the database against being deleted, by whoever may delete the resource group, too."
   type        = bool
   default     = false
 }
@@ -167,10 +188,56 @@ variable "endpoint_subnet_prefix" {
   default     = "10.64.1.0/24"
 }
 
-variable "operator_ip_addresses" {
-  description = "Addresses that may reach the database from the Internet, for migrations. Best empty when none is under way."
+variable "operations_subnet_prefix" {
+  description = "flex: the part of it that the jobs which change the database are in, a /27 or larger."
+  type        = string
+  default     = "10.64.2.0/24"
+}
+
+variable "runner_subnet_prefix" {
+  description = "The part of it that runners of yours are in, which may reach what the app reaches. Empty makes none."
+  type        = string
+  default     = ""
+}
+
+variable "operator_prefixes" {
+  description = "Address ranges, of networks linked with this one, from which people may reach what the app reaches."
   type        = list(string)
   default     = []
+}
+
+variable "existing_network" {
+  description = "Subnets and DNS zones that there are already, in place of a network of its own."
+  type = object({
+    app_subnet        = string # delegated to Microsoft.App/environments, a /27 or larger, with nothing else in it
+    operations_subnet = string # another one of the same kind, for the jobs that change the database; dapr leaves it unused
+    endpoint_subnet   = string # where private endpoints go
+    blob_dns_zone     = string # privatelink.blob.core.windows.net
+    vault_dns_zone    = string # privatelink.vaultcore.azure.net
+    database_dns_zone = string # privatelink.postgres.database.azure.com
+  })
+  default = null
+
+  validation {
+    condition     = var.existing_network == null || var.private_network
+    error_message = "Needs private_network true."
+  }
+}
+
+variable "operator_ip_addresses" {
+  description = "IPv4 addresses that may reach the database from the Internet, for migrations. Best empty when none is under way."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = length(var.operator_ip_addresses) <= 7
+    error_message = "At most 7 addresses."
+  }
+
+  validation {
+    condition     = alltrue([for address in var.operator_ip_addresses : can(cidrhost("${address}/32", 0)) && !strcontains(address, ":")])
+    error_message = "The database takes IPv4 addresses only, such as 192.0.2.7."
+  }
 }
 
 variable "storage_sku" {
@@ -206,6 +273,17 @@ variable "max_instances" {
   }
 }
 
+variable "http_concurrency" {
+  description = "flex: HTTP requests that an instance takes at once before another is started; 1 unless it is set."
+  type        = number
+  default     = 32
+
+  validation {
+    condition     = var.http_concurrency >= 1 && var.http_concurrency <= 1000
+    error_message = "Between 1 and 1000 requests."
+  }
+}
+
 variable "instance_memory_mb" {
   description = "flex: memory of an instance in MB."
   type        = number
@@ -229,7 +307,7 @@ variable "always_ready_instances" {
 }
 
 variable "container_image" {
-  description = "dapr: the app's image. Empty until there is one: then all is made but the app."
+  description = "The image of the app, and of what changes the database. Empty until there is one: dapr has no app then."
   type        = string
   default     = ""
 }
@@ -254,6 +332,17 @@ variable "min_replicas" {
   validation {
     condition     = var.min_replicas >= 1
     error_message = "At least 1."
+  }
+}
+
+variable "stop_grace_seconds" {
+  description = "dapr: how long a replica that is stopped lets its runs go on; what has not ended then is given back."
+  type        = number
+  default     = 120
+
+  validation {
+    condition     = var.stop_grace_seconds >= 0 && var.stop_grace_seconds <= 580
+    error_message = "Between 0 and 580 seconds."
   }
 }
 

@@ -46,7 +46,7 @@ resource "azurerm_private_endpoint" "vault" {
   resource_group_name = var.resource_group_name
   location            = local.location
   tags                = var.tags
-  subnet_id           = azurerm_subnet.endpoints[0].id
+  subnet_id           = local.endpoint_subnet_id
 
   private_service_connection {
     name                           = "vault"
@@ -57,6 +57,6 @@ resource "azurerm_private_endpoint" "vault" {
 
   private_dns_zone_group {
     name                 = "default"
-    private_dns_zone_ids = [azurerm_private_dns_zone.vault[0].id]
+    private_dns_zone_ids = [local.vault_dns_zone_id]
   }
 }

@@ -16,7 +16,8 @@ terraform {
 }
 
 provider "azurerm" {
-  storage_use_azuread = true
+  storage_use_azuread             = true
+  resource_provider_registrations = "none" # rights on the resource group suffice so; ../check.py tells what is missing
 
   features {
     storage {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobs.app.alarms.arming import Alarms
@@ -31,12 +32,14 @@ from jobs.app.execution.worker.in_hand import WorkInHand
 from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.execution.worker.pending_results import PendingResults
 from jobs.app.execution.worker.pool import WorkerPool
+from jobs.app.execution.worker.wakes import Wakes
 from jobs.app.execution.worker.worker import Worker
 from jobs.app.upkeep.clock_setback import ClockSetback
 from jobs.app.upkeep.limit_flags import LimitFlags
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.app.upkeep.reaper import Reaper
 from jobs.app.upkeep.reconciler import Reconciler
+from jobs.app.upkeep.scale_out import ScaleOut
 from jobs.core.bulk import BULK_HANDLER
 from jobs.core.errors import StoreUnavailable
 from jobs.core.lifecycle.retry import RetryPolicy
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.clock import Clock
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.jobs import JobStore
+    from jobs.core.ports.looks import Looks
     from jobs.core.ports.operations import OperationStore
     from jobs.core.ports.runs import RunStore
     from jobs.core.ports.scheduler import Scheduler
@@ -88,6 +92,8 @@ class Ports:
     lock: DistributedLock
     clock: Clock
     random: Random
+    looks: Looks | None = None
+    """Where other instances are asked for help; None where each instance is woken up by itself."""
     release: Callable[[], None] = _nothing
 
 
@@ -101,6 +107,7 @@ class RuntimeOptions:
     max_lost: int = 3
     longest_run: timedelta | None = None
     shutdown_grace_seconds: float = 0.0
+    scale_out_instances: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +120,11 @@ class Runtime:
     bulk: BulkOperations
     pipeline: RunPipeline
     pool: WorkerPool
+    wakes: Wakes
     worker: Worker
     reaper: Reaper
     reconciler: Reconciler
+    scale_out: ScaleOut
     registry: HandlerRegistry
     injector: Injector
     alarms: Alarms
@@ -177,11 +186,13 @@ def build(
         bulk=BulkOperations(service, ports.operations, ports.clock),
         pipeline=pipeline,
         pool=pool,
+        wakes=Wakes(pipeline.claims, pool, options.limits.batch),
         worker=worker,
         reaper=reaper,
         reconciler=Reconciler(
             ports.housekeeping, alarms, worker, flags, options.reconcile, reaper, setback, ports.series
         ),
+        scale_out=ScaleOut(ports.housekeeping, ports.looks, options.limits.concurrency, options.scale_out_instances),
         registry=registry,
         injector=injector,
         alarms=alarms,
@@ -194,8 +205,14 @@ def build(
         lock=ports.lock,
         clock=ports.clock,
         shutdown_grace_seconds=options.shutdown_grace_seconds,
-        release=ports.release,
+        release=partial(_close, ports),
     )
+
+
+def _close(ports: Ports) -> None:
+    if ports.looks is not None:
+        ports.looks.close()
+    ports.release()
 
 
 def _build_pool(

@@ -30,7 +30,7 @@ from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.bootstrap.database import database_options
-from jobs.bootstrap.schedulers import build_scheduler
+from jobs.bootstrap.schedulers import build_looks, build_scheduler, open_queues
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
@@ -68,9 +68,9 @@ def create_app(handlers: str | Iterable[str] = ()) -> func.FunctionApp:
     """
     startup = read_startup(handlers)
     print_startup(startup)
-    app: func.FunctionApp
-    app, close, _ = _join(startup)
-    close_at_the_end(close)
+    joined = _join(startup)
+    close_at_the_end(joined.close)
+    app: func.FunctionApp = joined.app
     return app
 
 
@@ -107,7 +107,7 @@ def _join(startup: Startup) -> ClosableApp:
         no_longer_open()
         runtime.close()
 
-    return ClosableApp(app, close, runtime.start_nothing_more)
+    return ClosableApp(app, close, runtime.start_nothing_more, open_queues)
 
 
 class LazyRuntime:
@@ -179,7 +179,8 @@ def build_runtime(
     ``longest_run`` is how long the host allows an attempt to run; None means without end.
     """
     pools = Pools.of(database.options if database else database_options(settings), database)
-    ports = _ports(settings, pools, scheduler or build_scheduler(settings))
+    clock = DatabaseClock(pools.outcomes)
+    ports = _ports(settings, pools, scheduler or build_scheduler(settings, clock), clock)
     options = _options(settings, longest_run)
     if not settings.opentelemetry:
         return build(registry, ports, options)
@@ -192,9 +193,8 @@ def build_runtime(
     return runtime
 
 
-def _ports(settings: Settings, pools: Pools, scheduler: Scheduler) -> Ports:
+def _ports(settings: Settings, pools: Pools, scheduler: Scheduler, clock: DatabaseClock) -> Ports:
     database, schema = pools.application, settings.database_schema
-    clock = DatabaseClock(pools.outcomes)
     random = Random()  # noqa: S311  jitter, not secrets
     return Ports(
         store=PostgresJobStore(database, schema),
@@ -209,6 +209,7 @@ def _ports(settings: Settings, pools: Pools, scheduler: Scheduler) -> Ports:
         lock=DistributedLock(PostgresLockStore(database, schema), _worker_name(), random),
         clock=clock,
         random=random,
+        looks=build_looks(settings),
         release=pools.close,
     )
 
@@ -229,6 +230,7 @@ def _options(settings: Settings, longest_run: timedelta | None) -> RuntimeOption
         max_lost=settings.max_lost_runs,
         longest_run=longest_run,
         shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        scale_out_instances=settings.scale_out_instances,
     )
 
 

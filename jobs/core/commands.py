@@ -11,13 +11,12 @@ from jobs.core.command_fields import OnConflict, Payload, ScheduleText
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.lifecycle.job import Job, Json
 from jobs.core.lifecycle.retry import RetryOptions
+from jobs.core.pydantic_problems import problems_of
 from jobs.core.schedules.cron import DayMatch
 from jobs.core.schedules.timing import DstOptions, Duration, Instant, MisfireOptions, Runs, Timing
 
 if TYPE_CHECKING:
     from typing import Unpack
-
-    from pydantic_core import ErrorDetails
 
     from jobs.core.command_fields import EnqueueFields, JobFields
 
@@ -172,36 +171,3 @@ def _timing_problems(model: type[BaseModel], value: object, faulty: set[str]) ->
         return Timing.model_validate(valid).problems()
     except ValidationError:
         return []
-
-
-def problems_of(error: ValidationError, value: object, prefix: str = "") -> list[Problem]:
-    """Convert pydantic's errors to problems. ``prefix`` is the pointer of ``value`` in the request."""
-    return [
-        Problem(prefix + _pointer(fault["loc"], value, absent=fault["type"] == "missing"), _message(fault))
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-
-
-def _message(fault: ErrorDetails) -> str:
-    absent = fault["type"] == "missing"
-    return f"the field {str(fault['loc'][-1])!r} is missing; it is required" if absent else fault["msg"]
-
-
-def _pointer(location: tuple[int | str, ...], value: Any, *, absent: bool) -> str:
-    """Return the JSON Pointer of a fault's location in ``value``.
-
-    pydantic's location also contains union members and "[key]", which are left out.
-    """
-    places = []
-    for part in location:
-        listed = isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
-        if listed or (isinstance(value, dict) and part in value):
-            value = value[part]
-            places.append(part)
-    if absent:
-        places.append(location[-1])
-    return "".join(f"/{_escaped(part)}" for part in places)
-
-
-def _escaped(part: str | int) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")

@@ -32,6 +32,8 @@
         └── HandlerRegistrationError  a handler module, handler or provider is not usable
 
 A message says what is wrong, where, and what to do. It never contains a secret or a payload's content.
+
+The tree stays in one file of more than 250 lines, so that whoever catches an error finds its relatives beside it.
 """
 
 from __future__ import annotations

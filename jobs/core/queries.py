@@ -8,11 +8,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from jobs.core.command_fields import OneOrMany, no_such_field
-from jobs.core.commands import problems_of
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.lifecycle.figures import Step
 from jobs.core.lifecycle.job import Json
 from jobs.core.lifecycle.status import JobStatus
+from jobs.core.pydantic_problems import problems_of
 from jobs.core.schedules.timing import Instant
 
 if TYPE_CHECKING:

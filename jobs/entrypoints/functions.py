@@ -19,6 +19,7 @@ from jobs.entrypoints.http.routes import Role
 from jobs.entrypoints.http.routing.unmatched import unmatched_blueprint
 from jobs.entrypoints.triggers.callback import callback_blueprint
 from jobs.entrypoints.triggers.invocation import invocation_scope
+from jobs.entrypoints.triggers.queue import WakeOptions, queue_blueprint
 from jobs.entrypoints.triggers.timers import Schedules, timers_blueprint
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def build_app(
         poll_budget_seconds=settings.poll_budget_seconds,
         function_timeout=function_timeout,
     )
+    wakes = WakeOptions(
+        settings.queue, settings.queue_connection, settings.poll_budget_seconds, schedules.longest_poll_seconds
+    )
     blueprints = [
         api_blueprint(runtime, access, invocation_scope),
         commands_blueprint(runtime, access),
@@ -60,6 +64,7 @@ def build_app(
         openapi_blueprint(runtime, access),
         callback_blueprint(runtime, tokens),
         timers_blueprint(runtime, schedules),
+        *([queue_blueprint(runtime, wakes)] if settings.uses_queue else []),
     ]
     for blueprint in [*blueprints, unmatched_blueprint(access, blueprints)]:
         app.register_functions(blueprint)

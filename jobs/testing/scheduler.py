@@ -28,6 +28,7 @@ class MemoryScheduler:
 
     name = "memory"
     holds_alarms = True
+    horizon = None
 
     def __init__(self) -> None:
         self.on_return: Callable[[], object] = lambda: None
@@ -97,6 +98,12 @@ class MemoryScheduler:
                 raise
             rung.append(alarm.name)
         return rung
+
+    def put_back(self, name: AlarmName, seconds: float) -> None:
+        """Do nothing: an alarm whose call fails stays set."""
+
+    def backlog(self) -> None:
+        """Return None: its alarms are in ``alarms``."""
 
     def close(self) -> None:
         """Do nothing: there is no connection, and the alarms stay for the test to inspect."""

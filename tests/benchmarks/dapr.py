@@ -31,7 +31,7 @@ from jobs.core.commands import EnqueueJob
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import new_id
 from jobs.settings import Settings
-from tests.e2e.dapr_system import System
+from tests.e2e.dapr_system import DaprSystem
 from tests.support import new_job
 
 CALLERS = 32
@@ -55,7 +55,7 @@ def main() -> int:
             database = Database(database_options(Settings(database_url=url, database_pool_size=CALLERS)))
             upgrade(database.engine, "jobs")
             (folder / "system").mkdir()
-            with System(url, database.engine, folder / "system") as system:
+            with DaprSystem(url, database.engine, folder / "system") as system:
                 for line in _measure(system, database, url, options.rounds, options.jobs):
                     print(line, flush=True)
             database.close()
@@ -64,7 +64,7 @@ def main() -> int:
     return 0
 
 
-def _measure(system: System, database: Database, url: str, rounds: int, jobs: int) -> list[str]:
+def _measure(system: DaprSystem, database: Database, url: str, rounds: int, jobs: int) -> list[str]:
     os.environ.update(system.dapr.environment)  # read by the SDK when it is imported, which is now
     from dapr.clients.grpc._jobs import ConstantFailurePolicy, Job
     from dapr.clients.grpc.client import DaprGrpcClient
@@ -117,7 +117,7 @@ def _measure(system: System, database: Database, url: str, rounds: int, jobs: in
     return lines + _latency(system)
 
 
-def _latency(system: System, jobs: int = 200) -> list[str]:
+def _latency(system: DaprSystem, jobs: int = 200) -> list[str]:
     for number in range(jobs):
         system.enqueue(f"once {number}")
         time.sleep(0.01)

@@ -19,7 +19,8 @@ class Harness:
     """A scheduler and its surroundings.
 
     ``let_pass`` moves a clock on, or sleeps (somewhat longer, where the scheduler may ring late). ``rung`` lists the
-    names as they were called back, in order. ``cut_off`` makes the scheduler unreachable, where that can happen.
+    names as they were called back, in order. ``cut_off`` makes the scheduler unreachable, where that can happen. An
+    alarm in ``far`` seconds is accepted, and does not ring during a test.
     """
 
     scheduler: Scheduler
@@ -27,6 +28,7 @@ class Harness:
     let_pass: Callable[[timedelta], None]
     rung: Callable[[], list[str]]
     cut_off: Callable[[], None] | None = None
+    far: float = 3600
 
     def alarm(self, name: AlarmName | None = None, *, seconds: float = 1) -> Alarm:
         return Alarm(name or AlarmName(new_id(), 1), self.now() + timedelta(seconds=seconds))
@@ -49,35 +51,35 @@ class SchedulerContract:
         assert harness.scheduler.name.isidentifier()
 
     def test_arming_gives_the_names_that_were_accepted(self, harness):
-        alarms = [harness.alarm(seconds=3600) for _ in range(3)]
+        alarms = [harness.alarm(seconds=harness.far) for _ in range(3)]
         assert harness.scheduler.arm_many(alarms) == {alarm.name for alarm in alarms}
 
     def test_arming_nothing_accepts_nothing(self, harness):
         assert harness.scheduler.arm_many([]) == set()
 
     def test_arming_the_same_alarm_twice_is_harmless(self, harness):
-        alarm = harness.alarm(seconds=3600)
+        alarm = harness.alarm(seconds=harness.far)
         assert harness.scheduler.arm_many([alarm]) == {alarm.name}
         assert harness.scheduler.arm_many([alarm]) == {alarm.name}
 
     def test_the_same_alarm_twice_in_one_call_is_harmless(self, harness):
-        alarm = harness.alarm(seconds=3600)
+        alarm = harness.alarm(seconds=harness.far)
         assert harness.scheduler.arm_many([alarm, alarm]) == {alarm.name}
 
     @pytest.mark.parametrize("generation", [1, 2, 10, 99_999, 10**18 - 1])
     def test_any_generation_makes_a_name(self, harness, generation):
         name = AlarmName(new_id(), generation)
-        assert harness.scheduler.arm_many([harness.alarm(name, seconds=3600)]) == {name}
+        assert harness.scheduler.arm_many([harness.alarm(name, seconds=harness.far)]) == {name}
         harness.scheduler.disarm_many([name])
 
     def test_many_are_armed_and_disarmed_in_one_call(self, harness):
-        alarms = [harness.alarm(seconds=3600) for _ in range(500)]
+        alarms = [harness.alarm(seconds=harness.far) for _ in range(500)]
         names = {alarm.name for alarm in alarms}
         assert harness.scheduler.arm_many(alarms) == names
         harness.scheduler.disarm_many(names)
 
     def test_many_threads_arm_at_once(self, harness):
-        pages = [[harness.alarm(seconds=3600) for _ in range(20)] for _ in range(8)]
+        pages = [[harness.alarm(seconds=harness.far) for _ in range(20)] for _ in range(8)]
         with ThreadPoolExecutor(8) as pool:
             accepted = list(pool.map(harness.scheduler.arm_many, pages))
         assert accepted == [{alarm.name for alarm in page} for page in pages]
@@ -87,13 +89,13 @@ class SchedulerContract:
         harness.scheduler.disarm_many([])
 
     def test_disarming_twice_is_harmless(self, harness):
-        alarm = harness.alarm(seconds=3600)
+        alarm = harness.alarm(seconds=harness.far)
         harness.scheduler.arm_many([alarm])
         harness.scheduler.disarm_many([alarm.name])
         harness.scheduler.disarm_many([alarm.name])
 
     def test_closing_twice_is_harmless(self, harness):
-        harness.scheduler.arm_many([harness.alarm(seconds=3600)])
+        harness.scheduler.arm_many([harness.alarm(seconds=harness.far)])
         harness.scheduler.close()
         harness.scheduler.close()
 

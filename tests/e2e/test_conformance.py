@@ -263,6 +263,8 @@ def worker(server, tmp_path_factory):
         patch.setenv("JOBS_HANDLERS", "conformance_handlers")
         patch.setenv("JOBS_SCHEDULER", "timer")
         patch.setenv("JOBS_KEY_ROLE", "manage")
+        patch.setenv("JOBS_SCALE_OUT", "true")  # for the queue's function beside the timer's
+        patch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
         patch.setenv("JOBS_CALLBACK_TOKENS", TOKEN["dapr-api-token"])
         patch.syspath_prepend(str(directory))
         patch.delitem(sys.modules, "function_app", raising=False)
@@ -279,7 +281,7 @@ def worker(server, tmp_path_factory):
 class TestIndexing:
     def test_the_worker_starts_and_finds_the_functions(self, worker):
         assert worker.answer.result.status == StatusResult.Success, worker.answer.result
-        assert {"enqueue_job", "ring_alarm", "run_due", "reconcile", "health_live"} <= worker.functions.keys()
+        assert {"enqueue_job", "ring_alarm", "run_due", "reconcile", "wake", "health_live"} <= worker.functions.keys()
 
     def test_names_are_unique_even_to_a_host_that_ignores_case(self, worker):
         names = [each.name for each in handle_event._metadata_result]
@@ -301,9 +303,42 @@ class TestIndexing:
                 assert [(each["type"], each["direction"]) for each in others] == [("http", "OUT")], name
 
     def test_only_what_never_blocks_is_on_the_loop_that_all_share(self, worker):
-        """The callback, which hands to threads whatever blocks, and the probe, which touches nothing."""
+        """Callback and message, which hand to threads whatever blocks, and the probe, which touches nothing."""
         on_the_loop = {info.name for info in handle_event._functions._functions.values() if info.is_async}
-        assert on_the_loop == {"ring_alarm", "health_live"}
+        assert on_the_loop == {"ring_alarm", "wake", "health_live"}
+
+
+class TestMessages:
+    @staticmethod
+    def enqueue(worker, name):
+        body = {"handler_name": "Greet", "job_name": name, "payload": {"to": name}}
+        _, _, made = worker.request("enqueue_job", "POST", "/api/jobs", body)
+        return json.loads(made)
+
+    @staticmethod
+    def status(worker, job):
+        _, found = worker.json("get_job", "GET", f"/api/jobs/{job['id']}", route={"id": job["id"]})
+        return found["status"]
+
+    def test_the_trigger_names_the_queue_and_where_it_is(self, worker):
+        [trigger] = worker.bindings["wake"]
+        assert (trigger["type"], trigger["queueName"]) == ("queueTrigger", "jobs-wake")
+        assert trigger["connection"] == "AzureWebJobsStorage"
+
+    def test_a_message_runs_its_job_and_the_handlers_lines_belong_to_its_invocation(self, worker):
+        job = self.enqueue(worker, "by-message")
+        with records("jobs.handler") as seen:
+            worker.invoke_over_grpc("wake", Datum(f"{uuid.UUID(job['id']).hex}-1", "string"))
+            invocation = worker.invocation
+        assert self.status(worker, job) == "Completed"
+        [(message, by_variable, by_thread)] = seen
+        assert "greeting by-message" in message
+        assert invocation in {by_variable, by_thread}
+
+    def test_a_look_runs_what_is_due(self, worker):
+        job = self.enqueue(worker, "by-look")
+        worker.invoke_over_grpc("wake", Datum("look", "string"))
+        assert self.status(worker, job) == "Completed"
 
 
 class TestHttp:

@@ -18,10 +18,11 @@ import pytest
 
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.devhost.dapr import find_dapr, free_ports
-from tests.e2e.dapr_app import DEATH, Work
-from tests.e2e.dapr_system import LEASE_SECONDS, ROOT, System
+from tests.e2e.dapr_system import DaprSystem
+from tests.e2e.system import LEASE_SECONDS
+from tests.e2e.system_app import DEATH, Work
 from tests.sizes import sized
-from tests.support import PATIENCE_SECONDS, job, most_at_once, until
+from tests.support import PATIENCE_SECONDS, ROOT, job, most_at_once, until
 
 try:
     find_dapr()
@@ -34,27 +35,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT
 
 @pytest.fixture
 def system(database_url, database, tmp_path):
-    with System(database_url, database.engine, tmp_path) as system:
+    with DaprSystem(database_url, database.engine, tmp_path) as system:
         yield system
 
 
-def everything_completed(system: System, count: int) -> bool:
-    return system.statuses() == {"Completed": count}
-
-
-def assert_each_completed_once(system: System) -> None:
-    assert (
-        system.sql("select job_id from jobs.job_attempts where outcome = 'Succeeded' group by 1 having count(*) > 1")
-        == []
-    )
-    assert system.sql("select id from jobs.jobs where run_count <> 1") == []
-
-
-def assert_none_began_early(system: System) -> None:
-    assert system.sql("select * from seen where began_at < due_at") == []
-
-
-def assert_no_two_overlapped(system: System) -> None:
+def assert_no_two_overlapped(system: DaprSystem) -> None:
     overlaps = "select 1 from seen a join seen b on a.job_id = b.job_id and a.id < b.id and b.began_at < a.ended_at"
     assert system.sql(overlaps) == []
 
@@ -62,9 +47,9 @@ def assert_no_two_overlapped(system: System) -> None:
 def test_a_job_runs_as_soon_as_it_is_enqueued_and_one_for_later_when_it_is_due(system):
     now = system.enqueue("now")
     later = system.enqueue("later", schedule="PT2S")
-    until(lambda: everything_completed(system, 2))
+    until(lambda: system.completed(2))
     assert {str(row[0]) for row in system.sql("select job_id from seen")} == {now, later}
-    assert_none_began_early(system)
+    system.assert_none_began_early()
 
 
 def test_a_job_enqueued_in_a_callers_transaction_rings_after_its_commit_and_not_after_a_rollback(
@@ -93,9 +78,9 @@ def test_a_job_enqueued_in_a_callers_transaction_rings_after_its_commit_and_not_
 
 def test_alarms_beyond_a_handlers_limit_are_not_in_vain(system):
     system.enqueue_many([f"job {n}" for n in range(30)], 0.05, handler_name="TwoAtOnce")
-    until(lambda: everything_completed(system, 30))
+    until(lambda: system.completed(30))
     assert most_at_once(system.sql("select began_at, ended_at from seen")) == 2
-    assert_each_completed_once(system)
+    system.assert_each_completed_once()
 
 
 @pytest.mark.soak
@@ -113,7 +98,7 @@ def test_a_recurring_job_runs_on_the_beat(system, seconds):
     )
     assert list(runs) == list(range(1, len(runs) + 1))
     assert {later - earlier for earlier, later in pairwise(due)} == {timedelta(seconds=2)}, "no drift"
-    assert_none_began_early(system)
+    system.assert_none_began_early()
     assert_no_two_overlapped(system)
 
 
@@ -125,7 +110,7 @@ def test_a_cron_job_survives_a_restart_while_it_is_due(system, part):
     system.restart(part)  # an occurrence falls due meanwhile
     before = system.get(job_id)["run_count"]
     until(lambda: system.get(job_id)["run_count"] >= before + 2)
-    assert_none_began_early(system)
+    system.assert_none_began_early()
     assert_no_two_overlapped(system)
 
 
@@ -137,17 +122,17 @@ def test_with_each_part_killed_in_turn_under_hundreds_of_jobs_none_is_lost_and_n
         until(lambda: system.statuses().get("Running"))
         system.restart(part)
     system.enqueue_many(names[400:], seconds=0.1)
-    until(lambda: everything_completed(system, 500))
+    until(lambda: system.completed(500))
     [(executions,)] = system.sql("select count(*) from seen")
     [(lost,)] = system.sql("select count(*) from jobs.job_attempts where outcome = 'Lost'")
     print(f"\n500 completed after {time.monotonic() - began:.1f} s, {executions} executions, {lost} lost with the app")
     assert lost > 0, "the app was killed amid handlers"
-    assert_each_completed_once(system)
+    system.assert_each_completed_once()
 
 
 def test_with_the_scheduler_dead_every_enqueue_is_answered_and_armed_after_its_return(system):
     system.enqueue("first")  # so that the app is connected
-    until(lambda: everything_completed(system, 1))
+    until(lambda: system.completed(1))
     system.dapr.kill("scheduler")
 
     def enqueue(number: int) -> float:
@@ -172,7 +157,7 @@ def test_what_is_due_while_dapr_is_away_is_run_by_the_reconciler(system):
     system.dapr.kill("daprd")
     ids = [system.enqueue(f"job {number}") for number in range(20)]
     began = time.monotonic()
-    until(lambda: everything_completed(system, len(ids)))
+    until(lambda: system.completed(len(ids)))
     print(f"\n20 jobs run without Dapr after {time.monotonic() - began:.1f} s")
 
 
@@ -183,10 +168,10 @@ def test_with_the_schedulers_data_wiped_two_hundred_waiting_jobs_run_somewhat_la
     system.dapr.kill("scheduler")
     system.dapr.wipe()
     system.dapr.start("scheduler")
-    until(lambda: everything_completed(system, 200))
+    until(lambda: system.completed(200))
     [(late,)] = system.sql("select max(extract(epoch from began_at - due_at)) from seen")
     print(f"\n200 jobs whose alarms were wiped ran late by at most {late:.1f} s")
-    assert_each_completed_once(system)
+    system.assert_each_completed_once()
 
 
 def test_switching_the_scheduler_on_a_database_full_of_jobs_loses_and_doubles_none(system):
@@ -198,8 +183,8 @@ def test_switching_the_scheduler_on_a_database_full_of_jobs_loses_and_doubles_no
     system.stop_app()
     system.start_app()
     system.enqueue_many([f"c {number}" for number in range(50)], schedule="PT1S")
-    until(lambda: everything_completed(system, 150))
-    assert_each_completed_once(system)
+    until(lambda: system.completed(150))
+    system.assert_each_completed_once()
     assert system.sql("select count(*) from seen") == [(150,)]
 
 
@@ -260,16 +245,16 @@ def test_the_app_answers_while_more_handlers_are_due_than_it_runs_at_once(system
     system.enqueue_many([f"job {number}" for number in range(60)], seconds=3.0)
     until(lambda: system.statuses().get("Running"))
     assert system.client.get("/api/health/live").status_code == 200
-    assert not everything_completed(system, 60), "it answered before the handlers had ended"
-    until(lambda: everything_completed(system, 60))
-    assert_each_completed_once(system)
+    assert not system.completed(60), "it answered before the handlers had ended"
+    until(lambda: system.completed(60))
+    system.assert_each_completed_once()
 
 
 def test_with_a_wrong_callback_token_jobs_run_late_the_app_says_why_and_no_alarm_rings_for_ever(system):
     system.stop_app()
     system.start_app(JOBS_CALLBACK_TOKENS="another")
     ids = system.enqueue_many([f"job {number}" for number in range(20)])
-    until(lambda: everything_completed(system, len(ids)))
+    until(lambda: system.completed(len(ids)))
     ready = system.client.get("/api/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
     assert "APP_API_TOKEN" in str(ready.json()["reasons"])
@@ -299,7 +284,7 @@ def test_the_api_answers_while_two_hundred_callbacks_wait_for_their_handlers(sys
     assert system.statuses().get("Completed", 0) < 150, "it did not wait until the callbacks had been answered"
     print(f"\n10 enqueues and probes beside 200 jobs of a second: at most {max(took) * 1000:.0f} ms")
     system.sql("delete from jobs.jobs where schedule = 'PT1H'")
-    until(lambda: everything_completed(system, 200))
+    until(lambda: system.completed(200))
 
 
 @pytest.mark.soak
@@ -317,7 +302,7 @@ def test_after_the_scheduler_has_lost_its_data_every_overdue_job_runs_soon_howev
     while (before := system.statuses().get("Completed", 0)) < count:
         until(lambda before=before: system.statuses().get("Completed", 0) > before)
     print(f"\n{count} overdue jobs ran within {time.monotonic() - began:.1f} s")
-    assert_each_completed_once(system)
+    system.assert_each_completed_once()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=["kill -9", "a closed terminal"])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from tests.infra.bicep_compiler import BICEP, snapshot
+from tests.infra.linters import missing
 from tests.infra.schema_provider import served_providers
+from tests.infra.snapshots import Made, read
 from tests.infra.terraform_files import FOLDER, MISSING, find_terraform, terraform
 
 
@@ -19,7 +24,7 @@ from tests.infra.terraform_files import FOLDER, MISSING, find_terraform, terrafo
 def run_terraform() -> Iterator[Callable[..., CompletedProcess[str]]]:
     """Run the real Terraform; nothing is downloaded, since its providers are played here."""
     if find_terraform() is None:
-        pytest.skip(MISSING)
+        missing(MISSING)
     with served_providers() as environment:
 
         def run(*arguments: str, folder: Path = FOLDER) -> CompletedProcess[str]:
@@ -51,3 +56,21 @@ def changed(tmp_path: Path) -> Callable[..., Path]:
         return copy
 
     return change
+
+
+@pytest.fixture
+def deployed(tmp_path: Path) -> Callable[..., list[Made]]:
+    """Give what Bicep makes of these parameters beside those without a default; raises ``Refused``."""
+
+    def deploy(folder: Path = BICEP, **given: Any) -> list[Made]:
+        asked_for = {
+            "alertEmail": "oncall@example.com",
+            "databaseAdminName": "jobs admins@example.com",
+            "databaseAdminObjectId": "33333333-3333-3333-3333-333333333333",
+        }
+        lines = [f"param {name} = json('{json.dumps(value)}')" for name, value in (asked_for | given).items()]
+        file = tmp_path / f"{uuid4()}.bicepparam"
+        file.write_text("\n".join([f"using '{os.path.relpath(folder, tmp_path)}/main.bicep'", *lines]))
+        return read(snapshot(file)).resources
+
+    return deploy

@@ -1,12 +1,11 @@
-"""Write down what Azure and Terraform's providers accept, for just the types that ``infra/`` uses, into ``facts/``.
+"""Write down what Terraform's providers and azd accept, for just the types that ``infra/`` uses, into ``facts/``.
 
 Run it after an update of a provider or an API version, or with a new type in its lists:
 
-    python -m tests.infra.extract_facts --azurerm PACKAGE --azapi REPOSITORY --bicep-types REPOSITORY --azd REPOSITORY
+    python -m tests.infra.extract_facts --azurerm PACKAGE --azapi REPOSITORY --azd REPOSITORY
 
 ``PACKAGE`` is the unpacked npm package @cdktf/provider-azurerm, whose bindings are made from the provider's schema;
-the repositories are checkouts of Azure/terraform-provider-azapi, Azure/bicep-types-az and Azure/azure-dev. None is
-needed to run tests.
+the repositories are checkouts of Azure/terraform-provider-azapi and Azure/azure-dev. None is needed to run tests.
 """
 
 from __future__ import annotations
@@ -49,40 +48,6 @@ RESOURCES = [
     "virtual_network",
 ]
 DATA_SOURCES = ["client_config", "resource_group"]
-ARM_TYPES = [
-    "Microsoft.App/containerApps/authConfigs@2026-01-01",
-    "Microsoft.App/containerApps@2026-01-01",
-    "Microsoft.App/managedEnvironments@2026-01-01",
-    "Microsoft.Authorization/roleAssignments@2022-04-01",
-    "Microsoft.ContainerRegistry/registries@2025-11-01",
-    "Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01",
-    "Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01",
-    "Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-01",
-    "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01",
-    "Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01",
-    "Microsoft.Insights/actionGroups@2023-01-01",
-    "Microsoft.Insights/components@2020-02-02",
-    "Microsoft.Insights/diagnosticSettings@2021-05-01-preview",
-    "Microsoft.Insights/metricAlerts@2018-03-01",
-    "Microsoft.Insights/scheduledQueryRules@2023-12-01",
-    "Microsoft.KeyVault/vaults@2026-02-01",
-    "Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30",
-    "Microsoft.Network/networkSecurityGroups@2025-05-01",
-    "Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01",
-    "Microsoft.Network/privateDnsZones@2024-06-01",
-    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01",
-    "Microsoft.Network/privateEndpoints@2025-05-01",
-    "Microsoft.Network/virtualNetworks@2025-05-01",
-    "Microsoft.OperationalInsights/workspaces@2025-07-01",
-    "Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01",
-    "Microsoft.Storage/storageAccounts/blobServices@2025-06-01",
-    "Microsoft.Storage/storageAccounts@2025-06-01",
-    "Microsoft.Web/serverfarms@2025-03-01",
-    "Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01",
-    "Microsoft.Web/sites/config@2025-03-01",
-    "Microsoft.Web/sites@2025-03-01",
-]
-
 _MEMBER = re.compile(
     r"#(?P<name>\w+) \w+#\w+\}(?:(?!\*/).)*\*/\s+readonly \w+(?P<optional>\??): (?P<type>\{[^}]*\}|[^;]+);", re.DOTALL
 )
@@ -202,73 +167,6 @@ def _documented(section: str) -> dict[str, Any]:
     return {"attributes": attributes}
 
 
-class ArmType:
-    """One resource type of one API version: its objects by name, each with what may be written to it."""
-
-    def __init__(self, types: list[dict[str, Any]], name: str) -> None:
-        self._types = types
-        self.objects: dict[str, Any] = {}
-        [resource] = [one for one in types if one["$type"] == "ResourceType" and one["name"] == name]
-        self.body = self._type(resource["body"])
-
-    def _type(self, reference: dict[str, str]) -> Any:
-        described = self._types[int(reference["$ref"].split("/")[-1])]
-        match described["$type"]:
-            case "StringLiteralType":
-                return {"values": [described["value"]]}
-            case "UnionType":
-                return self._union([self._type(element) for element in described["elements"]])
-            case "ArrayType":
-                return {"array": self._type(described["itemType"])}
-            case "ObjectType" | "DiscriminatedObjectType":
-                return self._object(described, int(reference["$ref"].split("/")[-1]))
-            case other:
-                return {"IntegerType": "int", "BooleanType": "bool", "StringType": "string"}.get(other, "any")
-
-    @staticmethod
-    def _union(elements: list[Any]) -> Any:
-        values = sorted({value for one in elements if isinstance(one, dict) for value in one.get("values", [])})
-        if not values:
-            return elements[0] if len({json.dumps(one) for one in elements}) == 1 else "any"
-        return {"values": values} | ({"open": True} if "string" in elements else {})
-
-    def _object(self, described: dict[str, Any], index: int) -> Any:
-        name = f"{described['name']}"
-        name = name if self.objects.get(name, {}).get("index", index) == index else f"{name}#{index}"
-        if name not in self.objects:
-            self.objects[name] = {"index": index}
-            properties = described.get("properties", {}) | described.get("baseProperties", {})
-            written = {key: one for key, one in properties.items() if not one["flags"] & 2 or key == "name"}
-            self.objects[name]["properties"] = {key: self._type(one["type"]) for key, one in sorted(written.items())}
-            required = [key for key, one in sorted(written.items()) if one["flags"] & 1]
-            if required:
-                self.objects[name]["required"] = required
-            if "additionalProperties" in described:
-                self.objects[name]["others"] = self._type(described["additionalProperties"])
-            if described["$type"] == "DiscriminatedObjectType":
-                variants = {key: self._type(one)["object"] for key, one in described["elements"].items()}
-                self.objects[name] |= {"discriminator": described["discriminator"], "variants": variants}
-        return {"object": name}
-
-
-def bicep_facts(repository: Path) -> dict[str, Any]:
-    """Read Azure's resource types, as the Bicep compiler has them."""
-    facts = {}
-    for wanted in ARM_TYPES:
-        kind, version = wanted.split("@")
-        for path in repository.glob(f"generated/*/{kind.split('/')[0].lower()}/{version}/types.json"):
-            types = json.loads(path.read_text())
-            if any(one["$type"] == "ResourceType" and one["name"] == wanted for one in types):
-                found = ArmType(types, wanted)
-                for one in found.objects.values():
-                    del one["index"]
-                facts[wanted] = {"body": found.body["object"], "objects": found.objects}
-    missing = set(ARM_TYPES) - set(facts)
-    if missing:
-        raise SystemExit(f"not among Azure's types: {sorted(missing)}")
-    return {"source": "the repository Azure/bicep-types-az, generated/", "types": facts}
-
-
 def write(name: str, facts: dict[str, Any]) -> None:
     """Write one file of facts: a line for each type, so that a change can be read."""
     lines = []
@@ -286,13 +184,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--azurerm", type=Path)
     parser.add_argument("--azapi", type=Path)
-    parser.add_argument("--bicep-types", type=Path)
     parser.add_argument("--azd", type=Path)
     given = parser.parse_args()
     for path, name, read in (
         (given.azurerm, "azurerm.json", azurerm_facts),
         (given.azapi, "azapi.json", azapi_facts),
-        (given.bicep_types, "bicep.json", bicep_facts),
         (given.azd, "azd.json", azd_facts),
     ):
         if path is not None:

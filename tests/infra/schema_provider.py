@@ -2,8 +2,8 @@
 
 ``terraform validate`` asks a provider for its schema and then checks names, types, references and required arguments
 by itself. ``terraform test`` with mocked providers goes on to evaluate everything. Both reach the providers here by
-TF_REATTACH_PROVIDERS, so that nothing is downloaded. What only a provider knows, such as which names it allows, is not
-checked.
+TF_REATTACH_PROVIDERS, so that nothing is downloaded. Behind them is a played Azure, by which plans can be applied. What
+only a provider knows, such as which names it allows, is not checked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from typing import Any
 
 import grpc
 
+from tests.infra.played_azure import Played
+from tests.infra.protobuf_wire import message, number, text
+
 FACTS = Path(__file__).parent / "facts"
 _NESTINGS = {"single": 1, "list": 2, "set": 3}
 
@@ -30,7 +33,8 @@ def served_providers() -> Iterator[dict[str, str]]:
         for name in ("azurerm", "azapi"):
             facts = json.loads((FACTS / f"{name}.json").read_text())
             server = grpc.server(ThreadPoolExecutor(8))
-            server.add_generic_rpc_handlers((_Provider(schemas_message(facts)),))
+            played = Played(facts["resources"], facts["data_sources"])
+            server.add_generic_rpc_handlers((_Provider(schemas_message(facts), played),))
             port = server.add_insecure_port("127.0.0.1:0")
             server.start()
             servers.append(server)
@@ -48,63 +52,45 @@ def served_providers() -> Iterator[dict[str, str]]:
 
 
 class _Provider(grpc.GenericRpcHandler):
-    """Answers the one call that matters, and every other with an empty message, which means no objection."""
-
-    def __init__(self, schemas: bytes) -> None:
+    def __init__(self, schemas: bytes, played: Played) -> None:
         self._schemas = schemas
+        self._played = played
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         service, method = handler_call_details.method.rsplit("/", 1)
         if service != "/tfplugin6.Provider":
             return None
-        answer = self._schemas if method == "GetProviderSchema" else b""
-        return grpc.unary_unary_rpc_method_handler(lambda _request, _context: answer)
+
+        def answer(request: bytes, _context: grpc.ServicerContext) -> bytes:
+            return self._schemas if method == "GetProviderSchema" else self._played.answer(method, request)
+
+        return grpc.unary_unary_rpc_method_handler(answer)
 
 
 def schemas_message(facts: dict[str, Any]) -> bytes:
     """Write the answer to GetProviderSchema, of Terraform's plugin protocol 6, in protobuf's wire format."""
-    message = _message(1, _schema(facts["configuration"]))
+    written = message(1, _schema(facts["configuration"]))
     for field, group in ((2, "resources"), (3, "data_sources")):
         for name, block in facts[group].items():
-            message += _message(field, _text(1, name) + _message(2, _schema(block)))
-    return message
+            written += message(field, text(1, name) + message(2, _schema(block)))
+    return written
 
 
 def _schema(block: dict[str, Any]) -> bytes:
-    return _message(2, _block(block))
+    return message(2, _block(block))
 
 
 def _block(block: dict[str, Any]) -> bytes:
     written = b""
     for name, (kind, modality) in sorted(block["attributes"].items()):
         flag = {"required": 4, "optional": 5, "computed": 6}[modality]
-        written += _message(2, _text(1, name) + _message(2, json.dumps(kind).encode()) + _number(flag, 1))
+        written += message(2, text(1, name) + message(2, json.dumps(kind).encode()) + number(flag, 1))
     for name, nested in sorted(block.get("blocks", {}).items()):
-        limits = _number(4, 1 if nested["required"] else 0)
+        limits = number(4, 1 if nested["required"] else 0)
         if nested["nesting"] != "single":
-            limits += _number(5, 1 if nested["single"] else 0)
+            limits += number(5, 1 if nested["single"] else 0)
         else:
             limits = b""
-        nesting = _number(3, _NESTINGS[nested["nesting"]])
-        written += _message(3, _text(1, name) + _message(2, _block(nested)) + nesting + limits)
+        nesting = number(3, _NESTINGS[nested["nesting"]])
+        written += message(3, text(1, name) + message(2, _block(nested)) + nesting + limits)
     return written
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _text(field: int, value: str) -> bytes:
-    return _message(field, value.encode())
-
-
-def _message(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 0x7F:
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*written, value])

@@ -3,52 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-from tests.infra.bicep_evaluation import Deployment
-from tests.infra.bicep_syntax import bicep_file
+from tests.infra.snapshots import Snapshot
 
-BICEP = Path(__file__).parents[2] / "infra" / "bicep"
-MAIN = bicep_file(BICEP / "main.bicep")
-
-# What the mocks of the tests that are shipped with the Terraform files say, said to Bicep.
-KNOWN = {
-    ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.clientId"): "11111111-1111-1111-1111-111111111111",
-    ("Microsoft.ManagedIdentity/userAssignedIdentities", "properties.principalId"):
-        "22222222-2222-2222-2222-222222222222",
-    ("Microsoft.KeyVault/vaults", "properties.vaultUri"): "https://example.vault.azure.net/",
-    ("Microsoft.Storage/storageAccounts", "properties.primaryEndpoints.blob"): "https://example.blob.core.windows.net/",
-    ("Microsoft.DBforPostgreSQL/flexibleServers", "properties.fullyQualifiedDomainName"):
-        "example.postgres.database.azure.com",
-    ("Microsoft.ContainerRegistry/registries", "properties.loginServer"): "example.azurecr.io",
-    ("Microsoft.Insights/components", "properties.ConnectionString"): "InstrumentationKey=example",
-    ("Microsoft.Web/sites", "properties.defaultHostName"): "app.azurewebsites.net",
-    ("Microsoft.App/containerApps", "properties.configuration.ingress.fqdn"): "app.example.azurecontainerapps.io",
-}  # fmt: skip
-GIVEN = {
-    "alertEmail": "oncall@example.com",
-    "databaseAdminName": "jobs admins@example.com",
-    "databaseAdminObjectId": "33333333-3333-3333-3333-333333333333",
-}
-SCENARIOS: dict[str, dict[str, Any]] = {
-    "flex_by_default": {},
-    "dapr_before_there_is_an_image": {"shape": "dapr"},
-    "dapr": {"shape": "dapr", "containerImage": "example.azurecr.io/jobs:1"},
-    "flex_with_sign_in": {"apiClientId": "44444444-4444-4444-4444-444444444444"},
-    "dapr_with_sign_in": {
-        "shape": "dapr",
-        "containerImage": "example.azurecr.io/jobs:1",
-        "apiClientId": "44444444-4444-4444-4444-444444444444",
-    },
-    "without_a_private_network": {"privateNetwork": False},
-    "an_operator_is_let_in": {"operatorIpAddresses": ["192.0.2.7"]},
-    "through_pgbouncer": {
-        "databasePgbouncer": True,
-        "maxInstances": 1000,
-        "extraSettings": {"JOBS_LEASE_SECONDS": "90", "JOBS_CONCURRENCY": "4"},
-    },
-}
 TYPES = {
     "azurerm_application_insights": "Microsoft.Insights/components",
     "azurerm_container_app_environment": "Microsoft.App/managedEnvironments",
@@ -65,7 +23,6 @@ TYPES = {
         "Microsoft.DBforPostgreSQL/flexibleServers/administrators",
     "azurerm_postgresql_flexible_server_configuration": "Microsoft.DBforPostgreSQL/flexibleServers/configurations",
     "azurerm_postgresql_flexible_server_database": "Microsoft.DBforPostgreSQL/flexibleServers/databases",
-    "azurerm_postgresql_flexible_server_firewall_rule": "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules",
     "azurerm_private_dns_zone": "Microsoft.Network/privateDnsZones",
     "azurerm_private_dns_zone_virtual_network_link": "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
     "azurerm_private_endpoint": "Microsoft.Network/privateEndpoints",
@@ -76,8 +33,15 @@ TYPES = {
     "azurerm_virtual_network": "Microsoft.Network/virtualNetworks",
 }  # fmt: skip
 # Parts of another resource in one of the languages, compared by their own tests or by nothing but their owner.
-WITHIN = {"azurerm_subnet", "azurerm_subnet_network_security_group_association", "azurerm_role_assignment"}
+WITHIN = {
+    "azurerm_subnet",
+    "azurerm_subnet_network_security_group_association",
+    "azurerm_role_assignment",
+    "azurerm_postgresql_flexible_server_firewall_rule",
+    "terraform_data",
+}
 WITHIN_ARM = {
+    "Microsoft.DBforPostgreSQL/flexibleServers/firewallRules",
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
     "Microsoft.Storage/storageAccounts/blobServices",
@@ -93,7 +57,7 @@ ROLES = {
 class Sides:
     """One scenario in both languages."""
 
-    def __init__(self, bicep: Deployment, plan: dict[str, Any]) -> None:
+    def __init__(self, bicep: Snapshot, plan: dict[str, Any]) -> None:
         self.bicep = bicep.resources
         self.terraform = [
             (change["type"], change["change"]["after"])
@@ -102,11 +66,17 @@ class Sides:
         ]
         self.bicep_outputs = bicep.outputs
         self.terraform_outputs = {name: change["after"] for name, change in plan["output_changes"].items()}
-        self._suffix = self.terraform_outputs["storage_account_name"][-6:]
+        self._suffixes = [
+            outputs[name][-6:]
+            for outputs, name in (
+                (self.terraform_outputs, "storage_account_name"),
+                (self.bicep_outputs, "storageAccountName"),
+            )
+        ]
 
     def plain(self, value: Any) -> Any:
         """Write Terraform's values with Bicep's suffix of names that are to be unique in the world."""
-        return json.loads(json.dumps(value).replace(self._suffix, "suffix"))
+        return json.loads(json.dumps(value).replace(*self._suffixes))
 
     def arm(self, kind: str) -> list[dict[str, Any]]:
         return [one.body for one in self.bicep if one.kind == kind]
@@ -160,8 +130,6 @@ SAME = [
     ("azurerm_postgresql_flexible_server_database", "charset", "properties.charset"),
     ("azurerm_postgresql_flexible_server_database", "collation", "properties.collation"),
     ("azurerm_postgresql_flexible_server_configuration", "value", "properties.value"),
-    ("azurerm_postgresql_flexible_server_firewall_rule", "start_ip_address", "properties.startIpAddress"),
-    ("azurerm_postgresql_flexible_server_firewall_rule", "end_ip_address", "properties.endIpAddress"),
     ("azurerm_log_analytics_workspace", "sku", "properties.sku.name"),
     ("azurerm_log_analytics_workspace", "retention_in_days", "properties.retentionInDays"),
     ("azurerm_application_insights", "local_authentication_disabled", "properties.DisableLocalAuth"),

@@ -48,7 +48,9 @@ def _plain(value: Any) -> Any:
 @lru_cache
 def schemas() -> dict[str, Any]:
     """Give every known type's schema: ``resource azurerm_…`` and ``data azurerm_…``."""
-    known = {}
+    known = {
+        "resource terraform_data": {"attributes": {"triggers_replace": ["dynamic", "optional"]}}
+    }  # Terraform's own
     for name in ("azurerm", "azapi"):
         facts = json.loads((FACTS / f"{name}.json").read_text())
         known |= {f"resource {kind}": schema for kind, schema in facts["resources"].items()}

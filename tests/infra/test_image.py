@@ -73,6 +73,12 @@ def test_it_is_asked_for_its_health_where_it_listens_and_root_has_a_reason():
     assert "ASPNETCORE_URLS=http://+:8080" in stages[1]
 
 
+def test_it_starts_what_the_base_starts_by_an_entry_of_its_own_that_is_in_the_image():
+    [command] = [json.loads(rest) for word, rest in LINES if word == "CMD"]
+    assert command == ["python", "-I", "jobs/entrypoints/container.py", "/opt/startup/start_nonappservice.sh"]
+    assert command[2] in copied()
+
+
 def test_packages_are_put_where_the_worker_looks_and_the_command_line_too():
     environment = dict(
         item.split("=", 1) for word, rest in LINES if word == "ENV" for item in rest.split() if "=" in item

@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 
-from tests.infra.sides import BICEP, MAIN
+from tests.infra.bicep_compiler import BICEP, parameters
+from tests.infra.snapshots import kept
 from tests.infra.terraform_files import FACTS, everything
+from tests.infra.test_precheck import NAMESPACES
 
 INFRA = BICEP.parent
 TEXT = (INFRA / "README.md").read_text()
@@ -16,13 +18,13 @@ TEXT = (INFRA / "README.md").read_text()
 def test_outputs_that_are_read_are_put_out() -> None:
     read = set(re.findall(r"\$\(out (\w+)\)", TEXT))
     assert read
-    assert read <= set(MAIN.outputs)
+    assert read <= set(kept("flex_by_default").outputs)
 
 
 def test_terraforms_outputs_are_read_by_bicep_names() -> None:
     [rewrite] = re.findall(r'output -raw "\$\((.*?)\)"; \}', TEXT)
     outputs = {name for block in everything()["output"] for name in block}
-    for name in MAIN.outputs:
+    for name in kept("flex_by_default").outputs:
         answer = subprocess.run(["sh", "-c", rewrite, "sh", name], capture_output=True, text=True, check=True)
         assert answer.stdout.strip() in outputs
 
@@ -32,7 +34,7 @@ def test_parameters_that_are_named_are_taken() -> None:
     given = set(re.findall(r"--parameters (\w+)=", TEXT))
     ours = {"runtimeRole", "migrationUrl", "functionTimeout", "telemetryMode", "targetPort", "secretObjects"}
     named = {word for word in re.findall(r"`([a-z]+(?:[A-Z][a-z]+)+)`", TEXT) if word not in ours}
-    assert given | named <= set(MAIN.parameters)
+    assert given | named <= set(parameters())
     snake = set(re.findall(r"`((?:database|container)_\w+)`", TEXT))
     assert snake
     assert snake <= variables
@@ -46,8 +48,13 @@ def test_files_that_are_named_are_there() -> None:
 
 def test_every_alert_is_explained() -> None:
     alerts = {alert["name"] for alert in json.loads((INFRA / "alerts.json").read_text())}
-    alerts |= {"database-connections", "database-storage"}
+    alerts |= {"database-connections", "database-cpu", "database-storage"}
     assert alerts == set(re.findall(r"^\| `([a-z-]+)` \| [^|]+ \|$", TEXT, re.MULTILINE)) - {"flex", "dapr"}
+
+
+def test_every_namespace_that_is_deployed_to_is_registered_beforehand() -> None:
+    [loop] = re.findall(r"for namespace in (.*?); do", TEXT, re.DOTALL)
+    assert set(loop.replace("\\\n", " ").split()) == NAMESPACES
 
 
 def test_every_role_that_is_given_is_explained() -> None:

@@ -1,4 +1,4 @@
-"""The Terraform files hold: to the providers' schemas, to Azure's own types, and to what they promise of each shape."""
+"""The Terraform files hold: to the providers' schemas, and to what they promise of each shape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from tests.infra.arm_types import faults_of
 from tests.infra.terraform_files import FACTS, FOLDER, everything, parsed, schema_faults
 
 
@@ -31,21 +30,6 @@ def test_the_shipped_tests_pass(plans) -> None:
     assert set(plans) == set(runs)
 
 
-@pytest.mark.parametrize(
-    "run", ["flex_by_default", "dapr", "without_a_private_network", "flex_with_sign_in", "dapr_with_sign_in"]
-)
-def test_the_apps_are_what_azures_own_types_allow(plans, run) -> None:
-    bodies = 0
-    for change in plans[run]["resource_changes"]:
-        if change["type"] in {"azapi_resource", "azapi_update_resource"}:
-            after = change["change"]["after"]
-            kind, version = after["type"].split("@")
-            body = after["body"] | {key: after[key] for key in ("name", "location", "tags") if after.get(key)}
-            assert not faults_of(kind, version, body)
-            bodies += 1
-    assert bodies > 0
-
-
 def test_what_every_app_has_from_its_beginning_is_updated_and_not_made() -> None:
     """The provider refuses to make what is there already, such as an app's authentication settings."""
     singletons = ("/config@", "/basicPublishingCredentialsPolicies@")
@@ -56,6 +40,11 @@ def test_what_every_app_has_from_its_beginning_is_updated_and_not_made() -> None
         if any(kind in body["type"] for kind in singletons)
     ]
     assert made == []
+
+
+def test_rights_on_the_resource_group_suffice_since_no_namespace_is_registered() -> None:
+    providers = {name: body for block in everything()["provider"] for name, body in block.items()}
+    assert providers["azurerm"]["resource_provider_registrations"] == "none"
 
 
 @pytest.mark.parametrize("provider", ["azurerm", "azapi"])

@@ -74,7 +74,7 @@ def test_zero_days_keep_jobs_for_ever(environment):
         ("JOBS_DATABASE_TLS", "perhaps", "valid boolean"),
         ("JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS", "-1", "greater than 0"),
-        ("JOBS_SCHEDULER", "cron", "'timer' or 'dapr'"),
+        ("JOBS_SCHEDULER", "cron", "'timer', 'dapr' or 'queue'"),
         ("JOBS_CONCURRENCY", "1001", "less than or equal to 1000"),
         ("JOBS_BATCH_SIZE", "", "valid integer"),
         ("JOBS_LEASE_SECONDS", "0.5", "greater than or equal to 1"),

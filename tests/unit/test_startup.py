@@ -427,3 +427,59 @@ def test_what_a_terminal_of_windows_cannot_show_is_escaped_and_keeps_no_app_from
     print_startup(startup)
     assert b"warning: Zeitplan \\u2192 \xdc\n" in written.getvalue()
     assert b"JOBS_LEASE_SECONDS" in written.getvalue()
+
+
+# --- the host's queues
+
+
+QUEUE = {"JOBS_SCHEDULER": "queue", "AzureWebJobsStorage": "UseDevelopmentStorage=true"}
+SCALE_OUT = QUEUE | {"JOBS_SCHEDULER": "timer", "JOBS_SCALE_OUT": "true"}
+THRESHOLD = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold"
+BATCH = "AzureFunctionsJobHost__extensions__queues__batchSize"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        QUEUE,
+        QUEUE | {"JOBS_CONCURRENCY": "32", THRESHOLD: "31"},
+        SCALE_OUT | {THRESHOLD: "0"},
+        {"JOBS_SCHEDULER": "timer", BATCH: "32"},
+    ],
+)
+def test_settings_of_the_hosts_queues_that_fit_are_not_mentioned(environment, settings):
+    startup = started(environment, **settings)
+    assert (startup.fault, startup.warnings) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "warning"),
+    [
+        (QUEUE | {"JOBS_CONCURRENCY": "32"}, r"newBatchThreshold in .*host\.json is 15, and should be 31: .*slots"),
+        (QUEUE | {BATCH: "16"}, f"{BATCH} is 16, and should be 1"),
+        (
+            QUEUE | {"JOBS_RECONCILE_SCHEDULE": "0 0 * * * *"},
+            "ticks up to 1:00:00 apart, .* late; have it tick each minute",
+        ),
+        (QUEUE | {"JOBS_RECONCILE_SCHEDULE": "00:15:00"}, "ticks up to 0:15:00 apart"),
+        (SCALE_OUT, f"is 15, and should be 0: JOBS_SCALE_OUT .*; set {THRESHOLD} to 0"),
+    ],
+)
+def test_settings_of_the_hosts_queues_that_do_not_fit_the_mode_are_told_of_with_the_mend(
+    environment, settings, warning
+):
+    [said] = started(environment, **settings).warnings
+    assert re.search(warning, said), said
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"JOBS_SCHEDULER": "queue"}, "JOBS_SCHEDULER: queue needs"),
+        ({"JOBS_SCALE_OUT": "true"}, "JOBS_SCALE_OUT: true needs"),
+    ],
+)
+def test_without_a_storage_account_what_needs_a_queue_cannot_work(environment, settings, named):
+    environment.delenv("AzureWebJobsStorage", raising=False)
+    fault = started(environment, **settings).fault
+    assert f"{named} a storage account: neither AzureWebJobsStorage nor" in str(fault)

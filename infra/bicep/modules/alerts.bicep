@@ -1,7 +1,9 @@
 // What somebody is told of. The queries are in ../../alerts.json, for Terraform too.
+import { texts } from '../types.bicep'
+
 param name string
 param location string
-param tags object
+param tags texts
 param email string
 param workspaceId string
 param databaseId string
@@ -15,6 +17,13 @@ var metricAlerts = [
     metric: 'active_connections'
     aggregation: 'Maximum'
     threshold: databaseMaxConnections * 4 / 5
+  }
+  {
+    name: 'database-cpu'
+    description: 'The database has had its processors more than nine tenths in use for a quarter of an hour.'
+    metric: 'cpu_percent'
+    aggregation: 'Average'
+    threshold: 90
   }
   {
     name: 'database-storage'
@@ -42,73 +51,77 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-resource logAlert 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for alert in logAlerts: {
-  name: '${name}-${alert.name}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: '${name}-${alert.name}'
-    description: alert.description
-    severity: alert.severity
-    enabled: true
-    scopes: [workspaceId]
-    evaluationFrequency: alert.frequency
-    windowSize: alert.window
-    autoMitigate: true
-    // The tables come into being with the app's first line.
-    skipQueryValidation: true
-    criteria: {
-      allOf: [
-        {
-          query: alert.query
-          metricMeasureColumn: alert.column
-          timeAggregation: alert.aggregation
-          operator: alert.operator
-          threshold: alert.threshold
-          failingPeriods: {
-            numberOfEvaluationPeriods: 1
-            minFailingPeriodsToAlert: 1
+resource logAlert 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+  for alert in logAlerts: {
+    name: '${name}-${alert.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: '${name}-${alert.name}'
+      description: alert.description
+      severity: alert.severity
+      enabled: true
+      scopes: [workspaceId]
+      evaluationFrequency: alert.frequency
+      windowSize: alert.window
+      autoMitigate: true
+      // The tables come into being with the app's first line.
+      skipQueryValidation: true
+      criteria: {
+        allOf: [
+          {
+            query: alert.query
+            metricMeasureColumn: alert.column
+            timeAggregation: alert.aggregation
+            operator: alert.operator
+            threshold: alert.threshold
+            failingPeriods: {
+              numberOfEvaluationPeriods: 1
+              minFailingPeriodsToAlert: 1
+            }
           }
-        }
-      ]
-    }
-    actions: {
-      actionGroups: [people.id]
-    }
-  }
-}]
-
-resource metricAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = [for alert in metricAlerts: {
-  name: '${name}-${alert.name}'
-  location: 'global'
-  tags: tags
-  properties: {
-    description: alert.description
-    severity: 2
-    enabled: true
-    scopes: [databaseId]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT5M'
-    autoMitigate: true
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: [
-        {
-          name: alert.name
-          criterionType: 'StaticThresholdCriterion'
-          metricNamespace: 'Microsoft.DBforPostgreSQL/flexibleServers'
-          metricName: alert.metric
-          timeAggregation: alert.aggregation
-          operator: 'GreaterThan'
-          threshold: alert.threshold
-        }
-      ]
-    }
-    actions: [
-      {
-        actionGroupId: people.id
+        ]
       }
-    ]
+      actions: {
+        actionGroups: [people.id]
+      }
+    }
   }
-}]
+]
+
+resource metricAlert 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+  for alert in metricAlerts: {
+    name: '${name}-${alert.name}'
+    location: 'global'
+    tags: tags
+    properties: {
+      description: alert.description
+      severity: 2
+      enabled: true
+      scopes: [databaseId]
+      evaluationFrequency: 'PT5M'
+      windowSize: alert.name == 'database-cpu' ? 'PT15M' : 'PT5M'
+      autoMitigate: true
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            name: alert.name
+            criterionType: 'StaticThresholdCriterion'
+            metricNamespace: 'Microsoft.DBforPostgreSQL/flexibleServers'
+            metricName: alert.metric
+            timeAggregation: alert.aggregation
+            operator: 'GreaterThan'
+            threshold: alert.threshold
+          }
+        ]
+      }
+      actions: [
+        {
+          actionGroupId: people.id
+        }
+      ]
+    }
+  }
+]

@@ -1,86 +1,22 @@
-// The app on Container Apps with a Dapr sidecar, and the registry for its image.
+// The app on Container Apps with a Dapr sidecar.
+import { texts } from '../types.bicep'
+
 param name string
-param registryName string
+param environmentId string
+param registryServer string
 param location string
-param tags object
+param tags texts
 param identityId string
-param principalId string
-param workspaceId string
-@description('Empty leaves the environment in a network of the platform\'s.')
-param subnetId string
 @description('Empty leaves the app out.')
 param image string
 param cpu string
 param memory string
 param minReplicas int
 param maxReplicas int
+param stopGraceSeconds int
 @description('Empty asks nobody to sign in.')
 param apiClientId string
-param settings object
-
-var acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d'
-
-resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
-  // checkov:skip=CKV_AZURE_139:closing it needs the Premium tier and an agent for pushing in the network; only identities may pull
-  // checkov:skip=CKV_AZURE_163:Defender for Containers scans, a setting of the subscription
-  // checkov:skip=CKV_AZURE_166:needs the Premium tier
-  name: registryName
-  location: location
-  tags: tags
-  sku: {
-    name: 'Basic'
-  }
-  properties: {
-    adminUserEnabled: false
-    anonymousPullEnabled: false
-  }
-}
-
-resource puller 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(registry.id, principalId, acrPull)
-  scope: registry
-  properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', acrPull)
-    principalId: principalId
-    principalType: 'ServicePrincipal'
-  }
-}
-
-resource apps 'Microsoft.App/managedEnvironments@2026-01-01' = {
-  name: 'cae-${name}'
-  location: location
-  tags: tags
-  properties: {
-    // By way of a diagnostic setting, since the direct one needs the workspace's key.
-    appLogsConfiguration: {
-      destination: 'azure-monitor'
-    }
-    workloadProfiles: [
-      {
-        name: 'Consumption'
-        workloadProfileType: 'Consumption'
-      }
-    ]
-    vnetConfiguration: empty(subnetId) ? null : {
-      infrastructureSubnetId: subnetId
-      internal: false
-    }
-  }
-}
-
-resource environmentLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
-  name: 'logs'
-  scope: apps
-  properties: {
-    workspaceId: workspaceId
-    logs: [
-      {
-        categoryGroup: 'allLogs'
-        enabled: true
-      }
-    ]
-  }
-}
+param settings texts
 
 resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
   name: 'ca-${name}'
@@ -94,13 +30,13 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
     }
   }
   properties: {
-    environmentId: apps.id
+    environmentId: environmentId
     workloadProfileName: 'Consumption'
     configuration: {
       activeRevisionsMode: 'Single'
       registries: [
         {
-          server: registry.properties.loginServer
+          server: registryServer
           identity: identityId
         }
       ]
@@ -126,7 +62,8 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
       }
     }
     template: {
-      terminationGracePeriodSeconds: 60
+      // The host ends within ten seconds of the last run's end, or of the end of the grace period.
+      terminationGracePeriodSeconds: stopGraceSeconds + 20
       containers: [
         {
           name: 'app'
@@ -135,10 +72,12 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
             cpu: json(cpu)
             memory: memory
           }
-          env: [for setting in items(settings): {
-            name: setting.key
-            value: setting.value
-          }]
+          env: [
+            for setting in items(settings): {
+              name: setting.key
+              value: setting.value
+            }
+          ]
           probes: [
             {
               type: 'Startup'
@@ -167,7 +106,6 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = if (!empty(image)) {
       }
     }
   }
-  dependsOn: [puller]
 }
 
 // The probes answer whoever asks; everything else that comes from outside needs a token of the app registration, and an app role by its route.
@@ -199,4 +137,3 @@ resource signIn 'Microsoft.App/containerApps/authConfigs@2026-01-01' = if (!empt
 
 output name string = 'ca-${name}'
 output url string = empty(image) ? '' : 'https://${app!.properties.configuration.ingress.fqdn}'
-output registryServer string = registry.properties.loginServer

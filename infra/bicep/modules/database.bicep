@@ -1,11 +1,15 @@
 // PostgreSQL with Microsoft Entra identities and no passwords.
+import { texts } from '../types.bicep'
+
 param name string
 param location string
-param tags object
+param tags texts
 param version string
 param tier string
 param sku string
 param storageGb int
+@description('What there is already; 0 before there is a server.')
+param currentStorageGb int
 param backupRetentionDays int
 param geoRedundantBackup bool
 param highAvailability string
@@ -13,19 +17,16 @@ param adminName string
 param adminObjectId string
 param adminType string
 param pgbouncer bool
-param operatorIpAddresses array
-@description('Empty opens the server to Azure\'s addresses, to identities only.')
-param endpointSubnetId string
-param dnsZoneId string
+param operatorIpAddresses string[]
+param locked bool
+param workspaceId string
+@description('False opens the server to Azure\'s addresses, to identities only.')
+param private bool
 
-var private = !empty(endpointSubnetId)
-var operators = [for address in operatorIpAddresses: {
-  name: 'operator-${replace(replace(address, '.', '-'), ':', '-')}'
-  address: address
-}]
-// 0.0.0.0 stands for every address within Azure.
-var azure = private ? [] : [{ name: 'azure', address: '0.0.0.0' }]
-var openings = concat(operators, azure)
+// A deployment takes away no rule, so each overwrites all that one before it can have made: what is not needed of the
+// slots says again what the first of them says. 0.0.0.0 stands for every address within Azure.
+var openings = concat(private ? [] : ['0.0.0.0'], operatorIpAddresses)
+var slots = empty(openings) ? [] : map(range(0, 8), slot => openings[slot < length(openings) ? slot : 0])
 
 resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
   name: name
@@ -43,7 +44,8 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
       tenantId: tenant().tenantId
     }
     storage: {
-      storageSizeGB: storageGb
+      // What has grown cannot be made smaller again.
+      storageSizeGB: max(storageGb, currentStorageGb)
       autoGrow: 'Enabled'
     }
     backup: {
@@ -54,22 +56,12 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
       mode: highAvailability
     }
     network: {
-      publicNetworkAccess: empty(openings) ? 'Disabled' : 'Enabled'
+      publicNetworkAccess: empty(slots) ? 'Disabled' : 'Enabled'
     }
   }
 }
 
 // The server takes one change at a time, so each waits for the one before.
-resource admin 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01' = {
-  parent: server
-  name: adminObjectId
-  properties: {
-    principalName: adminName
-    principalType: adminType
-    tenantId: tenant().tenantId
-  }
-}
-
 resource jobs 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-01' = {
   parent: server
   name: 'jobs'
@@ -77,8 +69,20 @@ resource jobs 'Microsoft.DBforPostgreSQL/flexibleServers/databases@2025-08-01' =
     charset: 'UTF8'
     collation: 'en_US.utf8'
   }
-  dependsOn: [admin]
 }
+
+@batchSize(1)
+resource opening 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01' = [
+  for (address, slot) in slots: {
+    parent: server
+    name: 'opening-${slot + 1}'
+    properties: {
+      startIpAddress: address
+      endIpAddress: address
+    }
+    dependsOn: [jobs]
+  }
+]
 
 resource bouncer 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-08-01' = if (pgbouncer) {
   parent: server
@@ -87,51 +91,43 @@ resource bouncer 'Microsoft.DBforPostgreSQL/flexibleServers/configurations@2025-
     value: 'true'
     source: 'user-override'
   }
-  dependsOn: [jobs]
+  dependsOn: [opening]
 }
 
-@batchSize(1)
-resource opening 'Microsoft.DBforPostgreSQL/flexibleServers/firewallRules@2025-08-01' = [for rule in openings: {
+// Last, since a server that is still busy with another change has been seen to refuse it or to lose it.
+@retryOn(['ServerIsBusy', 'InternalServerError', 'AadAuthOperationCannotBePerformedWhenServerIsNotAccessible'], 5)
+resource admin 'Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01' = {
   parent: server
-  name: rule.name
+  name: adminObjectId
   properties: {
-    startIpAddress: rule.address
-    endIpAddress: rule.address
-  }
-  dependsOn: [bouncer]
-}]
-
-resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = if (private) {
-  name: 'pep-${name}'
-  location: location
-  tags: tags
-  properties: {
-    subnet: {
-      id: endpointSubnetId
-    }
-    privateLinkServiceConnections: [
-      {
-        name: 'postgres'
-        properties: {
-          privateLinkServiceId: server.id
-          groupIds: ['postgresqlServer']
-        }
-      }
-    ]
+    principalName: adminName
+    principalType: adminType
+    tenantId: tenant().tenantId
   }
   dependsOn: [bouncer]
 }
 
-resource endpointNames 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = if (private) {
-  parent: endpoint
-  name: 'default'
+resource lock 'Microsoft.Authorization/locks@2020-05-01' = if (locked) {
+  name: 'the-jobs-are-in-here'
+  scope: server
   properties: {
-    privateDnsZoneConfigs: [
+    level: 'CanNotDelete'
+    notes: 'Take it away before you delete the database for good.'
+  }
+  dependsOn: [admin]
+}
+
+// Slow statements, refused connections, check points.
+#disable-next-line use-recent-api-versions // the newer of the two has no groups of categories
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'logs'
+  scope: server
+  properties: {
+    workspaceId: workspaceId
+    logs: [
       {
-        name: 'postgres'
-        properties: {
-          privateDnsZoneId: dnsZoneId
-        }
+        categoryGroup: 'allLogs'
+        enabled: true
       }
     ]
   }

@@ -1,21 +1,23 @@
 // The app on Flex Consumption.
+import { texts } from '../types.bicep'
+
 param name string
 param planName string
 param location string
-param tags object
+param tags texts
 param identityId string
 param deploymentContainerUri string
 @description('Empty keeps the app out of any network.')
 param subnetId string
 param instanceMemoryMb int
 param maxInstances int
+param httpConcurrency int
 param alwaysReadyInstances int
 @description('Empty asks nobody to sign in.')
 param apiClientId string
-param settings object
+param settings texts
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
-  // checkov:skip=CKV_AZURE_225:Flex Consumption spreads over zones in some regions only; where it does, set it on the plan
   name: planName
   location: location
   tags: tags
@@ -30,10 +32,6 @@ resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
 }
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
-  // checkov:skip=CKV_AZURE_222:its HTTP API is there to be called; function keys and Easy Auth guard it
-  // checkov:skip=CKV_AZURE_17:callers have function keys or Entra tokens, not certificates
-  // checkov:skip=CKV_AZURE_212:Flex Consumption starts an instance when a timer or a call needs one; always_ready_instances keeps some
-  // checkov:skip=CKV_AZURE_213:Flex Consumption has no health check of App Service's kind
   name: name
   location: location
   tags: tags
@@ -54,10 +52,12 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scmMinTlsVersion: '1.2'
       ftpsState: 'Disabled'
       http20Enabled: true
-      appSettings: [for setting in items(settings): {
-        name: setting.key
-        value: setting.value
-      }]
+      appSettings: [
+        for setting in items(settings): {
+          name: setting.key
+          value: setting.value
+        }
+      ]
     }
     functionAppConfig: {
       deployment: {
@@ -77,12 +77,19 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMb
         maximumInstanceCount: maxInstances
-        alwaysReady: alwaysReadyInstances == 0 ? [] : [
-          {
-            name: 'function:run_due'
-            instanceCount: alwaysReadyInstances
+        triggers: {
+          http: {
+            perInstanceConcurrency: httpConcurrency
           }
-        ]
+        }
+        alwaysReady: alwaysReadyInstances == 0
+          ? []
+          : [
+              {
+                name: 'function:run_due'
+                instanceCount: alwaysReadyInstances
+              }
+            ]
       }
     }
   }

@@ -1,7 +1,9 @@
 // Who the app is: to storage, vault, database, Application Insights and registry.
+import { texts } from '../types.bicep'
+
 param name string
 param location string
-param tags object
+param tags texts
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: name

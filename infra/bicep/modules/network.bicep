@@ -1,10 +1,26 @@
 // A network with a subnet for the app and one for private endpoints, and the names by which these are found.
+import { texts } from '../types.bicep'
+
 param name string
 param location string
-param tags object
+param tags texts
 param prefix string
 param appSubnetPrefix string
 param endpointSubnetPrefix string
+@description('Empty makes none.')
+param operationsSubnetPrefix string
+@description('Empty makes none.')
+param runnerSubnetPrefix string
+param operatorPrefixes string[]
+
+var sources = filter(
+  concat([appSubnetPrefix, operationsSubnetPrefix, runnerSubnetPrefix], operatorPrefixes),
+  prefix => !empty(prefix)
+)
+var delegated = filter(
+  [{ name: 'app', prefix: appSubnetPrefix }, { name: 'operations', prefix: operationsSubnetPrefix }],
+  subnet => !empty(subnet.prefix)
+)
 
 resource appRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   name: 'nsg-${name}-app'
@@ -19,13 +35,13 @@ resource endpointRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   properties: {
     securityRules: [
       {
-        name: 'app-to-endpoints'
+        name: 'into-endpoints'
         properties: {
           priority: 100
           direction: 'Inbound'
           access: 'Allow'
           protocol: 'Tcp'
-          sourceAddressPrefix: appSubnetPrefix
+          sourceAddressPrefixes: sources
           sourcePortRange: '*'
           destinationAddressPrefix: endpointSubnetPrefix
           destinationPortRanges: ['443', '5432', '6432']
@@ -56,11 +72,11 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
     addressSpace: {
       addressPrefixes: [prefix]
     }
-    subnets: [
-      {
-        name: 'app'
+    subnets: concat(
+      map(delegated, subnet => {
+        name: subnet.name
         properties: {
-          addressPrefix: appSubnetPrefix
+          addressPrefix: subnet.prefix
           networkSecurityGroup: {
             id: appRules.id
           }
@@ -73,18 +89,33 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
             }
           ]
         }
-      }
-      {
-        name: 'endpoints'
-        properties: {
-          addressPrefix: endpointSubnetPrefix
-          privateEndpointNetworkPolicies: 'NetworkSecurityGroupEnabled'
-          networkSecurityGroup: {
-            id: endpointRules.id
+      }),
+      [
+        {
+          name: 'endpoints'
+          properties: {
+            addressPrefix: endpointSubnetPrefix
+            privateEndpointNetworkPolicies: 'NetworkSecurityGroupEnabled'
+            networkSecurityGroup: {
+              id: endpointRules.id
+            }
           }
         }
-      }
-    ]
+      ],
+      empty(runnerSubnetPrefix)
+        ? []
+        : [
+            {
+              name: 'runners'
+              properties: {
+                addressPrefix: runnerSubnetPrefix
+                networkSecurityGroup: {
+                  id: appRules.id
+                }
+              }
+            }
+          ]
+    )
   }
 }
 
@@ -146,6 +177,7 @@ resource vaultZoneLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@20
 }
 
 output appSubnetId string = '${network.id}/subnets/app'
+output operationsSubnetId string = '${network.id}/subnets/operations'
 output endpointSubnetId string = '${network.id}/subnets/endpoints'
 output blobDnsZoneId string = blobZone.id
 output databaseDnsZoneId string = databaseZone.id

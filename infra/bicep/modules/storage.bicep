@@ -1,20 +1,20 @@
 // What the Functions host keeps: timer leases, and on Flex Consumption the deployed package. No job.
+import { texts } from '../types.bicep'
+
 param name string
 param location string
-param tags object
+param tags texts
 param sku string
 param deploymentContainer string
+@description('Names the role assignment, since it is known before the run as the object id is not.')
+param identityName string
 param principalId string
-@description('Empty leaves the account open to the Internet, to identities only.')
-param endpointSubnetId string
-param dnsZoneId string
+@description('False leaves the account open to the Internet, to identities only.')
+param private bool
 
-var private = !empty(endpointSubnetId)
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
-  // checkov:skip=CKV_AZURE_35:denied by default, and open only to identities where private_network is set to false
-  // checkov:skip=CKV_AZURE_206:zone-redundant by default; it holds no job, and a deployment writes all of it anew
   name: name
   location: location
   tags: tags
@@ -61,7 +61,7 @@ resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@202
 }
 
 resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(account.id, principalId, storageBlobDataOwner)
+  name: guid(account.id, identityName, storageBlobDataOwner)
   scope: account
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', storageBlobDataOwner)
@@ -70,40 +70,6 @@ resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = if (private) {
-  name: 'pep-${name}-blob'
-  location: location
-  tags: tags
-  properties: {
-    subnet: {
-      id: endpointSubnetId
-    }
-    privateLinkServiceConnections: [
-      {
-        name: 'blob'
-        properties: {
-          privateLinkServiceId: account.id
-          groupIds: ['blob']
-        }
-      }
-    ]
-  }
-}
-
-resource endpointNames 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = if (private) {
-  parent: endpoint
-  name: 'default'
-  properties: {
-    privateDnsZoneConfigs: [
-      {
-        name: 'blob'
-        properties: {
-          privateDnsZoneId: dnsZoneId
-        }
-      }
-    ]
-  }
-}
-
+output id string = account.id
 output name string = account.name
 output blobEndpoint string = account.properties.primaryEndpoints.blob

@@ -1,20 +1,21 @@
 // The vault for the Functions host's keys, which callers of the API have. One for each app: the host names its secrets
 // without the app, so two of them would overwrite each other's.
+import { texts } from '../types.bicep'
+
 param name string
 param location string
-param tags object
+param tags texts
+@description('Names the role assignment, since it is known before the run as the object id is not.')
+param identityName string
 param principalId string
 param workspaceId string
-@description('Empty leaves the vault open to the Internet, to identities only.')
-param endpointSubnetId string
-param dnsZoneId string
+@description('False leaves the vault open to the Internet, to identities only.')
+param private bool
 
-var private = !empty(endpointSubnetId)
 // The host reads, lists, writes and deletes secrets. No built-in role with less writes them.
 var keyVaultSecretsOfficer = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
 
 resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
-  // checkov:skip=CKV_AZURE_109:denied by default, and open only to identities where privateNetwork is set to false
   name: name
   location: location
   tags: tags
@@ -38,7 +39,7 @@ resource vault 'Microsoft.KeyVault/vaults@2026-02-01' = {
 }
 
 resource officer 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(vault.id, principalId, keyVaultSecretsOfficer)
+  name: guid(vault.id, identityName, keyVaultSecretsOfficer)
   scope: vault
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', keyVaultSecretsOfficer)
@@ -48,6 +49,7 @@ resource officer 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 // Who read or changed which key, and when.
+#disable-next-line use-recent-api-versions // the newer of the two has no groups of categories
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'audit'
   scope: vault
@@ -62,40 +64,6 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   }
 }
 
-resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = if (private) {
-  name: 'pep-${name}'
-  location: location
-  tags: tags
-  properties: {
-    subnet: {
-      id: endpointSubnetId
-    }
-    privateLinkServiceConnections: [
-      {
-        name: 'vault'
-        properties: {
-          privateLinkServiceId: vault.id
-          groupIds: ['vault']
-        }
-      }
-    ]
-  }
-}
-
-resource endpointNames 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = if (private) {
-  parent: endpoint
-  name: 'default'
-  properties: {
-    privateDnsZoneConfigs: [
-      {
-        name: 'vault'
-        properties: {
-          privateDnsZoneId: dnsZoneId
-        }
-      }
-    ]
-  }
-}
-
+output id string = vault.id
 output name string = vault.name
 output uri string = vault.properties.vaultUri

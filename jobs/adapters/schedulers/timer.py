@@ -19,6 +19,7 @@ class TimerScheduler:
 
     name = "timer"
     holds_alarms = False
+    horizon = None
     available = True
     unavailable_reason = None
 
@@ -31,6 +32,12 @@ class TimerScheduler:
 
     def disarm_many(self, names: Iterable[AlarmName]) -> None:
         """Do nothing: the poll reads the row's current state."""
+
+    def put_back(self, name: AlarmName, seconds: float) -> None:
+        """Do nothing: the next poll finds the row."""
+
+    def backlog(self) -> None:
+        """Return None: the poll reads rows."""
 
     def close(self) -> None:
         """Do nothing: there is no connection to close."""

@@ -14,10 +14,11 @@ from jobs.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from jobs.core.lifecycle.ids import AlarmName
     from jobs.core.ports.jobs import JobStore
-    from jobs.core.ports.scheduler import Alarm, Scheduler
+    from jobs.core.ports.scheduler import Alarm, Backlog, Scheduler
 
 _logger = logging.getLogger("jobs.alarms")
 _LOOKS_AFTER_COMMIT = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before each
@@ -41,6 +42,11 @@ class Alarms:
         return self._scheduler.holds_alarms
 
     @property
+    def horizon(self) -> timedelta | None:
+        """How far ahead the scheduler accepts alarms; None is without limit."""
+        return self._scheduler.horizon
+
+    @property
     def away(self) -> bool:
         """Whether the scheduler is known to take no alarms at the moment."""
         return not self._scheduler.available
@@ -49,6 +55,14 @@ class Alarms:
     def unavailable_reason(self) -> str | None:
         """Why the scheduler takes no alarms now, in words; None while it does."""
         return self._scheduler.unavailable_reason if self.needed else None
+
+    def backlog(self) -> Backlog | None:
+        """Return the scheduler's messages; None where it has none, or does not answer now."""
+        try:
+            return self._scheduler.backlog()
+        except Unavailable as error:
+            _logger.debug("the scheduler's messages were not counted: %s", error)
+            return None
 
     def when_it_returns(self, call: Callable[[], object]) -> None:
         """Call ``call`` whenever a scheduler that was away takes alarms again, on a thread of the scheduler's own."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jobs.app.commands.new_job_row import first_run, options_text, retry_text
-from jobs.core.commands import UpdateJob, problems_of
+from jobs.core.commands import UpdateJob
 from jobs.core.errors import Conflict, InvalidInput, InvalidSchedule
 from jobs.core.handlers.arguments.sensitive import unmasked
 from jobs.core.lifecycle.reserved_metadata import refuse_reserved, reserved_of
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.lifecycle.suspects import SUSPECT_AFTER
 from jobs.core.ports.jobs import NOW, RETRY, Change
+from jobs.core.pydantic_problems import problems_of
 from jobs.core.strict_json import exact_json, write_json
 
 if TYPE_CHECKING:

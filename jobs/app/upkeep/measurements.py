@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from jobs.app.alarms.arming import Alarms
     from jobs.core.ports.housekeeping import Housekeeping
 
 _logger = logging.getLogger("jobs.measured")
@@ -33,3 +34,14 @@ def log_measurement(housekeeping: Housekeeping, *, count_to: int, grace: timedel
     }
     level = logging.WARNING if wait.seconds > grace.total_seconds() else logging.INFO
     _logger.log(level, "measured: %s", " ".join(f"{name}={value}" for name, value in numbers.items()), extra=numbers)
+
+
+def warn_of_poison(alarms: Alarms) -> None:
+    """Log how many messages the scheduler's host has given up, if any."""
+    backlog = alarms.backlog()
+    if backlog is not None and backlog.poisoned:
+        _logger.warning(
+            "%d messages were given up by the host, in the queue's poison queue. No job is lost with them: what is "
+            "overdue is run all the same. The log of wake says why they failed; delete them once that is mended",
+            backlog.poisoned,
+        )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from jobs.app.upkeep.measurements import log_measurement
+from jobs.app.upkeep.measurements import log_measurement, warn_of_poison
 from jobs.app.upkeep.pruning import Pruning
 from jobs.core.diagnostics.error_text import printable
 from jobs.core.diagnostics.outage import log_failure
@@ -97,6 +98,7 @@ class Reconciler:
             self._step("arm", report, lambda: self._arm(report, until))
             self._step("sweep", report, lambda: self._sweep(report, until))
             self._step("withdraw", report, self._alarms.withdraw_missed)
+            self._step("poison", report, lambda: warn_of_poison(self._alarms))
         self._step("series", report, lambda: self._count(self._share(until)))
         # Last, and with a share of their own: however much there is to delete, nothing that runs jobs waits for it.
         self._step("keys", report, lambda: self._pruning.prune_keys(self._share(until)))
@@ -142,10 +144,8 @@ class Reconciler:
                 return
 
     def _arm(self, report: Report, until: float) -> None:
-        limits = self._limits
-        for alarms in self._pages(
-            lambda after: self._housekeeping.unarmed(limits.page, limits.arm_within, after=after)
-        ):
+        page, within = self._limits.page, min(self._limits.arm_within, self._alarms.horizon or timedelta.max)
+        for alarms in self._pages(lambda after: self._housekeeping.unarmed(page, within, after=after)):
             report.armed += self._alarms.arm_and_acknowledge(alarms)
             if self._alarms.away or time.monotonic() > until:
                 return  # the rest is for the next reconciliation, or for the scheduler's return

@@ -12,11 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from jobs.core.commands import EnqueueJob, Metadata, Name, Retries, problems_of
+from jobs.core.commands import EnqueueJob, Metadata, Name, Retries
 from jobs.core.errors import InvalidInput, Problem
 from jobs.core.lifecycle.job import Json
 from jobs.core.lifecycle.reserved_metadata import reserved_of
 from jobs.core.lifecycle.retry import RetryOptions
+from jobs.core.pydantic_problems import problems_of
 from jobs.core.schedules.timing import Duration, Timing
 
 OWNER_KEY = "jobs.owner"

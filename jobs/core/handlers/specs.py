@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from jobs.core.commands import MAX_NAME, problems_of
+from jobs.core.commands import MAX_NAME
 from jobs.core.errors import InvalidInput
 from jobs.core.handlers.arguments.exact_models import read_model
 from jobs.core.handlers.arguments.signatures import (
@@ -27,6 +27,7 @@ from jobs.core.handlers.limit_checks import check_limits
 from jobs.core.handlers.marking.decorators import Scope
 from jobs.core.lifecycle.limits import Limits
 from jobs.core.lifecycle.retry import RetryPolicy
+from jobs.core.pydantic_problems import problems_of
 from jobs.core.strict_json import read_json
 
 if TYPE_CHECKING:

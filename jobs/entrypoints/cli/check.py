@@ -46,11 +46,11 @@ def _check(_chosen: argparse.Namespace, parts: Parts) -> int:
             "JOBS_SCHEDULER is not set here, so the timer is checked, as `make run` uses it; an app on Azure uses dapr "
             "by default: for a deployment check with the JOBS_SCHEDULER and JOBS_CALLBACK_TOKENS that it has"
         )
-    app, close, _ = parts.create_app()
-    close()
+    made = parts.create_app()
+    made.close()
     for warning in undeployed_imports(which_packages(packages_of(os.environ), folder), folder):
         _logger.warning("%s", warning)
-    print(f"the app starts, with {len(app.get_functions())} functions")
+    print(f"the app starts, with {len(made.app.get_functions())} functions")
     return 0
 
 

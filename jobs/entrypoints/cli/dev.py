@@ -28,8 +28,9 @@ def add_dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     dev.add_argument(
         "--scheduler",
-        choices=("timer", "dapr"),
-        help="what wakes jobs up: dapr brings up Dapr's scheduler and sidecar; default JOBS_SCHEDULER, else timer",
+        choices=("timer", "dapr", "queue"),
+        help="what wakes jobs up: dapr brings up Dapr's scheduler and sidecar, queue brings up Azurite; default "
+        "JOBS_SCHEDULER, else timer",
     )
     dev.add_argument("--demo", action="store_true", help="enqueue two sample jobs and print what becomes of them")
     dev.add_argument(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.entrypoints.devhost.host.host import DevHost, read_route_prefix
 from jobs.entrypoints.devhost.host.logs import InvocationFilter, read_log_levels
+from jobs.entrypoints.devhost.host.queue_settings import read_queue_settings
 from jobs.entrypoints.devhost.job_names import JobNamingFormatter
 
 if TYPE_CHECKING:
@@ -33,7 +34,14 @@ def built_in_host(
         handler.addFilter(shown)
         handler.setFormatter(JobNamingFormatter(handler.formatter))
     try:
-        host = DevHost(app.app, port=port, listening=listening, route_prefix=read_route_prefix(host_json))
+        host = DevHost(
+            app.app,
+            port=port,
+            listening=listening,
+            route_prefix=read_route_prefix(host_json),
+            open_queues=app.open_queues,
+            queue_settings=read_queue_settings(host_json),
+        )
         host.start()
     except BaseException:
         app.close()

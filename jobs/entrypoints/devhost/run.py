@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,15 @@ from jobs.core.errors import ConfigurationError, StoreUnavailable
 from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS
 from jobs.entrypoints.devhost import demo_handler
 from jobs.entrypoints.devhost.core_tools import core_tools, find_core_tools
-from jobs.entrypoints.devhost.dapr import LocalDapr
 from jobs.entrypoints.devhost.demo import Demo
 from jobs.entrypoints.devhost.job_names import name_job
 from jobs.entrypoints.devhost.local_database import local_database
+from jobs.entrypoints.devhost.local_scheduler import local_scheduler, name_own_queues
 from jobs.entrypoints.devhost.port import take_port
 from jobs.entrypoints.devhost.reload.reloader import AppNotLoaded, reloading_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from jobs.entrypoints.devhost.local_database import LocalDatabase
@@ -51,6 +51,7 @@ def run_dev(
     take_port(options.port).close()  # before Postgres is started, so that a taken port is refused at once
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
     os.environ["JOBS_SCHEDULER"] = options.scheduler or os.environ.get("JOBS_SCHEDULER", "timer")
+    name_own_queues()
     check_before_start()
     os.environ[ADDED_HANDLERS] = (
         demo_handler.__name__
@@ -58,7 +59,7 @@ def run_dev(
     try:
         with local_database(Path(options.data), options.database_from) as database:
             _migrate(upgrade_database, database)
-            with _scheduler(options), _host(options, create_app, stop) as url:
+            with local_scheduler(options), _host(options, create_app, stop) as url:
                 demo = Demo(url)
                 (demo.start if options.demo else demo.cancel_recurring)(stop)
                 print(_addresses(url) + database.shared, flush=True)
@@ -88,19 +89,6 @@ def _addresses(url: str) -> str:
         f"    statistics curl {url}/api/stats\n"
         "  Ctrl-C stops it.\n"
     )
-
-
-@contextmanager
-def _scheduler(options: DevOptions) -> Iterator[None]:
-    """Start Dapr if it is wanted and no sidecar is there; else have the app poll, which needs nothing beside it."""
-    chosen = os.environ["JOBS_SCHEDULER"]
-    if chosen != "dapr" or os.environ.get("DAPR_GRPC_PORT"):
-        _logger.info("jobs are woken up by %s", "the sidecar that runs already" if chosen == "dapr" else "a timer")
-        yield
-        return
-    with LocalDapr(Path(options.data) / "dapr", options.port) as dapr:
-        os.environ.update(dapr.environment)
-        yield
 
 
 def _host(options: DevOptions, create_app: CreateApp, stop: threading.Event) -> AbstractContextManager[str]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from jobs.app.runtime import Runtime
     from jobs.core.handlers.specs import HandlerSpec
+    from jobs.core.ports.scheduler import Backlog
     from jobs.entrypoints.http.access import Access
     from jobs.entrypoints.http.callback_tokens import CallbackTokens
 
@@ -104,7 +105,8 @@ def _limits(spec: HandlerSpec) -> dict[str, Any] | None:
 def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
     """Return counts of jobs by state and handler, of due jobs with their lateness, and of recent attempts' outcomes.
 
-    ``alarms`` is about this instance only: whether its scheduler accepts alarms, and how many callbacks it refused.
+    ``alarms`` is about this instance only: whether its scheduler accepts alarms, and how many callbacks it refused. Its
+    ``messages`` are those of the queue, the same for every instance; null under another scheduler.
     ``missing_handlers`` has the active jobs by handler for which this instance has none, so that they do not run.
     """
     counts = runtime.housekeeping.stats()
@@ -113,6 +115,7 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
         "available": unavailable_reason is None,
         "why_not": unavailable_reason,
         "callbacks_refused": tokens.refused,
+        "messages": _messages(runtime.alarms.backlog()),
     }
     return {
         "scheduler": runtime.scheduler.name,
@@ -121,6 +124,13 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
         **counts,
         "missing_handlers": _missing_handlers(runtime, counts["handlers"]),
     }
+
+
+def _messages(backlog: Backlog | None) -> dict[str, Any] | None:
+    if backlog is None:
+        return None
+    oldest = backlog.oldest.isoformat().replace("+00:00", "Z") if backlog.oldest is not None else None
+    return backlog._asdict() | {"oldest": oldest}
 
 
 def _missing_handlers(runtime: Runtime, handlers: dict[str, dict[str, int]] | None) -> dict[str, int] | None:

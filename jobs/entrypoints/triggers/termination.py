@@ -21,12 +21,14 @@ class ClosableApp(NamedTuple):
     """A function app, and the functions by which the development host ends it.
 
     ``start_nothing_more`` is called first, while the host still serves requests: no work is claimed from then on.
-    ``close`` waits for current runs, releases the rest and closes the connections.
+    ``close`` waits for current runs, releases the rest and closes the connections. ``open_queues`` finds the queues
+    whose messages call functions: a queue by its connection's setting and its name, and its poison queue.
     """
 
     app: Any
     close: Callable[[], None]
     start_nothing_more: Callable[[], None]
+    open_queues: Any = None
 
 
 class CreateApp(Protocol):

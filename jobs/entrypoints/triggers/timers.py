@@ -74,7 +74,8 @@ def timers_blueprint(runtime: Callable[[], Runtime], schedules: Schedules) -> fu
             try:
                 runtime().pool.run_in_scope(invocation_scope(context))
                 longest = schedules.longest_poll_seconds
-                runtime().worker.drain(min(schedules.poll_budget_seconds, longest), longest)
+                with runtime().scale_out.while_draining():
+                    runtime().worker.drain(min(schedules.poll_budget_seconds, longest), longest)
             except ConfigurationError as error:
                 setup_faults.log(error)
             except Unavailable as error:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from jobs.core.lifecycle.job import ClaimedRun, RecordedOutcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobs.app.execution.attempt.abandoned import AbandonedThreads
     from jobs.app.execution.worker.pending_results import PendingResults
     from jobs.app.execution.worker.scope import InvocationScope
@@ -27,6 +29,18 @@ class WaitingAlarm(NamedTuple):
 
     name: AlarmName
     scope: InvocationScope
+
+
+class Step(NamedTuple):
+    """Something to do on a thread of the pool, as part of an invocation: most often to execute ``run``.
+
+    ``withdrawn`` is called in its place if no thread is to do it any more; its run is then given back.
+    """
+
+    scope: InvocationScope
+    call: Callable[[], None]
+    withdrawn: Callable[[], None]
+    run: ClaimedRun | None = None
 
 
 class OfferedSlot(NamedTuple):
@@ -56,7 +70,7 @@ class _Wake(NamedTuple):
 
 WAKE = _Wake()
 
-Waiting = ClaimedRun | WaitingAlarm | OfferedSlot
+Waiting = ClaimedRun | WaitingAlarm | OfferedSlot | Step
 Finished = RecordedOutcome | AlarmRun | OfferedSlot | Suspect | ClaimedRun | _Wake
 """An outcome to record, the end of a run that an alarm waits for, or what came to nothing that is to be recorded."""
 

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 from jobs.app.execution.alarm_result import AlarmOutcome, AlarmResult
 from jobs.app.execution.worker.completion_batcher import CompletionBatcher
-from jobs.app.execution.worker.in_hand import AlarmRun, OfferedSlot, Suspect, WaitingAlarm
+from jobs.app.execution.worker.in_hand import AlarmRun, OfferedSlot, Step, Suspect, WaitingAlarm
 from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.execution.worker.scope import CurrentScope, no_scope
 from jobs.app.execution.worker.suspects import Suspects
 from jobs.app.execution.worker.threads import WorkerThreads
+from jobs.app.execution.worker.unbegun import BEFORE_IT_BEGAN, Unbegun
 from jobs.core.diagnostics.outage import log_failure
 from jobs.core.errors import Unavailable
 from jobs.core.lifecycle.job import ClaimedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from jobs.app.execution.leases.alone import Alone
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("jobs.worker")
 _WAIT_FOR_SUSPECT_SECONDS = 0.25
+
+
+def _nothing() -> None:
+    pass
 
 
 class WorkerPool:
@@ -55,6 +60,7 @@ class WorkerPool:
         self._scope = CurrentScope()
         self._threads = WorkerThreads(work, self.abandoned, self._work)
         self._batcher = CompletionBatcher(work, pipeline, pending, self._scope, self._threads, limits.batch)
+        self._unbegun = Unbegun(work, pending, pipeline)
         self._suspects = Suspects(pipeline, alone, work, pending, limits.suspects)
         self._recording: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -88,6 +94,23 @@ class WorkerPool:
         self.start_threads()
         self._drop_waiting_without_threads()
 
+    def do(self, steps: Sequence[Step]) -> None:
+        """Do these steps on the threads that there are, in this order."""
+        self.in_hand.take(sum(step.run is not None for step in steps))
+        for step in steps:
+            self.in_hand.waiting.put(step)
+        self._drop_waiting_without_threads()
+        if self.stopping.is_set():
+            self._unbegun.give_back(going_down())
+
+    def run_claimed(self, run: ClaimedRun, then: Callable[[], None]) -> None:
+        """Execute a claimed run on this thread of the pool. ``then`` is called as soon as it no longer counts.
+
+        That is once its outcome is handed over, by another thread if it is abandoned at its timeout.
+        """
+        if not self.pipeline.run(run, partial(self._finish_claimed, then)):
+            self._replace_threads()
+
     def offer_slots(self) -> None:
         """Offer a slot to every handler with limits that has due jobs. Raises ``StoreUnavailable``."""
         self.pipeline.slots.offer_all()
@@ -117,22 +140,26 @@ class WorkerPool:
                 self._scope.run(partial(self._run_polled, work))
             elif isinstance(work, OfferedSlot):
                 self._scope.run(partial(self._run_throttled, work))
+            elif isinstance(work, Step):
+                work.scope(work.call)
             else:
                 work.scope(partial(self._run_alarm, work))
             if self._threads.surplus and self._threads.leave():
                 return
 
     def _run_polled(self, run: ClaimedRun) -> None:
-        if not self.pipeline.run(run, self._finish_polled):
-            self._replace_threads()
+        self.run_claimed(run, _nothing)
 
-    def _finish_polled(self, run: ClaimedRun, outcome: RecordedOutcome | None, error: Exception | None) -> None:
+    def _finish_claimed(
+        self, then: Callable[[], None], run: ClaimedRun, outcome: RecordedOutcome | None, error: Exception | None
+    ) -> None:
         self.in_hand.finish(outcome or run)
         if error is not None:
             what = "job %s could not be executed; it is taken up again when its lease expires"
             log_failure(_logger, error, what, run.job_id)
         if self.abandoned:
             self._replace_threads()
+        then()
 
     def _run_throttled(self, slot: OfferedSlot) -> None:
         run = self._claim_throttled(slot)
@@ -205,27 +232,8 @@ class WorkerPool:
         """Once every thread is abandoned, leave what waits for one to other instances, or to later."""
         if self.in_hand.capacity or self.stopping.is_set():
             return
-        unbegun = self._withdraw(Unavailable(self.abandoned.fault() or "no thread is free"))
         why = "handlers that ignore their timeout keep every thread of the instance"
-        try:
-            self.pipeline.give_back(unbegun, why)
-        except Exception as error:  # noqa: BLE001  their leases expire instead
-            log_failure(_logger, error, "%d runs that had not begun could not be given back", len(unbegun))
-        for run in unbegun:
-            self.in_hand.finish(run)
-
-    def _withdraw(self, error: Unavailable) -> list[ClaimedRun]:
-        """Take back all that waits for a thread: alarms fail with ``error``, runs are returned."""
-        unbegun: list[ClaimedRun] = []
-        for work in self.in_hand.withdraw():
-            if isinstance(work, ClaimedRun):
-                unbegun.append(work)
-            elif isinstance(work, OfferedSlot):
-                self.in_hand.accept(work)
-                self.in_hand.finish(work)
-            else:
-                self._pending.resolve(work.name, error=error)
-        return unbegun
+        self._unbegun.give_back(Unavailable(self.abandoned.fault() or "no thread is free"), why)
 
     def start_nothing_more(self) -> None:
         """Claim nothing from now on, and give back what has not started; what runs goes on.
@@ -233,12 +241,10 @@ class WorkerPool:
         Raises ``StoreUnavailable`` where runs cannot be given back; their leases expire instead.
         """
         self.stopping.set()
-        unbegun = self._withdraw(going_down())
+        unbegun = self._unbegun.withdraw(going_down())
         for _ in range(self._threads.live):
             self.in_hand.waiting.put(None)
-        self.pipeline.give_back(
-            unbegun, "this instance of the app was stopped, as by a reload, before the handler began"
-        )
+        self.pipeline.give_back(unbegun, BEFORE_IT_BEGAN)
 
     def stop(self, grace_seconds: float) -> None:
         """Start nothing more, and wait for what runs up to ``grace_seconds``; then give it back.

@@ -66,16 +66,18 @@ class Worker:
 
         threading.Thread(target=keep_watch, name="jobs-reaper", daemon=True).start()
 
-    def drain(self, budget_seconds: float, stay_seconds: float = 0.0) -> Drained:
+    def drain(self, budget_seconds: float, stay_seconds: float = 0.0, *, after_others: bool = False) -> Drained:
         """Run due jobs until there are none and nothing runs, or the budget is spent.
 
         If a handler runs by then, and ``stay_seconds`` have not passed yet, it goes on: see ``DrainBudget``.
-        A second call meanwhile returns at once, since the first sees everything that it would.
+        A second call meanwhile returns at once, since the first sees everything that it would; with ``after_others`` it
+        first waits for the end of that one.
         Raises ``StoreUnavailable`` when the database is away.
         """
-        began = time.monotonic()
-        if not self._draining.acquire(blocking=False):
+        waits = max(budget_seconds, stay_seconds) if after_others else 0.0
+        if not self._draining.acquire(timeout=waits):
             return Drained(0, 0.0, self._in_hand.count)
+        began = time.monotonic()
         try:
             executed = self._drain(began, DrainBudget(began, budget_seconds, stay_seconds))
         finally:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from jobs.core.command_fields import no_such_field
-from jobs.core.commands import EnqueueJob, problems_of
+from jobs.core.commands import EnqueueJob
 from jobs.core.errors import InvalidInput, Problem
+from jobs.core.pydantic_problems import problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

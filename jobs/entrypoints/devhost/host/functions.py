@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 
 from jobs.core.errors import ConfigurationError
+from jobs.entrypoints.devhost.host.queue_settings import QueueTrigger
 from jobs.entrypoints.devhost.host.schedules import parse_schedule
 from jobs.entrypoints.http.routing.templates import Route, RouteTable, parse_template
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from jobs.entrypoints.devhost.host.schedules import Schedule
 
-_SERVED = ({"httpTrigger", "http"}, {"timerTrigger"})
+_SERVED = ({"httpTrigger", "http"}, {"timerTrigger"}, {"queueTrigger"})
+_GIVEN = {"httpTrigger": func.HttpRequest, "timerTrigger": func.TimerRequest, "queueTrigger": func.QueueMessage}
 _RESERVED = ("admin", "runtime")
 _thread_local = threading.local()
 _MOST_REMEMBERED = 10_000
@@ -108,7 +110,7 @@ def _remember(invocation_id: str, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoadedFunction:
-    """A function that this host serves: over HTTP if it has a ``route``, else by ``schedule``."""
+    """A function that this host serves: over HTTP if it has a ``route``, else by ``schedule`` or by ``queue``."""
 
     name: str
     call: Callable[..., Any]
@@ -118,6 +120,7 @@ class LoadedFunction:
     route: Route | None = None
     schedule: Schedule | None = None
     run_on_startup: bool = False
+    queue: QueueTrigger | None = None
 
     def invoke(self, value: object, trace: TraceContext) -> Any:
         """Run the function on this thread, an ``async def`` on an event loop of its own, and return what it returns."""
@@ -136,7 +139,7 @@ class LoadedFunction:
 def load_functions(
     app: func.FunctionApp, *, prefix: str, settings: Mapping[str, str], log: logging.Logger
 ) -> tuple[LoadedFunction, ...]:
-    """Return the HTTP and timer functions of ``app``; one with another trigger or binding is left out with a warning.
+    """Return the functions of ``app`` for HTTP, timers and queues; others are left out with a warning.
 
     Raises ``DevHostError`` for what would make the Functions host or its worker refuse the app or a function.
     """
@@ -153,7 +156,9 @@ def load_functions(
         bindings = {str(binding.type) for binding in function.get_bindings()}
         name = str(function.get_function_name())
         if not any(bindings <= served for served in _SERVED):
-            log.warning("function %s is not served: this host knows HTTP and timers, not %s", name, sorted(bindings))
+            log.warning(
+                "function %s is not served: this host knows HTTP, timers and queues, not %s", name, sorted(bindings)
+            )
             continue
         if (twin := loaded.get(name.casefold())) is not None:
             raise DevHostError(f"functions {twin.name} and {name} differ in case only; rename one")
@@ -180,17 +185,18 @@ def _load(name: str, function: Function, prefix: str, settings: Mapping[str, str
     trigger: dict[str, Any] = next(
         binding.get_dict_repr() for binding in function.get_bindings() if str(binding.type).endswith("Trigger")
     )
-    over_http = trigger["type"] == "httpTrigger"
-    _check_signature(call, trigger["name"], over_http=over_http)
+    kind = trigger["type"]
+    _check_signature(call, trigger["name"], kind)
     return LoadedFunction(
         name=name,
         call=call,
         argument=trigger["name"],
         wants_context="context" in inspect.signature(call).parameters,
         directory=str(Path(inspect.getfile(inspect.unwrap(call))).parent),
-        route=_route(name, trigger, prefix) if over_http else None,
-        schedule=None if over_http else parse_schedule(trigger["schedule"], settings),
+        route=_route(name, trigger, prefix) if kind == "httpTrigger" else None,
+        schedule=parse_schedule(trigger["schedule"], settings) if kind == "timerTrigger" else None,
         run_on_startup=bool(trigger.get("runOnStartup")),
+        queue=QueueTrigger.of(trigger, settings) if kind == "queueTrigger" else None,
     )
 
 
@@ -202,7 +208,7 @@ def _route(name: str, trigger: Mapping[str, Any], prefix: str) -> Route:
     return Route(name, parse_template(f"{prefix}/{text}" if prefix else text), methods or None)
 
 
-def _check_signature(call: Callable[..., Any], argument: str, *, over_http: bool) -> None:
+def _check_signature(call: Callable[..., Any], argument: str, kind: str) -> None:
     declared = inspect.signature(call).parameters.keys() - {"context"}
     if declared != {argument}:
         raise ValueError(
@@ -215,10 +221,10 @@ def _check_signature(call: Callable[..., Any], argument: str, *, over_http: bool
             f"an annotation cannot be resolved: {error}; import that name at run time too, for the worker evaluates it"
         ) from error
     expected: dict[str, tuple[type, ...]] = {
-        argument: (func.HttpRequest,) if over_http else (func.TimerRequest,),
+        argument: (_GIVEN[kind],),
         "context": (func.Context,),
     }
-    if over_http:
+    if kind == "httpTrigger":
         expected["return"] = (func.HttpResponse, str)
     for name in expected.keys() & hints.keys():
         if not (isinstance(hints[name], type) and issubclass(hints[name], expected[name])):

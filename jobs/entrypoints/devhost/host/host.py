@@ -1,4 +1,4 @@
-"""A small host for development: serves a FunctionApp over HTTP and fires its timers, without Core Tools.
+"""A small host for development: serves a FunctionApp over HTTP, and its timers and queues, without Core Tools.
 
 It follows the Azure Functions host in what this product uses: route templates, tried in the order of the functions'
 names, prefix, request and response conversion, what is refused before any function, timer coalescing and
@@ -24,14 +24,18 @@ from waitress.server import create_server
 from jobs.entrypoints.devhost.host.dispatch import Dispatcher
 from jobs.entrypoints.devhost.host.functions import DevHostError, LoadedFunction, TraceContext, load_functions
 from jobs.entrypoints.devhost.host.http import Site
+from jobs.entrypoints.devhost.host.queue_settings import QueueSettings
+from jobs.entrypoints.devhost.host.queues import queue_listeners
 from jobs.entrypoints.devhost.host.timers import Timer
 from jobs.entrypoints.devhost.host.wire import Channel, is_new
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import azure.functions as func
+
+    from jobs.entrypoints.devhost.host.queues import OpenQueues, QueueListener
 
 __all__ = ["DevHost", "DevHostError", "read_route_prefix"]
 
@@ -62,8 +66,9 @@ class DevHost:
 
     ``port`` 0 takes a free one; see ``url``. A ``listening`` socket is bound to the port already; ``stop`` closes
     it, so that such a host starts once. Sync HTTP functions share ``threads`` threads, async ones wait neither for them
-    nor for one another, and each timer has a thread of its own. Timer settings written as ``%NAME%`` come from the
-    environment. Making one raises ``DevHostError`` for a fault that the Functions host would refuse or stumble over.
+    nor for one another; each timer, and each message of a queue, has a thread of its own. ``open_queues`` finds the
+    queues of queue triggers. Settings written as ``%NAME%`` come from the environment. Making one raises
+    ``DevHostError`` for a fault that the Functions host would refuse or stumble over.
     """
 
     def __init__(
@@ -75,12 +80,16 @@ class DevHost:
         listening: socket.socket | None = None,
         threads: int = 32,
         route_prefix: str = "api",
+        open_queues: OpenQueues | None = None,
+        queue_settings: QueueSettings | None = None,
         log: logging.Logger | None = None,
     ) -> None:
         self._host, self._port, self._listening, self._threads = host, port, listening, threads
         self._log = log or logging.getLogger("jobs.devhost")
         self.functions = load_functions(app, prefix=route_prefix.strip("/"), settings=os.environ, log=self._log)
+        self._open_queues, self._queue_settings = open_queues, queue_settings or QueueSettings()
         self._site, self._timers = self._assemble()
+        self._listeners: list[QueueListener] = []
         self._server: _Server | None = None
 
     @property
@@ -98,11 +107,12 @@ class DevHost:
             raise DevHostError("this host has been started before; stop it first")
         self._site, self._timers = self._assemble()  # anew, for a timer's thread can be started only once
         self._server = _Server(self._site, self._listening or _listen(self._host, self._port), self._threads)
-        for timer in self._timers.values():
-            timer.start()
+        self._listeners = queue_listeners(self.functions, self._open_queues, self._queue_settings, self._log)
+        for trigger in self._triggers():
+            trigger.start()
 
     def stop(self, timeout: float = 10.0) -> bool:
-        """Accept no further request and fire no timer, and wait up to ``timeout`` seconds for running calls to end.
+        """Begin no further call, and wait up to ``timeout`` seconds for those under way.
 
         Returns whether all have ended; one that has not is left on a daemon thread, which dies with the process.
         """
@@ -110,12 +120,12 @@ class DevHost:
         if server is None:
             return True
         deadline = time.monotonic() + timeout
-        for timer in self._timers.values():
-            timer.stop()
+        for trigger in self._triggers():
+            trigger.stop()
         ended = server.close(deadline, refuse_further=self._site.close)
-        for timer in self._timers.values():
-            if not timer.join(max(0.0, deadline - time.monotonic())):
-                self._log.warning("timer %s is still running after %g seconds", timer.name, timeout)
+        for trigger in self._triggers():
+            if not trigger.join(max(0.0, deadline - time.monotonic())):
+                self._log.warning("%s is still running after %g seconds", trigger.name, timeout)
                 ended = False
         return ended
 
@@ -125,6 +135,10 @@ class DevHost:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
+
+    def _triggers(self) -> Iterator[Timer | QueueListener]:
+        yield from self._timers.values()
+        yield from self._listeners
 
     def _assemble(self) -> tuple[Site, dict[str, Timer]]:
         timers = {

@@ -1342,7 +1342,8 @@ class Lifecycle(RuleBasedStateMachine):
     def check(self, job_id: UUID) -> None:
         known, found = self.jobs[job_id], self.runtime.service.get(job_id)
         assert found.status == known.status
-        assert (found.paused, found.recurring, found.generation) == (known.paused, known.recurring, known.generation)
+        paused = known.paused and known.active
+        assert (found.paused, found.recurring, found.generation) == (paused, known.recurring, known.generation)
         assert (found.run_count, found.consecutive_failures) == (known.runs, known.failures)
         assert (found.cancel_requested_at is not None) == known.cancel_requested
         assert (found.handled_at is None) == (found.next_run_at is not None) == known.active

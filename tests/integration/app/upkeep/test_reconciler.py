@@ -13,12 +13,13 @@ import pytest
 
 from jobs.app.runtime import Runtime
 from jobs.app.upkeep.reconciler import Report
-from jobs.core.errors import StoreUnavailable
+from jobs.core.errors import SchedulerUnavailable, StoreUnavailable
 from jobs.core.handlers.context import JobContext
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.housekeeping import HistoryLimit
+from jobs.core.ports.scheduler import Backlog
 from jobs.testing import MemoryScheduler
 from tests.support import Anything, job, until
 
@@ -694,3 +695,36 @@ def test_reconciling_beside_workers_that_are_busy_harms_nothing(make_runtime, re
         while not draining.done():
             list(pool.map(lambda _: reconciler.reconciler.run(), range(3)))
     assert sql("select outcome, count(*) from jobs.job_attempts group by 1") == [("Succeeded", 300)]
+
+
+# --- a scheduler that is a queue
+
+
+def test_an_alarm_beyond_the_schedulers_horizon_is_set_once_it_is_within_it(scheduler, runtime, let_pass):
+    scheduler.horizon = timedelta(minutes=10)
+    scheduler.available = False  # so that no enqueue sets an alarm
+    [soon] = enqueue(runtime, 1, schedule="PT5M")
+    [later] = enqueue(runtime, 1, schedule="PT1H")
+    come_back_unnoticed(scheduler)
+    assert runtime.reconciler.run() == Report(armed=1)
+    assert scheduler.alarms.keys() == {AlarmName(soon, 1)}
+    assert runtime.service.get(later).armed_at is None
+    let_pass(timedelta(minutes=51))
+    runtime.reconciler.run()
+    assert AlarmName(later, 1) in scheduler.alarms
+    assert runtime.service.get(later).armed_at is not None
+
+
+def test_messages_that_the_host_gave_up_are_warned_of(scheduler, runtime, monkeypatch, caplog):
+    monkeypatch.setattr(scheduler, "backlog", lambda: Backlog(waiting=5, poisoned=2, oldest=None))
+    assert not runtime.reconciler.run().failures
+    [warning] = [record.getMessage() for record in caplog.records if "given up" in record.getMessage()]
+    assert warning.startswith("2 messages were given up")
+
+
+def test_a_queue_that_does_not_answer_is_no_fault_of_the_reconciliation(scheduler, runtime, monkeypatch):
+    def backlog():
+        raise SchedulerUnavailable("it does not answer")
+
+    monkeypatch.setattr(scheduler, "backlog", backlog)
+    assert not runtime.reconciler.run().failures

@@ -524,11 +524,11 @@ class TestIndexing:
         app = func.FunctionApp()
         add_echo(app, "one", "one")
 
-        @app.queue_trigger(arg_name="message", queue_name="q", connection="c")
-        def queued(message: func.QueueMessage) -> None: ...
+        @app.blob_trigger(arg_name="blob", path="p", connection="c")
+        def stored(blob: func.InputStream) -> None: ...
 
         assert [function.name for function in DevHost(app).functions] == ["one"]
-        assert "queued is not served" in caplog.text
+        assert "stored is not served" in caplog.text
 
     @pytest.mark.parametrize(
         ("content", "prefix"),

@@ -211,6 +211,7 @@ class TestTrouble:
                 "available": True,
                 "why_not": None,
                 "callbacks_refused": 0,
+                "messages": None,
             }
             scheduler.available = False
             ready = api.call("GET", "/api/health/ready")

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import uuid
+from contextlib import nullcontext
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -44,7 +45,8 @@ def invocation(name):
 
 def fake_runtime(drain, **others):
     pool = SimpleNamespace(run_in_scope=lambda scope: None)
-    return SimpleNamespace(worker=SimpleNamespace(drain=drain), pool=pool, **others)
+    scale_out = SimpleNamespace(while_draining=nullcontext)
+    return SimpleNamespace(worker=SimpleNamespace(drain=drain), pool=pool, scale_out=scale_out, **others)
 
 
 def tick(runtime, name, **settings):

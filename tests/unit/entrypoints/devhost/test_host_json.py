@@ -29,12 +29,13 @@ print(json.dumps({name: [each["type"], str(each.get("route"))] for name, each in
 
 @pytest.fixture(scope="module")
 def triggers():
-    """The trigger and the route of each function that the app has under either scheduler."""
+    """The trigger and the route of each function that the app has under any scheduler."""
     found = {}
-    for scheduler in ("timer", "dapr"):
+    for scheduler in ("timer", "dapr", "queue"):
         settings = {
             "JOBS_SCHEDULER": scheduler,
             "JOBS_CALLBACK_TOKENS": "token",
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
             "JOBS_HANDLERS": "tests.framework_handlers",
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")} | settings
@@ -51,7 +52,7 @@ def test_what_handlers_log_is_passed_on_and_the_hosts_word_on_every_tick_and_rin
     run_handlers = [
         name for name, (kind, route) in triggers.items() if kind != "httpTrigger" or route.startswith("job/")
     ]
-    assert {"run_due", "reconcile", "ring_alarm"} <= set(run_handlers)
+    assert {"run_due", "reconcile", "ring_alarm", "wake"} <= set(run_handlers)
     for name in run_handlers:
         assert levels.of(f"Function.{name}.User") == logging.INFO, name
         assert levels.of(f"Function.{name}") == logging.WARNING, name

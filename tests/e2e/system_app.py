@@ -1,4 +1,4 @@
-"""The app as a process of its own, for tests that kill it: ``dapr_app.py PORT``, set up by its environment.
+"""The app as a process of its own, for tests that kill it: ``system_app.py PORT``, set up by its environment.
 
 Its handlers write when they began and ended into the table ``seen``.
 """
@@ -16,12 +16,15 @@ from pydantic import BaseModel
 from jobs.adapters.postgres.connection.database import Database
 from jobs.bootstrap import build_runtime
 from jobs.bootstrap.database import database_options
+from jobs.bootstrap.schedulers import open_queues
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.limits import Limits
 from jobs.entrypoints.devhost.host.host import DevHost
+from jobs.entrypoints.devhost.host.queue_settings import read_queue_settings
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
+from tests.support import ROOT
 
 BEGAN = sa.text(
     "insert into seen (job_id, run, attempt, due_at, process) values (:job_id, :run, :attempt, :due_at, :process) "
@@ -60,7 +63,15 @@ def main(port: int) -> None:
     runtime = build_runtime(settings, registry)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with DevHost(build_app(lambda: runtime, settings), port=port, route_prefix="", threads=64) as host:
+    host = DevHost(
+        build_app(lambda: runtime, settings),
+        port=port,
+        route_prefix="",
+        threads=64,
+        open_queues=open_queues,
+        queue_settings=read_queue_settings(ROOT / "host.json"),
+    )
+    with host:
         stop.wait()
         host.stop(2)
         runtime.close()

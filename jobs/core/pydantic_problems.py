@@ -1,0 +1,44 @@
+"""The problems of a value that pydantic refuses, each with its JSON Pointer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobs.core.errors import Problem
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+
+def problems_of(error: ValidationError, value: object, prefix: str = "") -> list[Problem]:
+    """Convert pydantic's errors to problems. ``prefix`` is the pointer of ``value`` in the request."""
+    return [
+        Problem(prefix + _pointer(fault["loc"], value, absent=fault["type"] == "missing"), _message(fault))
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _message(fault: ErrorDetails) -> str:
+    absent = fault["type"] == "missing"
+    return f"the field {str(fault['loc'][-1])!r} is missing; it is required" if absent else fault["msg"]
+
+
+def _pointer(location: tuple[int | str, ...], value: Any, *, absent: bool) -> str:
+    """Return the JSON Pointer of a fault's location in ``value``.
+
+    pydantic's location also contains union members and "[key]", which are left out.
+    """
+    places = []
+    for part in location:
+        listed = isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+        if listed or (isinstance(value, dict) and part in value):
+            value = value[part]
+            places.append(part)
+    if absent:
+        places.append(location[-1])
+    return "".join(f"/{_escaped(part)}" for part in places)
+
+
+def _escaped(part: str | int) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,8 @@
+using '../../../infra/bicep/main.bicep'
+
+param alertEmail = 'oncall@example.com'
+param databaseAdminName = 'jobs admins@example.com'
+param databaseAdminObjectId = '33333333-3333-3333-3333-333333333333'
+param shape = 'dapr'
+param containerImage = 'example.azurecr.io/jobs:1'
+param apiClientId = '44444444-4444-4444-4444-444444444444'

@@ -1,0 +1,11 @@
+using '../../../infra/bicep/main.bicep'
+
+param alertEmail = 'oncall@example.com'
+param databaseAdminName = 'jobs admins@example.com'
+param databaseAdminObjectId = '33333333-3333-3333-3333-333333333333'
+param databasePgbouncer = true
+param maxInstances = 1000
+param extraSettings = {
+  JOBS_LEASE_SECONDS: '90'
+  JOBS_CONCURRENCY: '4'
+}

@@ -1,0 +1,70 @@
+"""What a subscription or a region lacks is told before anything is deployed, with the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infra.linters import ROOT
+from tests.infra.snapshots import kept, names
+
+# An Azure CLI that answers each question from the file beside it.
+AZ = """#!{python}
+import json, pathlib, sys
+answers = json.loads((pathlib.Path(__file__).parent / "answers").read_text())
+print(json.dumps(answers[sys.argv[1]]))
+"""
+NAMESPACES = {
+    one.kind.split("/")[0] for name in names() for one in kept(name).resources
+} - {"Microsoft.Authorization"}  # which every subscription has  # fmt: skip
+ANSWERS: dict[str, Any] = {
+    "provider": [{"namespace": name, "registrationState": "Registered"} for name in NAMESPACES],
+    "functionapp": [{"name": "westeurope"}, {"name": "North Europe"}],
+    "storage": [{"name": "Standard_ZRS", "locations": ["westeurope", "northeurope"], "restrictions": []}],
+}
+
+
+@pytest.fixture
+def check(tmp_path: Path):
+    (tmp_path / "az").write_text(AZ.format(python=sys.executable))
+    (tmp_path / "az").chmod(0o755)
+
+    def run(*arguments: str, location: str = "westeurope", **answers: Any) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "answers").write_text(json.dumps(ANSWERS | answers))
+        return subprocess.run(
+            [sys.executable, "infra/check.py", "--location", location, *arguments], cwd=ROOT, capture_output=True,
+            text=True, check=False, env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("location", ["westeurope", "North Europe", "northeurope"])
+def test_a_subscription_that_has_everything_passes(check, location: str) -> None:
+    done = check(location=location)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_namespace_that_is_deployed_to_is_asked_for(check) -> None:
+    done = check(provider=[])
+    assert done.returncode == 1
+    assert set(re.findall(r"az provider register --namespace (\S+) --wait", done.stderr)) == NAMESPACES
+
+
+def test_a_region_without_flex_consumption_or_redundant_storage_is_told_of(check) -> None:
+    done = check(location="mars")
+    assert "mars has no Flex Consumption" in done.stderr
+    assert "mars has no Standard_ZRS: take storageSku Standard_LRS" in done.stderr
+    assert "Flex" not in check("--shape", "dapr", location="mars").stderr
+
+
+def test_a_kind_of_storage_that_this_subscription_may_not_have_is_told_of(check) -> None:
+    restricted = ANSWERS["storage"][0] | {"restrictions": [{"reasonCode": "NotAvailableForSubscription"}]}
+    assert check(storage=[restricted]).returncode == 1
