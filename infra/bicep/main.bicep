@@ -10,9 +10,13 @@ targetScope = 'resourceGroup'
 @maxLength(12)
 param name string = 'jobs'
 
-@description('What the app runs on: flex (Flex Consumption, woken by its timer) or dapr (Container Apps, woken by Dapr).')
+@description('What the app runs on: flex (Flex Consumption, woken by a queue or its timer) or dapr (Container Apps, woken by Dapr).')
 @allowed(['flex', 'dapr'])
 param shape string = 'flex'
+
+@description('flex: what wakes jobs up: queue (a storage queue, on as many instances as it takes), timer (a poll, on one instance) or scale-out (that poll, which asks other instances for help).')
+@allowed(['queue', 'timer', 'scale-out'])
+param flexScheduler string = 'queue'
 
 @description('The region.')
 param location string = resourceGroup().location
@@ -109,7 +113,7 @@ param storageSku string = 'Standard_ZRS'
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('The most instances at once; flex: to serve HTTP, the two timers have one each.')
+@description('The most instances at once; flex: to serve HTTP, as many again to run jobs, and one for each timer.')
 @minValue(1)
 @maxValue(1000)
 param maxInstances int = 40
@@ -123,7 +127,7 @@ param httpConcurrency int = 32
 @allowed([512, 2048, 4096])
 param instanceMemoryMb int = 2048
 
-@description('flex: instances of the poll that are always running, which saves its cold start.')
+@description('flex: instances for jobs that are always running, which saves their cold start.')
 @minValue(0)
 param alwaysReadyInstances int = 0
 
@@ -150,7 +154,7 @@ param stopGraceSeconds int = 120
 @maxValue(1000)
 param concurrency int = 16
 
-@description('NCRONTAB of the timer backend\'s poll; what it costs is in the README.')
+@description('NCRONTAB of the poll of flexScheduler timer and scale-out; what it costs is in the README.')
 param pollSchedule string = '* * * * * *'
 
 @description('How many days ended jobs are kept; 0 keeps them for ever.')
@@ -164,9 +168,11 @@ param apiClientId string = ''
 param extraSettings texts = {}
 
 var suffix = substring(uniqueString(resourceGroup().id), 0, 6)
-// On Flex Consumption maxInstances holds for each group of functions: all of HTTP is one, and each of the two timers.
-var timerInstances = shape == 'flex' ? 2 : 0
-var connections = databasePoolSize * (maxInstances + timerInstances)
+var usesQueue = shape == 'flex' && flexScheduler != 'timer'
+// On Flex Consumption maxInstances holds for each group of functions: all of HTTP is one, the queue's is another, and
+// each timer has one instance of its own, of which the queue backend has one and the others two.
+var timerInstances = shape == 'dapr' ? 0 : flexScheduler == 'queue' ? 1 : 2
+var connections = databasePoolSize * (maxInstances * (usesQueue ? 2 : 1) + timerInstances)
 // Twenty are left for the server itself, for migrations and for people.
 var enough = databasePgbouncer || connections + 20 <= databaseMaxConnections
 var strangeInName = filter(
@@ -196,6 +202,9 @@ var refusals = filter(
     databaseTier == 'Burstable' && databaseHighAvailability != 'Disabled'
       ? 'databaseHighAvailability: the tier Burstable has no standby; take databaseTier GeneralPurpose and a size of it'
       : ''
+    existingNetwork != null && existingNetwork.?queueDnsZone == null && usesQueue
+      ? 'existingNetwork: needs queueDnsZone, or flexScheduler timer'
+      : ''
     existingNetwork != null && !privateNetwork ? 'existingNetwork: needs privateNetwork true' : ''
     contains(addressParts, false)
       ? 'operatorIpAddresses: the database takes IPv4 addresses only, such as 192.0.2.7'
@@ -212,6 +221,7 @@ var appSubnetId = existingNetwork.?appSubnet ?? (ownNetwork ? network!.outputs.a
 var operationsSubnetId = existingNetwork.?operationsSubnet ?? (ownNetwork ? network!.outputs.operationsSubnetId : '')
 var endpointSubnetId = existingNetwork.?endpointSubnet ?? network!.outputs.endpointSubnetId
 var blobDnsZoneId = existingNetwork.?blobDnsZone ?? network!.outputs.blobDnsZoneId
+var queueDnsZoneId = existingNetwork.?queueDnsZone ?? network!.outputs.queueDnsZoneId
 var vaultDnsZoneId = existingNetwork.?vaultDnsZone ?? network!.outputs.vaultDnsZoneId
 var databaseDnsZoneId = existingNetwork.?databaseDnsZone ?? network!.outputs.databaseDnsZoneId
 var deploymentContainer = 'app-package'
@@ -246,9 +256,25 @@ var commonSettings = {
   JOBS_CONCURRENCY: string(concurrency)
   JOBS_RETENTION_DAYS: string(retentionDays)
 }
-var flexSettings = {
+var timerSettings = {
   JOBS_SCHEDULER: 'timer'
   JOBS_POLL_SCHEDULE: pollSchedule
+}
+var slots = int(extraSettings.?JOBS_CONCURRENCY ?? string(concurrency))
+// How many messages an instance takes, over the whole app: with `queue` one for each of its slots, and not the next
+// batch only when the longest has ended; with `scale-out` one for all of them, since that asks for an instance.
+var queueSettings = {
+  AzureWebJobsStorage__queueServiceUri: storage.outputs.queueEndpoint
+  AzureFunctionsJobHost__extensions__queues__batchSize: '1'
+  AzureFunctionsJobHost__extensions__queues__newBatchThreshold: flexScheduler == 'queue' ? string(slots - 1) : '0'
+}
+var flexSettings = {
+  queue: union(queueSettings, { JOBS_SCHEDULER: 'queue' })
+  timer: timerSettings
+  'scale-out': union(queueSettings, timerSettings, {
+    JOBS_SCALE_OUT: 'true'
+    JOBS_SCALE_OUT_INSTANCES: string(max(2, maxInstances))
+  })
 }
 // No JOBS_CALLBACK_TOKENS: Container Apps gives app and sidecar a token of their own as APP_API_TOKEN, and the setting
 // would take precedence over it. The host id would follow from the machine's name otherwise, and each replica would have
@@ -265,7 +291,12 @@ var roleSettings = {
   // Without sign-in a function key is all that a caller has.
   JOBS_KEY_ROLE: empty(apiClientId) ? 'manage' : 'none'
 }
-var appSettings = union(commonSettings, roleSettings, shape == 'flex' ? flexSettings : daprSettings, extraSettings)
+var appSettings = union(
+  commonSettings,
+  roleSettings,
+  shape == 'flex' ? flexSettings[flexScheduler] : daprSettings,
+  extraSettings
+)
 
 module current 'modules/current.bicep' = {
   params: {
@@ -314,6 +345,7 @@ module network 'modules/network.bicep' = if (ownNetwork) {
     operationsSubnetPrefix: shape == 'flex' ? operationsSubnetPrefix : ''
     runnerSubnetPrefix: runnerSubnetPrefix
     operatorPrefixes: operatorPrefixes
+    usesQueue: usesQueue
   }
   dependsOn: [current]
 }
@@ -325,6 +357,7 @@ module storage 'modules/storage.bicep' = {
     tags: tags
     sku: storageSku
     deploymentContainer: deploymentContainer
+    usesQueue: usesQueue
     identityName: identityName
     principalId: identity.outputs.principalId
     private: privateNetwork
@@ -426,6 +459,19 @@ module blobEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
   }
 }
 
+module queueEndpoint 'modules/endpoint.bicep' = if (privateNetwork && usesQueue) {
+  params: {
+    name: 'pep-${storageName}-queue'
+    location: location
+    tags: tags
+    subnetId: endpointSubnetId
+    dnsZoneId: queueDnsZoneId
+    serviceId: storage.outputs.id
+    group: 'queue'
+    connection: 'queue'
+  }
+}
+
 module vaultEndpoint 'modules/endpoint.bicep' = if (privateNetwork) {
   params: {
     name: 'pep-${vaultName}'
@@ -466,10 +512,11 @@ module flex 'modules/flex.bicep' = if (shape == 'flex') {
     maxInstances: maxInstances
     httpConcurrency: httpConcurrency
     alwaysReadyInstances: alwaysReadyInstances
+    alwaysReadyFor: flexScheduler == 'queue' ? 'function:wake' : 'function:run_due'
     apiClientId: apiClientId
     settings: appSettings
   }
-  dependsOn: [blobEndpoint, vaultEndpoint, databaseEndpoint]
+  dependsOn: [blobEndpoint, queueEndpoint, vaultEndpoint, databaseEndpoint]
 }
 
 module dapr 'modules/dapr.bicep' = if (shape == 'dapr') {

@@ -1,5 +1,5 @@
-// To try it out, for about a tenth of the price: a small database, no network of its own, and small instances that look
-// for jobs every ten seconds. What is not said here has its default in main.bicep.
+// To try it out, for a fraction of the price: a small database, no network of its own, small instances.
+// What is not said here has its default in main.bicep.
 using 'main.bicep'
 
 param shape = 'flex'
@@ -11,8 +11,7 @@ param databaseTier = 'Burstable'
 param databaseSku = 'Standard_B1ms'
 param databaseMaxConnections = 50
 param databasePoolSize = 4
-param maxInstances = 5
+param maxInstances = 3
 param instanceMemoryMb = 512
-param pollSchedule = '*/10 * * * * *'
 param privateNetwork = false
 param storageSku = 'Standard_LRS'

@@ -17,6 +17,8 @@ type networkIds = {
   endpointSubnet: string
   @description('privatelink.blob.core.windows.net')
   blobDnsZone: string
+  @description('privatelink.queue.core.windows.net; flexScheduler timer, and dapr, do without.')
+  queueDnsZone: string?
   @description('privatelink.vaultcore.azure.net')
   vaultDnsZone: string
   @description('privatelink.postgres.database.azure.com')

@@ -64,7 +64,7 @@ resource "azapi_resource" "flex" {
             }
           }
           alwaysReady = [for count in [var.always_ready_instances] : {
-            name          = "function:run_due"
+            name          = var.flex_scheduler == "queue" ? "function:wake" : "function:run_due"
             instanceCount = count
           } if count > 0]
         }
@@ -74,11 +74,14 @@ resource "azapi_resource" "flex" {
 
   depends_on = [
     azurerm_role_assignment.owner,
+    azurerm_role_assignment.contributor,
     azurerm_role_assignment.keys,
     azurerm_private_endpoint.blob,
+    azurerm_private_endpoint.queue,
     azurerm_private_endpoint.database,
     azurerm_private_endpoint.vault,
     azurerm_private_dns_zone_virtual_network_link.blob,
+    azurerm_private_dns_zone_virtual_network_link.queue,
     azurerm_private_dns_zone_virtual_network_link.database,
     azurerm_private_dns_zone_virtual_network_link.vault,
     azurerm_subnet_network_security_group_association.app,

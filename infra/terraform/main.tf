@@ -13,9 +13,11 @@ locals {
   group_id     = data.azurerm_resource_group.group.id
   suffix       = substr(sha256(data.azurerm_resource_group.group.id), 0, 6)
   compact_name = replace(var.name, "-", "")
-  # On Flex Consumption max_instances holds for each group of functions: all of HTTP is one, and each of the two timers.
-  timer_instances      = var.shape == "flex" ? 2 : 0
-  connections          = var.database_pool_size * (var.max_instances + local.timer_instances)
+  uses_queue   = var.shape == "flex" && var.flex_scheduler != "timer"
+  # On Flex Consumption max_instances holds for each group of functions: all of HTTP is one, the queue's is another, and
+  # each timer has one instance of its own, of which the queue backend has one and the others two.
+  timer_instances      = var.shape == "dapr" ? 0 : var.flex_scheduler == "queue" ? 1 : 2
+  connections          = var.database_pool_size * (var.max_instances * (local.uses_queue ? 2 : 1) + local.timer_instances)
   database_port        = var.database_pgbouncer ? 6432 : 5432
   deployment_container = "app-package"
   flex                 = var.shape == "flex"

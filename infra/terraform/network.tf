@@ -9,6 +9,7 @@ locals {
   operations_subnet_id = local.existing != null ? local.existing.operations_subnet : one(azurerm_subnet.operations[*].id)
   endpoint_subnet_id   = local.existing != null ? local.existing.endpoint_subnet : one(azurerm_subnet.endpoints[*].id)
   blob_dns_zone_id     = local.existing != null ? local.existing.blob_dns_zone : one(azurerm_private_dns_zone.blob[*].id)
+  queue_dns_zone_id    = local.existing != null ? local.existing.queue_dns_zone : one(azurerm_private_dns_zone.queue[*].id)
   vault_dns_zone_id    = local.existing != null ? local.existing.vault_dns_zone : one(azurerm_private_dns_zone.vault[*].id)
   database_dns_zone_id = local.existing != null ? local.existing.database_dns_zone : one(azurerm_private_dns_zone.database[*].id)
 
@@ -157,6 +158,23 @@ resource "azurerm_private_dns_zone_virtual_network_link" "blob" {
   name                  = "vnet-${var.name}"
   resource_group_name   = var.resource_group_name
   private_dns_zone_name = azurerm_private_dns_zone.blob[0].name
+  virtual_network_id    = azurerm_virtual_network.network[0].id
+  registration_enabled  = false
+  tags                  = var.tags
+}
+
+resource "azurerm_private_dns_zone" "queue" {
+  count               = local.own_network * (local.uses_queue ? 1 : 0)
+  name                = "privatelink.queue.core.windows.net"
+  resource_group_name = var.resource_group_name
+  tags                = var.tags
+}
+
+resource "azurerm_private_dns_zone_virtual_network_link" "queue" {
+  count                 = local.own_network * (local.uses_queue ? 1 : 0)
+  name                  = "vnet-${var.name}"
+  resource_group_name   = var.resource_group_name
+  private_dns_zone_name = azurerm_private_dns_zone.queue[0].name
   virtual_network_id    = azurerm_virtual_network.network[0].id
   registration_enabled  = false
   tags                  = var.tags

@@ -26,9 +26,25 @@ locals {
     JOBS_CONCURRENCY                   = tostring(var.concurrency)
     JOBS_RETENTION_DAYS                = tostring(var.retention_days)
   }
-  flex_settings = {
+  timer_settings = {
     JOBS_SCHEDULER     = "timer"
     JOBS_POLL_SCHEDULE = var.poll_schedule
+  }
+  slots = tonumber(lookup(var.extra_settings, "JOBS_CONCURRENCY", var.concurrency))
+  # How many messages an instance takes, over the whole app: with `queue` one for each of its slots, and not the next
+  # batch only when the longest has ended; with `scale-out` one for all of them, since that asks for an instance.
+  queue_settings = {
+    AzureWebJobsStorage__queueServiceUri                         = azurerm_storage_account.host.primary_queue_endpoint
+    AzureFunctionsJobHost__extensions__queues__batchSize         = "1"
+    AzureFunctionsJobHost__extensions__queues__newBatchThreshold = var.flex_scheduler == "queue" ? tostring(local.slots - 1) : "0"
+  }
+  flex_settings = {
+    queue = merge(local.queue_settings, { JOBS_SCHEDULER = "queue" })
+    timer = local.timer_settings
+    scale-out = merge(local.queue_settings, local.timer_settings, {
+      JOBS_SCALE_OUT           = "true"
+      JOBS_SCALE_OUT_INSTANCES = tostring(max(2, var.max_instances))
+    })
   }
   # No JOBS_CALLBACK_TOKENS: Container Apps gives app and sidecar a token of their own as APP_API_TOKEN, and the setting
   # would take precedence over it. The host id would follow from the machine's name otherwise, and each replica would have
@@ -48,7 +64,7 @@ locals {
   app_settings = merge(
     local.common_settings,
     local.role_settings,
-    { for key, value in local.flex_settings : key => value if local.flex },
+    { for key, value in local.flex_settings[var.flex_scheduler] : key => value if local.flex },
     { for key, value in local.dapr_settings : key => value if local.dapr },
     var.extra_settings,
   )

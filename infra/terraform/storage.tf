@@ -1,7 +1,8 @@
-# What the Functions host keeps: timer leases, and on Flex Consumption the deployed package. No job.
+# What the Functions host keeps: timer leases, on Flex Consumption the deployed package, and alarms in a queue where that
+# wakes jobs up. No job: an alarm is a name.
 
 resource "azurerm_storage_account" "host" {
-  #checkov:skip=CKV_AZURE_33:no queue is used
+  #checkov:skip=CKV_AZURE_33:the queue holds names of alarms; who wrote or read them is nobody but the app
   #checkov:skip=CKV_AZURE_43:made of the name, of which a variable's validation leaves what is allowed
   #checkov:skip=CKV_AZURE_59:disabled by default, and open only to identities where private_network is set to false
   #checkov:skip=CKV_AZURE_206:zone-redundant by default; it holds no job, and a deployment writes all of it anew
@@ -50,6 +51,15 @@ resource "azurerm_role_assignment" "owner" {
   principal_type       = "ServicePrincipal"
 }
 
+# The app makes its queue itself, puts alarms into it, and takes them from there.
+resource "azurerm_role_assignment" "contributor" {
+  count                = local.uses_queue ? 1 : 0
+  scope                = azurerm_storage_account.host.id
+  role_definition_name = "Storage Queue Data Contributor"
+  principal_id         = azurerm_user_assigned_identity.app.principal_id
+  principal_type       = "ServicePrincipal"
+}
+
 resource "azurerm_private_endpoint" "blob" {
   count               = local.private
   name                = "pep-${azurerm_storage_account.host.name}-blob"
@@ -68,5 +78,26 @@ resource "azurerm_private_endpoint" "blob" {
   private_dns_zone_group {
     name                 = "default"
     private_dns_zone_ids = [local.blob_dns_zone_id]
+  }
+}
+
+resource "azurerm_private_endpoint" "queue" {
+  count               = local.private * (local.uses_queue ? 1 : 0)
+  name                = "pep-${azurerm_storage_account.host.name}-queue"
+  resource_group_name = var.resource_group_name
+  location            = local.location
+  tags                = var.tags
+  subnet_id           = local.endpoint_subnet_id
+
+  private_service_connection {
+    name                           = "queue"
+    private_connection_resource_id = azurerm_storage_account.host.id
+    subresource_names              = ["queue"]
+    is_manual_connection           = false
+  }
+
+  private_dns_zone_group {
+    name                 = "default"
+    private_dns_zone_ids = [local.queue_dns_zone_id]
   }
 }

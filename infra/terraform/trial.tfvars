@@ -1,5 +1,5 @@
-# To try it out, for about a tenth of the price: a small database, no network of its own, and small instances that look
-# for jobs every ten seconds. What is not said here has its default in variables.tf.
+# To try it out, for a fraction of the price: a small database, no network of its own, small instances.
+# What is not said here has its default in variables.tf.
 shape                    = "flex"
 resource_group_name      = "jobs"
 alert_email              = "oncall@example.com"
@@ -10,8 +10,7 @@ database_tier            = "Burstable"
 database_sku             = "Standard_B1ms"
 database_max_connections = 50
 database_pool_size       = 4
-max_instances            = 5
+max_instances            = 3
 instance_memory_mb       = 512
-poll_schedule            = "*/10 * * * * *"
 private_network          = false
 storage_sku              = "Standard_LRS"

@@ -10,13 +10,24 @@ variable "name" {
 }
 
 variable "shape" {
-  description = "What the app runs on: flex (Flex Consumption, woken by its timer) or dapr (Container Apps, woken by Dapr)."
+  description = "What the app runs on: flex (Flex Consumption, woken by a queue or its timer) or dapr (Container Apps, woken by Dapr)."
   type        = string
   default     = "flex"
 
   validation {
     condition     = contains(["flex", "dapr"], var.shape)
     error_message = "Either flex or dapr."
+  }
+}
+
+variable "flex_scheduler" {
+  description = "flex: what wakes jobs up: queue (a storage queue, on as many instances as it takes), timer (a poll, on one instance) or scale-out (that poll, which asks other instances for help)."
+  type        = string
+  default     = "queue"
+
+  validation {
+    condition     = contains(["queue", "timer", "scale-out"], var.flex_scheduler)
+    error_message = "Either queue, timer or scale-out."
   }
 }
 
@@ -209,18 +220,24 @@ variable "operator_prefixes" {
 variable "existing_network" {
   description = "Subnets and DNS zones that there are already, in place of a network of its own."
   type = object({
-    app_subnet        = string # delegated to Microsoft.App/environments, a /27 or larger, with nothing else in it
-    operations_subnet = string # another one of the same kind, for the jobs that change the database; dapr leaves it unused
-    endpoint_subnet   = string # where private endpoints go
-    blob_dns_zone     = string # privatelink.blob.core.windows.net
-    vault_dns_zone    = string # privatelink.vaultcore.azure.net
-    database_dns_zone = string # privatelink.postgres.database.azure.com
+    app_subnet        = string           # delegated to Microsoft.App/environments, a /27 or larger, with nothing else in it
+    operations_subnet = string           # another one of the same kind, for the jobs that change the database; dapr leaves it unused
+    endpoint_subnet   = string           # where private endpoints go
+    blob_dns_zone     = string           # privatelink.blob.core.windows.net
+    queue_dns_zone    = optional(string) # privatelink.queue.core.windows.net; flex_scheduler timer, and dapr, do without
+    vault_dns_zone    = string           # privatelink.vaultcore.azure.net
+    database_dns_zone = string           # privatelink.postgres.database.azure.com
   })
   default = null
 
   validation {
     condition     = var.existing_network == null || var.private_network
     error_message = "Needs private_network true."
+  }
+
+  validation {
+    condition     = var.existing_network == null || var.shape == "dapr" || var.flex_scheduler == "timer" || try(var.existing_network.queue_dns_zone, null) != null
+    error_message = "Needs queue_dns_zone, or flex_scheduler timer."
   }
 }
 
@@ -263,7 +280,7 @@ variable "log_retention_days" {
 }
 
 variable "max_instances" {
-  description = "The most instances at once; flex: to serve HTTP, the two timers have one each."
+  description = "The most instances at once; flex: to serve HTTP, as many again to run jobs, and one for each timer."
   type        = number
   default     = 40
 
@@ -296,7 +313,7 @@ variable "instance_memory_mb" {
 }
 
 variable "always_ready_instances" {
-  description = "flex: instances of the poll that are always running, which saves its cold start."
+  description = "flex: instances for jobs that are always running, which saves their cold start."
   type        = number
   default     = 0
 
@@ -358,7 +375,7 @@ variable "concurrency" {
 }
 
 variable "poll_schedule" {
-  description = "NCRONTAB of the timer backend's poll; what it costs is in the README."
+  description = "NCRONTAB of the poll of flexScheduler timer and scale-out; what it costs is in the README."
   type        = string
   default     = "* * * * * *"
 }

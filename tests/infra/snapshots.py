@@ -26,7 +26,12 @@ KNOWN = {
         "principalId": "22222222-2222-2222-2222-222222222222",
     },
     "Microsoft.KeyVault/vaults": {"vaultUri": "https://example.vault.azure.net/"},
-    "Microsoft.Storage/storageAccounts": {"primaryEndpoints": {"blob": "https://example.blob.core.windows.net/"}},
+    "Microsoft.Storage/storageAccounts": {
+        "primaryEndpoints": {
+            "blob": "https://example.blob.core.windows.net/",
+            "queue": "https://example.queue.core.windows.net/",
+        }
+    },
     "Microsoft.DBforPostgreSQL/flexibleServers": {"fullyQualifiedDomainName": "example.postgres.database.azure.com"},
     "Microsoft.ContainerRegistry/registries": {"loginServer": "example.azurecr.io"},
     "Microsoft.Insights/components": {"ConnectionString": "InstrumentationKey=example"},

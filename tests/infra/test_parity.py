@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.settings import Settings
+from jobs.settings_checks import queue_warnings
 from tests.infra.bicep_compiler import description, parameters, template
 from tests.infra.sides import ROLES, SAME, TYPES, WITHIN, WITHIN_ARM, Sides, app_of
 from tests.infra.snapshots import KNOWN, kept, names
@@ -45,6 +46,7 @@ def test_both_give_the_app_the_same_roles_and_no_other(sides) -> None:
         if one.kind == "Microsoft.Authorization/roleAssignments"
     )
     scopes = {"Storage Blob Data Owner": "Microsoft.Storage/storageAccounts",
+              "Storage Queue Data Contributor": "Microsoft.Storage/storageAccounts",
               "Monitoring Metrics Publisher": "Microsoft.Insights/components",
               "Key Vault Secrets Officer": "Microsoft.KeyVault/vaults",
               "AcrPull": "Microsoft.ContainerRegistry/registries"}  # fmt: skip
@@ -141,6 +143,19 @@ def test_roles_are_asked_for_where_callers_sign_in_and_nowhere_else(sides) -> No
         checked = one["properties"]["globalValidation"]
         assert checked["unauthenticatedClientAction"] == "Return401"
         assert checked["excludedPaths"] == ["/api/health/live", "/api/health/ready"]
+
+
+def test_the_host_takes_as_many_messages_as_the_app_has_slots_for(sides, monkeypatch) -> None:
+    """It would say so at its start otherwise; the settings win over what host.json says."""
+    given = settings_of(sides)
+    if not given:
+        return
+    for name in given:
+        monkeypatch.setenv(name, given[name])
+    monkeypatch.setenv("APP_API_TOKEN", "given by the platform")
+    settings = Settings.read()
+    assert queue_warnings(settings) == []
+    assert settings.uses_queue == ("AzureWebJobsStorage__queueServiceUri" in given)
 
 
 def test_the_root_is_left_to_the_app_and_no_home_page_of_the_hosts(sides) -> None:

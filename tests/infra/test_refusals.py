@@ -22,6 +22,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
                                     "[Tt]he object id of who administers"),
     "a name for an id": ({"databaseAdminObjectId": "jobs-admins"}, "az ad group show"),
     "an address of IPv6": ({"operatorIpAddresses": ["2001:db8::7"]}, "IPv4 addresses only"),
+    "a network without a zone for the queue": (
+        {"existingNetwork": {
+            "appSubnet": "a", "operationsSubnet": "b", "endpointSubnet": "c", "blobDnsZone": "d", "vaultDnsZone": "e",
+            "databaseDnsZone": "f",
+        }},
+        "[nN]eeds queue_?[dD]ns_?[zZ]one, or flex_?[sS]cheduler timer",
+    ),
     "a name that begins with a digit": ({"name": "1jobs"}, "a letter first"),
     "a name that ends with a hyphen": ({"name": "jobs-"}, "no hyphen last"),
     "a name with two hyphens": ({"name": "my--jobs"}, "single hyphens"),
@@ -39,7 +46,11 @@ def test_bicep_refuses_it(deployed, given: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize(("given", "told"), REFUSED.values(), ids=REFUSED)
 def test_terraform_refuses_it(run_terraform, tmp_path: Path, given: dict[str, Any], told: str) -> None:
     infrastructure = Deployed(run_terraform, tmp_path / "infra")
-    assert re.search(told, infrastructure.refused(**{snake(name): value for name, value in given.items()}))
+    written = {
+        snake(name): {snake(key): inner for key, inner in value.items()} if isinstance(value, dict) else value
+        for name, value in given.items()
+    }
+    assert re.search(told, infrastructure.refused(**written))
 
 
 def test_terraform_refuses_another_shape_on_the_same_subnet(run_terraform, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def sides_with(deployed: Callable[..., list[Made]], copy: Path, plans: dict[str,
 
 
 @pytest.mark.parametrize(
-    "setting", ["JOBS_SCHEDULER: 'timer'", "AzureWebJobsStorage__credential: 'managedidentity'"]
+    "setting", ["JOBS_DATABASE_AUTH: 'entra'", "AzureWebJobsStorage__credential: 'managedidentity'"]
 )  # fmt: skip
 def test_a_setting_that_one_language_lacks_is_a_difference(deployed, changed, plans, setting) -> None:
     sides = sides_with(deployed, changed("bicep/main.bicep", f"  {setting}\n", ""), plans)

@@ -13,6 +13,8 @@ param instanceMemoryMb int
 param maxInstances int
 param httpConcurrency int
 param alwaysReadyInstances int
+@description('The group of functions that they are for.')
+param alwaysReadyFor string
 @description('Empty asks nobody to sign in.')
 param apiClientId string
 param settings texts
@@ -86,7 +88,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
           ? []
           : [
               {
-                name: 'function:run_due'
+                name: alwaysReadyFor
                 instanceCount: alwaysReadyInstances
               }
             ]

@@ -12,6 +12,7 @@ param operationsSubnetPrefix string
 @description('Empty makes none.')
 param runnerSubnetPrefix string
 param operatorPrefixes string[]
+param usesQueue bool
 
 var sources = filter(
   concat([appSubnetPrefix, operationsSubnetPrefix, runnerSubnetPrefix], operatorPrefixes),
@@ -138,6 +139,25 @@ resource blobZoneLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@202
   }
 }
 
+resource queueZone 'Microsoft.Network/privateDnsZones@2024-06-01' = if (usesQueue) {
+  name: 'privatelink.queue.${environment().suffixes.storage}'
+  location: 'global'
+  tags: tags
+}
+
+resource queueZoneLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = if (usesQueue) {
+  parent: queueZone
+  name: 'vnet-${name}'
+  location: 'global'
+  tags: tags
+  properties: {
+    registrationEnabled: false
+    virtualNetwork: {
+      id: network.id
+    }
+  }
+}
+
 resource databaseZone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
   name: 'privatelink.postgres.database.azure.com'
   location: 'global'
@@ -180,5 +200,6 @@ output appSubnetId string = '${network.id}/subnets/app'
 output operationsSubnetId string = '${network.id}/subnets/operations'
 output endpointSubnetId string = '${network.id}/subnets/endpoints'
 output blobDnsZoneId string = blobZone.id
+output queueDnsZoneId string = queueZone.?id ?? ''
 output databaseDnsZoneId string = databaseZone.id
 output vaultDnsZoneId string = vaultZone.id

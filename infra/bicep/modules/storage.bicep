@@ -1,4 +1,5 @@
-// What the Functions host keeps: timer leases, and on Flex Consumption the deployed package. No job.
+// What the Functions host keeps: timer leases, on Flex Consumption the deployed package, and alarms in a queue where that
+// wakes jobs up. No job: an alarm is a name.
 import { texts } from '../types.bicep'
 
 param name string
@@ -6,12 +7,14 @@ param location string
 param tags texts
 param sku string
 param deploymentContainer string
+param usesQueue bool
 @description('Names the role assignment, since it is known before the run as the object id is not.')
 param identityName string
 param principalId string
 @description('False leaves the account open to the Internet, to identities only.')
 param private bool
 
+var storageQueueDataContributor = '974c5e8b-45b9-4653-ba55-5f0f855dd0fb'
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
@@ -70,6 +73,18 @@ resource owner 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+// The app makes its queue itself, puts alarms into it, and takes them from there.
+resource contributor 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (usesQueue) {
+  name: guid(account.id, identityName, storageQueueDataContributor)
+  scope: account
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', storageQueueDataContributor)
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
 output id string = account.id
 output name string = account.name
 output blobEndpoint string = account.properties.primaryEndpoints.blob
+output queueEndpoint string = account.properties.primaryEndpoints.queue

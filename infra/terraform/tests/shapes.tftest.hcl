@@ -52,7 +52,8 @@ mock_provider "azurerm" {
   }
   mock_resource "azurerm_storage_account" {
     defaults = {
-      primary_blob_endpoint = "https://example.blob.core.windows.net/"
+      primary_blob_endpoint  = "https://example.blob.core.windows.net/"
+      primary_queue_endpoint = "https://example.queue.core.windows.net/"
     }
   }
   mock_resource "azurerm_key_vault" {
@@ -111,8 +112,8 @@ run "flex_by_default" {
     error_message = "Nothing is made for the other shape."
   }
   assert {
-    condition     = local.app_settings["JOBS_SCHEDULER"] == "timer" && !contains(keys(local.app_settings), "FUNCTIONS_WORKER_RUNTIME")
-    error_message = "The timer wakes jobs up."
+    condition     = local.app_settings["JOBS_SCHEDULER"] == "queue" && local.app_settings["AzureFunctionsJobHost__extensions__queues__newBatchThreshold"] == "15" && !contains(keys(local.app_settings), "FUNCTIONS_WORKER_RUNTIME")
+    error_message = "The queue wakes jobs up, a message for each slot."
   }
   assert {
     condition     = local.app_settings["JOBS_DATABASE_URL"] == "postgresql://id-jobs@example.postgres.database.azure.com:5432/jobs"
@@ -123,7 +124,7 @@ run "flex_by_default" {
     error_message = "Database, storage and vault are off the Internet."
   }
   assert {
-    condition     = length(azurerm_private_endpoint.database) + length(azurerm_private_endpoint.blob) + length(azurerm_private_endpoint.vault) == 3 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
+    condition     = length(azurerm_private_endpoint.database) + length(azurerm_private_endpoint.blob) + length(azurerm_private_endpoint.queue) + length(azurerm_private_endpoint.vault) == 4 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
     error_message = "They are reached by private endpoints only."
   }
   assert {
@@ -268,6 +269,7 @@ run "into_an_existing_network" {
       operations_subnet = "/networks/hub/subnets/operations"
       endpoint_subnet   = "/networks/hub/subnets/endpoints"
       blob_dns_zone     = "/zones/blob"
+      queue_dns_zone    = "/zones/queue"
       vault_dns_zone    = "/zones/vault"
       database_dns_zone = "/zones/database"
     }
@@ -291,6 +293,33 @@ run "runners_and_operators_in_the_network" {
   }
 }
 
+run "flex_by_its_timer" {
+  command = plan
+
+  variables {
+    flex_scheduler         = "timer"
+    always_ready_instances = 1
+  }
+  assert {
+    condition     = local.app_settings["JOBS_SCHEDULER"] == "timer" && length(azurerm_private_endpoint.queue) + length(azurerm_role_assignment.contributor) == 0
+    error_message = "The timer wakes jobs up, and nothing is made for a queue."
+  }
+}
+
+run "flex_that_asks_other_instances_for_help" {
+  command = plan
+
+  variables {
+    flex_scheduler         = "scale-out"
+    always_ready_instances = 1
+    concurrency            = 8
+  }
+  assert {
+    condition     = local.app_settings["JOBS_SCALE_OUT"] == "true" && local.app_settings["AzureFunctionsJobHost__extensions__queues__newBatchThreshold"] == "0"
+    error_message = "A message is for a whole instance."
+  }
+}
+
 run "trial" {
   command = plan
 
@@ -300,9 +329,8 @@ run "trial" {
     database_sku             = "Standard_B1ms"
     database_max_connections = 50
     database_pool_size       = 4
-    max_instances            = 5
+    max_instances            = 3
     instance_memory_mb       = 512
-    poll_schedule            = "*/10 * * * * *"
     private_network          = false
     storage_sku              = "Standard_LRS"
     database_lock            = true
@@ -317,9 +345,10 @@ run "through_pgbouncer" {
   command = plan
 
   variables {
-    database_pgbouncer = true
-    max_instances      = 1000
-    extra_settings     = { JOBS_LEASE_SECONDS = "90", JOBS_CONCURRENCY = "4" }
+    database_pgbouncer     = true
+    always_ready_instances = 2
+    max_instances          = 1000
+    extra_settings         = { JOBS_LEASE_SECONDS = "90", JOBS_CONCURRENCY = "4" }
   }
   assert {
     condition     = endswith(local.app_settings["JOBS_DATABASE_URL"], ":6432/jobs") && local.app_settings["JOBS_DATABASE_PGBOUNCER"] == "true" && length(azurerm_postgresql_flexible_server_configuration.pgbouncer) == 1

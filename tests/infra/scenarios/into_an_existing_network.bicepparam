@@ -8,6 +8,7 @@ param existingNetwork = {
   operationsSubnet: '/networks/hub/subnets/operations'
   endpointSubnet: '/networks/hub/subnets/endpoints'
   blobDnsZone: '/zones/blob'
+  queueDnsZone: '/zones/queue'
   vaultDnsZone: '/zones/vault'
   databaseDnsZone: '/zones/database'
 }
