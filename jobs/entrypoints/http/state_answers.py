@@ -12,12 +12,23 @@ from jobs.core.schedules.timing import Duration, Instant
 from jobs.entrypoints.http.answers import ABSENT, Answer
 
 
+class QueueMessages(Answer):
+    """The messages of the queue, the same for every instance."""
+
+    waiting: int = Field(description="How many messages there are, hidden ones too.")
+    poisoned: int = Field(description="How many the host has given up.")
+    oldest: Instant | None = Field(description="Since when the next visible one is there; null if there is none.")
+
+
 class AlarmsState(Answer):
     """The scheduler as the answering instance finds it."""
 
     available: bool = Field(description="Whether it takes alarms.")
     why_not: str | None = Field(description="What it last failed with.")
     callbacks_refused: int = Field(description="Callbacks with a wrong token that were refused since the start.")
+    messages: QueueMessages | None = Field(
+        description="Of the storage queue; null under another scheduler, and while it does not answer."
+    )
 
 
 class DueJobs(Answer):

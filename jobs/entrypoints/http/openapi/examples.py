@@ -122,7 +122,8 @@ _HANDLER = {
 _FIRE = {"at": "2027-03-28T01:00:00Z", "local": "2027-03-28T03:00:00+02:00", "note": "gap"}
 _BATCH_COUNTS = {"created": 1, "existing": 0, "refused": 1}
 _RESULT = {"status": 201, "job": _JOB, "problem": _PROBLEM}
-_ALARMS = {"available": True, "why_not": None, "callbacks_refused": 0}
+_MESSAGES = {"waiting": 3, "poisoned": 0, "oldest": "2026-12-01T08:59:58Z"}
+_ALARMS = {"available": True, "why_not": None, "callbacks_refused": 0, "messages": None}
 _DUE = {"count": 12, "unarmed": 0, "throttled": 10, "latest_by_seconds": 4.2}
 _OUTCOME = {"count": 600, "per_second": 2.0, "mean_duration_seconds": 0.25, "mean_wait_seconds": 0.1}
 _RECENT = {"window": "PT5M", "attempts": {"Succeeded": _OUTCOME}}
@@ -223,6 +224,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "AlarmAnswer": {"outcome": "ran"},
     "AlarmsState": _ALARMS,
+    "QueueMessages": _MESSAGES,
     "DueJobs": _DUE,
     "RecentOutcome": _OUTCOME,
     "RecentAttempts": _RECENT,

@@ -27,6 +27,8 @@ UNITS = {
     "concurrency": "attempts",
     "per_key": "attempts",
     "callbacks_refused": "callbacks",
+    "waiting": "messages",
+    "poisoned": "messages",
     "abandoned_threads": "threads",
     "jobs": "jobs",
     "handlers": "jobs",
