@@ -100,9 +100,8 @@ def test_the_handlers_test_passes_and_has_the_fixtures_without_a_conftest(app: F
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Microsoft's worker library is for Python 3.13 and later")
 def test_microsofts_library_finds_its_functions(app: Folder) -> None:
     # The checkout comes after the wheel, and has the half of the host that the tests play.
-    beside = Folder(
-        app.folder, PYTHONPATH=os.pathsep.join([app.environment["PYTHONPATH"], str(ROOT)]), JOBS_SCHEDULER="timer"
-    )
+    path = os.pathsep.join([app.environment["PYTHONPATH"], str(ROOT)])
+    beside = Folder(app.folder, PYTHONPATH=path, JOBS_SCHEDULER="timer", JOBS_KEY_ROLE="manage")
     found = json.loads(beside.python("-c", textwrap.dedent(INDEX.format(folder=str(app.folder)))).splitlines()[-1])
     assert {"enqueue_job", "run_due", "reconcile", "health_ready"} <= set(found["functions"])
     assert found["app"] == str(app.folder / "function_app.py")
