@@ -303,9 +303,9 @@ class TestIndexing:
                 assert [(each["type"], each["direction"]) for each in others] == [("http", "OUT")], name
 
     def test_only_what_never_blocks_is_on_the_loop_that_all_share(self, worker):
-        """Callback and message, which hand to threads whatever blocks, and the probe, which touches nothing."""
+        """Those that hand to threads whatever blocks, and may wait for a job; and the probe, which touches nothing."""
         on_the_loop = {info.name for info in handle_event._functions._functions.values() if info.is_async}
-        assert on_the_loop == {"ring_alarm", "wake", "health_live"}
+        assert on_the_loop == {"ring_alarm", "wake", "enqueue_job", "get_job", "health_live"}
 
 
 class TestMessages:
@@ -357,7 +357,7 @@ class TestHttp:
         body = {"handler_name": "Greet", "job_name": "way", "payload": {"to": "Ann"}}
         status, headers, made = worker.request("enqueue_job", "POST", "/api/jobs?code=secret", body)
         job = json.loads(made)
-        assert (status, headers["ETag"]) == (201, '"1"')
+        assert (status, headers["ETag"].partition(".")[0]) == (201, '"1')
         assert headers["Location"] == f"/api/jobs/{job['id']}"
         worker.tick("run_due")
         status, found = worker.json("get_job", "GET", f"/api/jobs/{job['id']}", route={"id": job["id"]})

@@ -34,6 +34,7 @@ def test_no_request_that_can_be_made_of_the_document_is_answered_by_what_is_not_
                 SCHEMATHESIS, "run", f"{api.client.base_url}/api/openapi.json", "--checks", ",".join(CHECKS),
                 "--phases", "examples,coverage,fuzzing", "--max-examples", str(sized(4, 400)), "--no-color",
                 "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off",
+                "--request-timeout", "60",  # a call may ask to wait
             ],
             cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=sized(1_200, 14_000),
         )  # fmt: skip
