@@ -96,6 +96,9 @@ class RunPipeline:
             outcome = self.execute(run)
         except Exception as raised:  # noqa: BLE001  ``finish`` judges it
             error = raised
+        if outcome is None and self._leases.timed_out(run):
+            self.abandoned.end_after_timeout(run)
+            return False
         return self.abandoned.end(run, outcome, error)
 
     def execute(self, run: ClaimedRun) -> RecordedOutcome | None:

@@ -34,6 +34,7 @@ class AbandonedThreads:
         self.most = most
         self._under_way: dict[str, tuple[Finish, bool]] = {}
         self._abandoned: dict[str, tuple[ClaimedRun, bool]] = {}
+        self._ended: set[str] = set()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -49,20 +50,40 @@ class AbandonedThreads:
         if (found := self._under_way.pop(run.token, None)) is not None:
             found[0](run, outcome, error)
             return True
+        self._end_abandoned(run)
+        return False
+
+    def end_after_timeout(self, run: ClaimedRun) -> None:
+        """Note that an attempt has ended at its timeout: ``abandon``, called on another thread, finishes the run.
+
+        The timeout may not be recorded yet, and nothing may take the run for finished before that.
+        """
+        with self._lock:
+            if run.token in self._under_way:
+                self._ended.add(run.token)
+                return
+        self._end_abandoned(run)
+
+    def _end_abandoned(self, run: ClaimedRun) -> None:
         with self._lock:
             abandoned = self._abandoned.pop(run.token, None)
         if abandoned is not None:
             _logger.info("job %s: the attempt that went on after its time-out has come to its end", run.job_id)
-        return False
 
     def abandon(self, run: ClaimedRun, error: Exception | None) -> None:
-        """Finish a run past its timeout whose handler goes on; ``error`` if the timeout could not be recorded."""
+        """Finish a run past its timeout, whose handler may go on; ``error`` if the timeout could not be recorded."""
         with self._lock:
             found = self._under_way.pop(run.token, None)
             if found is None:
                 return  # the attempt has ended in the meantime
             finish, pooled = found
-            self._abandoned[run.token] = (run, pooled)
+            ended = run.token in self._ended
+            self._ended.discard(run.token)
+            if not ended:
+                self._abandoned[run.token] = (run, pooled)
+        if ended:
+            finish(run, None, error)
+            return
         _logger.warning(
             "job %s (%s, %s) goes on after its time-out; its thread is left to it and another takes its place, as for "
             "%d of at most %d. Have the handler call ctx.raise_if_cancelled() between its steps, and give what it "

@@ -60,6 +60,7 @@ class LeaseKeeper:
         self._alone = alone
         self._held: dict[str, _Tracked] = {}
         self._gone: dict[str, _Tracked] = {}
+        self._timed_out: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -110,6 +111,13 @@ class LeaseKeeper:
                 return True
             self._gone.pop(run.token, None)
             return False
+
+    def timed_out(self, run: ClaimedRun) -> bool:
+        """Whether this attempt, which has just ended, lost its lease to its timeout: ``on_timeout`` reports its end."""
+        with self._lock:
+            known = run.token in self._timed_out
+            self._timed_out.discard(run.token)
+            return known
 
     @contextmanager
     def completing(self, run: ClaimedRun) -> Iterator[None]:
@@ -189,6 +197,7 @@ class LeaseKeeper:
         now = time.monotonic()
         with self._lock:
             late = _past_deadline(self._held, now)
+            self._timed_out.update(each.run.token for each in late)
             overdue = _past_deadline(self._gone, now)
         for each, held in chain(((each, False) for each in overdue), ((each, True) for each in late)):
             if each.context is not None:

@@ -296,6 +296,36 @@ def test_a_handler_that_ends_at_its_time_out_keeps_no_thread(make_runtime, regis
     assert not [each for each in caplog.records if each.levelno > logging.WARNING]
 
 
+@pytest.mark.usefixtures("handlers")
+def test_an_alarm_whose_handler_ends_at_its_time_out_is_answered_once_that_is_recorded(
+    make_runtime, registry, release, monkeypatch
+):
+    """Its invocation would end otherwise, and with it what may still be logged of the attempt."""
+
+    def handle(args: Anything, ctx: JobContext) -> None:
+        until(lambda: ctx.lease_lost)
+
+    registry.add_handler("Polite", handle, timeout=SHORT, retry=NEVER_AGAIN)
+    runtime = make_runtime(concurrency=1)
+    write = runtime.pipeline.outcomes.write
+
+    def write_late(outcomes: Any) -> Any:
+        if any(each.result.outcome is AttemptOutcome.TIMED_OUT for each in outcomes):
+            assert release.wait(60)
+        return write(outcomes)
+
+    monkeypatch.setattr(runtime.pipeline.outcomes, "write", write_late)
+    [polite], [good] = enqueue(runtime, "Polite", 1), enqueue(runtime, "Good", 1)
+    rung, after = [runtime.pool.handle_alarm(AlarmName(each.id, each.generation)) for each in (polite, good)]
+    assert after.result(60).outcome is AlarmOutcome.RAN, "on the thread that the first has left"
+    assert not rung.done()
+    release.set()
+    assert rung.result(60).outcome is AlarmOutcome.RAN
+    [attempt] = runtime.service.attempts(polite.id)
+    assert attempt.outcome is AttemptOutcome.TIMED_OUT
+    assert ready(runtime)[0] == 200
+
+
 def test_however_many_handlers_run_over_their_time_every_slot_comes_back_and_every_attempt_is_recorded_once(
     make_runtime, registry, sql
 ):
