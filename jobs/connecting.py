@@ -32,7 +32,9 @@ Wanted = TypeVar("Wanted")
 def connect(
     database_url: str,
     *,
-    scheduler: Scheduler | Literal["dapr"] | None = None,
+    scheduler: Scheduler | Literal["dapr", "queue"] | None = None,
+    queue_connection: str | None = None,
+    queue: str = "jobs-wake",
     schema: str = "jobs",
     handlers: str | HandlerRegistry | None = None,
     actor: str | None = None,
@@ -45,8 +47,10 @@ def connect(
     """Return the jobs of a database; make one per process and close it, or use ``with``. Safe to share between threads.
 
     It reads nothing from the environment, and connects when first used. ``scheduler`` sets alarms at once: ``"dapr"``
-    with a sidecar beside this process. Without one a job starts once the app looks for due jobs by itself: within a
-    second where it polls, within a minute under Dapr or the queue.
+    with a sidecar beside this process, ``"queue"`` in the app's storage queue ``queue`` (its ``JOBS_QUEUE``), where
+    ``queue_connection`` is the account's connection string or ``https://ACCOUNT.queue.core.windows.net``, which signs
+    in by identity. Without one a job starts once the app looks for due jobs by itself: within a second where it polls,
+    within a minute under Dapr or the queue.
 
     Jobs are enqueued for the handlers that this process declares (``declare``) or imports; ``handlers`` names a package
     to load, or is a registry. ``actor`` is kept with each job and change as who did it. ``pool_size`` bounds the
@@ -55,13 +59,14 @@ def connect(
     """
     from jobs.bootstrap.connecting import (  # noqa: PLC0415  whoever only declares handlers needs no driver
         Address,
+        Queue,
         check_actor,
         connect_service,
     )
 
     check_actor(actor)
     address = Address(database_url, pool_size, tls, ca_file, pgbouncer, password, schema)
-    service, close = connect_service(address, scheduler, handlers)
+    service, close = connect_service(address, scheduler, handlers, Queue(queue, queue_connection))
     return Jobs(service, actor, close)
 
 

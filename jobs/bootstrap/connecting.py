@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -10,8 +11,10 @@ from jobs.adapters.postgres.connection.clock import DatabaseClock
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.schedulers.timer import TimerScheduler
+from jobs.adapters.storage_queue.names import QUEUE_NAME
 from jobs.app.alarms.arming import Alarms
 from jobs.app.commands.service import JobService
+from jobs.bootstrap.schedulers import open_queues
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.declared import KnownHandlers
 from jobs.core.handlers.loading.package import load_handlers
@@ -20,6 +23,7 @@ from jobs.core.handlers.registry import HandlerRegistry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobs.core.ports.clock import Clock
     from jobs.core.ports.scheduler import Scheduler
 
 
@@ -35,6 +39,14 @@ class Address(NamedTuple):
     schema: str
 
 
+class Queue(NamedTuple):
+    """The storage queue in which the app's alarms are, and how to reach it."""
+
+    name: str
+    connection: str | None
+
+
+_BY_NAME = ("dapr", "queue")
 _ARGUMENTS = {
     "set JOBS_DATABASE_PGBOUNCER to true": "pass pgbouncer=True",
     "set JOBS_DATABASE_TLS=false": "pass tls=False",
@@ -49,6 +61,7 @@ _ARGUMENTS = {
     "JOBS_DATABASE_SCHEMA": "schema",
     "JOBS_DATABASE_URL": "database_url",
     "JOBS_HANDLERS": "handlers=",
+    "queue_connection__queueServiceUri": "queue_connection",
 }
 """What ``connect`` takes in place of settings. Longer texts come before those that they contain."""
 
@@ -66,7 +79,7 @@ def check_actor(actor: object) -> None:
         raise ConfigurationError(f"actor is a text, such as str(user.id), and not a {type(actor).__name__}")
 
 
-def _check_types(address: Address, scheduler: object, handlers: object) -> None:
+def _check_types(address: Address, scheduler: object, handlers: object, queue: Queue) -> None:
     """Raise ``ConfigurationError`` for what would fail later only, as an outage does, or be ignored.
 
     No value is shown: it may hold a password.
@@ -82,8 +95,15 @@ def _check_types(address: Address, scheduler: object, handlers: object) -> None:
         "password is a function that returns one, called for each connection; a fixed one goes into database_url": (
             address.password is None or callable(address.password)
         ),
-        'scheduler is "dapr" or a scheduler; left out, the app finds the jobs as they fall due': (
-            scheduler is None or scheduler == "dapr" or callable(getattr(scheduler, "arm_many", None))
+        'scheduler is "dapr", "queue" or a scheduler; left out, the app finds the jobs as they fall due': (
+            scheduler is None or scheduler in _BY_NAME or callable(getattr(scheduler, "arm_many", None))
+        ),
+        "queue_connection is the connection string of the app's storage account, or "
+        'https://ACCOUNT.queue.core.windows.net, and goes with scheduler="queue"': (
+            queue.connection is None if scheduler != "queue" else isinstance(queue.connection, str)
+        ),
+        "queue is the name of the app's storage queue, such as jobs-wake": (
+            isinstance(queue.name, str) and re.match(QUEUE_NAME, queue.name) is not None
         ),
         "handlers is the name of a package or a HandlerRegistry": (
             handlers is None or isinstance(handlers, str | HandlerRegistry)
@@ -95,13 +115,16 @@ def _check_types(address: Address, scheduler: object, handlers: object) -> None:
 
 
 def connect_service(
-    address: Address, scheduler: Scheduler | Literal["dapr"] | None, handlers: str | HandlerRegistry | None
+    address: Address,
+    scheduler: Scheduler | Literal["dapr", "queue"] | None,
+    handlers: str | HandlerRegistry | None,
+    queue: Queue,
 ) -> tuple[JobService, Callable[[], None]]:
     """Build the service that enqueues and changes jobs, for a program that runs none. Returns it and what closes it.
 
     Reads no settings. Raises ``ConfigurationError`` for an argument that cannot be used.
     """
-    _check_types(address, scheduler, handlers)
+    _check_types(address, scheduler, handlers, queue)
     url, pool_size, tls, ca_file, pgbouncer, password, schema = address
     try:
         options = DatabaseOptions(
@@ -110,17 +133,28 @@ def connect_service(
         registry = load_handlers(handlers) if isinstance(handlers, str) else handlers or KnownHandlers()
         database = Database(options)
         store = PostgresJobStore(database, schema)
+        clock = DatabaseClock(database)
+        alarms = Alarms(_scheduler_of(scheduler, queue, clock), store)
     except ConfigurationError as error:
         raise type(error)(in_arguments(str(error))) from error.__cause__
-    if scheduler == "dapr":
-        from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
-
-        scheduler = DaprScheduler()
-    alarms = Alarms(scheduler or TimerScheduler(), store)
 
     def close() -> None:
         alarms.close()
         database.close()
 
     random = Random()  # noqa: S311  jitter, not secrets
-    return JobService(store, alarms, registry, DatabaseClock(database), random), close
+    return JobService(store, alarms, registry, clock, random), close
+
+
+def _scheduler_of(scheduler: Scheduler | Literal["dapr", "queue"] | None, queue: Queue, clock: Clock) -> Scheduler:
+    if scheduler == "dapr":
+        from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
+
+        return DaprScheduler()
+    if scheduler == "queue":
+        from jobs.adapters.schedulers.queue import QueueScheduler  # noqa: PLC0415  a tenth of a second, for urllib3
+
+        text = queue.connection or ""
+        setting = "queue_connection__queueServiceUri" if "://" in text and ";" not in text else "queue_connection"
+        return QueueScheduler(*open_queues("queue_connection", queue.name, {setting: text}), clock.now)
+    return scheduler or TimerScheduler()

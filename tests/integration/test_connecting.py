@@ -39,6 +39,9 @@ from jobs.core.lifecycle.ids import new_id
 from jobs.settings import Settings
 from tests.support import until
 
+STORAGE = "DefaultEndpointsProtocol=https;AccountName=shop;AccountKey=c2VjcmV0;EndpointSuffix=core.windows.net"
+QUEUE = {"scheduler": "queue", "queue_connection": STORAGE}
+
 
 class ShipOrderArgs(BaseModel):
     order: int
@@ -233,7 +236,16 @@ def test_connecting_reads_nothing_from_the_environment(database_url, monkeypatch
         ("postgresql://app@localhost/shop", {"schema": "A B"}, "schema is 'A B'"),
         ("postgresql://app@localhost/shop", {"handlers": "no_such_package"}, "no_such_package"),
         (sa.make_url("postgresql://app:secret@localhost/shop"), {}, "url.render_as_string(hide_password=False)"),
-        ("postgresql://app@localhost/shop", {"scheduler": "timer"}, 'scheduler is "dapr" or a scheduler; left out'),
+        ("postgresql://app@localhost/shop", {"scheduler": "timer"}, 'scheduler is "dapr", "queue" or a scheduler'),
+        ("postgresql://app@localhost/shop", {"scheduler": "queue"}, "queue_connection is the connection string of"),
+        ("postgresql://app@localhost/shop", {"queue_connection": STORAGE}, 'and goes with scheduler="queue"'),
+        ("postgresql://app@localhost/shop", QUEUE | {"queue": "Jobs"}, "queue is the name of the app's storage queue"),
+        (
+            "postgresql://app@localhost/shop",
+            QUEUE | {"queue_connection": "secret"},
+            "queue_connection is no connection",
+        ),
+        ("postgresql://app@localhost/shop", QUEUE | {"queue_connection": "http://a.example"}, "begin with https://"),
         ("postgresql://app@localhost/shop", {"handlers": ["shop"]}, "handlers is the name of a package or"),
         ("postgresql://app@localhost/shop", {"password": "secret"}, "password is a function that returns one"),
         ("postgresql://app@localhost/shop", {"pool_size": 0}, "pool_size is a whole number of at least 1"),
@@ -249,6 +261,15 @@ def test_what_cannot_be_connected_to_is_told_by_the_argument_that_says_so(url, o
     assert says in str(caught.value)
     assert "JOBS_" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_with_the_apps_queue_a_job_is_armed_as_it_is_enqueued(database_url, azurite, queues, sql):
+    queue, _ = queues
+    with connect(database_url, scheduler="queue", queue=queue.name, queue_connection=azurite.connection_string) as jobs:
+        enqueued = ship.enqueue(ShipOrderArgs(order=1), jobs=jobs)
+    [message] = queue.take(32, hidden_for=1)
+    assert message.text == f"{enqueued.id.hex}-1"
+    assert sql("select armed_at is not null from jobs.jobs") == [(True,)]
 
 
 def test_without_jobs_a_handler_enqueues_with_what_this_process_has_open_if_that_is_one(database_url, jobs):
