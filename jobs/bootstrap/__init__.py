@@ -6,8 +6,8 @@ import atexit
 import logging
 import os
 import socket
-import threading
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -26,12 +26,11 @@ from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
 from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.limits import WorkerLimits
-from jobs.app.execution.worker.pending_results import going_down
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.bootstrap.database import database_options
+from jobs.bootstrap.lazy_runtime import LazyRuntime
 from jobs.bootstrap.schedulers import build_looks, build_scheduler, open_queues
-from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.transactions.lock import DistributedLock
@@ -99,7 +98,8 @@ def create_closable_app(*middleware: Middleware) -> ClosableApp:
 def _join(startup: Startup) -> ClosableApp:
     from jobs.entrypoints.functions import build_app  # noqa: PLC0415  only a host needs azure.functions
 
-    runtime = LazyRuntime(startup.settings, startup.registry, startup.fault, startup.function_timeout)
+    build = partial(build_runtime, startup.settings, startup.registry, longest_run=startup.function_timeout)
+    runtime = LazyRuntime(build, startup.fault)
     app = build_app(runtime, startup.settings, startup.function_timeout)
     no_longer_open = open_jobs(lambda: runtime().service)
 
@@ -108,63 +108,6 @@ def _join(startup: Startup) -> ClosableApp:
         runtime.close()
 
     return ClosableApp(app, close, runtime.start_nothing_more, open_queues)
-
-
-class LazyRuntime:
-    """Makes the runtime at the first call, and returns the same one afterwards; with a ``fault`` it makes none."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        registry: HandlerRegistry,
-        fault: ConfigurationError | None = None,
-        longest_run: timedelta | None = None,
-    ) -> None:
-        self._settings = settings
-        self._longest_run = longest_run
-        self._registry = registry
-        self._fault = fault
-        self._lock = threading.Lock()
-        self._runtime: Runtime | None = None
-        self._closed = False
-
-    def __call__(self) -> Runtime:
-        """Give the runtime; raises ``ConfigurationError`` while a setting that it needs is missing, or is wrong.
-
-        ``Unavailable`` once it was closed.
-        """
-        if self._fault is not None:
-            raise self._fault.with_traceback(None)
-        if self._runtime is None:
-            with self._lock:
-                if self._runtime is None:
-                    if self._closed:
-                        raise going_down()
-                    self._runtime = self._build()
-                    self._runtime.worker.watch()
-        return self._runtime
-
-    def _build(self) -> Runtime:
-        try:
-            return build_runtime(self._settings, self._registry, longest_run=self._longest_run)
-        except ImportError as error:  # of what is imported for a setting alone: of Dapr, Entra or OpenTelemetry
-            raise ConfigurationError(
-                f"a package that the settings ask for cannot be imported: {error}; install what requirements.txt lists"
-            ) from error
-
-    def start_nothing_more(self) -> None:
-        """Claim no more work, if the runtime was ever made; what runs goes on until ``close``."""
-        with self._lock:
-            if self._runtime is not None:
-                self._runtime.pool.start_nothing_more()
-
-    def close(self) -> None:
-        """Close the runtime if it was ever made, and make none from now on."""
-        with self._lock:
-            self._closed = True
-            if self._runtime is not None:
-                self._runtime.close()
-                self._runtime = None
 
 
 def build_runtime(

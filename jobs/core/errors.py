@@ -33,7 +33,7 @@
 
 A message says what is wrong, where, and what to do. It never contains a secret or a payload's content.
 
-The tree stays in one file of more than 250 lines, so that whoever catches an error finds its relatives beside it.
+Longer than other files because whoever catches an error is to find its relatives beside it.
 """
 
 from __future__ import annotations

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-import jobs.bootstrap
+from jobs.bootstrap import build_runtime, close_at_the_end
+from jobs.bootstrap.lazy_runtime import LazyRuntime
 from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
+from jobs.settings import Settings
 
 
 class Nothing(BaseModel):
@@ -37,8 +39,9 @@ def main(folder: Path, way: str) -> None:
     registry.add_handler("Work", handle)
     if way != "default":
         signal.signal(signal.SIGTERM, stood_before)
-    runtime = jobs.bootstrap.LazyRuntime(jobs.bootstrap.Settings.read(), registry)
-    jobs.bootstrap.close_at_the_end(runtime.close)
+    settings = Settings.read()
+    runtime = LazyRuntime(lambda: build_runtime(settings, registry))
+    close_at_the_end(runtime.close)
     threading.Thread(target=lambda: runtime().worker.drain(600), daemon=True).start()
     asyncio.run(asyncio.sleep(600))
 

@@ -17,7 +17,8 @@ from unittest.mock import MagicMock
 import pytest
 
 from jobs import HandlerRegistry
-from jobs.bootstrap import LazyRuntime, build_offline_runtime, create_app, create_closable_app
+from jobs.bootstrap import build_offline_runtime, create_app, create_closable_app
+from jobs.bootstrap.lazy_runtime import LazyRuntime
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.cli.check import add_check, take_the_timer
 from jobs.settings_checks import function_timeout
@@ -145,8 +146,9 @@ def test_the_hosts_limit_is_what_the_timeout_of_a_job_is_held_to(environment, mo
     made = []
     monkeypatch.setattr("jobs.bootstrap.LazyRuntime", lambda *given: made.append(LazyRuntime(*given)) or made[0])
     environment.setenv("AzureFunctionsJobHost__functionTimeout", "00:50:00")
-    create_closable_app()[1]()
-    LazyRuntime._build(made[0])
+    app = create_closable_app()
+    made[0]()
+    app.close()
     build_offline_runtime(HandlerRegistry())
     assert held_to == [timedelta(minutes=50)] * 2
 
@@ -206,12 +208,10 @@ def test_a_fault_is_said_every_minute_whatever_the_timers_schedules_are(environm
 
 
 def test_a_package_that_cannot_be_imported_once_it_is_needed_is_a_fault_of_the_setup(environment, monkeypatch):
-    def broken(*_, **__):
+    def broken():
         raise ImportError("cannot import name 'runtime_version' from 'google.protobuf'")
 
-    monkeypatch.setattr("jobs.bootstrap.build_runtime", broken)
-    startup = started(environment)
-    runtime = LazyRuntime(startup.settings, startup.registry)
+    runtime = LazyRuntime(broken)
     with pytest.raises(
         ConfigurationError, match=r"cannot be imported: .*google\.protobuf.*; install what requirements"
     ):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from jobs.app.commands.alarms_of_commands import AlarmsOfCommands
 from jobs.app.commands.callers import NOBODY, Caller, Enqueued, IdempotentResponse
 from jobs.app.commands.insertion import NewJobs
 from jobs.app.commands.job_changes import cancel, pause, resume, retry, run_now, update
 from jobs.app.commands.timeout_limit import refuse_timeout
 from jobs.core.commands import EnqueueJob, UpdateJob
 from jobs.core.errors import Conflict, JobNotFound, JobsError, PreconditionFailed
-from jobs.core.lifecycle.ids import AlarmName
-from jobs.core.ports.scheduler import Alarm
 from jobs.core.queries import HistoryQuery, JobFilter, JobQuery
 
 if TYPE_CHECKING:
@@ -48,13 +47,13 @@ class JobService:
         ``was_changed`` returns whether an operation on many jobs has changed a job.
         """
         self._store = store
-        self._alarms = alarms
+        self._alarms = AlarmsOfCommands(alarms)
         self._registry = registry
         self._clock = clock
         self._random = random
         self._longest_run = longest_run
         self._was_changed = was_changed
-        self._new_jobs = NewJobs(store, registry, clock, random, longest_run, self._withdraw_alarm_of)
+        self._new_jobs = NewJobs(store, registry, clock, random, longest_run, self._alarms.withdraw)
 
     def enqueue(self, command: EnqueueJob, *, connection: object | None = None, caller: Caller = NOBODY) -> Enqueued:
         """Insert a job. With ``connection``, a SQLAlchemy connection or session, it joins the caller's transaction.
@@ -64,7 +63,7 @@ class JobService:
         Raises ``InvalidInput``, ``JobNameTaken``, ``JobIdTaken``.
         """
         enqueued = self._new_jobs.insert(command, connection, caller)
-        self._arm([enqueued], connection)
+        self._alarms.set_of([enqueued], connection)
         return enqueued
 
     def enqueue_many(
@@ -99,7 +98,7 @@ class JobService:
                 results[place] = self._new_jobs.resolve_conflict(command, new_job, connection, caller)
             except JobsError as error:
                 results[place] = error
-        self._arm([result for result in results if isinstance(result, Enqueued)], connection)
+        self._alarms.set_of([result for result in results if isinstance(result, Enqueued)], connection)
         return [result for result in results if result is not None]
 
     def enqueue_once(
@@ -122,7 +121,7 @@ class JobService:
             enqueued = self._new_jobs.insert(command, entry.connection, caller)
             response = render(enqueued)
             entry.keep(response)
-        self._arm([enqueued], None)
+        self._alarms.set_of([enqueued], None)
         return IdempotentResponse(response, replayed=False)
 
     def get(self, job_id: UUID) -> Job:
@@ -214,10 +213,6 @@ class JobService:
 
         return self._revise(job_id, decide, caller, revision, None)
 
-    def _arm(self, enqueued: Iterable[Enqueued], connection: object | None) -> None:
-        if self._alarms.needed:
-            self._set_alarms([one.alarm for one in enqueued if one.alarm is not None], connection)
-
     def _revise(
         self,
         job_id: UUID,
@@ -242,32 +237,8 @@ class JobService:
             changed = self._store.change(job, change, actor=caller.actor, connection=connection)
             if changed is not None:
                 if changed.generation != job.generation:
-                    self._rearm(job, changed, connection)
+                    self._alarms.replace(job, changed, connection)
                 elif changed.paused and not job.paused:
-                    self._withdraw_alarm_of(job, connection)
+                    self._alarms.withdraw(job, connection)
                 return changed
         raise Conflict(f"job {job_id} changes faster than this call can follow; try again")
-
-    def _rearm(self, before: Job, after: Job, connection: object | None) -> None:
-        self._withdraw_alarm_of(before, connection)
-        self._set_alarms(_alarms_of(after), connection)
-
-    def _set_alarms(self, alarms: list[Alarm], connection: object | None) -> None:
-        """Set alarms now, or after the commit of a caller's transaction."""
-        if connection is None:
-            self._alarms.arm(alarms)
-        else:
-            self._alarms.arm_after_commit([alarm.name for alarm in alarms], connection)
-
-    def _withdraw_alarm_of(self, job: Job, connection: object | None) -> None:
-        """Withdraw a job's alarm; in a caller's transaction only after it has committed."""
-        names = [AlarmName(job.id, job.generation)]
-        if connection is None:
-            self._alarms.withdraw(names)
-        else:
-            self._alarms.withdraw_after_commit(names, connection)
-
-
-def _alarms_of(job: Job) -> list[Alarm]:
-    due: Any = job.next_run_at
-    return [] if due is None or job.paused or job.status.ended else [Alarm(AlarmName(job.id, job.generation), due)]

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.core.errors import IdempotencyKeyReused, JobNameTaken
 from jobs.core.lifecycle.status import JobStatus
-from jobs.core.ports.jobs import NOW, RETRY, Change, Inserted
-from jobs.core.strict_json import refuse_unstorable_text
+from jobs.core.ports.jobs import NOW, RETRY, Change
 from jobs.testing.memory.database import MemoryConnection, RowLock
-from jobs.testing.memory.jsonb import as_stored
 from jobs.testing.memory.listing import find_attempts, find_jobs, selected
-from jobs.testing.memory.rows import AuditRow, JobRow, KeyRow, alarm_of, attempt_of, job_of
+from jobs.testing.memory.rows import AuditRow, KeyRow, alarm_of, attempt_of, job_of
 from jobs.testing.memory.transactions import OpenTransaction
+from jobs.testing.memory.written_rows import changed_row, inserted_row, refuse_unstorable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+    from datetime import datetime
     from uuid import UUID
 
     from jobs.core.lifecycle.ids import AlarmName
     from jobs.core.lifecycle.job import Attempt, Job
-    from jobs.core.ports.jobs import AttemptPage, NewJob, Page
+    from jobs.core.ports.jobs import AttemptPage, Inserted, NewJob, Page
     from jobs.core.ports.scheduler import Alarm
     from jobs.core.queries import HistoryQuery, JobFilter, JobQuery
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
@@ -33,7 +32,6 @@ _HISTORY_LIMIT = 1_000
 _REPLACED = Change(
     "replace", {"status": JobStatus.CANCELLED, "handled_at": NOW, "next_run_at": None}, new_generation=True
 )
-_JSON = frozenset({"payload", "metadata", "options", "retry"})
 
 
 class MemoryJobStore:
@@ -50,7 +48,7 @@ class MemoryJobStore:
     def insert_many(self, jobs: Iterable[NewJob], *, connection: object | None = None) -> list[Inserted | None]:
         """Insert rows, all in one statement."""
         new = list(jobs)
-        _refuse_unstorable(*(value for job in new for value in job))
+        refuse_unstorable(*(value for job in new for value in job))
         if not new:
             return []
         with self._database.statement(connection) as transaction:
@@ -58,14 +56,14 @@ class MemoryJobStore:
             tried: dict[UUID, Inserted | None] = {}
             for job in new:
                 if job.id not in tried:
-                    tried[job.id] = _inserted(transaction, job)
+                    tried[job.id] = inserted_row(transaction, job)
             return [tried.pop(job.id, None) for job in new]
 
     def replace(
         self, holder: Job, job: NewJob, *, actor: str | None = None, connection: object | None = None
     ) -> Inserted | None:
         """Cancel ``holder`` and insert ``job`` under its name; None if the holder has changed or the id is taken."""
-        _refuse_unstorable(actor, *job)
+        refuse_unstorable(actor, *job)
         with self._database.statement(connection) as transaction:
             transaction.lock(RowLock("job", holder.id), RowLock("job", job.id), RowLock("name", job.job_name))
             row = transaction.job(holder.id)
@@ -73,11 +71,11 @@ class MemoryJobStore:
                 return None
             if row.job_name != job.job_name or transaction.job(job.id) is not None:
                 return None
-            ended = _changed(row, _REPLACED, transaction.now)
+            ended = changed_row(row, _REPLACED, transaction.now)
             transaction.put_job(ended)
             noted = AuditRow(row.id, transaction.now, actor, _REPLACED.action, ended.revision)
             transaction.put(self._database.audit, (row.id, ended.revision), noted)
-            return _inserted(transaction, job)
+            return inserted_row(transaction, job)
 
     def get(self, job_id: UUID, *, connection: object | None = None) -> Job | None:
         """Return a job; None if there is none with that id."""
@@ -87,7 +85,7 @@ class MemoryJobStore:
 
     def active_holder(self, job_name: str, *, connection: object | None = None) -> Job | None:
         """Return the active job of that name; None if there is none."""
-        _refuse_unstorable(job_name)
+        refuse_unstorable(job_name)
         with self._database.statement(connection) as transaction:
             row = transaction.holder_of(job_name)
         return None if row is None else job_of(row)
@@ -128,12 +126,12 @@ class MemoryJobStore:
         self, job: Job, change: Change, *, actor: str | None = None, connection: object | None = None
     ) -> Job | None:
         """Change a job if its revision is still the one that was read; None if not."""
-        _refuse_unstorable(actor, change.action, change.reason, *change.columns.values())
+        refuse_unstorable(actor, change.action, change.reason, *change.columns.values())
         with self._database.statement(connection) as transaction:
             row = transaction.job(job.id, lock=True)
             if row is None or row.revision != job.revision:
                 return None
-            changed = _changed(row, change, transaction.now)
+            changed = changed_row(row, change, transaction.now)
             if changed.status.active is not row.status.active:
                 transaction.lock(RowLock("name", row.job_name))
             holder = transaction.holder_of(row.job_name)
@@ -183,7 +181,7 @@ class MemoryJobStore:
     @contextmanager
     def once(self, key: str, fingerprint: str) -> Iterator[_HeldKey]:
         """Hold ``key`` in a transaction; a concurrent request under it waits until this one ends."""
-        _refuse_unstorable(key, fingerprint)
+        refuse_unstorable(key, fingerprint)
         database, opened = self._database, OpenTransaction(self._database)
         connection = opened.connection
         try:
@@ -198,7 +196,7 @@ class MemoryJobStore:
             entry = _HeldKey(known.answer, connection)
             yield entry
             if entry.kept is not None:
-                _refuse_unstorable(entry.kept)
+                refuse_unstorable(entry.kept)
                 with database.statement(connection) as transaction:
                     transaction.put(database.keys, key, known._replace(answer=entry.kept))
             opened.commit()
@@ -214,50 +212,3 @@ class _HeldKey:
 
     def keep(self, response: str) -> None:
         self.kept = response
-
-
-def _inserted(transaction: MemoryTransaction, job: NewJob) -> Inserted | None:
-    if transaction.job(job.id) is not None or transaction.holder_of(job.job_name) is not None:
-        return None
-    now = transaction.now
-    values: dict[str, Any] = {name: _stored(name, value, now) for name, value in job._asdict().items()}
-    seconds, due_at = values.pop("timeout_seconds"), values.pop("due_at") or now
-    row = JobRow(
-        **values
-        | {
-            "status": JobStatus.SCHEDULED,
-            "next_run_at": due_at,
-            "scheduled_for": values["scheduled_for"] or now,
-            "anchor": values["anchor"] or now,
-            "timeout": None if seconds is None else timedelta(seconds=seconds),
-            "created_at": now,
-            "updated_at": now,
-        }
-    )
-    transaction.put_job(row)
-    return Inserted(job.id, now, job.due_at or now, job.scheduled_for or now)
-
-
-def _changed(row: JobRow, change: Change, now: datetime) -> JobRow:
-    columns = {name: _stored(name, value, now) for name, value in change.columns.items()}
-    if "status" in columns:
-        columns["status"] = JobStatus(columns["status"])
-    if change.new_generation:
-        columns |= {"generation": row.generation + 1, "armed_at": None}
-    return row._replace(**columns | {"revision": row.revision + 1, "updated_at": now})
-
-
-def _stored(name: str, value: Any, now: datetime) -> Any:
-    """Return a column's value as it is read back."""
-    if value is NOW:
-        return now
-    if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    return as_stored(value) if name in _JSON and value is not None else value
-
-
-def _refuse_unstorable(*values: Any) -> None:
-    """Raise ``InvalidInput`` for text that PostgreSQL cannot store, before the statement begins."""
-    for value in values:
-        if isinstance(value, str):
-            refuse_unstorable_text(value, "")

@@ -2,6 +2,8 @@
 
 One thread serves all runs. It extends their leases in one statement, passes requests to cancel on to the handlers, and
 takes the lease from an attempt that runs past its timeout. While nothing runs, it sleeps.
+
+Longer than other files because each of these changes the same table of runs under the same lock.
 """
 
 from __future__ import annotations

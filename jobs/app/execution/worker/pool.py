@@ -1,4 +1,7 @@
-"""The threads of this process that run handlers, and the work that waits for them."""
+"""The threads of this process that run handlers, and the work that waits for them.
+
+Longer than other files because what a piece of work goes through, from the queue to its end, is read here in one go.
+"""
 
 from __future__ import annotations
 

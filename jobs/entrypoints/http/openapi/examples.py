@@ -1,4 +1,7 @@
-"""An example of each body, whole, from which the examples of its fields are taken."""
+"""An example of each body, whole, from which the examples of its fields are taken.
+
+Longer than other files because it is data: the bodies have fields in common, which are written once.
+"""
 
 from __future__ import annotations
 

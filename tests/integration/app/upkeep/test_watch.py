@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.bootstrap import LazyRuntime
+from jobs.bootstrap import build_runtime
+from jobs.bootstrap.lazy_runtime import LazyRuntime
 from jobs.core.errors import StoreUnavailable, Unavailable
 from jobs.settings import Settings
 from tests.support import job, until
@@ -13,7 +14,8 @@ from tests.support import job, until
 @pytest.fixture
 def instance(database_url, registry):
     """An instance of the app that serves the API and polls nothing."""
-    instance = LazyRuntime(Settings(database_url=database_url, lease_seconds=1, shutdown_grace_seconds=0), registry)
+    settings = Settings(database_url=database_url, lease_seconds=1, shutdown_grace_seconds=0)
+    instance = LazyRuntime(lambda: build_runtime(settings, registry))
     yield instance
     instance.close()
 
