@@ -170,6 +170,7 @@ def do_all_of_it(clone: Clone) -> None:
     add_a_handler_with_libraries(clone)
     add_a_package(clone)
     clone.write({"function_app.py": SHOP["function_app.py"].replace('"shop.jobs"', '["shop.jobs", "handlers"]')})
+    clone.write({"prices.csv": "wheel,7\n", "money.py": '"""Money."""\n\nVAT = 19\n', "data/NOTES.md": "# Notes\n"})
     delete_the_samples(clone)
 
 
