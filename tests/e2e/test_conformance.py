@@ -427,6 +427,11 @@ class TestProbes:
 
 
 class TestTimers:
+    @pytest.fixture(autouse=True)
+    def nothing_is_due(self, worker):
+        """What other tests have enqueued would be run by the next poll, and log as well."""
+        worker.tick("run_due")
+
     def test_the_poll_is_told_nothing_and_gives_nothing_back(self, worker):
         worker.tick("run_due")
 
