@@ -108,11 +108,11 @@ def test_while_the_database_is_away_no_message_is_given_up_and_each_runs_after_i
 ):
     way = Way(server, database_url)
     with QueueSystem(way.url, database.engine, tmp_path) as system:
-        system.enqueue_many([f"job {number}" for number in range(20)], schedule="PT2S")
+        system.enqueue_many([f"job {number}" for number in range(20)], schedule="PT5S")
         way.close()
         try:
             until(lambda: "the database is away" in system.log)
-            time.sleep(6)  # in which the messages appear, and the host would have given them up long since
+            time.sleep(9)  # in which the messages appear, and the host would have given them up long since
             assert system.queue.count() >= 20
             assert system.poisoned() == 0
             assert "wake failed" not in system.log
