@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
 
 from pydantic import BaseModel, BeforeValidator
 
+from jobs.core.json_pointer import pointer_step
 from jobs.core.lifecycle.job import Json
 from jobs.core.schedules.durations import format_duration
 
@@ -74,7 +75,7 @@ def _masked(value: Any, place: str = "") -> str | None:
     if value == _MASK:
         return place or "the payload"
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return next((found for key, child in children if (found := _masked(child, f"{place}/{key}"))), None)
+    return next((found for key, child in children if (found := _masked(child, f"{place}/{pointer_step(key)}"))), None)
 
 
 def one_or_many(value: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.errors import Problem
+from jobs.core.json_pointer import pointer_step
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -37,8 +38,4 @@ def _pointer(location: tuple[int | str, ...], value: Any, *, absent: bool) -> st
             places.append(part)
     if absent:
         places.append(location[-1])
-    return "".join(f"/{_escaped(part)}" for part in places)
-
-
-def _escaped(part: str | int) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
+    return "".join(f"/{pointer_step(part)}" for part in places)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jobs.core.errors import InvalidInput, Problem
+from jobs.core.json_pointer import pointer_step
 from jobs.core.numbers import (
     MAX_DIGITS,
     BadNumber,
@@ -179,8 +180,7 @@ def _strings(value: Any, pointer: str) -> list[tuple[str, str]]:
 
 
 def _shown(key: str) -> str:
-    safe = key.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    return safe.replace("~", "~0").replace("/", "~1")
+    return pointer_step(key.replace("\x00", "\ufffd").encode("utf-8", "replace").decode())
 
 
 def check_depth(text: str, value: Any) -> None:

@@ -86,9 +86,9 @@ def _columns_of(
     columns: dict[str, Any] = {name: changes[name] for name in _COPIED if name in changes}
     if "payload" in changes:
         spec = registry.get(job.handler_name)
-        payload = changes["payload"] if spec is None else unmasked(spec.arguments, changes["payload"], job.payload)
-        columns["payload"] = write_json(payload, "/payload")
+        columns["payload"] = write_json(changes["payload"], "/payload")
         if spec is not None:
+            columns["payload"] = write_json(unmasked(spec.arguments, changes["payload"], job.payload), "/payload")
             arguments = spec.read_arguments(columns["payload"])
             columns["payload_version"] = spec.version
             columns["limited"] = spec.limits is not None

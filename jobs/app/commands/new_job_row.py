@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jobs.core.command_fields import OnConflict
 from jobs.core.errors import InvalidInput, InvalidSchedule
+from jobs.core.handlers.arguments.sensitive import refuse_mask
 from jobs.core.lifecycle.ids import new_id
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
@@ -90,6 +91,7 @@ def _new_row(
     parent_id: UUID | None,
 ) -> NewJob:
     payload = write_json(command.payload, "/payload")
+    refuse_mask(spec.arguments, command.payload)
     arguments = spec.read_arguments(payload)
     refuse_unstorable_text(command.handler_name, "/handler_name")
     if command.job_name is not None:

@@ -6,6 +6,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from jobs.core.json_pointer import pointer_step
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -56,7 +58,7 @@ class Figures:
         self._groups["handlers"] = {
             name: {
                 status: self._bounded(
-                    count, f"/handlers/{_escaped(name)}/{status}", cut=self._is_cut(status, by_status, cut)
+                    count, f"/handlers/{pointer_step(name)}/{status}", cut=self._is_cut(status, by_status, cut)
                 )
                 for status, count in sorted(counts.items())
             }
@@ -114,7 +116,3 @@ class Figures:
 
 
 _COUNTED = ("count", "per_second")
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

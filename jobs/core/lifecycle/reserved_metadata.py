@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.core.errors import InvalidInput, Problem
+from jobs.core.json_pointer import pointer_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ def refuse_reserved(metadata: Mapping[str, Json], existing: Mapping[str, Json] |
         if name.startswith(RESERVED_METADATA) and known.get(name, _MISSING) != value
     ]
     if taken:
-        raise InvalidInput([Problem(f"/metadata/{_escaped(name)}", _RESERVED) for name in taken])
+        raise InvalidInput([Problem(f"/metadata/{pointer_step(name)}", _RESERVED) for name in taken])
 
 
 _RESERVED = "keys that begin with 'jobs.' are the framework's own; use another key"
@@ -33,7 +34,3 @@ _RESERVED = "keys that begin with 'jobs.' are the framework's own; use another k
 def reserved_of(metadata: Mapping[str, Json]) -> dict[str, Json]:
     """Return the reserved part of ``metadata``."""
     return {name: value for name, value in metadata.items() if name.startswith(RESERVED_METADATA)}
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

@@ -209,6 +209,10 @@ class TestSensitiveValues:
         assert api.call("PATCH", f"/api/jobs/{job['id']}", json={"payload": shown}).status_code == 200
         assert api.runtime.service.get(uuid.UUID(job["id"])).payload == {"card": SECRET, "amount": 8}
 
+    def test_a_mask_is_no_value_of_a_new_job(self, api):
+        refused = api.post_job(handler_name="Pay", payload={"card": MASK})
+        problem(refused, 422, "invalid-request", "/payload/card")
+
     def test_no_log_and_no_refusal_has_them(self, api, caplog):
         caplog.set_level(logging.DEBUG, "jobs")
         job = pay(api, payload={"card": SECRET, "amount": -1})

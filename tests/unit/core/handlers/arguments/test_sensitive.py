@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated
 
 import pytest
-from pydantic import BaseModel, Field, RootModel
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, RootModel, StringConstraints
+from pydantic.errors import PydanticUserError
 
-from jobs import Sensitive
-from jobs.core.handlers.arguments.sensitive import MASK, masked, unmasked
+from jobs import InvalidInput, Sensitive
+from jobs.core.handlers.arguments.sensitive import MASK, masked, refuse_mask, unmasked
 
 Secret = Annotated[str, Sensitive()]
 
@@ -35,13 +37,32 @@ class Payment(BaseModel):
     whole: Annotated[Card | None, Sensitive()] = None
 
 
+class ByAnyName(BaseModel, populate_by_name=True):
+    pin: Secret = Field(default="", validation_alias=AliasChoices("PIN", "code"))
+    first: Secret = Field(default="", validation_alias=AliasPath("wallet", "pins", 0, "first"))
+    card: Card | None = Field(default=None, validation_alias=AliasPath("wallet", "card"))
+    by_place: dict[Annotated[str, StringConstraints(pattern="^[a-z][0-9]$")], Secret] = {}
+
+
 class Plain(BaseModel):
     number: str = ""
 
 
 class Odd(BaseModel, arbitrary_types_allowed=True):
     pin: Secret = ""
-    odd: object = None
+    odd: Callable[[], int] = len  # type: ignore[assignment]
+    card: Card | None = None
+
+
+class Undescribed(BaseModel):
+    """No JSON Schema can be made of it."""
+
+    pin: Secret = ""
+    note: str = ""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_):
+        raise PydanticUserError("not this one", code=None)
 
 
 class Pins(RootModel[list[Secret]]):
@@ -63,7 +84,16 @@ HIDDEN = {"number": MASK, "holder": "Ann"}
         (Payment, {"pair": [4, "pin"]}, {"pair": [4, MASK]}),
         (Payment, {"either": CARD}, {"either": HIDDEN}),
         (Payment, {"either": "text"}, {"either": "text"}),
-        (Payment, {"accessToken": "t", "token": "other"}, {"accessToken": MASK, "token": "other"}),
+        (Payment, {"accessToken": "t"}, {"accessToken": MASK}),
+        (ByAnyName, {"pin": "1"}, {"pin": MASK}),
+        (ByAnyName, {"PIN": "1", "code": "2"}, {"PIN": MASK, "code": MASK}),
+        (
+            ByAnyName,
+            {"wallet": {"pins": [{"first": "1", "last": "2"}]}},
+            {"wallet": {"pins": [{"first": MASK, "last": "2"}]}},
+        ),
+        (ByAnyName, {"wallet": {"card": CARD}}, {"wallet": {"card": HIDDEN}}),
+        (ByAnyName, {"by_place": {"a1": "1"}}, {"by_place": {"a1": MASK}}),
         (Payment, {"whole": CARD}, {"whole": MASK}),
         (Payment, {"amount": Decimal("1.50"), "unknown": CARD}, {"amount": Decimal("1.50"), "unknown": CARD}),
         (
@@ -88,8 +118,12 @@ def test_the_value_itself_stays_as_it_is():
     assert value == {"card": CARD}
 
 
-def test_a_model_of_which_no_schema_can_be_made_has_its_own_fields_masked():
-    assert masked(Odd, {"pin": "1", "odd": 1}) == {"pin": MASK, "odd": 1}
+def test_a_field_of_which_no_schema_can_be_made_hides_and_reveals_no_other():
+    assert masked(Odd, {"pin": "1", "odd": 1, "card": CARD}) == {"pin": MASK, "odd": 1, "card": HIDDEN}
+
+
+def test_of_a_model_that_cannot_be_described_nothing_is_shown():
+    assert masked(Undescribed, {"pin": "1", "note": "2"}) == MASK
 
 
 def test_a_mask_that_is_sent_back_stands_for_what_is_stored():
@@ -100,8 +134,28 @@ def test_a_mask_that_is_sent_back_stands_for_what_is_stored():
     assert unmasked(Payment, changed, stored)["card"] == {"number": "5500", "holder": "Bob"}
 
 
-def test_a_mask_with_nothing_behind_it_is_no_value():
-    assert unmasked(Payment, {"card": HIDDEN}, {})["card"]["number"] is None
+@pytest.mark.parametrize(
+    ("sent", "stored", "places"),
+    [
+        ({"card": HIDDEN}, {}, ["/payload/card/number"]),
+        ({"cards": [HIDDEN]}, {"cards": [CARD, CARD]}, ["/payload/cards/0/number"]),
+        (
+            {"by_name": {"a/b": HIDDEN}, "accessToken": MASK},
+            None,
+            ["/payload/by_name/a~1b/number", "/payload/accessToken"],
+        ),
+    ],
+)
+def test_a_mask_with_nothing_behind_it_is_refused(sent, stored, places):
+    with pytest.raises(InvalidInput) as refused:
+        unmasked(Payment, sent, stored)
+    assert [each.pointer for each in refused.value.problems] == places
+
+
+def test_a_new_payload_cannot_have_a_mask_for_a_sensitive_value():
+    refuse_mask(Payment, {"card": CARD, "either": MASK})
+    with pytest.raises(InvalidInput, match="/payload/card/number"):
+        refuse_mask(Payment, {"card": HIDDEN})
 
 
 def test_a_schema_says_which_fields_are_sensitive():
