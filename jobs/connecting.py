@@ -105,13 +105,13 @@ class Jobs:
         Raises ``InvalidInput`` with every fault, ``UnknownHandler`` among its kinds; ``JobNameTaken`` where an active
         job holds the name and ``on_conflict`` is ``reject``; ``JobIdTaken``.
         """
-        return self._service.enqueue(_a(EnqueueJob, command), connection=connection, caller=self._caller)
+        return self._service.enqueue(_instance_of(EnqueueJob, command), connection=connection, caller=self._caller)
 
     def enqueue_many(
         self, commands: Iterable[EnqueueJob], *, connection: Connection | Session | None = None
     ) -> list[EnqueuedJob | JobsError]:
         """Insert many jobs in few statements; returns for each, in order, the job or why it was refused."""
-        wanted = (_a(EnqueueJob, command) for command in commands)
+        wanted = (_instance_of(EnqueueJob, command) for command in commands)
         return list(self._service.enqueue_many(wanted, connection=connection, caller=self._caller))
 
     def get(self, job_id: UUID | str) -> Job:
@@ -120,7 +120,7 @@ class Jobs:
 
     def find(self, query: JobQuery | None = None) -> Page:
         """List jobs, newest first: ``page.jobs``, and ``page.cursor`` for the next ``JobQuery``, None at the end."""
-        return self._service.find(JobQuery() if query is None else _a(JobQuery, query))
+        return self._service.find(JobQuery() if query is None else _instance_of(JobQuery, query))
 
     def attempts(self, job_id: UUID | str) -> list[Attempt]:
         """Read a job's history, the latest attempt first; raises ``JobNotFound``."""
@@ -141,7 +141,7 @@ class Jobs:
         """
         return self._service.update(
             _id_of(job_id),
-            _a(UpdateJob, command),
+            _instance_of(UpdateJob, command),
             revision=_revision_of(revision),
             connection=connection,
             caller=self._caller,
@@ -180,7 +180,7 @@ class Jobs:
         return self._service.retry(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
 
 
-def _a(kind: type[Wanted], given: object) -> Wanted:
+def _instance_of(kind: type[Wanted], given: object) -> Wanted:
     """Return ``given``; raises ``TypeError`` if it is of another kind, such as a dict."""
     if not isinstance(given, kind):
         raise TypeError(f"give {kind.__name__}, such as {_EXAMPLES[kind]}, and not a {type(given).__name__}")

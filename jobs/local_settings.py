@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 40
 _IGNORED = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _LAST_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])')
-_SECRET = frozenset({"JOBS_DATABASE_URL", "JOBS_CALLBACK_TOKENS"})
+_SECRET = frozenset({"JOBS_DATABASE_URL", "JOBS_CALLBACK_TOKENS", "JOBS_QUEUE_CONNECTION"})
+"""The last holds a name, and by mistake what belongs under that name: a connection string with a key."""
 
 
 def take_over_local_settings(file: Path, environment: MutableMapping[str, str] = os.environ) -> frozenset[str]:

@@ -1,4 +1,7 @@
-"""The app's settings, read once by ``bootstrap`` from the environment, which has the Functions app settings."""
+"""The app's settings, read once by ``bootstrap`` from the environment, which has the Functions app settings.
+
+Longer than other files because it is one class: whoever looks for a setting finds all of them in it.
+"""
 
 from __future__ import annotations
 
@@ -173,6 +176,16 @@ class Settings(BaseSettings):
             named = f"it names {scheme[0]!r}, and only Postgres will do" if scheme else "it is no address of a Postgres"
             raise ValueError(f"{named}; write postgresql://user:password@host:5432/database")
         return SecretStr(_ADDRESS.sub("postgresql://", text, count=1))
+
+    @field_validator("queue_connection", mode="before")
+    @classmethod
+    def _name(cls, value: object) -> object:
+        if isinstance(value, str) and ("=" in value or "://" in value):
+            raise ValueError(
+                "it is the name of a setting, such as AzureWebJobsStorage, and not what stands in that; put the "
+                "connection string or the address there"
+            )
+        return value
 
     @field_validator("callback_tokens", mode="before")
     @classmethod

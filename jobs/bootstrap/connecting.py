@@ -103,7 +103,7 @@ def _check_types(address: Address, scheduler: object, handlers: object, queue: Q
             queue.connection is None if scheduler != "queue" else isinstance(queue.connection, str)
         ),
         "queue is the name of the app's storage queue, such as jobs-wake": (
-            isinstance(queue.name, str) and re.match(QUEUE_NAME, queue.name) is not None
+            isinstance(queue.name, str) and re.fullmatch(QUEUE_NAME, queue.name) is not None
         ),
         "handlers is the name of a package or a HandlerRegistry": (
             handlers is None or isinstance(handlers, str | HandlerRegistry)

@@ -240,6 +240,7 @@ def test_connecting_reads_nothing_from_the_environment(database_url, monkeypatch
         ("postgresql://app@localhost/shop", {"scheduler": "queue"}, "queue_connection is the connection string of"),
         ("postgresql://app@localhost/shop", {"queue_connection": STORAGE}, 'and goes with scheduler="queue"'),
         ("postgresql://app@localhost/shop", QUEUE | {"queue": "Jobs"}, "queue is the name of the app's storage queue"),
+        ("postgresql://app@localhost/shop", QUEUE | {"queue": "jobs\n"}, "queue is the name of the app's storage"),
         (
             "postgresql://app@localhost/shop",
             QUEUE | {"queue_connection": "secret"},

@@ -75,6 +75,8 @@ def test_zero_days_keep_jobs_for_ever(environment):
         ("JOBS_DATABASE_STATEMENT_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("JOBS_DATABASE_SOCKET_TIMEOUT_SECONDS", "-1", "greater than 0"),
         ("JOBS_SCHEDULER", "cron", "'timer', 'dapr' or 'queue'"),
+        ("JOBS_QUEUE_CONNECTION", "AccountName=a;AccountKey=c2VjcmV0", "the name of a setting, such as AzureWebJobs"),
+        ("JOBS_QUEUE_CONNECTION", "https://a.queue.core.windows.net", "the name of a setting, such as AzureWebJobs"),
         ("JOBS_CONCURRENCY", "1001", "less than or equal to 1000"),
         ("JOBS_BATCH_SIZE", "", "valid integer"),
         ("JOBS_LEASE_SECONDS", "0.5", "greater than or equal to 1"),

@@ -60,6 +60,11 @@ def read_address(options: DatabaseOptions) -> sa.URL:
     if isinstance(socket_directory, str) and socket_directory.startswith("/"):  # libpq's form for a Unix socket
         path = f"{socket_directory}/.s.PGSQL.{url.port or 5432}"
         url = url.difference_update_query(["host"]).update_query_dict({"unix_sock": path})
+    elif socket_directory is not None:
+        raise ConfigurationError(
+            f"JOBS_DATABASE_URL has host={socket_directory}, and only the folder of a Unix socket goes there; write "
+            f"postgresql://user@{socket_directory}:5432/database"
+        )
     if unknown := sorted(set(url.query) - _KNOWN_PARAMETERS):
         raise ConfigurationError(
             f"JOBS_DATABASE_URL has {', '.join(unknown)}, which this app does not know; take it out "

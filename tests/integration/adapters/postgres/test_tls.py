@@ -81,6 +81,10 @@ def test_what_is_unsafe_contradictory_or_unknown_is_refused_with_the_mend(query,
     ("url", "why"),
     [
         ("postgresql://db.example.com/app", "no user; it looks like postgresql://user@host:5432/database"),
+        (
+            "postgresql://u@/app?host=db.example.com",
+            "host=db.example.com, and only the folder of a Unix socket goes there; write postgresql://user@db.example.com",
+        ),
         ("postgresql:///app?host=/run/postgresql", "postgresql://user@/database?host=/folder"),
         ("postgresql://u:p@a.example.com,b.example.com/app", "several hosts; write one"),
         ("postgresql://u:p%00@db.example.com/app", "a NUL character"),

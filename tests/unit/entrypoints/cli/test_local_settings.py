@@ -61,7 +61,7 @@ def test_a_setting_that_cannot_be_used_is_shown_with_its_value_and_its_place(com
     assert f"  JOBS_CONCURRENCY is '{'x' * 40}…' in the environment" in lines
 
 
-@pytest.mark.parametrize("name", ["JOBS_DATABASE_URL", "JOBS_CALLBACK_TOKENS"])
+@pytest.mark.parametrize("name", ["JOBS_DATABASE_URL", "JOBS_CALLBACK_TOKENS", "JOBS_QUEUE_CONNECTION"])
 def test_a_setting_that_may_hold_a_password_is_shown_with_its_place_only(name, tmp_path):
     file = tmp_path / "local.settings.json"
     file.write_text(values(**{name: "hunter2"}))
