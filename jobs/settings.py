@@ -164,6 +164,18 @@ class Settings(BaseSettings):
         description="What a function key is good for where there is no sign-in before the app. With `none` the API is "
         "closed, but for a developer's own machine.",
     )
+    dashboard: Literal["on", "read-only", "off"] = Field(
+        default="on", description="The web page at `/dashboard`. `read-only` offers nothing that changes a job."
+    )
+    dashboard_environment: str = Field(
+        default="", description="The environment's name on the dashboard; left out, `AZURE_FUNCTIONS_ENVIRONMENT`."
+    )
+    dashboard_colour: Literal["blue", "green", "amber", "red", "violet", "grey"] = Field(
+        default="blue", description="The environment's colour there, so that nobody takes one for another."
+    )
+    dashboard_trace_url: Annotated[str, Field(pattern=r"^https://.*\{trace_id\}")] | None = Field(
+        default=None, description="Where a trace is shown, such as `https://traces.example/{trace_id}`."
+    )
 
     @field_validator("database_url", mode="after")
     @classmethod

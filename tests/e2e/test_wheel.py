@@ -77,6 +77,9 @@ def test_the_wheel_has_the_framework_with_its_migrations_and_types_and_nothing_e
     migrations = {str(path.relative_to(ROOT)) for path in (ROOT / "jobs").rglob("migrations/**/*.py")}
     assert migrations
     assert migrations <= names
+    dashboard = {str(path.relative_to(ROOT)) for path in (ROOT / "jobs/entrypoints/http/dashboard").rglob("*.[!p]*")}
+    assert {path.rpartition(".")[2] for path in dashboard} >= {"html", "css", "js", "svg"}
+    assert {path for path in dashboard if "__pycache__" not in path} <= names
     assert not [name for name in names if name.endswith((".pyc", "ruff.toml"))]
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobs.entrypoints.http.problems import CLOSED, FORBIDDEN, UNAUTHENTICATED, Refusal
+from jobs.entrypoints.http.problems import CLOSED, CROSS_SITE, FORBIDDEN, UNAUTHENTICATED, Refusal
 from jobs.entrypoints.http.routes import Role
 
 if TYPE_CHECKING:
@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 
 _PRINCIPAL = "x-ms-client-principal"
 _PRINCIPAL_NAMES = ("x-ms-client-principal-name", "x-ms-client-principal-id")
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SAME_SITE = frozenset({"same-origin", "none"})
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}")
 _ROLE_CLAIMS = frozenset({"roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"})
 
 
 class Principal(NamedTuple):
-    """The caller's name, None if unknown, and whether they may change other callers' jobs."""
+    """The caller's name, None if unknown, and the most that they may do."""
 
     name: str | None
-    may_manage: bool
+    role: Role
+
+    @property
+    def may_manage(self) -> bool:
+        """Whether they may change other callers' jobs."""
+        return self.role is Role.MANAGE
 
 
 _SUFFICES = {
@@ -59,7 +66,7 @@ class Access:
         if not roles & _SUFFICES[needed]:
             raise Refusal(FORBIDDEN, f"this needs the app role {needed}; have it assigned to you in Microsoft Entra ID")
         name = next((name for header in _PRINCIPAL_NAMES if (name := headers.get(header))), None)
-        return Principal(name, may_manage=not roles.isdisjoint(_SUFFICES[Role.MANAGE]))
+        return Principal(name, [role for role in Role if role in roles][-1])
 
     def _admit_unknown(self, headers: Mapping[str, str], needed: Role) -> Principal:
         if self.key_role is not None:
@@ -67,14 +74,25 @@ class Access:
                 raise Refusal(
                     FORBIDDEN, f"this needs the role {needed}, and JOBS_KEY_ROLE makes a function key good for less"
                 )
-            return Principal(None, may_manage=self.key_role is Role.MANAGE)
+            return Principal(None, self.key_role)
         if self.local and _is_loopback(headers.get("host", "")):
-            return Principal(None, may_manage=True)
+            return Principal(None, Role.MANAGE)
         raise Refusal(
             CLOSED,
             "no setting says who may call this app: set JOBS_KEY_ROLE to what a function key is good for, or put "
             "sign-in before the app and set JOBS_ROLES. Without them it answers on a developer's own machine only",
         )
+
+
+def refuse_cross_site(method: str, headers: Mapping[str, str]) -> None:
+    """Raise ``Refusal`` for a write that a browser sends for another site's page with no credential but the browser's.
+
+    Such a page could have a signed-in user's browser send its cookie along, or reach a developer's own machine. A key
+    or a token in a header of its own is one that the page knows, and to send it needs the app's consent by CORS.
+    """
+    own = headers.get("x-functions-key") or headers.get("authorization")
+    if method not in _READS and headers.get("sec-fetch-site", "none") not in _SAME_SITE and not own:
+        raise Refusal(CROSS_SITE, "a page of another site sent this; open the app's own page, or send a key or a token")
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,6 +16,7 @@ from jobs.app.commands.callers import Caller
 from jobs.core.commands import Command, read_command
 from jobs.core.errors import InvalidInput
 from jobs.core.strict_json import MalformedJson, parse_json
+from jobs.entrypoints.http.access import refuse_cross_site
 from jobs.entrypoints.http.problems import (
     LENGTH_REQUIRED,
     NOT_FOUND,
@@ -47,11 +48,12 @@ TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One authorized HTTP call."""
+    """One authorized HTTP call. ``role`` is the most that its caller may do."""
 
     request: func.HttpRequest
     caller: Caller
     trace_id: str
+    role: Role
 
     @property
     def job_id(self) -> UUID:
@@ -143,9 +145,10 @@ def responding(
     def respond(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         trace_parent, trace_id = trace_of(req, context)
         try:
+            refuse_cross_site(req.method, req.headers)
             principal = access.admit(req.headers, needed)
             caller = Caller(actor=principal.name, trace_parent=trace_parent, may_manage=principal.may_manage)
-            call = Call(req, caller, trace_id)
+            call = Call(req, caller, trace_id, principal.role)
             return unless_current(call, answer(call))
         except Exception as error:  # noqa: BLE001  every error becomes a response; unexpected ones are logged
             return problem_response(error, trace_id)

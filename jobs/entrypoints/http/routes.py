@@ -68,6 +68,8 @@ ROUTES: Mapping[str, Route] = {
     "get_openapi": Route("GET", "api/openapi.json", Role.READ),
     "get_openapi_3_0": Route("GET", "api/openapi-3.0.json", Role.READ),
     "get_docs": Route("GET", "api/docs", Role.READ),
+    "dashboard_fragment": Route("GET", "dashboard/view/{*path}", Role.READ),
+    "dashboard_page": Route("GET", "dashboard/{*path}", None, function_key=False),
     "health_live": Route("GET", "api/health/live", None, function_key=False),
     "health_ready": Route("GET", "api/health/ready", None, function_key=False),
     "ring_alarm": Route("POST", "job/{alarm}", None, function_key=False),
@@ -75,7 +77,9 @@ ROUTES: Mapping[str, Route] = {
 }
 """Every HTTP function, by its name. A function that is not listed cannot be registered.
 
-Open are the probes, which reveal only the app's health, and the scheduler's callback, which has a token of its own.
+Open are the probes, which reveal only the app's health; the scheduler's callback, which has a token of its own; and the
+dashboard's frame, which has no data. Its views, the fragments, need a role as the API does. Their name sorts before
+that of the frame, whose route matches their paths too: of all matches the host takes the first function by name.
 An enqueue with ``on_conflict: replace`` cancels the holder of the name, so it also requires manage, unless the caller
 enqueued the holder.
 """

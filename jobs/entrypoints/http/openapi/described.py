@@ -74,7 +74,7 @@ class CallText:
         return tuple(dict.fromkeys(found))
 
 
-_RESTRICTED = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.CLOSED)
+_RESTRICTED = (problems.UNAUTHENTICATED, problems.FORBIDDEN, problems.CLOSED, problems.CROSS_SITE)
 _BODY = (
     problems.MALFORMED, problems.LENGTH_REQUIRED, problems.TOO_LARGE, problems.NOT_JSON, problems.INVALID,
 )  # fmt: skip

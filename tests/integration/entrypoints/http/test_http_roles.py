@@ -25,7 +25,7 @@ from jobs.testing import JobsHarness
 from tests.integration.entrypoints.http.test_http_api import principal, problem, serving_a_new_database
 from tests.support import Anything
 
-OPEN = {"health_live", "health_ready", "ring_alarm"}
+OPEN = {"dashboard_page", "health_live", "health_ready", "ring_alarm"}
 HELD = {None: [], Role.READ: ["Jobs.Read"], Role.ENQUEUE: ["Jobs.Enqueue"], Role.MANAGE: ["Jobs.Manage"]}
 
 
@@ -242,3 +242,28 @@ def test_a_handler_cannot_mark_its_follow_ups():
     registry.add_handler("Mark", mark)
     with JobsHarness(registry) as jobs:
         assert "the framework's own" in jobs.run_handler("Mark").error
+
+
+# --- pages of other sites
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_write_that_another_sites_page_has_a_browser_send_is_refused_and_changes_nothing(api, site):
+    job = api.later()
+    for method, path in (("POST", f"/api/jobs/{job['id']}/pause"), ("DELETE", f"/api/jobs/{job['id']}")):
+        problem(api.call(method, path, headers={"sec-fetch-site": site}), 403, "cross-site")
+    problem(api.post_job(headers={"sec-fetch-site": site}), 403, "cross-site")
+    assert api.get(job)["revision"] == job["revision"]
+
+
+def test_reads_and_what_the_apps_own_page_or_no_page_sends_are_admitted(api):
+    job = api.later()
+    assert api.call("GET", f"/api/jobs/{job['id']}", headers={"sec-fetch-site": "cross-site"}).status_code == 200
+    for site in ("same-origin", "none"):
+        assert api.command(job, "pause", headers={"sec-fetch-site": site}).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["x-functions-key", "authorization"])
+def test_so_is_what_brings_a_credential_that_only_a_page_with_leave_can_send(api, name):
+    job = api.later()
+    assert api.command(job, "pause", headers={"sec-fetch-site": "cross-site", name: "given"}).status_code == 200

@@ -1,0 +1,39 @@
+"""Which view a path leads to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jobs.entrypoints.http.dashboard.views.job import job
+from jobs.entrypoints.http.dashboard.views.jobs import jobs
+from jobs.entrypoints.http.dashboard.views.overview import overview
+from jobs.entrypoints.http.problems import NO_ROUTE, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobs.entrypoints.http.dashboard.visit import View, Visit
+
+VIEWS: Mapping[str, Callable[[Visit], View]] = {
+    "": overview,
+    "jobs": jobs,
+}
+"""The views by path."""
+VIEWS_OF_ONE: Mapping[str, Callable[[Visit], View]] = {
+    "jobs": job,
+}
+"""The views of a single thing, by the segment before its id."""
+
+
+def view_of(visit: Visit) -> View:
+    """Return the view of a path; raises ``Refusal`` for a path that leads to none."""
+    match visit.path:
+        case ():
+            found = VIEWS[""]
+        case (name,) if name in VIEWS:
+            found = VIEWS[name]
+        case (name, _) if name in VIEWS_OF_ONE:
+            found = VIEWS_OF_ONE[name]
+        case _:
+            raise Refusal(NO_ROUTE, "the dashboard has no such page; choose one from its navigation")
+    return found(visit)
