@@ -17,8 +17,9 @@ class CircuitBreaker:
 
     While it is open, a thread of its own calls ``probe``, which raises as long as the service is unavailable: at once,
     and then with pauses that double from ``pause_seconds`` up to ``longest_pause_seconds``. So no caller waits for a
-    trial call, and a single slow response that opened it costs only one probe. ``on_close`` is called on that thread
-    after the breaker has closed. Safe to share between threads.
+    trial call, and a single slow response that opened it costs only one probe. If it opens again before any call has
+    succeeded, the pauses go on growing: of a service that answers probes and refuses calls. ``on_close`` is called on
+    that thread after the breaker has closed. Safe to share between threads.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class CircuitBreaker:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._failures = 0
+        self._first_pause = 0.0
         self._why: str | None = None
         self._prober: threading.Thread | None = None
 
@@ -50,8 +52,8 @@ class CircuitBreaker:
 
     def succeeded(self) -> None:
         """Note that a call succeeded."""
-        if self._failures:
-            self._failures = 0
+        if self._failures or self._first_pause:
+            self._failures, self._first_pause = 0, 0.0
 
     def failed(self, why: str, *, open_now: bool = False) -> None:
         """Note that a call failed. ``open_now`` opens the breaker regardless of the threshold."""
@@ -74,20 +76,23 @@ class CircuitBreaker:
             prober.join(timeout=5)
 
     def _probe_until_back(self) -> None:
-        pause = 0.0
+        pause = self._first_pause
         while not self._closing.wait(pause):
             try:
                 self._probe()
             except Exception as error:  # noqa: BLE001  any error means that the service is not back
                 self._why = str(error) or type(error).__name__
-                pause = min(max(pause * 2, self._pause), self._longest_pause)
+                pause = self._longer(pause)
             else:
                 with self._lock:
-                    self._failures = 0
+                    self._failures, self._first_pause = 0, self._longer(pause)
                     self._why = None
                 _logger.info("%s answers again", self._service)
                 self._call_on_close()
                 return
+
+    def _longer(self, pause: float) -> float:
+        return min(max(pause * 2, self._pause), self._longest_pause)
 
     def _call_on_close(self) -> None:
         try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from jobs.core.diagnostics.message_throttle import MessageThrottle
+from jobs.core.diagnostics.outage import log_failure
 from jobs.core.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
     from jobs.core.ports.jobs import JobStore
 
+_logger = logging.getLogger("jobs.waits")
 MOST_WATCHED = 500
 _EVERY_SECONDS = 0.2
 
@@ -28,6 +32,7 @@ class EndWatch:
         self._watched: dict[Future[bool], UUID] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._throttle = MessageThrottle()
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -47,10 +52,10 @@ class EndWatch:
                 self._thread.start()
             return future
 
-    def forget(self, future: Future[bool]) -> None:
-        """Watch no longer, whether the job has ended or not."""
+    def forget(self, future: Future[bool]) -> bool:
+        """Watch no longer, whether the job has ended or not. Returns whether it was still watched."""
         with self._changed:
-            self._watched.pop(future, None)
+            return self._watched.pop(future, None) is not None
 
     def close(self) -> None:
         """Let everyone who waits go on, and watch nothing more."""
@@ -76,9 +81,12 @@ class EndWatch:
                 active = self._store.active_among(set(watched.values()))
             except Unavailable:  # the store says so itself; whoever waits has a time limit
                 continue
+            except Exception as error:  # noqa: BLE001  the next look may succeed, and a thread that ended would not look
+                if self._throttle.is_due("jobs that callers wait for", "failed"):
+                    log_failure(_logger, error, "whether jobs that callers wait for have ended is not known")
+                continue
             for future, job_id in watched.items():
-                if job_id not in active:
-                    self.forget(future)
+                if job_id not in active and self.forget(future):  # else ``close`` has set it
                     _set(future, ended=True)
 
 

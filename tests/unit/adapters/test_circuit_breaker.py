@@ -86,6 +86,40 @@ def test_it_probes_at_once_and_tells_when_callers_are_let_through_again(service)
     breaker.close()
 
 
+class Pauses(threading.Event):
+    """Notes how long a prober waits before each probe."""
+
+    def __init__(self):
+        super().__init__()
+        self.noted = []
+
+    def wait(self, timeout=None):
+        self.noted.append(timeout)
+        return super().wait(timeout)
+
+
+def test_a_service_that_answers_probes_and_refuses_calls_is_not_probed_over_and_over(service):
+    breaker = CircuitBreaker(
+        "the service", service.probe, pause_seconds=5.0, on_close=lambda: breaker.failed("refused", open_now=True)
+    )
+    breaker._closing = pauses = Pauses()
+    service.back.set()
+    breaker.failed("refused", open_now=True)
+    until(lambda: len(pauses.noted) > 1)
+    breaker.close()
+    assert pauses.noted[:2] == [0.0, 5.0]
+
+
+def test_after_a_call_that_succeeded_it_probes_at_once_again(service):
+    breaker = CircuitBreaker("the service", service.probe, pause_seconds=600)
+    service.back.set()
+    for _ in range(3):
+        breaker.failed("gone", open_now=True)
+        until(lambda: breaker.why_open is None)
+        breaker.succeeded()
+    breaker.close()
+
+
 def test_what_goes_wrong_as_it_tells_does_not_keep_it_open(service):
     def fail() -> None:
         raise ZeroDivisionError

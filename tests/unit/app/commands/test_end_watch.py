@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from uuid import UUID
 
 import pytest
@@ -18,12 +19,16 @@ class Store:
     def __init__(self) -> None:
         self.active: set[UUID] = set()
         self.asked = 0
-        self.away = False
+        self.failure: Exception | None = None
+        self.asking, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
 
     def active_among(self, job_ids):
         self.asked += 1
-        if self.away:
-            raise StoreUnavailable("away")
+        self.asking.set()
+        assert self.may_answer.wait(60)
+        if self.failure is not None:
+            raise self.failure
         return self.active & set(job_ids)
 
 
@@ -75,13 +80,14 @@ def test_nothing_is_asked_while_nobody_waits(store, watch):
     until(lambda: store.asked > asked)
 
 
-def test_an_outage_ends_no_wait(store, watch):
+@pytest.mark.parametrize("failure", [StoreUnavailable("away"), ZeroDivisionError("a fault of the store's")])
+def test_a_look_that_fails_ends_no_wait(store, watch, failure):
     job = new_id()
-    store.away = True
+    store.failure = failure
     future = watch.watch(job)
     until(lambda: store.asked > 2)
     assert not future.done()
-    store.away = False
+    store.failure = None
     assert future.result(60)
 
 
@@ -99,3 +105,17 @@ def test_at_the_end_of_the_process_all_who_wait_go_on(store, watch):
     watch.close()
     assert future.result(60) is False
     assert watch.watch(job) is None
+
+
+def test_an_end_that_is_found_while_the_process_ends_is_no_error(store, watch, monkeypatch):
+    errors = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    store.may_answer.clear()
+    future = watch.watch(new_id())
+    assert store.asking.wait(60)
+    closing = threading.Thread(target=watch.close)
+    closing.start()
+    assert future.result(60) is False
+    store.may_answer.set()
+    closing.join(60)
+    assert not errors
