@@ -93,6 +93,11 @@ def ring(runtime: Runtime, scheduler: MemoryScheduler) -> list[AlarmName]:
     return scheduler.ring_due(runtime.clock.now() + timedelta(seconds=1), runtime.pipeline.handle_alarm)
 
 
+def acknowledged(sql: Any) -> None:
+    """Wait until every alarm is noted as set: meanwhile these rows are locked, and a claim passes over them."""
+    until(lambda: sql("select 1 from jobs.jobs where armed_at is null and status = 'Scheduled'") == [])
+
+
 # --- lost runs
 
 
@@ -324,13 +329,14 @@ def test_every_overdue_job_is_rung_again_in_one_sweep_and_each_instance_takes_it
 
 
 def test_what_runs_without_its_alarm_has_it_withdrawn_so_that_it_does_not_ring_for_ever(
-    make_runtime, scheduler, let_pass
+    make_runtime, scheduler, sql, let_pass
 ):
     """As where callbacks are refused for a wrong token: the scheduler would repeat them without end."""
     runtime = make_runtime()
     ids = enqueue(runtime, 30)
     [later] = enqueue(runtime, 1, schedule="PT4H")
     assert len(scheduler.alarms) == 31
+    acknowledged(sql)
     for _ in range(2):
         let_pass(timedelta(minutes=2))
         runtime.reconciler.run()
@@ -338,9 +344,10 @@ def test_what_runs_without_its_alarm_has_it_withdrawn_so_that_it_does_not_ring_f
     until(lambda: {name.job_id for name in scheduler.alarms} == {later})
 
 
-def test_alarms_that_cannot_be_withdrawn_are_once_the_scheduler_is_back(make_runtime, scheduler, let_pass):
+def test_alarms_that_cannot_be_withdrawn_are_once_the_scheduler_is_back(make_runtime, scheduler, sql, let_pass):
     runtime = make_runtime()
     enqueue(runtime, 30)
+    acknowledged(sql)
     let_pass(timedelta(minutes=2))
     scheduler.available = False
     assert runtime.reconciler.run().swept == 30
@@ -392,9 +399,12 @@ def test_a_scheduler_that_lost_all_its_alarms_costs_lateness_and_no_run(make_run
     assert {runtime.service.get(job_id).status for job_id in ids} == {JobStatus.COMPLETED}
 
 
-def test_a_scheduler_that_takes_every_alarm_and_rings_none_costs_lateness_and_no_run(make_runtime, scheduler, let_pass):
+def test_a_scheduler_that_takes_every_alarm_and_rings_none_costs_lateness_and_no_run(
+    make_runtime, scheduler, sql, let_pass
+):
     runtime = make_runtime()
     ids = enqueue(runtime, 3)
+    acknowledged(sql)
     for _ in range(3):
         let_pass(timedelta(minutes=2))
         runtime.reconciler.run()
@@ -412,9 +422,10 @@ def test_an_overdue_job_that_was_rung_again_and_has_run_is_not_run_by_the_next_s
     assert len(outcomes(runtime, job_id)) == runtime.service.get(job_id).run_count == 3
 
 
-def test_while_the_scheduler_is_away_what_is_overdue_runs_here(make_runtime, scheduler, let_pass, caplog):
+def test_while_the_scheduler_is_away_what_is_overdue_runs_here(make_runtime, scheduler, sql, let_pass):
     runtime = make_runtime()
     ids = enqueue(runtime, 5)
+    acknowledged(sql)
     let_pass(timedelta(minutes=2))
     scheduler.available = False
     report = runtime.reconciler.run()
@@ -611,7 +622,7 @@ def test_a_step_that_fails_is_reported_and_stops_no_other(
     runtime.worker.drain(60)
     let_pass(LONG_AGO)
     lost, unarmed, overdue = enqueue(runtime, 3)
-    until(lambda: sql("select 1 from jobs.jobs where armed_at is null and status = 'Scheduled'") == [])
+    acknowledged(sql)
     sql("update jobs.jobs set next_run_at = now() - interval '1 hour' where id = :id", id=lost)
     lose(runtime)
     sql("update jobs.jobs set armed_at = null, next_run_at = now() + interval '1 h' where id = :id", id=unarmed)

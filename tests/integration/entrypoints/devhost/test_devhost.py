@@ -18,7 +18,6 @@ import httpx
 import pytest
 
 from jobs.core.errors import ConfigurationError
-from jobs.entrypoints.devhost.host import host as devhost
 from jobs.entrypoints.devhost.host.host import DevHost, DevHostError, read_route_prefix
 from jobs.entrypoints.devhost.host.schedules import parse_schedule
 from jobs.entrypoints.http.routing.templates import decode_path, parse_template
@@ -276,7 +275,7 @@ class TestRequests:
         connection.close()
 
     def test_a_body_of_just_the_limit_is_taken(self, monkeypatch):
-        monkeypatch.setattr(devhost, "_MAX_BODY", 1000)
+        monkeypatch.setattr("jobs.entrypoints.devhost.host.server._MAX_BODY", 1000)
         with made((add_echo, "one", "one")) as host:
             answers = [post(f"{host.url}/one", content=b"x" * size).status_code for size in (1000, 1001)]
         assert answers == [200, 413]
