@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import socket
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -28,11 +29,14 @@ from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
 from jobs.app.upkeep.limits import ReconcileLimits
+from jobs.app.upkeep.missing_handlers import log_missing_handlers
 from jobs.bootstrap.database import database_options
 from jobs.bootstrap.lazy_runtime import LazyRuntime
 from jobs.bootstrap.schedulers import build_looks, build_scheduler, open_queues
+from jobs.core.errors import Unavailable
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.handlers.loading.package import load_handlers
+from jobs.core.handlers.loading.which_packages import app_folder
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
 from jobs.entrypoints.triggers.termination import ClosableApp, on_termination
@@ -107,7 +111,16 @@ def _join(startup: Startup) -> ClosableApp:
         no_longer_open()
         runtime.close()
 
-    return ClosableApp(app, close, runtime.start_nothing_more, open_queues)
+    def log_advice() -> None:
+        from jobs.core.handlers.loading.undeployed import undeployed_imports  # noqa: PLC0415  no cold start needs it
+
+        folder = app_folder()
+        log_warnings(undeployed_imports(startup.packages, folder) if folder is not None else ())
+        with suppress(Unavailable):  # once it is closed
+            made = runtime()
+            log_missing_handlers(made.housekeeping, made.registry)
+
+    return ClosableApp(app, close, runtime.start_nothing_more, open_queues, log_advice)
 
 
 def build_runtime(

@@ -1,10 +1,12 @@
 """Fixtures for tests of handlers: ``jobs_harness`` in memory, ``jobs_postgres`` on a database of the test's own.
 
 A ``conftest.py`` may override ``jobs_handlers``, ``jobs_overrides`` and ``jobs_postgres_setup`` for its own tests.
+A test that fails shows its own lines and its handler's; ``--full-trace`` adds the framework's.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,24 @@ if TYPE_CHECKING:
     from jobs.testing.harness import JobsHarness
     from jobs.testing.parts import Handlers
     from jobs.testing.postgres.server import EmbeddedPostgres
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Let tests import the app's handlers: unlike ``python -m pytest``, ``pytest`` alone has no folder on the path."""
+    places = (early_config.invocation_params.dir, early_config.rootpath)
+    folders = (folder for place in places for folder in (place, *place.parents))
+    app = next((folder for folder in folders if (folder / "host.json").is_file()), None)
+    if app is not None and str(app) not in sys.path:
+        sys.path.insert(0, str(app))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Show the test's and the handler's lines of a failure, and the framework's only with ``--full-trace``."""
+    if call.excinfo is not None and not item.config.getoption("fulltrace"):
+        from jobs.testing.frames import hide_frames  # noqa: PLC0415  imported where a test has failed
+
+        hide_frames(call.excinfo.value)
 
 
 @pytest.fixture

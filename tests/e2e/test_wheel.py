@@ -98,6 +98,8 @@ def test_the_handlers_test_passes_and_has_the_fixtures_without_a_conftest(app: F
         }
     )
     assert "2 passed" in app.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/handlers")
+    pytest_alone = str(Path(sys.executable).parent / "pytest")  # which leaves the app's folder off Python's path
+    assert "2 passed" in app.run(pytest_alone, "-q", "-p", "no:cacheprovider")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Microsoft's worker library is for Python 3.13 and later")

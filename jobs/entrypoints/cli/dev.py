@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from jobs.entrypoints.cli.parts import DEFAULT_PORT
+from jobs.entrypoints.devhost.port import DATA
 
 if TYPE_CHECKING:
     from jobs.entrypoints.cli.parts import Parts
@@ -16,9 +17,7 @@ def add_dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     dev = commands.add_parser("dev", help="run the app on this machine, on a Postgres of its own")
     where = f"where to listen on 127.0.0.1 (default {DEFAULT_PORT})"
     dev.add_argument("--port", type=int, default=DEFAULT_PORT, help=where)
-    dev.add_argument(
-        "--data", default=".local", help="the folder for Postgres' data, kept between runs (default .local)"
-    )
+    dev.add_argument("--data", default=DATA, help="the folder for Postgres' data, kept between runs (default .local)")
     dev.add_argument(
         "--host",
         choices=("builtin", "func"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.loading.which_packages import OWN, SAMPLES, app_folder, packages_of, which_packages
 from jobs.entrypoints.cli.parts import DEFAULT_PORT
+from jobs.entrypoints.devhost.port import DATA, served_port
 
 if TYPE_CHECKING:
     import argparse
@@ -54,6 +55,11 @@ def test_it_succeeds(jobs_harness: JobsHarness) -> None:
     ran = jobs_harness.run_handler("{name}", {name}Args(greeting="Good morning")).check()
     assert ran.outcome == "Succeeded"
 '''
+_SERVE = "Next: run its test, serve it, and from a second terminal enqueue a job."
+_SERVED = (
+    "Next: run its test, and enqueue a job in the app that is served here, which has loaded the handler by then; "
+    "after --no-reload start it again first."
+)
 
 
 def add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -160,14 +166,22 @@ def _next(name: str, folder: Path, test: Path, packages: tuple[str, ...]) -> lis
     # `make test` installs pytest, which the environment of a first `make run` lacks.
     check = f"make test TESTS={path}" if in_clone else f"{command} -m pytest {path}"
     run = "make run" if in_clone else f"{command} -m jobs dev"
+    served_at = served_port(folder / DATA)
+    serve = [f"  {run}"] if served_at is None else []
+    port = served_at or _port_of_a_start(in_clone=in_clone)
     lines = [
         "",
-        "Next: run its test, serve it, and from a second terminal enqueue a job. (If you serve it at another port than",
-        f"{DEFAULT_PORT}, write that one.)",
+        _SERVE if served_at is None else _SERVED,
         f"  {check}",
-        f"  {run}",
-        f"  curl http://127.0.0.1:{DEFAULT_PORT}/api/jobs -H 'content-type: application/json' -d '{body}'",
+        *serve,
+        f"  curl http://127.0.0.1:{port}/api/jobs -H 'content-type: application/json' -d '{body}'",
     ]
     if packages == (SAMPLES,):
         lines += ["", f"The samples are not loaded any more; JOBS_HANDLERS={OWN},{SAMPLES} has both."]
     return lines
+
+
+def _port_of_a_start(*, in_clone: bool) -> int:
+    """Return where the app will be served: ``make run`` reads PORT of the environment, ``python -m jobs dev`` not."""
+    wanted = os.environ.get("PORT", "")
+    return int(wanted) if in_clone and wanted.isascii() and wanted.isdigit() else DEFAULT_PORT

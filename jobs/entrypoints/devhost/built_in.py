@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ def built_in_host(
     except BaseException:
         app.close()
         raise
+    threading.Thread(target=app.log_advice, name="jobs-advice", daemon=True).start()
     try:
         yield host.url
     finally:

@@ -18,7 +18,7 @@ from jobs.entrypoints.devhost.demo import Demo
 from jobs.entrypoints.devhost.job_names import name_job
 from jobs.entrypoints.devhost.local_database import local_database
 from jobs.entrypoints.devhost.local_scheduler import local_scheduler, name_own_queues
-from jobs.entrypoints.devhost.port import take_port
+from jobs.entrypoints.devhost.port import noted_port, take_port
 from jobs.entrypoints.devhost.reload.reloader import AppNotLoaded, reloading_host
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def run_dev(
     try:
         with local_database(Path(options.data), options.database_from) as database:
             _migrate(upgrade_database, database)
-            with local_scheduler(options), _host(options, create_app, stop) as url:
+            data = Path(options.data)
+            with local_scheduler(options), _host(options, create_app, stop) as url, noted_port(data, url):
                 demo = Demo(url)
                 (demo.start if options.demo else demo.cancel_recurring)(stop)
                 print(_addresses(url) + database.shared, flush=True)
@@ -95,7 +96,9 @@ def _host(options: DevOptions, create_app: CreateApp, stop: threading.Event) -> 
     """Return the host that is wanted. Under Core Tools the app is made here once, so that a fault stops the start."""
     if options.host == "func":
         func = find_core_tools()
-        create_app().close()
+        app = create_app()
+        app.log_advice()
+        app.close()
         return core_tools(func, options.port, stop)
     if options.reload and _can_reload(options):
         return reloading_host(options.port, stop)

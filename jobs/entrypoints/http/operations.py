@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import azure.functions as func
 
+from jobs.app.upkeep.missing_handlers import missing_handlers
 from jobs.core.commands import PreviewSchedule
 from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.core.errors import (
@@ -18,7 +19,6 @@ from jobs.core.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from jobs.core.lifecycle.status import ENDED
 from jobs.core.schedules.durations import format_duration
 from jobs.entrypoints.http.exchange import Call, add_function, json_response
 from jobs.entrypoints.http.openapi.handler_bodies import arguments_schema
@@ -122,7 +122,7 @@ def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
         "alarms": alarms,
         "abandoned_threads": len(runtime.pool.abandoned),  # of this instance
         **counts,
-        "missing_handlers": _missing_handlers(runtime, counts["handlers"]),
+        "missing_handlers": missing_handlers(counts, runtime.registry),
     }
 
 
@@ -131,18 +131,6 @@ def _messages(backlog: Backlog | None) -> dict[str, Any] | None:
         return None
     oldest = backlog.oldest.isoformat().replace("+00:00", "Z") if backlog.oldest is not None else None
     return backlog._asdict() | {"oldest": oldest}
-
-
-def _missing_handlers(runtime: Runtime, handlers: dict[str, dict[str, int]] | None) -> dict[str, int] | None:
-    """Return how many active jobs there are of each handler that this instance lacks; None if that is not known."""
-    if handlers is None:
-        return None
-    active = {
-        name: sum(count for status, count in by_status.items() if status not in ENDED)
-        for name, by_status in handlers.items()
-        if runtime.registry.get(name) is None
-    }
-    return {name: count for name, count in active.items() if count}
 
 
 def preview_response(runtime: Runtime, call: Call) -> func.HttpResponse:

@@ -23,12 +23,14 @@ class ClosableApp(NamedTuple):
     ``start_nothing_more`` is called first, while the host still serves requests: no work is claimed from then on.
     ``close`` waits for current runs, releases the rest and closes the connections. ``open_queues`` finds the queues
     whose messages call functions: a queue by its connection's setting and its name, and its poison queue.
+    ``log_advice`` logs what a developer should know of an app that serves. It may take seconds, and never raises.
     """
 
     app: Any
     close: Callable[[], None]
     start_nothing_more: Callable[[], None]
     open_queues: Any = None
+    log_advice: Callable[[], None] = lambda: None
 
 
 class CreateApp(Protocol):

@@ -1,9 +1,10 @@
-"""Keep a process with the app, and replace it when a file of the app changes."""
+"""Keep a process with the app: replace it when a file of the app changes, and start another when it has ended."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.devhost.port import take_port
 from jobs.entrypoints.devhost.reload.app_process import AppProcess
 from jobs.entrypoints.devhost.reload.changes import Changes
+from jobs.entrypoints.devhost.reload.restarts import Restarts, how_it_ended
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +32,7 @@ class AppNotLoaded(ConfigurationError):
 def reloading_host(port: int, stop: threading.Event) -> Iterator[str]:
     """Serve the app and yield its address; load it again when one of its files changes, until the block is left.
 
+    If its process ends, as one that is killed, it is started again, after a pause that grows from time to time.
     Raises ``AppNotLoaded`` if it cannot be loaded at the start. Later the app as it was goes on.
     """
     reloader = _Reloader(port, stop)
@@ -49,6 +52,7 @@ class _Reloader:
         self._port, self._stop = port, stop
         self._changes = Changes(Path.cwd())
         self._app: AppProcess | None = None
+        self._restarts = Restarts()
         self._listening: socket.socket | None = None
         """Open for as long as there is an app, also while one replaces another: connections wait on it meanwhile."""
 
@@ -59,14 +63,21 @@ class _Reloader:
             self.end()
             raise AppNotLoaded("the app was not loaded")
         self._app = app
+        self._restarts.serves(time.monotonic())
 
     def watch(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
             if changed := self._changes.since_last_time():
-                self._replace(changed)
+                _log_changed(changed)
+                self._restarts.forget()
+                self._load_and_serve("the app runs with the change")
             elif self._app is not None and (status := self._app.process.poll()) is not None:
                 self.end()
-                _logger.warning("the app ended, with exit status %d; it is started again when a file changes", status)
+                seconds = self._restarts.after_end(time.monotonic())
+                what = "the app %s; it is started again in %d s, or when a file changes"
+                _logger.warning(what, how_it_ended(status), seconds)
+            elif self._restarts.due(time.monotonic()):
+                self._load_and_serve("the app runs again")
 
     def end(self) -> None:
         self._end_app()
@@ -79,8 +90,7 @@ class _Reloader:
         if app is not None:
             app.end()
 
-    def _replace(self, changed: list[str]) -> None:
-        _log_changed(changed)
+    def _load_and_serve(self, said: str) -> None:
         try:
             app = self._loaded()
         except ConfigurationError as error:  # another program has taken the port while no app ran
@@ -94,7 +104,8 @@ class _Reloader:
         self._end_app()
         self._app = app
         if app.serve(self._stop.is_set):
-            _logger.info("the app runs with the change")
+            self._restarts.serves(time.monotonic())
+            _logger.info("%s", said)
 
     def _loaded(self) -> AppProcess | None:
         """Load the app in a new process; returns None if it cannot be loaded, or at ``stop``.

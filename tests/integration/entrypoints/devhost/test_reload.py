@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import textwrap
 import threading
 import urllib.request
@@ -164,18 +163,46 @@ def test_no_connection_is_refused_or_cut_off_while_a_change_is_loaded(start):
 
 
 @pytest.mark.direct
-def test_an_app_that_has_ended_refuses_connections_and_serves_again_with_a_change(start):
+def test_an_app_that_has_ended_is_started_again_with_a_change_or_after_a_pause(start):
     app = start("--reload")
     app.wait_for("Ctrl-C stops it")
-    app.change('    logging.getLogger(__name__).info("version 1 runs")', "    __import__('os')._exit(3)")
+    lives, dies = 'logging.getLogger(__name__).info("version 1 runs")', "__import__('signal').raise_signal(9)"
+    app.change(lives, dies)
     app.wait_for("the app runs with the change")
     app.enqueue("deadly")
-    app.wait_for("the app ended, with exit status 3")
-    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", app.port), 60):
-        pass
-    app.change("    __import__('os')._exit(3)", '    logging.getLogger(__name__).info("version 3 runs")')
+    app.wait_for("the app was killed, by SIGKILL; it is started again in 1 s, or when a file changes")
+    app.wait_for("the app runs again")
+    assert [each["status"] for each in app.call("/api/jobs")["jobs"]] == ["Running"]  # until its lease expires
+
+    app.change(dies, "__import__('os')._exit(3)")
     app.wait_for("the app runs with the change", 2)
+    app.enqueue("deadly too")
+    app.wait_for("the app ended, with exit status 3; it is started again in 1 s")
+    app.change("__import__('os')._exit(3)", lives.replace("1", "3"))
+    app.wait_for("the app runs with", 3)
+    app.enqueue("lives")
     app.wait_for("version 3 runs")
+
+
+@pytest.mark.direct
+def test_a_start_and_a_reload_say_what_only_development_has_and_which_jobs_lost_their_handler(start, tmp_path):
+    (tmp_path / "requirements-dev.txt").write_text("httpx==0.28.1\n")
+    app = start("--reload")
+    app.wait_for("Ctrl-C stops it")
+    app.call("/api/jobs", {"handler_name": "Wait", "job_name": "later", "schedule": "P1D"})
+    assert "have no handler here" not in app.said()
+    app.change("import time", "import time, httpx")
+    app.change('@handler("Wait")', '@handler("WaitFor")')
+    app.wait_for("shop.wait imports httpx, and only requirements-dev.txt brings httpx")
+    app.wait_for(
+        "jobs in the database have no handler here, and wait until there is one: 1 of Wait (is it WaitFor now?)"
+    )
+    app.process.send_signal(signal.SIGINT)
+    assert app.process.wait(60) == 0
+
+    app = start("--no-reload")
+    app.wait_for("shop.wait imports httpx, and only requirements-dev.txt brings httpx")
+    app.wait_for("1 of Wait (is it WaitFor now?)")
 
 
 @pytest.mark.direct

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.cli.main import main
 from jobs.entrypoints.cli.new import new_handler
+from jobs.entrypoints.devhost.port import noted_port
 from jobs.version import __version__
 from tests.support import ROOT
 
@@ -55,8 +57,25 @@ def test_in_a_clone_the_next_steps_are_those_of_make_which_install_what_they_nee
     assert "  make test TESTS=tests/handlers/test_send_invoice.py" in lines
     assert "  make run" in lines
     assert not any("-m pytest" in line for line in lines)
-    assert "another port than 7071" in " ".join(lines)
-    assert "PORT ?= 7071" in (ROOT / "Makefile").read_text()
+    assert "http://127.0.0.1:7071/api/jobs" in lines[-1]
+
+
+def test_the_command_that_enqueues_has_the_port_that_the_app_is_served_at(folder, monkeypatch):
+    assert "PORT ?= 7071" in (ROOT / "Makefile").read_text()  # so a PORT of the environment is the one of make run
+    monkeypatch.setenv("PORT", "7099")
+    assert "http://127.0.0.1:7071/api/jobs" in new_handler("SendOffer", folder, ())[-1]
+    (folder / "Makefile").touch()
+    (folder / "jobs").mkdir()
+    assert "http://127.0.0.1:7099/api/jobs" in new_handler("SendInvoice", folder, ())[-1]
+    with socket.create_server(("127.0.0.1", 0)) as serving:
+        port = serving.getsockname()[1]
+        with noted_port(folder / ".local", f"http://127.0.0.1:{port}"):
+            lines = new_handler("SendLetter", folder, ())
+            assert f"http://127.0.0.1:{port}/api/jobs" in lines[-1]
+            assert "  make run" not in lines
+            serving.close()
+            assert "http://127.0.0.1:7099/api/jobs" in new_handler("SendCard", folder, ())[-1]
+    assert not list((folder / ".local").iterdir())
 
 
 def test_what_is_written_passes_the_linter_and_the_formatter_as_your_own_code(folder):
