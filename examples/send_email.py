@@ -1,14 +1,33 @@
 """SendEmail: a handler is a function, its arguments a model, its services parameters."""
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from examples.dependencies import EmailSender
 from jobs import JobContext, handler
 
-EmailAddress = Annotated[str, Field(max_length=254, pattern=r"^[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+$")]
-OneLine = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
+_ADDRESS = r"^[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+$"
+
+
+def _one_address(text: str) -> str:
+    if not re.fullmatch(_ADDRESS, text):
+        raise ValueError("not a mail address; write a single one, such as customer@example.com")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if "\n" in text or "\r" in text:
+        raise ValueError("more than one line; leave line breaks out")
+    return text
+
+
+# A validator says in its own words what is wrong; whoever enqueues reads them. The pattern is for the API's document.
+EmailAddress = Annotated[
+    str, Field(max_length=254, json_schema_extra={"pattern": _ADDRESS}), AfterValidator(_one_address)
+]
+OneLine = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 
 
 class SendEmailArgs(BaseModel):

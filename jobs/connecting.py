@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar
 from uuid import UUID
 
 from jobs.core.commands import EnqueueJob, UpdateJob
-from jobs.core.errors import JobNotFound
+from jobs.core.errors import ConfigurationError, JobNotFound
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
 from jobs.core.queries import JobQuery
 
@@ -77,13 +77,14 @@ class Jobs:
     takes effect if that commits. An async one is used by ``await conn.run_sync(lambda sync: jobs.enqueue(command,
     connection=sync))``. Calls block for a round trip to the database; from async code use ``asyncio.to_thread``.
     An id may be text, as a URL has it; text that is no id is the id of no job. Every call raises ``TypeError`` for a
-    value of another type than it takes, and ``StoreUnavailable`` while the database cannot be reached.
+    value of another type than it takes, ``StoreUnavailable`` while the database cannot be reached, and
+    ``ConfigurationError`` once it was closed.
     """
 
     def __init__(self, service: JobService, actor: str | None, close: Callable[[], None]) -> None:
         from jobs.app.commands.callers import Caller  # noqa: PLC0415  as in connect
 
-        self._service = service
+        self._service: JobService | None = service
         self._caller = Caller(actor)
         self._close = close
         self._no_longer_open = open_jobs(lambda: self)
@@ -95,9 +96,18 @@ class Jobs:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a second call does nothing more."""
+        """Close the connections; a second call does nothing more. Any other call raises from then on."""
         self._no_longer_open()
+        self._service = None
         self._close()
+
+    def _open_service(self) -> JobService:
+        if self._service is None:
+            raise ConfigurationError(
+                "these jobs are closed, by close() or at the end of their with block; keep them open for as long as "
+                "the process enqueues, or connect(database_url) again"
+            )
+        return self._service
 
     def enqueue(self, command: EnqueueJob, /, *, connection: Connection | Session | None = None) -> EnqueuedJob:
         """Insert a job, and arm it once it is committed.
@@ -105,26 +115,26 @@ class Jobs:
         Raises ``InvalidInput`` with every fault, ``UnknownHandler`` among its kinds; ``JobNameTaken`` where an active
         job holds the name and ``on_conflict`` is ``reject``; ``JobIdTaken``.
         """
-        return self._service.enqueue(_instance_of(EnqueueJob, command), connection=connection, caller=self._caller)
+        return self._open_service().enqueue(_instance_of(EnqueueJob, command), connection=connection, caller=self._caller)
 
     def enqueue_many(
         self, commands: Iterable[EnqueueJob], *, connection: Connection | Session | None = None
     ) -> list[EnqueuedJob | JobsError]:
         """Insert many jobs in few statements; returns for each, in order, the job or why it was refused."""
         wanted = (_instance_of(EnqueueJob, command) for command in commands)
-        return list(self._service.enqueue_many(wanted, connection=connection, caller=self._caller))
+        return list(self._open_service().enqueue_many(wanted, connection=connection, caller=self._caller))
 
     def get(self, job_id: UUID | str) -> Job:
         """Read a job; raises ``JobNotFound``. ``waiting_for`` is None: only the app, over HTTP, knows its handlers."""
-        return self._service.get(_id_of(job_id))
+        return self._open_service().get(_id_of(job_id))
 
     def find(self, query: JobQuery | None = None) -> Page:
         """List jobs, newest first: ``page.jobs``, and ``page.cursor`` for the next ``JobQuery``, None at the end."""
-        return self._service.find(JobQuery() if query is None else _instance_of(JobQuery, query))
+        return self._open_service().find(JobQuery() if query is None else _instance_of(JobQuery, query))
 
     def attempts(self, job_id: UUID | str) -> list[Attempt]:
         """Read a job's history, the latest attempt first; raises ``JobNotFound``."""
-        return self._service.attempts(_id_of(job_id))
+        return self._open_service().attempts(_id_of(job_id))
 
     def update(
         self,
@@ -139,7 +149,7 @@ class Jobs:
         ``revision`` is that of the job as you have read it: ``PreconditionFailed`` if it has changed since. Raises
         ``InvalidInput``, ``JobNotFound``, and ``Conflict`` for a job that has ended or a one-time job that is running.
         """
-        return self._service.update(
+        return self._open_service().update(
             _id_of(job_id),
             _instance_of(UpdateJob, command),
             revision=_revision_of(revision),
@@ -151,7 +161,7 @@ class Jobs:
         self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """End a waiting job; ask the handler of a running one to end. One that has ended stays as it is."""
-        return self._service.cancel(
+        return self._open_service().cancel(
             _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
         )
 
@@ -159,7 +169,7 @@ class Jobs:
         self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """Keep a job from being run until it is resumed; a run under way goes on."""
-        return self._service.pause(
+        return self._open_service().pause(
             _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
         )
 
@@ -167,17 +177,17 @@ class Jobs:
         self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """Have a paused job run again; its misfire policy decides about what fell due meanwhile."""
-        return self._service.resume(
+        return self._open_service().resume(
             _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
         )
 
     def run_now(self, job_id: UUID | str, *, revision: int | None = None) -> Job:
         """Make a waiting job due at once; a recurring one keeps its schedule. Raises ``Conflict``."""
-        return self._service.run_now(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
+        return self._open_service().run_now(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
 
     def retry(self, job_id: UUID | str, *, revision: int | None = None) -> Job:
         """Run an ended job once more, with all its retries. Raises ``Conflict``, ``JobNameTaken``."""
-        return self._service.retry(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
+        return self._open_service().retry(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
 
 
 def _instance_of(kind: type[Wanted], given: object) -> Wanted:

@@ -102,5 +102,7 @@ def test_a_job_whose_mail_server_was_away_waits_for_its_retry(jobs_harness: Jobs
 
 
 def test_a_job_with_a_bad_address_is_refused_when_it_is_enqueued(jobs_harness: JobsHarness) -> None:
-    with pytest.raises(InvalidInput, match="/payload/to"):
+    with pytest.raises(InvalidInput, match="^/payload/to: not a mail address; write a single one, such as customer@"):
         jobs_harness.enqueue("SendEmail", PAYLOAD | {"to": "nobody"})
+    with pytest.raises(InvalidInput, match="^/payload/subject: more than one line; leave line breaks out"):
+        jobs_harness.enqueue("SendEmail", PAYLOAD | {"subject": "Hello\nBcc: b@example.com"})

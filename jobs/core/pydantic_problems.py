@@ -21,8 +21,9 @@ def problems_of(error: ValidationError, value: object, prefix: str = "") -> list
 
 
 def _message(fault: ErrorDetails) -> str:
-    absent = fault["type"] == "missing"
-    return f"the field {str(fault['loc'][-1])!r} is missing; it is required" if absent else fault["msg"]
+    if fault["type"] == "missing":
+        return f"the field {str(fault['loc'][-1])!r} is missing; it is required"
+    return fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")  # a validator's own words
 
 
 def _pointer(location: tuple[int | str, ...], value: Any, *, absent: bool) -> str:

@@ -284,6 +284,22 @@ def test_without_jobs_a_handler_enqueues_with_what_this_process_has_open_if_that
         ship.enqueue(ShipOrderArgs(order=3))
 
 
+def test_jobs_that_are_closed_take_no_call_any_more_in_the_callers_transaction_either(jobs, shop, sql):
+    command = ship_order.command(ShipOrderArgs(order=1))
+    jobs.close()
+    with shop.begin() as connection:
+        for call in (
+            lambda: jobs.enqueue(command),
+            lambda: jobs.enqueue(command, connection=connection),
+            lambda: jobs.enqueue_many([command], connection=connection),
+            lambda: jobs.cancel(new_id(), connection=connection),
+            jobs.find,
+        ):
+            with pytest.raises(ConfigurationError, match=r"these jobs are closed.*connect\(database_url\) again"):
+                call()
+    assert sql("select count(*) from jobs.jobs") == [(0,)]
+
+
 def test_in_the_app_a_handler_enqueues_with_the_app(database_url, monkeypatch):
     from jobs.bootstrap import create_closable_app
 

@@ -156,7 +156,7 @@ def with_own_messages(error: InvalidInput, fields: Mapping[str, Sequence[str]] |
 
 def _with_own_message(problem: Problem, fields: Mapping[str, Sequence[str]]) -> Problem:
     parent, _, name = problem.pointer.rpartition("/")
-    detail = problem.detail.removeprefix("Value error, ")
+    detail = problem.detail
     if detail == "Extra inputs are not permitted":
         known = f"; known here are {', '.join(fields[parent])}" if fields.get(parent) else "; leave it out"
         close = get_close_matches(name.lower(), fields.get(parent, ()), n=1)

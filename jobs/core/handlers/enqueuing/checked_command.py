@@ -31,5 +31,5 @@ def checked_command(handler_name: str, payload: Any, fields: Mapping[str, Any]) 
 def _readable(problem: Problem, unknown: list[str]) -> Problem:
     name = problem.pointer.removeprefix("/")
     if name not in unknown:
-        return Problem(problem.pointer, problem.detail.removeprefix("Value error, "))
+        return problem
     return Problem(problem.pointer, no_such_field(name, _FIELDS, "a job"))
