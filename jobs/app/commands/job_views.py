@@ -163,7 +163,18 @@ def _missing(job: Job, spec: HandlerSpec | None) -> str:
 
 def _due(job: Job) -> str:
     at = f"it is due at {_text(job.next_run_at)}"
+    if _is_snoozed(job):
+        return f"it was snoozed by its handler until {_text(job.next_run_at)}"
     return at if not job.attempt else f"{at}, for attempt {job.attempt + 1} of this run"
+
+
+def _is_snoozed(job: Job) -> bool:
+    """Return whether the run was attempted and waits without an error, which only a snooze leaves behind.
+
+    With jitter this cannot be known from the row: the next run may be due later than it is meant.
+    """
+    began = job.last_run_at is not None and job.scheduled_for is not None and job.last_run_at >= job.scheduled_for
+    return began and job.last_error is None and job.jitter is None
 
 
 def _used_up(job: Job, limits: Limits[Any], usage: LimitUsage) -> Waiting | None:

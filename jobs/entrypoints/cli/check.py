@@ -30,7 +30,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="check whether the app would start with these settings and handlers",
         description="Read the settings and load the handlers as the app does. On Azure an app with a fault in them "
         "starts, and says so instead of working; this finds it before. It needs no database. Without JOBS_SCHEDULER it "
-        "checks the timer, as `make run` does, unless it runs on Azure or a callback token is set.",
+        "checks a local start by the timer, as `make run` is one, unless it runs on Azure or a callback token is set.",
     )
     parser.set_defaults(run=_check)
 
@@ -41,7 +41,7 @@ def _check(_chosen: argparse.Namespace, parts: Parts) -> int:
         raise ConfigurationError(
             "there is no host.json here, so there is no app to check; run this in the app's folder"
         )
-    if take_the_timer(os.environ):
+    if check_a_local_start(os.environ):
         _logger.info(
             "JOBS_SCHEDULER is not set here, so the timer is checked, as `make run` uses it; an app on Azure uses dapr "
             "by default: for a deployment check with the JOBS_SCHEDULER and JOBS_CALLBACK_TOKENS that it has"
@@ -54,8 +54,10 @@ def _check(_chosen: argparse.Namespace, parts: Parts) -> int:
     return 0
 
 
-def take_the_timer(environment: MutableMapping[str, str]) -> bool:
-    """Set JOBS_SCHEDULER to timer where nothing says what a deployment uses; returns whether it did.
+def check_a_local_start(environment: MutableMapping[str, str]) -> bool:
+    """Set JOBS_SCHEDULER and the environment as ``make run`` does where nothing describes a deployment.
+
+    Returns whether it did.
 
     Dapr, the default on Azure, needs a token for its callback, which a developer's machine and most pipelines lack. A
     scheduler or a token that is set, and Azure's own variables, describe a deployment: nothing is changed then.
@@ -66,4 +68,5 @@ def take_the_timer(environment: MutableMapping[str, str]) -> bool:
     if on_azure or names & {_SCHEDULER, *_TOKENS}:
         return False
     environment[_SCHEDULER] = "timer"
+    environment.setdefault(_ENVIRONMENTS[0], "Development")  # where the API is open to its own machine
     return True

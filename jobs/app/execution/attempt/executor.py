@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.app.execution.attempt.log import log_too_late
 from jobs.app.execution.attempt.middleware import through
 from jobs.app.execution.attempt.result import SUCCEEDED, refuse_returned, result_of
+from jobs.app.execution.services.event_loop import attempt_on_loop
 from jobs.core.diagnostics.error_text import stack_of
 from jobs.core.errors import InvalidInput
 from jobs.core.handlers.arguments.versions import NewerPayload
@@ -132,6 +133,8 @@ class Executor:
                 refuse_returned(returned, spec)
             return
         loop = self._injector.loops.pick() if spec.is_async else None
+        if loop is not None:
+            attempt_on_loop.set(context)
         with self._injector.provide(spec, loop) as (services, constructor_services):
             given |= services
             function = spec.target

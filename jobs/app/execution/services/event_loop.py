@@ -19,11 +19,13 @@ from concurrent.futures import TimeoutError as NoAnswer
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from jobs.core.diagnostics.error_text import log_lines, stack_of
+from jobs.core.diagnostics.error_text import log_lines, printable, stack_of
 from jobs.core.lifecycle.handler_outcomes import ShutdownRequested
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+
+    from jobs.core.handlers.context import JobContext
 
 _logger = logging.getLogger("jobs.async")
 _CLOSING_SECONDS = 5.0
@@ -32,6 +34,8 @@ _MOST_LOOPS = 4
 
 on_event_loop: ContextVar[Callable[[], None] | None] = ContextVar("jobs_on_event_loop", default=None)
 """Called on the loop's thread before work from this context goes on there."""
+attempt_on_loop: ContextVar[JobContext | None] = ContextVar("jobs_attempt_on_loop", default=None)
+"""The attempt whose async handler runs in this context."""
 
 
 class EventLoop:
@@ -110,6 +114,18 @@ class EventLoop:
         frame = None if self._thread is None else sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001
         return "" if frame is None else log_lines(stack_of(frame))
 
+    def blocking(self) -> str:
+        """Return what the loop's thread executes now: an attempt's handler and job, or as much as can be known.
+
+        Before Python 3.12 no task says which attempt it belongs to.
+        """
+        task = None if self._loop is None else asyncio.current_task(self._loop)
+        context_of = getattr(task, "get_context", None)
+        attempt: JobContext | None = None if context_of is None else context_of().get(attempt_on_loop)
+        if attempt is None:
+            return "an async handler"
+        return f"the handler {attempt.handler_name} of job {attempt.job_id} ({printable(attempt.job_name)})"
+
     def close(self) -> None:
         """Cancel what still runs and end the thread; a blocked thread is left behind."""
         with self._lock:
@@ -120,7 +136,8 @@ class EventLoop:
         try:
             asyncio.run_coroutine_threadsafe(_wind_up(), loop).result(_CLOSING_SECONDS)
         except NoAnswer:
-            _logger.warning("an async handler blocks the event loop, which is left behind%s", self.stack())
+            what = "%s blocks the event loop, which is left behind%s"
+            _logger.warning(what, self.blocking(), self.stack())
             return
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=_CLOSING_SECONDS)
@@ -175,10 +192,11 @@ class EventLoops:
             before, loop.blocked = loop.blocked, True
         if not before:
             _logger.warning(
-                "the event loop has not answered for %g s: an async handler blocks it, and with it every other one "
+                "the event loop has not answered for %g s: %s blocks it, and with it every other one "
                 "that runs there; attempts that begin now get another loop. Await what takes long, or have it run by "
                 "asyncio.to_thread, or make the handler a plain function%s",
                 self._blocked_after,
+                loop.blocking(),
                 loop.stack(),
             )
 

@@ -113,7 +113,8 @@ def _call_register(module: ModuleType, registry: HandlerRegistry) -> None:
         raise
     except Exception as error:
         raise HandlerRegistrationError(
-            f"{REGISTER} failed with {type(error).__name__}: {error} ({_place_in(error, module.__file__)}); mend it"
+            f"{REGISTER} failed with {type(error).__name__}: {_text_of(error)} "
+            f"({_place_in(error, module.__file__)}); mend it"
         ) from error
 
 
@@ -134,9 +135,17 @@ def _import(name: str) -> ModuleType:
 def _message_of(error: BaseException) -> str:
     """Return an import error's message; a syntax error's is without its place, and with the line of code."""
     if not isinstance(error, SyntaxError):
-        return str(error)
+        return _text_of(error)
     line = (error.text or "").strip()
     return f"{error.msg}: {line}" if line else error.msg
+
+
+def _text_of(error: BaseException) -> str:
+    """Return an error's text, which an exception of the app's own may fail to make."""
+    try:
+        return str(error)
+    except Exception as failure:  # noqa: BLE001  the place of the error must be told all the same
+        return f"(its text could not be read: {type(failure).__name__})"
 
 
 def _mend(error: BaseException, name: str) -> str:

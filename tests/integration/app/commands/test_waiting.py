@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import HandlerRegistry, Limits, Rate, RetryPolicy
+from jobs import HandlerRegistry, Limits, Rate, RetryPolicy, Snooze
 from jobs.core.commands import RetryOptions, UpdateJob
 from jobs.core.lifecycle.waiting import WaitingFor
 from jobs.core.queries import JobQuery
@@ -43,6 +43,27 @@ def test_a_job_that_waits_for_its_retry_says_which_attempt_comes(runtime, shown)
     what, detail = waiting(shown(made.id))
     assert what is WaitingFor.DUE
     assert detail.endswith(", for attempt 2 of this run")
+
+
+@pytest.mark.parametrize("schedule", ["@once", "@every 1h"])
+def test_a_job_that_its_handler_snoozed_says_so_and_until_when(runtime, shown, schedule):
+    snoozes = [timedelta(hours=9), None]
+
+    def snooze(args: Anything) -> None:
+        if (wait := snoozes.pop(0)) is not None:
+            raise Snooze(wait)
+
+    runtime.registry.add_handler("Later", snooze)
+    made = runtime.service.enqueue(job("job", "Later", schedule=schedule))
+    runtime.service.run_now(made.id)
+    assert "snoozed" not in waiting(shown(made.id))[1]
+    runtime.worker.drain(60)
+    found = shown(made.id)
+    until_when = found.next_run_at.isoformat().replace("+00:00", "Z")
+    assert waiting(found) == ("due", f"it was snoozed by its handler until {until_when}")
+    runtime.service.run_now(made.id)
+    runtime.worker.drain(60)
+    assert "snoozed" not in str(waiting(shown(made.id))[1])
 
 
 def test_a_paused_job_says_so_though_it_is_due(runtime, shown):

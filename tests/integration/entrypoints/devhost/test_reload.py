@@ -169,7 +169,8 @@ def test_an_app_that_was_killed_is_started_again_after_a_pause_and_takes_changes
     lives, dies = 'logging.getLogger(__name__).info("version 1 runs")', "__import__('signal').raise_signal(9)"
     app.change(lives, dies)
     app.wait_for("the app runs with the change")
-    app.enqueue("deadly")
+    later = {"handler_name": "Wait", "job_name": "deadly", "schedule": "PT2S", "payload": {}}
+    app.call("/api/jobs", later)  # which is answered before it kills
     app.wait_for("the app was killed, by SIGKILL; it is started again in 1 s, or when a file changes")
     app.wait_for("the app runs again")
     assert app.call("/api/jobs")["jobs"][0]["job_name"] == "deadly"

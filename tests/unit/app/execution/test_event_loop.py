@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -266,6 +267,30 @@ def test_while_a_handler_blocks_the_loop_later_attempts_run_on_another(loops, ca
     [warning] = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "asyncio.to_thread" in warning.getMessage()
     assert "in block" in warning.getMessage(), "it tells where the loop is"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a task's context is not to be had before")
+def test_the_handler_and_the_job_that_block_the_loop_are_named_also_where_a_task_of_the_handler_does(caplog):
+    began, end = threading.Event(), threading.Event()
+
+    async def handle(args: Nothing) -> None:
+        async def block() -> None:
+            began.set()
+            end.wait(60)
+
+        await asyncio.gather(asyncio.sleep(0), block())
+
+    registry = HandlerRegistry()
+    registry.add_handler("Block", handle)
+    with JobsHarness(registry) as harness, ThreadPoolExecutor() as pool:
+        loops = harness.runtime.injector.loops = EventLoops(blocked_after_seconds=0.2)
+        blocking = pool.submit(harness.run_handler, "Block", job_name="nightly")
+        began.wait(60)
+        loops.pick()
+        end.set()
+        job = blocking.result(60).check().job
+    [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert f"for 0.2 s: the handler Block of job {job.id} (nightly) blocks it" in warning
 
 
 def test_on_the_stand_in_the_apps_async_services_are_made_anew(registry):

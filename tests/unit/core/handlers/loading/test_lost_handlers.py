@@ -501,6 +501,22 @@ def test_a_module_that_ends_the_process_is_named_like_one_that_fails(write):
         load_handlers(write(one="import sys\nsys.exit(3)\n"))
 
 
+ODD = """
+class Odd(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+"""
+
+
+def test_an_error_that_cannot_be_told_is_told_by_its_kind_and_its_place(write):
+    why = r"Odd: \(its text could not be read: RuntimeError\) \(.*one\.py:6\)"
+    with pytest.raises(HandlerRegistrationError, match=f"cannot be imported: {why}"):
+        load_handlers(write(one=f"{ODD}raise Odd\n"))
+    with pytest.raises(HandlerRegistrationError, match=f"register_handlers failed with {why}"):
+        load_handlers(write(one=f"{ODD}def register_handlers(registry): raise Odd\n"))
+
+
 def test_one_of_a_key_runs_at_once_where_only_the_key_is_given():
     assert Limits(concurrency_key=str).per_key == 1
     assert Limits(concurrency=1).per_key is None
