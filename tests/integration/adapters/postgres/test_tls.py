@@ -66,6 +66,11 @@ def test_no_parameter_of_encryption_reaches_the_driver():
         ("host=/a&host=/b", {}, "several hosts; write one"),
         ("host=a,b", {}, "several hosts; write one"),
         ("sslcrl=a.pem", {}, "has sslcrl, which this app does not know; take it out"),
+        (
+            "ssl=require",
+            {},
+            "take it out; asyncpg's ssl=require is sslmode=require",
+        ),
         ("connect_timeout=3", {}, "has connect_timeout, which this app does not know"),
     ],
 )
@@ -75,6 +80,12 @@ def test_what_is_unsafe_contradictory_or_unknown_is_refused_with_the_mend(query,
         with pytest.raises(ConfigurationError, match="JOBS_DATABASE_URL has") as told:
             refused(options)
         assert why in str(told.value)
+
+
+@pytest.mark.parametrize("port", [0, 65_536, 99_999])
+def test_a_port_that_there_is_not_is_refused(port):
+    with pytest.raises(ConfigurationError, match=f"JOBS_DATABASE_URL has the port {port}; ports go from 1 to 65535"):
+        check_address(DatabaseOptions(f"postgresql://app:secret@db.example:{port}/jobs"))
 
 
 @pytest.mark.parametrize(
