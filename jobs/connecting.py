@@ -101,7 +101,8 @@ class Jobs:
         self._service = None
         self._close()
 
-    def _open_service(self) -> JobService:
+    @property
+    def _open(self) -> JobService:
         if self._service is None:
             raise ConfigurationError(
                 "these jobs are closed, by close() or at the end of their with block; keep them open for as long as "
@@ -115,26 +116,26 @@ class Jobs:
         Raises ``InvalidInput`` with every fault, ``UnknownHandler`` among its kinds; ``JobNameTaken`` where an active
         job holds the name and ``on_conflict`` is ``reject``; ``JobIdTaken``.
         """
-        return self._open_service().enqueue(_instance_of(EnqueueJob, command), connection=connection, caller=self._caller)
+        return self._open.enqueue(_instance_of(EnqueueJob, command), connection=connection, caller=self._caller)
 
     def enqueue_many(
         self, commands: Iterable[EnqueueJob], *, connection: Connection | Session | None = None
     ) -> list[EnqueuedJob | JobsError]:
         """Insert many jobs in few statements; returns for each, in order, the job or why it was refused."""
         wanted = (_instance_of(EnqueueJob, command) for command in commands)
-        return list(self._open_service().enqueue_many(wanted, connection=connection, caller=self._caller))
+        return list(self._open.enqueue_many(wanted, connection=connection, caller=self._caller))
 
     def get(self, job_id: UUID | str) -> Job:
         """Read a job; raises ``JobNotFound``. ``waiting_for`` is None: only the app, over HTTP, knows its handlers."""
-        return self._open_service().get(_id_of(job_id))
+        return self._open.get(_id_of(job_id))
 
     def find(self, query: JobQuery | None = None) -> Page:
         """List jobs, newest first: ``page.jobs``, and ``page.cursor`` for the next ``JobQuery``, None at the end."""
-        return self._open_service().find(JobQuery() if query is None else _instance_of(JobQuery, query))
+        return self._open.find(JobQuery() if query is None else _instance_of(JobQuery, query))
 
     def attempts(self, job_id: UUID | str) -> list[Attempt]:
         """Read a job's history, the latest attempt first; raises ``JobNotFound``."""
-        return self._open_service().attempts(_id_of(job_id))
+        return self._open.attempts(_id_of(job_id))
 
     def update(
         self,
@@ -149,7 +150,7 @@ class Jobs:
         ``revision`` is that of the job as you have read it: ``PreconditionFailed`` if it has changed since. Raises
         ``InvalidInput``, ``JobNotFound``, and ``Conflict`` for a job that has ended or a one-time job that is running.
         """
-        return self._open_service().update(
+        return self._open.update(
             _id_of(job_id),
             _instance_of(UpdateJob, command),
             revision=_revision_of(revision),
@@ -161,7 +162,7 @@ class Jobs:
         self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """End a waiting job; ask the handler of a running one to end. One that has ended stays as it is."""
-        return self._open_service().cancel(
+        return self._open.cancel(
             _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
         )
 
@@ -169,7 +170,7 @@ class Jobs:
         self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """Keep a job from being run until it is resumed; a run under way goes on."""
-        return self._open_service().pause(
+        return self._open.pause(
             _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
         )
 
@@ -177,17 +178,17 @@ class Jobs:
         self, job_id: UUID | str, *, revision: int | None = None, connection: Connection | Session | None = None
     ) -> Job:
         """Have a paused job run again; its misfire policy decides about what fell due meanwhile."""
-        return self._open_service().resume(
+        return self._open.resume(
             _id_of(job_id), revision=_revision_of(revision), connection=connection, caller=self._caller
         )
 
     def run_now(self, job_id: UUID | str, *, revision: int | None = None) -> Job:
         """Make a waiting job due at once; a recurring one keeps its schedule. Raises ``Conflict``."""
-        return self._open_service().run_now(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
+        return self._open.run_now(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
 
     def retry(self, job_id: UUID | str, *, revision: int | None = None) -> Job:
         """Run an ended job once more, with all its retries. Raises ``Conflict``, ``JobNameTaken``."""
-        return self._open_service().retry(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
+        return self._open.retry(_id_of(job_id), revision=_revision_of(revision), caller=self._caller)
 
 
 def _instance_of(kind: type[Wanted], given: object) -> Wanted:
