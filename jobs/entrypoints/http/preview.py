@@ -17,10 +17,17 @@ _TIMING_FIELDS = PreviewSchedule.model_fields.keys() & Timing.model_fields.keys(
 
 
 def preview(command: PreviewSchedule, now: Callable[[], datetime]) -> dict[str, Any]:
-    """Return kind, description, warnings, and runs: instant in UTC, local time with offset, note.
+    """Return kind, description, warnings, and runs as JSON has them: instant in UTC, local time with offset, note.
 
     ``after`` defaults to ``now()``. Raises ``InvalidInput`` naming the field.
     """
+    found = fires_of(command, now)
+    runs = [{"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note} for fire in found["runs"]]
+    return {**found, "runs": runs}
+
+
+def fires_of(command: PreviewSchedule, now: Callable[[], datetime]) -> dict[str, Any]:
+    """Return the same with the runs as ``Fire``."""
     after = command.after or now()
     timing = Timing(**{name: getattr(command, name) for name in _TIMING_FIELDS})
     recurrence = timing.recurrence(anchor=after)
@@ -32,7 +39,7 @@ def preview(command: PreviewSchedule, now: Callable[[], datetime]) -> dict[str, 
         "kind": "recurring" if recurrence.schedule.recurring else "one-time",
         "description": describe(recurrence.schedule, command.start_at),
         "warnings": timing.warnings_at(after),
-        "runs": [{"at": _utc_text(fire.at), "local": fire.local.isoformat(), "note": fire.note} for fire in fires],
+        "runs": fires,
     }
 
 

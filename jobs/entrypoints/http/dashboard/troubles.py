@@ -134,7 +134,7 @@ def _of_attempts(stats: dict[str, Any]) -> list[Trouble]:
             Trouble(
                 f"{_many(failed, 'failed attempt')} in the last 5 minutes",
                 f"That is {share} % of those that ended. Attempts with retries left are tried again.",
-                "failures",
+                "jobs?q=status:Failed",
                 severe=share >= _MOST_OF_THEM,
             )
         )
@@ -143,7 +143,7 @@ def _of_attempts(stats: dict[str, Any]) -> list[Trouble]:
             Trouble(
                 f"{_many(lost, 'lost worker')} in the last 5 minutes",
                 "A process ended without giving back its runs: out of memory, or killed. The runs are taken up again.",
-                "workers",
+                None,
                 severe=True,
             )
         )

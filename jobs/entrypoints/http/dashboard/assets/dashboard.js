@@ -19,9 +19,11 @@ const pathOf = (url) => decodeURI(url.pathname.slice(root.pathname.length)).repl
 const inside = (url) => url.origin === root.origin && (url.pathname.startsWith(root.pathname) || `${url.pathname}/` === root.pathname);
 const here = () => new URL(location.href);
 
-export function go(address, { replace = false } = {}) {
+// With `stay` the page is changed where it differs, and keeps its focus: only its answer is another.
+function go(address, { replace = false, stay = false } = {}) {
   const url = new URL(address, root);
   history[replace ? "replaceState" : "pushState"](null, "", url);
+  if (stay) shown = { address: url.pathname + url.search, tag: null };
   return load({ fresh: true });
 }
 
@@ -71,7 +73,7 @@ function put({ html, tag }, address, moved) {
   }
   part("sign-out").hidden = !signedIn();
   connectSearch(go);
-  connectForms(go, () => load({ fresh: true }));
+  connectForms(go);
   countChosen();
 }
 

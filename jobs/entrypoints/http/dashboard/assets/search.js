@@ -4,7 +4,7 @@ let go;
 
 export function connectSearch(goTo) {
   go = goTo;
-  const form = document.querySelector("[data-search]");
+  const form = document.querySelector("[data-search='']");
   if (!form || form.dataset.connected) return;
   form.dataset.connected = "true";
   const box = form.elements.q;

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.entrypoints.http.dashboard.views.audit import audit
+from jobs.entrypoints.http.dashboard.views.enqueue import edit, enqueue
+from jobs.entrypoints.http.dashboard.views.handlers import handlers
 from jobs.entrypoints.http.dashboard.views.job import job
 from jobs.entrypoints.http.dashboard.views.jobs import jobs
+from jobs.entrypoints.http.dashboard.views.operations import operation
 from jobs.entrypoints.http.dashboard.views.overview import overview
+from jobs.entrypoints.http.dashboard.views.recurring import recurring
+from jobs.entrypoints.http.dashboard.views.schedules import schedules
 from jobs.entrypoints.http.problems import NO_ROUTE, Refusal
 
 if TYPE_CHECKING:
@@ -17,10 +23,17 @@ if TYPE_CHECKING:
 VIEWS: Mapping[str, Callable[[Visit], View]] = {
     "": overview,
     "jobs": jobs,
+    "recurring": recurring,
+    "handlers": handlers,
+    "schedules": schedules,
+    "audit": audit,
+    "enqueue": enqueue,
 }
 """The views by path."""
 VIEWS_OF_ONE: Mapping[str, Callable[[Visit], View]] = {
     "jobs": job,
+    "edit": edit,
+    "operations": operation,
 }
 """The views of a single thing, by the segment before its id."""
 

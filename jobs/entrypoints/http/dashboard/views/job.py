@@ -21,7 +21,7 @@ _ATTEMPTS, _CHANGES, _CHILDREN, _FIRES = 20, 20, 20, 10
 
 def job(visit: Visit) -> View:
     """Return the page of the job whose id ends the path."""
-    job_id = _id_of(visit.path[-1])
+    job_id = id_of(visit.path[-1])
     runtime = visit.runtime
     found = runtime.views.show_one(runtime.service.get(job_id))
     attempts = runtime.service.find_attempts(
@@ -51,7 +51,8 @@ def job(visit: Visit) -> View:
     )
 
 
-def _id_of(text: str) -> UUID:
+def id_of(text: str) -> UUID:
+    """Return the id in a path; raises ``Refusal``."""
     try:
         return UUID(text)
     except ValueError:

@@ -73,7 +73,7 @@ def _metadata_keys(found: Sequence[Job]) -> list[str]:
     return sorted({key for job in found for key in job.metadata})[:_MOST_KEYS]
 
 
-def filter_json(query: JobQuery) -> str:
+def filter_json(query: JobFilter) -> str:
     """Return the filter of a search as the API takes it for an operation on many jobs."""
     given = {name: getattr(query, name) for name in JobFilter.model_fields}
     plain = JobFilter.model_construct(**given | {"metadata": {}}).model_dump(mode="json")

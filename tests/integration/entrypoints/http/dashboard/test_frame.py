@@ -49,7 +49,7 @@ def test_every_page_is_the_frame_and_finds_its_files_under_any_prefix(site, path
     root = str(site.base_url.join("dashboard/")).lower()
     hrefs = [each.attributes["href"] for each in found if each.name == "a" and "href" in each.attributes]
     links = {urljoin(str(answer.url), each).lower() for each in hrefs}
-    assert {root, f"{root}jobs"} <= links
+    assert {root, f"{root}jobs", f"{root}recurring", f"{root}handlers"} <= links
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,14 @@ def each_view(job):
     return [*VIEWS, *(f"{name}/{job['id']}" for name in VIEWS_OF_ONE if name != "operations")]
 
 
+WRITING = ("enqueue", "edit/")
+
+
+def each_view_to_read(job):
+    """The path of every view but those that are forms for a change."""
+    return [path for path in each_view(job) if not path.startswith(WRITING)]
+
+
 def names_in(html):
     """Which elements a page consists of."""
     return {each.name for each in elements(html)}
@@ -82,9 +90,12 @@ def offers(html):
 def test_a_reader_is_offered_nothing_that_a_reader_may_not_do(guarded):
     made = {"handler_name": "Noop", "job_name": "offered", "schedule": "@daily"}
     job = guarded.call("POST", "/api/jobs", json=made, headers=principal("Jobs.Enqueue")).json()
-    for path in each_view(job):
-        if path.partition("/")[0] not in {"enqueue", "edit"}:
-            assert offers(view(guarded, path, "Jobs.Read")) == [], path
+    for path in each_view_to_read(job):
+        assert offers(view(guarded, path, "Jobs.Read")) == [], path
+    for path in {*each_view(job)} - {*each_view_to_read(job)}:
+        answer = guarded.call("GET", f"/dashboard/view/{path}", headers=principal("Jobs.Read"))
+        problem(answer, 403, "forbidden")
+    assert f"enqueue?from={job['id']}" in offers(view(guarded, f"jobs/{job['id']}", "Jobs.Enqueue"))
     assert {"run", "pause", job["id"]} <= {*offers(view(guarded, f"jobs/{job['id']}", "Jobs.Manage"))}
     assert "data-pick" in offers(view(guarded, "jobs", "Jobs.Manage"))
 
@@ -92,9 +103,10 @@ def test_a_reader_is_offered_nothing_that_a_reader_may_not_do(guarded):
 def test_a_dashboard_for_reading_offers_nobody_a_change(server):
     with serving_a_new_database(server, dashboard="read-only") as api:
         job = api.later()
-        for path in each_view(job):
-            if path.partition("/")[0] not in {"enqueue", "edit"}:
-                assert offers(view(api, path)) == [], path
+        for path in each_view_to_read(job):
+            assert offers(view(api, path)) == [], path
+        for path in {*each_view(job)} - {*each_view_to_read(job)}:
+            problem(api.call("GET", f"/dashboard/view/{path}"), 403, "forbidden")
 
 
 def test_a_view_needs_the_role_of_a_reader(guarded):
@@ -167,7 +179,7 @@ def test_sensitive_values_are_masked_for_every_role(guarded):
     )
     assert changed.status_code == 200
     for role in ("Jobs.Read", "Jobs.Manage"):
-        for path in each_view(job):
+        for path in each_view(job) if role == "Jobs.Manage" else each_view_to_read(job):
             html = view(guarded, path, role)
             assert "4111222233334444" not in html
             assert "5500" not in html
