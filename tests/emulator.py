@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.adapters.schedulers.queue import CONNECTIONS
+from jobs.adapters.storage_queue.account import StorageAccount
 from jobs.adapters.storage_queue.queue import StorageQueue
-from jobs.bootstrap.schedulers import open_queues
 from jobs.core.errors import ConfigurationError
 from jobs.entrypoints.devhost.azurite import LocalAzurite, find_azurite
 from tests.ports import HeldPorts
@@ -27,5 +28,9 @@ def running_azurite(folder: Path) -> Iterator[LocalAzurite]:
 
 
 def queues_of(azurite: LocalAzurite, name: str) -> tuple[StorageQueue, StorageQueue]:
-    """The queue of that name, and its poison queue."""
-    return open_queues("Azurite", name, {"Azurite": azurite.connection_string})
+    """The queue of that name, and its poison queue. Their calls wait for as long as a busy machine may take."""
+    account = StorageAccount.of({"Azurite": azurite.connection_string}, "Azurite")
+    queue, poison = (
+        StorageQueue(account, each, connections=CONNECTIONS, timeout_seconds=60) for each in (name, f"{name}-poison")
+    )
+    return queue, poison

@@ -34,6 +34,7 @@ class Listener:
 
     def __init__(self, queue: StorageQueue) -> None:
         self.rung: list[str] = []
+        self.idle = True
         self._queue = queue
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -45,10 +46,12 @@ class Listener:
 
     def _listen(self) -> None:
         while not self._stop.wait(0.02):
+            self.idle = False
             for message in self._queue.take(32, hidden_for=60):
                 assert message.text is not None
                 self.rung.append(message.text)
                 self._queue.delete(message)
+            self.idle = True
 
 
 @pytest.fixture
@@ -74,7 +77,8 @@ def harness(scheduler, queue):
 
     def let_pass(span: timedelta) -> None:
         time.sleep(span.total_seconds() + 0.5)
-        until(lambda: queue.oldest() is None)  # a busy machine takes a while to take what is visible
+        # A busy machine takes a while to take what is visible, and to note it.
+        until(lambda: queue.oldest() is None and listener.idle)
 
     yield Harness(
         scheduler,
