@@ -39,16 +39,23 @@ class FormField:
 
 
 def form_fields(schema: Schema, payload: Any = _MISSING, *, keeps_secrets: bool = False) -> list[FormField] | None:
-    """Return the fields of a payload's schema; None for a schema that is no object, so that only JSON text will do.
+    """Return the fields of a payload's schema; None where only JSON text will do: for what is no object, or any object.
 
     ``payload`` are the values at first. Secret values are never among them; with ``keeps_secrets`` a secret that is
     left empty stays as it is.
     """
     reader = _Reader(schema.get("$defs", {}), keeps_secrets=keeps_secrets)
     root = reader.resolved(schema)
-    if root.get("type") != "object" or ("properties" not in root and root.get("additionalProperties")):
+    given = payload if isinstance(payload, dict) else {}
+    open_ended = not root.get("properties") and root.get("additionalProperties")
+    if root.get("type") != "object" or open_ended or _has_more(root, given):
         return None
-    return list(reader.members(root, "", payload if isinstance(payload, dict) else {}, 0))
+    return list(reader.members(root, "", given, 0))
+
+
+def _has_more(schema: Schema, value: Mapping[str, Any]) -> bool:
+    """Whether an object has members that its schema does not name: a form without them would lose them."""
+    return not value.keys() <= schema.get("properties", {}).keys()
 
 
 class _Reader:
@@ -120,6 +127,10 @@ class _Reader:
                 return "object"
             case _:
                 return "json"
+
+
+def _fits(schema: Schema, value: Any) -> bool:
+    return value is _MISSING or (isinstance(value, dict) and not _has_more(schema, value))
 
 
 def _shown(kind: str, value: Any) -> str:

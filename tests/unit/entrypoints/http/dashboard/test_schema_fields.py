@@ -119,6 +119,11 @@ def test_arguments_that_are_no_object_or_any_object_have_json_text_only():
     assert form_fields({"description": "no JSON Schema can be made of it"}) is None
 
 
+def test_members_that_the_schema_does_not_name_are_not_lost_to_a_form():
+    assert form_fields(Args.model_json_schema(), {"name": "a", "more": 1}) is None
+    assert fields(Args, {"card": {"number": "1", "more": 1}})["card"].kind == "json"
+
+
 def test_a_model_that_contains_itself_ends_in_json():
     class Node(BaseModel):
         child: Node | None = None
