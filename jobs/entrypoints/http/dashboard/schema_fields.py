@@ -121,9 +121,7 @@ class _Reader:
                 return "long" if lines or schema.get("maxLength", 0) > 4 * _LONG else "text"
             case "integer" | "number" | "boolean" as plain if not isinstance(value, dict | list | str):
                 return str(plain)
-            case "object" if (
-                depth < _DEEPEST and schema.get("properties") and (value is _MISSING or isinstance(value, dict))
-            ):
+            case "object" if depth < _DEEPEST and schema.get("properties") and _fits(schema, value):
                 return "object"
             case _:
                 return "json"
