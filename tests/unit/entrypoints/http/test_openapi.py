@@ -84,9 +84,14 @@ def test_its_copy_is_valid_openapi_3_0(made):
     OpenAPIV30SpecValidator(downgraded(made)).validate()
 
 
+def schemas_of(made):
+    """The document without its calls, which are the same whatever the handlers are, and take seconds to validate."""
+    return made | {"paths": {}}
+
+
 def test_an_app_without_handlers_has_a_valid_document_too():
     made = document(HandlerRegistry())
-    OpenAPIV31SpecValidator(made).validate()
+    OpenAPIV31SpecValidator(schemas_of(made)).validate()
     OpenAPIV30SpecValidator(downgraded(made)).validate()
 
 
@@ -203,13 +208,13 @@ def test_names_that_differ_only_in_what_no_schema_can_be_called_do_not_collide()
 
         registry.add_handler(name, handle)
     made = document(registry)
-    OpenAPIV31SpecValidator(made).validate()
+    OpenAPIV31SpecValidator(schemas_of(made)).validate()
     assert len(set(made["components"]["schemas"]["Enqueue"]["discriminator"]["mapping"].values())) == 3
 
 
 def test_a_model_of_which_no_schema_can_be_made_does_not_hide_the_rest():
     made = document(registry_of(Odd=Odd, Send=Parcel))
-    OpenAPIV31SpecValidator(made).validate()
+    OpenAPIV31SpecValidator(schemas_of(made)).validate()
     assert "Enqueue_Send" in made["components"]["schemas"]
 
 
