@@ -156,12 +156,11 @@ class WorkerPool:
     def _finish_claimed(
         self, then: Callable[[], None], run: ClaimedRun, outcome: RecordedOutcome | None, error: Exception | None
     ) -> None:
+        self._replace_abandoned()
         self.in_hand.finish(outcome or run)
         if error is not None:
             what = "job %s could not be executed; it is taken up again when its lease expires"
             log_failure(_logger, error, what, run.job_id)
-        if self.abandoned:
-            self._replace_threads()
         then()
 
     def _run_throttled(self, slot: OfferedSlot) -> None:
@@ -211,12 +210,11 @@ class WorkerPool:
     def _finish_alarm(
         self, name: AlarmName, _: ClaimedRun, outcome: RecordedOutcome | None, error: Exception | None
     ) -> None:
+        self._replace_abandoned()
         if error is None:
             self.in_hand.finish(AlarmRun(name, outcome))
         else:
             self._pending.resolve(name, error=error)
-        if self.abandoned:
-            self._replace_threads()
 
     def _wait_for_suspect(self) -> None:
         """Wait while a suspect has this process to itself: what is claimed then could not start."""
@@ -224,6 +222,15 @@ class WorkerPool:
             pass
 
     # --- when threads are abandoned, and at the end
+
+    def _replace_abandoned(self) -> None:
+        """Put threads in the place of abandoned ones, before the run of one of them is handed over.
+
+        Until then the run counts as work, for which there is a thread. Afterwards nothing may be in hand but the next
+        step of a wake, which waits for a thread and starts none.
+        """
+        if self.abandoned:
+            self._replace_threads()
 
     def _replace_threads(self) -> None:
         """Put threads in the place of abandoned ones, and end those that are not needed any more."""

@@ -173,6 +173,24 @@ def test_an_attempt_past_its_timeout_gives_up_the_slot_and_keeps_the_thread(make
     assert len(runtime.pool.abandoned) == 1
 
 
+@pytest.mark.parametrize("first", ["Noop", "Slow"])
+def test_an_abandoned_run_of_the_only_slot_leaves_a_thread_for_what_is_next(make_runtime, slow, count, first):
+    runtime = make_runtime(concurrency=1)
+    names = {"Noop": enqueue(runtime, "Noop", 1)}
+    names["Slow"] = enqueue(runtime, "Slow", 1, timeout=timedelta(seconds=0.5), max_retries=0)
+    in_hand = runtime.pool.in_hand
+    handed_over = in_hand.finish
+
+    def finish(what):
+        """Hand over, and be overtaken by the thread that records."""
+        handed_over(what)
+        until(lambda: in_hand.finished.empty() and in_hand.count == 0)
+
+    in_hand.finish = finish
+    assert wake(runtime, names[first][0]).result(60).outcome is AlarmOutcome.RAN
+    until(lambda: count() == {"Completed": 1, "Failed": 1})
+
+
 def test_when_the_host_goes_down_what_was_claimed_and_has_not_begun_is_given_back(
     make_runtime, slow, count, monkeypatch
 ):
