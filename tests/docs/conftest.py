@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from jobs.testing.postgres.folder import server_parent
 from tests.docs.project import Project, skip_without_samples
 
 
@@ -15,7 +16,7 @@ from tests.docs.project import Project, skip_without_samples
 def project() -> Iterator[Project]:
     """A clone of the reader's. A folder with a short path, since it holds a Postgres with its socket."""
     skip_without_samples()
-    with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="jobs-", dir=server_parent(), ignore_cleanup_errors=True) as folder:
         project = Project(Path(folder))
         yield project
         project.close()

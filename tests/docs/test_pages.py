@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from jobs.testing.postgres.folder import server_parent
 from tests.docs.blocks import Block, blocks_of, pages
 from tests.docs.project import Project, skip_without_samples
 
@@ -33,7 +34,7 @@ def calls_the_app(steps: list[Block]) -> bool:
 def sample_app() -> Iterator[Project]:
     """The app of `make run`, for the pages that take it for granted."""
     skip_without_samples()
-    with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="jobs-", dir=server_parent(), ignore_cleanup_errors=True) as folder:
         project = Project(Path(folder))
         project.start("make run")
         yield project

@@ -15,6 +15,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from jobs.testing.postgres.folder import server_parent
 from jobs.version import __version__
 from tests.e2e.clones import Folder, fresh_clone, wait_for_line
 from tests.support import ROOT
@@ -42,7 +43,7 @@ INDEX = """
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """A folder with a short path, since it holds a Postgres with its socket."""
-    with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="jobs-", dir=server_parent(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

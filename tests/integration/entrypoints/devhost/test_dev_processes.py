@@ -22,6 +22,7 @@ from jobs.entrypoints.devhost.local_database import local_database
 from jobs.entrypoints.devhost.processes import Folder, Program, command_of
 from jobs.local_settings import take_over_local_settings
 from jobs.settings import Settings
+from jobs.testing.postgres.folder import server_parent
 from tests.support import ROOT, until
 from tests.warm import warm_run
 
@@ -145,7 +146,7 @@ def test_a_second_dapr_on_the_same_data_is_refused_by_name(tmp_path, monkeypatch
 @pytest.fixture
 def data() -> Iterator[Path]:
     """A folder for Postgres: pytest's own are shut to its user whenever another run of pytest begins."""
-    with TemporaryDirectory(prefix="jobs-", ignore_cleanup_errors=True) as folder:
+    with TemporaryDirectory(prefix="jobs-", dir=server_parent(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
