@@ -33,7 +33,7 @@ SAME_PYTHON = $(if $(filter command%,$(origin PYTHON)),[ "$$("$(PYTHON)" $(BASE)
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes $(foreach file,$(1),-r $(file)) || \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$(1),-r $(file))
 
-.PHONY: run test coverage soak lint docs azurite infra-check bench lock lock-app clean
+.PHONY: run test coverage soak lint docs azurite infra-test infra-check bench lock lock-app clean
 
 # HOST is read from the command line only, since some shells have a variable of that name.
 run: $(VENV)/running  ## set up, start Postgres and the app, run two jobs, stay up until Ctrl-C
@@ -42,7 +42,7 @@ run: $(VENV)/running  ## set up, start Postgres and the app, run two jobs, stay 
 	  $(if $(filter command%,$(origin HOST)),--host $(HOST))
 
 # Of the test files and of what they import, compiled code is kept between runs, or each process compiles it anew.
-test coverage soak: export PYTHONDONTWRITEBYTECODE =
+test coverage soak infra-test infra-check: export PYTHONDONTWRITEBYTECODE =
 PYTEST := $(BIN)/python -m pytest --quiet
 MANY := --brief --numprocesses $(PROCESSES)
 
@@ -82,8 +82,11 @@ azurite: .local/npm/installed  ## install Azurite under .local/; needs Node.js
 	npm ci --prefix .local/npm --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
+infra-test: $(VENV)/installed  ## the infrastructure, by its tests, with those of bicep, terraform and linters that are there
+	$(PYTEST) $(MANY) tests/infra
+
 infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by its tests, by Bicep's compiler and by Checkov's rules
-	JOBS_INFRA_CHECK=1 $(PYTEST) -n 2 tests/infra  # a tool that is missing fails, where it is skipped elsewhere
+	JOBS_INFRA_CHECK=all $(PYTEST) $(MANY) tests/infra  # a tool that is missing fails
 	$(BIN)/python -m tests.infra.snapshots .local/templates  # Checkov reads no Bicep of today
 	$(INFRA)/bin/checkov -d .local/templates --framework arm --config-file infra/bicep/.checkov.yaml --compact --quiet \
 	  --skip-download

@@ -1,6 +1,7 @@
 """Tell, before anything is deployed, what the subscription and the region lack for it, with the command that mends it.
 
     python infra/check.py --location westeurope
+    python infra/check.py --location westeurope --resource-group jobs --app mine   # an app that was made elsewhere, too
 
 azd and the workflow call it too. It asks Azure by `az`, and changes nothing.
 """
@@ -8,11 +9,14 @@ azd and the workflow call it too. It asks Azure by `az`, and changes nothing.
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 
-from operations import Failed, az
+from operations import ROOT, Failed, az
 
 # Flex Consumption in a network needs Microsoft.App, and answers 500 without saying so where it is not registered.
 NAMESPACES = {
@@ -27,6 +31,8 @@ NAMESPACES = {
     "Microsoft.Storage",
     "Microsoft.Web",
 }
+TIMEOUT = "AzureFunctionsJobHost__functionTimeout"  # wins over what host.json says
+CONSUMPTION_MINUTES = 10
 
 
 def plain(region: str) -> str:
@@ -49,15 +55,44 @@ def lacking(region: str, shape: str, storage_sku: str) -> Iterator[str]:
         yield f"{region} has no {storage_sku}: take storageSku Standard_LRS, or another region"
 
 
+def minutes_of(time_span: str) -> float:
+    """Read a functionTimeout, ``[d.]hh:mm[:ss]``; -1 is without end."""
+    found = re.fullmatch(r"(?:(\d+)\.)?(\d+):(\d+)(?::(\d+))?", time_span)
+    if found is None:
+        return math.inf
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return (days * 24 + hours) * 60 + minutes + seconds / 60
+
+
+def too_long(group: str, app: str) -> Iterator[str]:
+    """Tell of a functionTimeout that the plan of an app does not allow: its host would not start."""
+    where = ("--resource-group", group, "--name", app)
+    shown = az("functionapp", "show", *where)
+    plan = az("resource", "show", "--ids", shown.get("serverFarmId") or shown["appServicePlanId"])
+    settings = {one["name"]: one["value"] for one in az("functionapp", "config", "appsettings", "list", *where)}
+    timeout = settings.get(TIMEOUT) or json.loads((ROOT / "host.json").read_text())["functionTimeout"]
+    if plan["sku"]["tier"] == "Dynamic" and minutes_of(str(timeout)) > CONSUMPTION_MINUTES:
+        yield (
+            f"functionTimeout is {timeout}, and the Consumption plan of {app} allows {CONSUMPTION_MINUTES} minutes at "
+            "most: its host would not start. Take Flex Consumption, or az functionapp config appsettings set "
+            f"--resource-group {group} --name {app} --settings {TIMEOUT}=00:10:00"
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = os.environ.get("AZURE_LOCATION")
     parser.add_argument("--location", default=default, required=not default, help="the region")
     parser.add_argument("--shape", choices=["flex", "dapr"], default="flex")
     parser.add_argument("--storage-sku", default="Standard_ZRS")
+    parser.add_argument("--resource-group", help="of --app")
+    parser.add_argument("--app", help="a function app that is not of infra/: its plan is held to functionTimeout")
     given = parser.parse_args()
+    if given.app and not given.resource_group:
+        parser.error("--app needs --resource-group")
     try:
         found = list(lacking(given.location, given.shape, given.storage_sku))
+        found += too_long(given.resource_group, given.app) if given.app else []
     except Failed as failed:
         found = [str(failed)]
     for line in found:

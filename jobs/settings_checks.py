@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("jobs")
 _DEFAULT_TIMEOUT = timedelta(minutes=30)
 _CONSUMPTION_TIMEOUT = timedelta(minutes=5)
+_CONSUMPTION_MOST = timedelta(minutes=10)
+_TIMEOUT_SETTING = "AzureFunctionsJobHost__functionTimeout"
 _LIKENESS = 0.84
 _TICKS = 100
 _QUEUE_HORIZON = timedelta(minutes=10)
@@ -152,17 +154,23 @@ def check_timeouts(registry: HandlerRegistry, limit: timedelta | None) -> None:
 def function_timeout(environment: Mapping[str, str] = os.environ) -> timedelta | None:
     """Return the Functions host's limit on the duration of a function; None means no limit.
 
-    Raises ``ConfigurationError`` for an invalid host.json, or an invalid setting that overrides it.
+    Raises ``ConfigurationError`` for an invalid host.json, or an invalid setting that overrides it; also for a limit
+    that a Consumption plan, which Azure names in WEBSITE_SKU, does not allow: no host starts with it there.
     """
     value, place = host_setting("functionTimeout", environment=environment)
+    consumption = environment.get("WEBSITE_SKU") == "Dynamic"
     if value is None:
-        return _CONSUMPTION_TIMEOUT if environment.get("WEBSITE_SKU") == "Dynamic" else _DEFAULT_TIMEOUT
-    if value in {"-1", -1}:
-        return None
+        return _CONSUMPTION_TIMEOUT if consumption else _DEFAULT_TIMEOUT
     try:
-        return read_time_span(str(value))
+        limit = None if value in {"-1", -1} else read_time_span(str(value))
     except ValueError:
         raise ConfigurationError(f'{place} is {value!r}; write a time span such as "00:30:00", or -1') from None
+    if consumption and (limit is None or limit > _CONSUMPTION_MOST):
+        raise ConfigurationError(
+            f"{place} is {value}, and a Consumption plan allows 10 minutes at most: the host would not start there; "
+            f'set {_TIMEOUT_SETTING} to "00:10:00", or take Flex Consumption'
+        )
+    return limit
 
 
 def _late_alarms(settings: Settings) -> list[str]:

@@ -20,8 +20,12 @@ _APART = (
 )
 """Long tests that share nothing: each may go to another process."""
 
-_TOGETHER = ("tests/infra/",)
-"""Folders whose files share what takes long to make: they go to one process."""
+_TOGETHER = (
+    "tests/infra/test_parity.py",
+    "tests/infra/test_seeded_mistakes.py",
+    "tests/infra/test_terraform.py",
+)
+"""Files that share what takes long to make, Terraform's plans: they go to one process."""
 
 
 def longest_first(items: list[pytest.Item]) -> None:
@@ -39,7 +43,8 @@ def _scope(nodeid: str) -> str:
     """Return what a test is distributed with: as a rule its file, whose tests share a server or a database."""
     if nodeid.startswith(_APART):
         return nodeid
-    return next((folder for folder in _TOGETHER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+    file = nodeid.partition("::")[0]
+    return _TOGETHER[0] if file in _TOGETHER else file
 
 
 def scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -1,7 +1,7 @@
 // Everything that the app runs on, in an existing resource group. Two shapes: `flex`, Flex Consumption with the timer
 // backend, and `dapr`, Container Apps with a Dapr sidecar. ../terraform describes the same things; tests hold both
 // to each other, to the app's settings and to Azure's own resource types.
-import { networkIds, texts } from 'types.bicep'
+import { dayAndHour, networkIds, texts } from 'types.bicep'
 
 targetScope = 'resourceGroup'
 
@@ -76,6 +76,9 @@ param databasePgbouncer bool = false
 @description('Lock the database against being deleted, by whoever may delete the resource group, too.')
 param databaseLock bool = false
 
+@description('When Azure may restart the database to patch it. Left out, a time that Azure chooses.')
+param databaseMaintenance dayAndHour?
+
 @description('Keep database, storage and vault off the Internet, behind private endpoints in a network of their own.')
 param privateNetwork bool = true
 
@@ -97,6 +100,9 @@ param runnerSubnetPrefix string = ''
 @description('Address ranges, of networks linked with this one, from which people may reach what the app reaches.')
 param operatorPrefixes string[] = []
 
+@description('Have all that leaves the network come from one address that stays, by a NAT gateway.')
+param natGateway bool = false
+
 @description('Subnets and DNS zones that there are already, in place of a network of its own.')
 param existingNetwork networkIds?
 
@@ -108,10 +114,19 @@ param operatorIpAddresses string[] = []
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
 param storageSku string = 'Standard_ZRS'
 
+@description('Log who reads and writes what in the storage account, too: a line for each poll of a queue and each renewal of a lease.')
+param storageLogs bool = false
+
 @description('How many days logs are kept.')
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 30
+
+@description('Let a developer read logs, packages, alarms and function keys.')
+param developerAccess bool = false
+
+@description('Object id of that developer, or of a group of them. Empty: whoever deploys.')
+param developerObjectId string = ''
 
 @description('The most instances at once; flex: to serve HTTP, as many again to run jobs, and one for each timer.')
 @minValue(1)
@@ -206,6 +221,7 @@ var refusals = filter(
       ? 'existingNetwork: needs queueDnsZone, or flexScheduler timer'
       : ''
     existingNetwork != null && !privateNetwork ? 'existingNetwork: needs privateNetwork true' : ''
+    natGateway && !ownNetwork ? 'natGateway: needs a network of its own; attach one to the subnets of yours' : ''
     contains(addressParts, false)
       ? 'operatorIpAddresses: the database takes IPv4 addresses only, such as 192.0.2.7'
       : ''
@@ -253,6 +269,7 @@ var commonSettings = {
   JOBS_DATABASE_AUTH: 'entra'
   JOBS_DATABASE_POOL_SIZE: string(poolSize)
   JOBS_DATABASE_PGBOUNCER: databasePgbouncer ? 'true' : 'false'
+  JOBS_ADDED_HANDLERS: 'jobs.entrypoints.smoke_handler' // of the job that ../smoke.py runs after a deployment
   JOBS_CONCURRENCY: string(concurrency)
   JOBS_RETENTION_DAYS: string(retentionDays)
 }
@@ -345,6 +362,7 @@ module network 'modules/network.bicep' = if (ownNetwork) {
     operationsSubnetPrefix: shape == 'flex' ? operationsSubnetPrefix : ''
     runnerSubnetPrefix: runnerSubnetPrefix
     operatorPrefixes: operatorPrefixes
+    natGateway: natGateway
     usesQueue: usesQueue
   }
   dependsOn: [current]
@@ -360,6 +378,8 @@ module storage 'modules/storage.bicep' = {
     usesQueue: usesQueue
     identityName: identityName
     principalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
+    everyAccess: storageLogs
     private: privateNetwork
   }
 }
@@ -389,6 +409,7 @@ module database 'modules/database.bicep' = {
     backupRetentionDays: databaseBackupRetentionDays
     geoRedundantBackup: databaseGeoRedundantBackup
     highAvailability: databaseHighAvailability
+    maintenance: databaseMaintenance
     adminName: databaseAdminName
     adminObjectId: databaseAdminObjectId
     adminType: databaseAdminType
@@ -548,7 +569,28 @@ module alerts 'modules/alerts.bicep' = {
     workspaceId: monitoring.outputs.workspaceId
     databaseId: database.outputs.id
     databaseMaxConnections: databaseMaxConnections
+    storageId: storage.outputs.id
   }
+}
+
+module workbook 'modules/workbook.bicep' = {
+  params: {
+    name: name
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module developer 'modules/developer.bicep' = if (developerAccess) {
+  params: {
+    principalId: empty(developerObjectId) ? deployer().objectId : developerObjectId
+    storageName: storageName
+    vaultName: vaultName
+    workspaceName: 'log-${name}'
+    usesQueue: usesQueue
+  }
+  dependsOn: [storage, vault, monitoring]
 }
 
 @description('Name of the function app or container app.')
@@ -571,6 +613,9 @@ output migrationUrl string = 'postgresql://${uriComponent(databaseAdminName)}@${
 
 @description('Connections that the instances may open in all.')
 output databaseConnections int = connections
+
+@description('The address that calls of the app come from; empty where it is any of the platform\'s.')
+output outboundIpAddress string = natGateway ? network!.outputs.outboundIpAddress : ''
 
 @description('The storage account.')
 output storageAccountName string = storage.outputs.name

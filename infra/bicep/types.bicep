@@ -7,6 +7,17 @@ type texts = {
 }
 
 @export()
+@description('A day of the week, 0 to 6 from Sunday on, and an hour of it, in UTC.')
+type dayAndHour = {
+  @minValue(0)
+  @maxValue(6)
+  day: int
+  @minValue(0)
+  @maxValue(23)
+  hour: int
+}
+
+@export()
 @description('A network that there is already: ids of its subnets, and of the DNS zones that are linked with it.')
 type networkIds = {
   @description('Delegated to Microsoft.App/environments, a /27 or larger, with nothing else in it.')

@@ -4,23 +4,42 @@ locals {
   log_alerts = { for alert in jsondecode(file("${path.module}/../alerts.json")) : alert.name => alert }
   metric_alerts = {
     database-connections = {
+      of          = "database"
+      window      = "PT5M"
       description = "The database has had more than four fifths of its connections in use."
       metric      = "active_connections"
       aggregation = "Maximum"
       threshold   = floor(var.database_max_connections * 4 / 5)
     }
     database-cpu = {
+      of          = "database"
+      window      = "PT15M"
       description = "The database has had its processors more than nine tenths in use for a quarter of an hour."
       metric      = "cpu_percent"
       aggregation = "Average"
       threshold   = 90
     }
     database-storage = {
+      of          = "database"
+      window      = "PT5M"
       description = "The database's storage is more than 85 % full; a full one refuses to write."
       metric      = "storage_percent"
       aggregation = "Maximum"
       threshold   = 85
     }
+    storage-failing = {
+      of          = "storage"
+      window      = "PT15M"
+      description = "The storage account has failed more than ten calls of the app within a quarter of an hour, or refused it for want of a role."
+      metric      = "Transactions"
+      aggregation = "Total"
+      threshold   = 10
+      values      = ["AuthorizationError", "ServerBusyError", "ServerOtherError", "ServerTimeoutError"]
+    }
+  }
+  alerted = {
+    database = { id = azurerm_postgresql_flexible_server.server.id, type = "Microsoft.DBforPostgreSQL/flexibleServers" }
+    storage  = { id = azurerm_storage_account.host.id, type = "Microsoft.Storage/storageAccounts" }
   }
 }
 
@@ -70,24 +89,33 @@ resource "azurerm_monitor_scheduled_query_rules_alert_v2" "log" {
   }
 }
 
-resource "azurerm_monitor_metric_alert" "database" {
+resource "azurerm_monitor_metric_alert" "metric" {
   for_each            = local.metric_alerts
   name                = "${var.name}-${each.key}"
   description         = each.value.description
   resource_group_name = var.resource_group_name
   tags                = var.tags
   severity            = 2
-  scopes              = [azurerm_postgresql_flexible_server.server.id]
+  scopes              = [local.alerted[each.value.of].id]
   frequency           = "PT5M"
-  window_size         = each.key == "database-cpu" ? "PT15M" : "PT5M"
+  window_size         = each.value.window
   auto_mitigate       = true
 
   criteria {
-    metric_namespace = "Microsoft.DBforPostgreSQL/flexibleServers"
+    metric_namespace = local.alerted[each.value.of].type
     metric_name      = each.value.metric
     aggregation      = each.value.aggregation
     operator         = "GreaterThan"
     threshold        = each.value.threshold
+
+    dynamic "dimension" {
+      for_each = contains(keys(each.value), "values") ? ["ResponseType"] : []
+      content {
+        name     = dimension.value
+        operator = "Include"
+        values   = each.value.values
+      }
+    }
   }
 
   action {

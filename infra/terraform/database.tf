@@ -34,6 +34,15 @@ resource "azurerm_postgresql_flexible_server" "server" {
     }
   }
 
+  dynamic "maintenance_window" {
+    for_each = var.database_maintenance[*]
+    content {
+      day_of_week  = maintenance_window.value.day
+      start_hour   = maintenance_window.value.hour
+      start_minute = 0
+    }
+  }
+
   lifecycle {
     prevent_destroy = true # the jobs are in there, and some changes would replace it
     # Azure chooses the zones, exchanges them when the standby takes over, and grows the storage.
@@ -76,15 +85,31 @@ resource "azurerm_postgresql_flexible_server_configuration" "pgbouncer" {
   depends_on = [azurerm_postgresql_flexible_server_firewall_rule.opening]
 }
 
-# Last, since a server that is still busy with another change has been seen to refuse it or to lose it.
-resource "azurerm_postgresql_flexible_server_active_directory_administrator" "admin" {
-  server_name         = azurerm_postgresql_flexible_server.server.name
-  resource_group_name = var.resource_group_name
-  tenant_id           = data.azurerm_client_config.current.tenant_id
-  object_id           = var.database_admin_object_id
-  principal_name      = var.database_admin_name
-  principal_type      = var.database_admin_type
-  depends_on          = [azurerm_postgresql_flexible_server_configuration.pgbouncer]
+# Last, since a server that is still busy with another change has been seen to refuse it or to lose it. By azapi, which
+# tries again where Azure answers so; azurerm does not.
+locals {
+  busy = {
+    error_message_regex  = ["ServerIsBusy", "InternalServerError", "AadAuthOperationCannotBePerformedWhenServerIsNotAccessible"]
+    interval_seconds     = 15
+    max_interval_seconds = 120
+  }
+}
+
+resource "azapi_resource" "admin" {
+  type      = "Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01"
+  name      = var.database_admin_object_id
+  parent_id = azurerm_postgresql_flexible_server.server.id
+  retry     = local.busy
+
+  body = {
+    properties = {
+      principalName = var.database_admin_name
+      principalType = var.database_admin_type
+      tenantId      = data.azurerm_client_config.current.tenant_id
+    }
+  }
+
+  depends_on = [azurerm_postgresql_flexible_server_configuration.pgbouncer]
 }
 
 resource "azapi_resource" "database_lock" {
@@ -100,7 +125,7 @@ resource "azapi_resource" "database_lock" {
     }
   }
 
-  depends_on = [azurerm_postgresql_flexible_server_active_directory_administrator.admin]
+  depends_on = [azapi_resource.admin]
 }
 
 # Slow statements, refused connections, check points.
@@ -121,7 +146,7 @@ resource "azurerm_private_endpoint" "database" {
   location            = local.location
   tags                = var.tags
   subnet_id           = local.endpoint_subnet_id
-  depends_on          = [azurerm_postgresql_flexible_server_active_directory_administrator.migrator]
+  depends_on          = [azapi_resource.migrator_admin]
 
   private_service_connection {
     name                           = "postgres"

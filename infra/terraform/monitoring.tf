@@ -20,6 +20,18 @@ resource "azurerm_application_insights" "app" {
   local_authentication_disabled = true
 }
 
+# A page of figures in the portal. It is in ../workbook.json, for Bicep too.
+resource "azurerm_application_insights_workbook" "jobs" {
+  name                = uuidv5("url", "${local.group_id}/workbook/${var.name}")
+  resource_group_name = var.resource_group_name
+  location            = local.location
+  tags                = var.tags
+  display_name        = "Jobs of ${var.name}"
+  category            = "workbook"
+  source_id           = lower(azurerm_log_analytics_workspace.logs.id)
+  data_json           = replace(file("${path.module}/../workbook.json"), "WORKSPACE_ID", azurerm_log_analytics_workspace.logs.id)
+}
+
 resource "azurerm_role_assignment" "publisher" {
   scope                = azurerm_application_insights.app.id
   role_definition_name = "Monitoring Metrics Publisher"

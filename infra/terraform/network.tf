@@ -61,6 +61,31 @@ resource "azurerm_network_security_group" "endpoints" {
   }
 }
 
+resource "azurerm_public_ip" "outbound" {
+  count               = var.nat_gateway ? 1 : 0
+  name                = "pip-${var.name}-outbound"
+  resource_group_name = var.resource_group_name
+  location            = local.location
+  tags                = var.tags
+  sku                 = "Standard"
+  allocation_method   = "Static"
+}
+
+resource "azurerm_nat_gateway" "outbound" {
+  count               = var.nat_gateway ? 1 : 0
+  name                = "ng-${var.name}"
+  resource_group_name = var.resource_group_name
+  location            = local.location
+  tags                = var.tags
+  sku_name            = "Standard"
+}
+
+resource "azurerm_nat_gateway_public_ip_association" "outbound" {
+  count                = var.nat_gateway ? 1 : 0
+  nat_gateway_id       = azurerm_nat_gateway.outbound[0].id
+  public_ip_address_id = azurerm_public_ip.outbound[0].id
+}
+
 resource "azurerm_virtual_network" "network" {
   count               = local.own_network
   name                = "vnet-${var.name}"
@@ -144,6 +169,24 @@ resource "azurerm_subnet_network_security_group_association" "endpoints" {
   count                     = local.own_network
   subnet_id                 = azurerm_subnet.endpoints[0].id
   network_security_group_id = azurerm_network_security_group.endpoints[0].id
+}
+
+resource "azurerm_subnet_nat_gateway_association" "app" {
+  count          = var.nat_gateway ? 1 : 0
+  subnet_id      = azurerm_subnet.app[0].id
+  nat_gateway_id = azurerm_nat_gateway.outbound[0].id
+}
+
+resource "azurerm_subnet_nat_gateway_association" "operations" {
+  count          = var.nat_gateway ? local.operations_subnet : 0
+  subnet_id      = azurerm_subnet.operations[0].id
+  nat_gateway_id = azurerm_nat_gateway.outbound[0].id
+}
+
+resource "azurerm_subnet_nat_gateway_association" "runners" {
+  count          = var.nat_gateway ? local.runner_subnet : 0
+  subnet_id      = azurerm_subnet.runners[0].id
+  nat_gateway_id = azurerm_nat_gateway.outbound[0].id
 }
 
 resource "azurerm_private_dns_zone" "blob" {

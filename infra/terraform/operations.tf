@@ -8,14 +8,21 @@ resource "azurerm_user_assigned_identity" "migrator" {
   tags                = var.tags
 }
 
-resource "azurerm_postgresql_flexible_server_active_directory_administrator" "migrator" {
-  server_name         = azurerm_postgresql_flexible_server.server.name
-  resource_group_name = var.resource_group_name
-  tenant_id           = data.azurerm_client_config.current.tenant_id
-  object_id           = azurerm_user_assigned_identity.migrator.principal_id
-  principal_name      = azurerm_user_assigned_identity.migrator.name
-  principal_type      = "ServicePrincipal"
-  depends_on          = [azurerm_postgresql_flexible_server_active_directory_administrator.admin]
+resource "azapi_resource" "migrator_admin" {
+  type      = "Microsoft.DBforPostgreSQL/flexibleServers/administrators@2025-08-01"
+  name      = azurerm_user_assigned_identity.migrator.principal_id
+  parent_id = azurerm_postgresql_flexible_server.server.id
+  retry     = local.busy
+
+  body = {
+    properties = {
+      principalName = azurerm_user_assigned_identity.migrator.name
+      principalType = "ServicePrincipal"
+      tenantId      = data.azurerm_client_config.current.tenant_id
+    }
+  }
+
+  depends_on = [azapi_resource.admin]
 }
 
 locals {
@@ -86,6 +93,6 @@ resource "azapi_resource" "operation" {
 
   depends_on = [
     azurerm_role_assignment.migrator_puller,
-    azurerm_postgresql_flexible_server_active_directory_administrator.migrator,
+    azapi_resource.migrator_admin,
   ]
 }

@@ -37,6 +37,11 @@ output "database_connections" {
   value       = local.connections
 }
 
+output "outbound_ip_address" {
+  description = "The address that calls of the app come from; empty where it is any of the platform's."
+  value       = join("", azurerm_public_ip.outbound[*].ip_address)
+}
+
 output "storage_account_name" {
   description = "The storage account."
   value       = azurerm_storage_account.host.name

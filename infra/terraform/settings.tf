@@ -23,6 +23,7 @@ locals {
     JOBS_DATABASE_AUTH                 = "entra"
     JOBS_DATABASE_POOL_SIZE            = tostring(var.database_pool_size)
     JOBS_DATABASE_PGBOUNCER            = tostring(var.database_pgbouncer)
+    JOBS_ADDED_HANDLERS                = "jobs.entrypoints.smoke_handler" # of the job that ../smoke.py runs after a deployment
     JOBS_CONCURRENCY                   = tostring(var.concurrency)
     JOBS_RETENTION_DAYS                = tostring(var.retention_days)
   }

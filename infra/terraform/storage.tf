@@ -60,6 +60,34 @@ resource "azurerm_role_assignment" "contributor" {
   principal_type       = "ServicePrincipal"
 }
 
+# Of blobs what is deleted and of queues nothing, unless all is asked for: polls and leases are lines all the time.
+resource "azurerm_monitor_diagnostic_setting" "blobs" {
+  name                       = "logs"
+  target_resource_id         = "${azurerm_storage_account.host.id}/blobServices/default"
+  log_analytics_workspace_id = azurerm_log_analytics_workspace.logs.id
+
+  dynamic "enabled_log" {
+    for_each = var.storage_logs ? ["StorageDelete", "StorageRead", "StorageWrite"] : ["StorageDelete"]
+    content {
+      category = enabled_log.value
+    }
+  }
+}
+
+resource "azurerm_monitor_diagnostic_setting" "queues" {
+  count                      = var.storage_logs && local.uses_queue ? 1 : 0
+  name                       = "logs"
+  target_resource_id         = "${azurerm_storage_account.host.id}/queueServices/default"
+  log_analytics_workspace_id = azurerm_log_analytics_workspace.logs.id
+
+  dynamic "enabled_log" {
+    for_each = ["StorageDelete", "StorageRead", "StorageWrite"]
+    content {
+      category = enabled_log.value
+    }
+  }
+}
+
 resource "azurerm_private_endpoint" "blob" {
   count               = local.private
   name                = "pep-${azurerm_storage_account.host.name}-blob"

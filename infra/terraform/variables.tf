@@ -175,6 +175,20 @@ variable "database_lock" {
   default     = false
 }
 
+variable "database_maintenance" {
+  description = "When Azure may restart the database to patch it. Left out, a time that Azure chooses."
+  type = object({
+    day  = number # of the week, 0 to 6 from Sunday on
+    hour = number # of it, in UTC
+  })
+  default = null
+
+  validation {
+    condition     = var.database_maintenance == null ? true : contains(range(7), var.database_maintenance.day) && contains(range(24), var.database_maintenance.hour)
+    error_message = "A day of 0 to 6 and an hour of 0 to 23."
+  }
+}
+
 variable "private_network" {
   description = "Keep database, storage and vault off the Internet, behind private endpoints in a network of their own."
   type        = bool
@@ -215,6 +229,17 @@ variable "operator_prefixes" {
   description = "Address ranges, of networks linked with this one, from which people may reach what the app reaches."
   type        = list(string)
   default     = []
+}
+
+variable "nat_gateway" {
+  description = "Have all that leaves the network come from one address that stays, by a NAT gateway."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.nat_gateway || (var.private_network && var.existing_network == null)
+    error_message = "Needs a network of its own; attach one to the subnets of yours."
+  }
 }
 
 variable "existing_network" {
@@ -268,6 +293,12 @@ variable "storage_sku" {
   }
 }
 
+variable "storage_logs" {
+  description = "Log who reads and writes what in the storage account, too: a line for each poll of a queue and each renewal of a lease."
+  type        = bool
+  default     = false
+}
+
 variable "log_retention_days" {
   description = "How many days logs are kept."
   type        = number
@@ -277,6 +308,18 @@ variable "log_retention_days" {
     condition     = var.log_retention_days >= 30 && var.log_retention_days <= 730
     error_message = "Between 30 and 730 days."
   }
+}
+
+variable "developer_access" {
+  description = "Let a developer read logs, packages, alarms and function keys."
+  type        = bool
+  default     = false
+}
+
+variable "developer_object_id" {
+  description = "Object id of that developer, or of a group of them. Empty: whoever deploys."
+  type        = string
+  default     = ""
 }
 
 variable "max_instances" {

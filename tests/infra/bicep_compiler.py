@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tests.infra.linters import missing
+from tests.infra.linters import missing, with_tools
 
 BICEP = Path(__file__).parents[2] / "infra" / "bicep"
 MISSING = "the checks by Bicep itself need `bicep` on PATH; `az bicep install` puts it into ~/.azure/bin"
@@ -66,6 +66,7 @@ def _compiler() -> _Compiler | None:
 
 
 def _ask(method: str, **arguments: Any) -> dict[str, Any]:
+    with_tools()
     compiler = _compiler()
     if compiler is None:
         missing(MISSING)

@@ -14,15 +14,34 @@ from uuid import uuid4
 import pytest
 
 from tests.infra.bicep_compiler import BICEP, snapshot
-from tests.infra.linters import missing
+from tests.infra.linters import missing, with_tools
 from tests.infra.schema_provider import served_providers
 from tests.infra.snapshots import Made, read
 from tests.infra.terraform_files import FOLDER, MISSING, find_terraform, terraform
+
+_WITH_TOOLS = {"deployed", "run_terraform"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Use the tools where these tests are asked for by name, and not among all others."""
+    here = Path(__file__).parent
+    if any(Path(one.partition("::")[0]).resolve().is_relative_to(here) for one in config.args):
+        os.environ.setdefault("JOBS_INFRA_CHECK", "found")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs tools, some hundred tests, where they are not to be used."""
+    if os.environ.get("JOBS_INFRA_CHECK"):
+        return
+    left_out = [item for item in items if _WITH_TOOLS & set(getattr(item, "fixturenames", ()))]
+    items[:] = [item for item in items if item not in set(left_out)]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")
 def run_terraform() -> Iterator[Callable[..., CompletedProcess[str]]]:
     """Run the real Terraform; nothing is downloaded, since its providers are played here."""
+    with_tools()
     if find_terraform() is None:
         missing(MISSING)
     with served_providers() as environment:

@@ -21,6 +21,7 @@ from tests.infra.azd_schema import azd_facts
 FACTS = Path(__file__).parent / "facts"
 RESOURCES = [
     "application_insights",
+    "application_insights_workbook",
     "container_app_environment",
     "container_registry",
     "key_vault",
@@ -29,20 +30,23 @@ RESOURCES = [
     "monitor_diagnostic_setting",
     "monitor_metric_alert",
     "monitor_scheduled_query_rules_alert_v2",
+    "nat_gateway",
+    "nat_gateway_public_ip_association",
     "network_security_group",
     "postgresql_flexible_server",
-    "postgresql_flexible_server_active_directory_administrator",
     "postgresql_flexible_server_configuration",
     "postgresql_flexible_server_database",
     "postgresql_flexible_server_firewall_rule",
     "private_dns_zone",
     "private_dns_zone_virtual_network_link",
     "private_endpoint",
+    "public_ip",
     "role_assignment",
     "service_plan",
     "storage_account",
     "storage_container",
     "subnet",
+    "subnet_nat_gateway_association",
     "subnet_network_security_group_association",
     "user_assigned_identity",
     "virtual_network",
@@ -148,13 +152,17 @@ def _azapi_block(repository: Path, name: str) -> dict[str, Any]:
     block["blocks"] = {}
     for section in nested:
         inner = re.findall(r"`(\w+)`", section)[0]
+        if f"- `{inner}` (Object)" in own:  # an attribute with attributes, and no block
+            block["attributes"][inner] = [_documented(section), "optional"]
+            continue
         block["blocks"][inner] = {"nesting": "list", "required": False, "single": True} | _documented(section)
         block["attributes"].pop(inner, None)
     return block
 
 
 def _documented(section: str) -> dict[str, Any]:
-    types = {"String": "string", "Boolean": "bool", "Number": "number", "Dynamic": "dynamic",
+    types = {"String": "string", "Boolean": "bool", "Number": "number", "Int64": "number", "Float64": "number",
+             "Dynamic": "dynamic",
              "List of String": ["list", "string"], "Map of String": ["map", "string"],
              "Map of List of String": ["map", ["list", "string"]]}  # fmt: skip
     attributes: dict[str, Any] = {}

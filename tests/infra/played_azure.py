@@ -24,7 +24,10 @@ SINGLETONS = (
 )
 _UNKNOWN = msgpack.ExtType(0, b"\0")
 _KNOWN: dict[str, dict[str, Any]] = {
-    "azurerm_client_config": {"tenant_id": "55555555-5555-5555-5555-555555555555", "object_id": "77777777"},
+    "azurerm_client_config": {
+        "tenant_id": "55555555-5555-5555-5555-555555555555",
+        "object_id": "77777777-7777-7777-7777-777777777777",
+    },
     "azurerm_resource_group": {"id": GROUP, "location": "westeurope"},
     "azurerm_storage_account": {
         "primary_blob_endpoint": "https://example.blob.core.windows.net/",

@@ -80,11 +80,18 @@ def _schema(block: dict[str, Any]) -> bytes:
     return message(2, _block(block))
 
 
+def _attribute(name: str, kind: Any, modality: str) -> bytes:
+    flag = number({"required": 4, "optional": 5, "computed": 6}[modality], 1)
+    if isinstance(kind, dict):  # an object, of one value, with attributes of its own
+        inner = b"".join(message(1, _attribute(name, *one)) for name, one in sorted(kind["attributes"].items()))
+        return text(1, name) + flag + message(10, inner + number(3, 1))
+    return text(1, name) + message(2, json.dumps(kind).encode()) + flag
+
+
 def _block(block: dict[str, Any]) -> bytes:
     written = b""
     for name, (kind, modality) in sorted(block["attributes"].items()):
-        flag = {"required": 4, "optional": 5, "computed": 6}[modality]
-        written += message(2, text(1, name) + message(2, json.dumps(kind).encode()) + number(flag, 1))
+        written += message(2, _attribute(name, kind, modality))
     for name, nested in sorted(block.get("blocks", {}).items()):
         limits = number(4, 1 if nested["required"] else 0)
         if nested["nesting"] != "single":

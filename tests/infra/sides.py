@@ -9,6 +9,7 @@ from tests.infra.snapshots import Snapshot
 
 TYPES = {
     "azurerm_application_insights": "Microsoft.Insights/components",
+    "azurerm_application_insights_workbook": "Microsoft.Insights/workbooks",
     "azurerm_container_app_environment": "Microsoft.App/managedEnvironments",
     "azurerm_container_registry": "Microsoft.ContainerRegistry/registries",
     "azurerm_key_vault": "Microsoft.KeyVault/vaults",
@@ -17,15 +18,15 @@ TYPES = {
     "azurerm_monitor_diagnostic_setting": "Microsoft.Insights/diagnosticSettings",
     "azurerm_monitor_metric_alert": "Microsoft.Insights/metricAlerts",
     "azurerm_monitor_scheduled_query_rules_alert_v2": "Microsoft.Insights/scheduledQueryRules",
+    "azurerm_nat_gateway": "Microsoft.Network/natGateways",
     "azurerm_network_security_group": "Microsoft.Network/networkSecurityGroups",
     "azurerm_postgresql_flexible_server": "Microsoft.DBforPostgreSQL/flexibleServers",
-    "azurerm_postgresql_flexible_server_active_directory_administrator":
-        "Microsoft.DBforPostgreSQL/flexibleServers/administrators",
     "azurerm_postgresql_flexible_server_configuration": "Microsoft.DBforPostgreSQL/flexibleServers/configurations",
     "azurerm_postgresql_flexible_server_database": "Microsoft.DBforPostgreSQL/flexibleServers/databases",
     "azurerm_private_dns_zone": "Microsoft.Network/privateDnsZones",
     "azurerm_private_dns_zone_virtual_network_link": "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
     "azurerm_private_endpoint": "Microsoft.Network/privateEndpoints",
+    "azurerm_public_ip": "Microsoft.Network/publicIPAddresses",
     "azurerm_service_plan": "Microsoft.Web/serverfarms",
     "azurerm_storage_account": "Microsoft.Storage/storageAccounts",
     "azurerm_storage_container": "Microsoft.Storage/storageAccounts/blobServices/containers",
@@ -35,6 +36,8 @@ TYPES = {
 # Parts of another resource in one of the languages, compared by their own tests or by nothing but their owner.
 WITHIN = {
     "azurerm_subnet",
+    "azurerm_subnet_nat_gateway_association",
+    "azurerm_nat_gateway_public_ip_association",
     "azurerm_subnet_network_security_group_association",
     "azurerm_role_assignment",
     "azurerm_postgresql_flexible_server_firewall_rule",
@@ -52,6 +55,10 @@ ROLES = {
     "3913510d-42f4-4e42-8a64-420c390055eb": "Monitoring Metrics Publisher",
     "b86a8fe4-44ce-4948-aee5-eccb2c155cd7": "Key Vault Secrets Officer",
     "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
+    "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1": "Storage Blob Data Reader",
+    "19e7f393-937e-4f77-808e-94535e297925": "Storage Queue Data Reader",
+    "4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
+    "73c42c96-874c-492b-b04d-ab87d138a893": "Log Analytics Reader",
 }
 
 
@@ -124,10 +131,6 @@ SAME = [
      "properties.authConfig.activeDirectoryAuth"),
     ("azurerm_postgresql_flexible_server", "authentication.0.password_auth_enabled",
      "properties.authConfig.passwordAuth"),
-    ("azurerm_postgresql_flexible_server_active_directory_administrator", "principal_name",
-     "properties.principalName"),
-    ("azurerm_postgresql_flexible_server_active_directory_administrator", "principal_type",
-     "properties.principalType"),
     ("azurerm_postgresql_flexible_server_database", "charset", "properties.charset"),
     ("azurerm_postgresql_flexible_server_database", "collation", "properties.collation"),
     ("azurerm_postgresql_flexible_server_configuration", "value", "properties.value"),
@@ -166,5 +169,9 @@ SAME = [
      "properties.criteria.allOf.0.timeAggregation"),
     ("azurerm_monitor_scheduled_query_rules_alert_v2", "criteria.0.metric_measure_column",
      "properties.criteria.allOf.0.metricMeasureColumn"),
-    ("azurerm_monitor_diagnostic_setting", "enabled_log.0.category_group", "properties.logs.0.categoryGroup"),
+    ("azurerm_public_ip", "sku", "sku.name"),
+    ("azurerm_public_ip", "allocation_method", "properties.publicIPAllocationMethod"),
+    ("azurerm_nat_gateway", "sku_name", "sku.name"),
+    ("azurerm_application_insights_workbook", "display_name", "properties.displayName"),
+    ("azurerm_application_insights_workbook", "category", "properties.category"),
 ]  # fmt: skip

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from tests.infra.bicep_compiler import snapshot
 
@@ -35,6 +37,7 @@ KNOWN = {
     "Microsoft.DBforPostgreSQL/flexibleServers": {"fullyQualifiedDomainName": "example.postgres.database.azure.com"},
     "Microsoft.ContainerRegistry/registries": {"loginServer": "example.azurecr.io"},
     "Microsoft.Insights/components": {"ConnectionString": "InstrumentationKey=example"},
+    "Microsoft.Network/publicIPAddresses": {"ipAddress": "203.0.113.7"},
     "Microsoft.Web/sites": {"defaultHostName": "app.azurewebsites.net"},
     "Microsoft.App/containerApps": {"configuration": {"ingress": {"fqdn": "app.example.azurecontainerapps.io"}}},
 }
@@ -129,6 +132,9 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tryGet": lambda owner, *_: owner or None,
     "coalesce": lambda *values: next((value for value in values if value is not None), None),
     "max": max,
+    "deployer": lambda: {"objectId": "77777777-7777-7777-7777-777777777777"},
+    "guid": lambda *parts: str(uuid5(NAMESPACE_URL, "/".join(parts))),
+    "extensionResourceId": lambda scope, kind, name: f"{scope}/providers/{kind}/{name}",
 }
 
 
@@ -138,6 +144,8 @@ def _kind(resource_id: str) -> str:
 
 
 def _scope(resource_id: str) -> str:
+    if resource_id.startswith("[extensionResourceId("):  # named by who deploys
+        resource_id = filled(resource_id)
     parts = resource_id.split("/providers/")
     return _kind(parts[-2]) if len(parts) > 2 else ""
 
@@ -167,6 +175,7 @@ def main() -> None:
         for name in ("flex_by_default", "dapr"):
             (folder / f"{name}.json").write_text(json.dumps(template_of(name), indent=2))
         return
+    os.environ["JOBS_INFRA_CHECK"] = "all"
     for name in names():
         file_of(name).write_text(taken(name))
 

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pathspec
@@ -136,6 +138,31 @@ def test_the_readme_tells_of_each_variable_that_is_read():
     assert set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", section)) == read
 
 
+# --- its pipeline
+
+PIPELINE = (ROOT / "infra/github/azure-dev.yml").read_text()
+
+
+def test_the_pipeline_is_handed_every_variable_that_is_read_and_leaves_out_those_that_are_not_set():
+    read = set(re.findall(r"\$\{(\w+)\}", json.dumps(PARAMETERS))) - {"AZURE_ENV_NAME"}  # which azd hands over itself
+    assert set(project()["pipeline"]["variables"]) == read
+    [script] = re.findall(r"run: \|\n( +for name in .*? done\n)", PIPELINE, re.DOTALL)
+    variables = dict.fromkeys(read, "") | ASKED_FOR | {"OPERATOR_IP_ADDRESSES": '["192.0.2.7"]', "OTHER": "x"}
+    with NamedTemporaryFile() as written:
+        environment = {"PATH": os.environ["PATH"], "VARIABLES": json.dumps(variables), "GITHUB_ENV": written.name}
+        subprocess.run(["bash", "-eo", "pipefail", "-c", script], env=environment, check=True)
+        handed = dict(line.split("=", 1) for line in Path(written.name).read_text().splitlines())
+    assert handed == ASKED_FOR | {"OPERATOR_IP_ADDRESSES": '["192.0.2.7"]'}
+
+
+def test_the_pipeline_logs_in_to_az_too_which_the_hooks_call_and_provisions_before_it_deploys():
+    order = ["azure/login@", "azd auth login", "azd provision --no-prompt", "azd deploy --no-prompt"]
+    assert sorted(order, key=PIPELINE.index) == order
+    assert "environment:" not in PIPELINE, "azd makes no credential for one"
+    assert "secrets." not in PIPELINE
+    assert "id-token: write" in PIPELINE
+
+
 # --- its hook
 
 
@@ -143,6 +170,13 @@ def test_the_readme_tells_of_each_variable_that_is_read():
 def test_it_checks_before_it_provisions_and_stops_where_that_fails(system: str):
     script = project()["hooks"]["preprovision"][system]["run"]
     assert " infra/check.py" in script
+    assert system == "posix" or script.endswith("; exit $LASTEXITCODE")
+
+
+@pytest.mark.parametrize("system", ["posix", "windows"])
+def test_a_job_completes_after_the_code_is_deployed_or_the_release_fails(system: str):
+    script = project()["hooks"]["postdeploy"][system]["run"]
+    assert " infra/smoke.py" in script
     assert system == "posix" or script.endswith("; exit $LASTEXITCODE")
 
 

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS
 from jobs.settings import Settings
 from jobs.settings_checks import queue_warnings
-from tests.infra.bicep_compiler import description, parameters, template
+from tests.infra.bicep_compiler import BICEP, description, parameters, template
 from tests.infra.sides import ROLES, SAME, TYPES, WITHIN, WITHIN_ARM, Sides, app_of
 from tests.infra.snapshots import KNOWN, kept, names
 from tests.infra.terraform_files import everything
 
 ROOT = Path(__file__).parents[2]
+
+
+NAMED_BY_ID = {"Microsoft.Insights/workbooks"}  # which each language makes in its own way
 
 
 @pytest.fixture(params=names())
@@ -25,13 +29,18 @@ def sides(request, plans) -> Sides:
 
 
 def test_both_make_the_same_resources_by_the_same_names(sides) -> None:
-    bicep = {(one.kind, one.name.split("/")[-1]) for one in sides.bicep if one.kind not in WITHIN_ARM}
+    bicep = {
+        (one.kind, one.body["properties"]["displayName"] if one.kind in NAMED_BY_ID else one.name.split("/")[-1])
+        for one in sides.bicep
+        if one.kind not in WITHIN_ARM
+    }
     terraform = set()
     for kind, after in sides.terraform:
         if kind in {"azapi_resource", "azapi_update_resource"}:
             terraform.add((after["type"].split("@")[0], sides.plain(after["name"])))
         elif kind not in WITHIN:
-            terraform.add((TYPES[kind], sides.plain(after.get("name") or after["object_id"])))
+            name = after["display_name"] if TYPES[kind] in NAMED_BY_ID else sides.plain(after["name"])
+            terraform.add((TYPES[kind], name))
     assert bicep == terraform
 
 
@@ -49,6 +58,10 @@ def test_both_give_the_app_the_same_roles_and_no_other(sides) -> None:
               "Storage Queue Data Contributor": "Microsoft.Storage/storageAccounts",
               "Monitoring Metrics Publisher": "Microsoft.Insights/components",
               "Key Vault Secrets Officer": "Microsoft.KeyVault/vaults",
+              "Storage Blob Data Reader": "Microsoft.Storage/storageAccounts",
+              "Storage Queue Data Reader": "Microsoft.Storage/storageAccounts",
+              "Key Vault Secrets User": "Microsoft.KeyVault/vaults",
+              "Log Analytics Reader": "Microsoft.OperationalInsights/workspaces",
               "AcrPull": "Microsoft.ContainerRegistry/registries"}  # fmt: skip
     written = {
         role["role_definition_name"]: role["scope"]
@@ -62,6 +75,12 @@ def test_both_give_the_app_the_same_roles_and_no_other(sides) -> None:
     for role, scope in bicep:
         assert scopes[role] == scope
         assert TYPES[written[role].removeprefix("${").split(".")[0].split("[")[0]] == scope
+
+
+def test_both_give_the_developer_roles_to_whoever_deploys_and_those_of_the_app_to_nobody_else(sides) -> None:
+    principals = {one.body["properties"]["principalId"] for one in sides.bicep
+                  if one.kind == "Microsoft.Authorization/roleAssignments"}  # fmt: skip
+    assert principals == {one["principal_id"] for one in sides.azurerm("azurerm_role_assignment")}
 
 
 def test_both_describe_the_same_app(sides) -> None:
@@ -110,7 +129,7 @@ def test_the_app_takes_every_setting_that_it_is_given(sides, monkeypatch) -> Non
     read = {
         name: str(field.validation_alias or f"JOBS_{name.upper()}") for name, field in Settings.model_fields.items()
     }
-    unread = {name for name in given if name.startswith("JOBS_")} - set(read.values())
+    unread = {name for name in given if name.startswith("JOBS_")} - set(read.values()) - {ADDED_HANDLERS}
     assert not unread, "the app reads no such setting"
     for name in given:
         monkeypatch.setenv(name, given[name])
@@ -224,6 +243,74 @@ def one_word(value: Any) -> str:
     """Write what one language says by true and the other by a word in the same way."""
     switched = {True: "on", "Enabled": "on", False: "off", "Disabled": "off"}
     return str(switched.get(value, value))
+
+
+def test_both_have_the_same_administrators_of_the_database_and_try_again_where_azure_is_busy(sides) -> None:
+    kind = "Microsoft.DBforPostgreSQL/flexibleServers/administrators"
+    bicep = {one["name"].split("/")[-1]: one["properties"] for one in sides.arm(kind)}
+    assert len(bicep) == 2
+    assert bicep == {one["name"]: one["body"]["properties"] for one in sides.azapi(kind)}
+    for module, name in (("database", "admin"), ("administrator", "administrator")):
+        resources = template(BICEP / f"modules/{module}.bicep")["resources"]
+        repeated = resources[name]["@options"]["retryOn"][0]
+        for one in sides.azapi(kind):
+            assert one["retry"]["error_message_regex"] == repeated
+
+
+def test_both_let_azure_restart_the_database_at_the_same_time(sides) -> None:
+    [terraform], [bicep] = (
+        sides.azurerm("azurerm_postgresql_flexible_server"),
+        sides.arm("Microsoft.DBforPostgreSQL/flexibleServers"),
+    )
+    window = bicep["properties"]["maintenanceWindow"]
+    chosen = {"day_of_week": window["dayOfWeek"], "start_hour": window["startHour"], "start_minute": 0}
+    assert terraform["maintenance_window"] == ([chosen] if window["customWindow"] == "Enabled" else [])
+
+
+def test_both_log_the_same_categories_of_each_service(sides) -> None:
+    def written(logs: list[dict[str, Any]], group: str) -> list[str]:
+        return sorted(one.get(group) or one["category"] for one in logs)
+
+    bicep = sorted(written(one["properties"]["logs"], "categoryGroup")
+                   for one in sides.arm("Microsoft.Insights/diagnosticSettings"))  # fmt: skip
+    assert bicep == sorted(written(one["enabled_log"], "category_group")
+                           for one in sides.azurerm("azurerm_monitor_diagnostic_setting"))  # fmt: skip
+    everything_logged = "StorageRead" in str(bicep)
+    assert str(bicep).count("StorageDelete") == (2 if everything_logged else 1)
+
+
+def test_both_watch_the_same_kinds_of_answer_of_the_same_metrics(sides) -> None:
+    def bicep(one: dict[str, Any]) -> Any:
+        [criterion] = one["properties"]["criteria"]["allOf"]
+        return one["name"], criterion["metricNamespace"], [sorted(each["values"]) for each in criterion["dimensions"]]
+
+    def terraform(one: dict[str, Any]) -> Any:
+        [criterion] = one["criteria"]
+        return one["name"], criterion["metric_namespace"], [sorted(each["values"]) for each in criterion["dimension"]]
+
+    assert sorted(map(bicep, sides.arm("Microsoft.Insights/metricAlerts"))) == sorted(
+        map(terraform, sides.azurerm("azurerm_monitor_metric_alert"))
+    )
+
+
+def test_both_show_the_same_page_of_figures(sides) -> None:
+    [bicep], [terraform] = (
+        sides.arm("Microsoft.Insights/workbooks"),
+        sides.azurerm("azurerm_application_insights_workbook"),
+    )
+    shown = [json.loads(one) for one in (bicep["properties"]["serializedData"], terraform["data_json"])]
+    assert shown[0] == shown[1]
+    assert shown[0]["fallbackResourceIds"][0].endswith("/workspaces/log-jobs")
+
+
+def test_both_lead_what_leaves_the_network_through_the_same_address(sides) -> None:
+    gateways = sides.arm("Microsoft.Network/natGateways")
+    led = {subnet["name"] for network in sides.arm("Microsoft.Network/virtualNetworks")
+           for subnet in network["properties"]["subnets"] if subnet["properties"].get("natGateway")}  # fmt: skip
+    associations = sides.azurerm("azurerm_subnet_nat_gateway_association")
+    assert len(led) == len(associations)
+    assert led == ({"app", "operations", "runners"} if gateways else set())
+    assert len(sides.azurerm("azurerm_nat_gateway_public_ip_association")) == len(gateways)
 
 
 def test_both_take_the_same_size_of_database(sides) -> None:

@@ -19,7 +19,7 @@ from tests.infra.snapshots import kept, names
 AZ = """#!{python}
 import json, pathlib, sys
 answers = json.loads((pathlib.Path(__file__).parent / "answers").read_text())
-print(json.dumps(answers[sys.argv[1]]))
+print(json.dumps(answers.get(" ".join(sys.argv[1:3]), answers.get(sys.argv[1]))))
 """
 NAMESPACES = {
     one.kind.split("/")[0] for name in names() for one in kept(name).resources
@@ -68,3 +68,26 @@ def test_a_region_without_flex_consumption_or_redundant_storage_is_told_of(check
 def test_a_kind_of_storage_that_this_subscription_may_not_have_is_told_of(check) -> None:
     restricted = ANSWERS["storage"][0] | {"restrictions": [{"reasonCode": "NotAvailableForSubscription"}]}
     assert check(storage=[restricted]).returncode == 1
+
+
+def app_on(tier: str, timeout: str | None = None) -> dict[str, Any]:
+    settings = [{"name": "AzureFunctionsJobHost__functionTimeout", "value": timeout}] if timeout else []
+    return {"functionapp show": {"serverFarmId": "/plans/mine"}, "functionapp config": settings,
+            "resource": {"sku": {"tier": tier}}}  # fmt: skip
+
+
+@pytest.mark.parametrize("timeout", [None, "00:30:00", "-1", "00:10:01", "1.00:00:00"])
+def test_a_function_timeout_that_a_consumption_plan_does_not_allow_is_told_of(check, timeout: str | None) -> None:
+    done = check("--resource-group", "jobs", "--app", "mine", **app_on("Dynamic", timeout))
+    assert done.returncode == 1
+    assert f"functionTimeout is {timeout or '00:30:00'}, and the Consumption plan of mine" in done.stderr
+    assert "AzureFunctionsJobHost__functionTimeout=00:10:00" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tier", "timeout"),
+    [("Dynamic", "00:10:00"), ("Dynamic", "00:05"), ("FlexConsumption", None), ("ElasticPremium", "-1")],
+)
+def test_one_that_the_plan_allows_is_not(check, tier: str, timeout: str | None) -> None:
+    done = check("--resource-group", "jobs", "--app", "mine", **app_on(tier, timeout))
+    assert done.returncode == 0, done.stderr

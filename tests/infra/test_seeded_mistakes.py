@@ -135,9 +135,9 @@ def test_a_vault_that_one_language_leaves_open_is_a_difference(deployed, changed
 
 
 def test_a_role_that_may_only_read_the_keys_is_a_difference(deployed, changed, plans) -> None:
-    officer, user = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "4633458b-17de-408a-b874-0445c86b69e6"
-    sides = sides_with(deployed, changed("bicep/modules/vault.bicep", officer, user), plans)
-    with pytest.raises(KeyError, match=user):
+    officer, reader = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "21090545-7ca7-4776-b22c-e363652d74d2"
+    sides = sides_with(deployed, changed("bicep/modules/vault.bicep", officer, reader), plans)
+    with pytest.raises(KeyError, match=reader):
         test_parity.test_both_give_the_app_the_same_roles_and_no_other(sides)
 
 

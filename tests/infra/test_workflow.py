@@ -16,6 +16,7 @@ from tests.infra.linters import lint
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "infra/github/deploy.yml"
+WORKFLOWS = sorted(FILE.parent.glob("*.yml"))
 TEXT = FILE.read_text()
 
 
@@ -78,8 +79,8 @@ def test_a_deployment_waits_for_the_tests_the_plan_and_its_approval_and_is_never
 
 
 def test_actions_are_pinned_by_commit_with_their_version_beside_it():
-    used = re.findall(r"uses: (\S+)(.*)", TEXT)
-    assert len(used) == sum("uses" in step for step in STEPS)
+    used = re.findall(r"uses: (\S+)(.*)", "".join(file.read_text() for file in WORKFLOWS))
+    assert len(used) > sum("uses" in step for step in STEPS)
     for action, comment in used:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
@@ -104,6 +105,7 @@ def test_the_database_is_migrated_before_the_code_and_jobs_are_applied_once_the_
         place_of("deploy", running("operations.py migrate")),
         place_of("deploy", deploys),
         place_of("deploy", running("/api/health/ready")),
+        place_of("deploy", running("smoke.py")),
         place_of("deploy", running("operations.py apply")),
     ]
     assert order == sorted(order)
@@ -201,18 +203,21 @@ def test_each_step_reads_only_outputs_that_a_step_before_it_writes():
 # --- linters, where they are
 
 
-def test_it_has_the_shape_that_github_gives_workflows():
-    done = lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(FILE))
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_it_has_the_shape_that_github_gives_workflows(file):
+    done = lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(file))
     assert done.returncode == 0, done.stdout
 
 
-def test_zizmor_finds_nothing_unsafe_in_it():
-    done = lint("zizmor", "--offline", "--no-progress", str(FILE))
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_zizmor_finds_nothing_unsafe_in_it(file):
+    done = lint("zizmor", "--offline", "--no-progress", str(file))
     assert done.returncode == 0, done.stdout
 
 
-def test_actionlint_finds_nothing_in_it():
-    done = lint("actionlint", str(FILE))
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
+def test_actionlint_finds_nothing_in_it(file):
+    done = lint("actionlint", str(file))
     assert done.returncode == 0, done.stdout
 
 

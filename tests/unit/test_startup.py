@@ -138,6 +138,15 @@ def test_the_hosts_limit_is_read_from_its_file(tmp_path, content, sku, limit):
     assert function_timeout(overruled) == timedelta(minutes=7)
 
 
+@pytest.mark.parametrize("limit", ["00:30:00", "-1"])
+def test_a_limit_that_a_consumption_plan_does_not_allow_is_refused_since_no_host_starts_with_it(tmp_path, limit):
+    (tmp_path / "host.json").write_text(f'{{"functionTimeout": "{limit}"}}')
+    environment = {"AzureWebJobsScriptRoot": str(tmp_path), "WEBSITE_SKU": "Dynamic"}
+    with pytest.raises(ConfigurationError, match="a Consumption plan allows 10 minutes at most"):
+        function_timeout(environment)
+    assert function_timeout(environment | {"AzureFunctionsJobHost__functionTimeout": "00:10:00"}) is not None
+
+
 def test_the_hosts_limit_is_what_the_timeout_of_a_job_is_held_to(environment, monkeypatch):
     held_to = []
     monkeypatch.setattr(
@@ -417,7 +426,7 @@ def test_the_samples_are_named_as_such_with_how_to_begin_ones_own(folder, caplog
 
 
 def test_handlers_that_a_local_start_adds_are_loaded_and_are_not_counted_as_the_apps(folder, environment):
-    environment.setenv("JOBS_DEV_HANDLERS", "jobs.entrypoints.devhost.demo_handler")
+    environment.setenv("JOBS_ADDED_HANDLERS", "jobs.entrypoints.devhost.demo_handler")
     startup = read_startup()
     assert [spec.name for spec in startup.registry.all()] == ["DemoGreeting"]
     assert startup.names() == []

@@ -8,11 +8,17 @@ param email string
 param workspaceId string
 param databaseId string
 param databaseMaxConnections int
+param storageId string
 
 var logAlerts = loadJsonContent('../../alerts.json')
+var database = { id: databaseId, type: 'Microsoft.DBforPostgreSQL/flexibleServers' }
+var storage = { id: storageId, type: 'Microsoft.Storage/storageAccounts' }
 var metricAlerts = [
   {
     name: 'database-connections'
+    of: database
+    window: 'PT5M'
+    dimensions: []
     description: 'The database has had more than four fifths of its connections in use.'
     metric: 'active_connections'
     aggregation: 'Maximum'
@@ -20,6 +26,9 @@ var metricAlerts = [
   }
   {
     name: 'database-cpu'
+    of: database
+    window: 'PT15M'
+    dimensions: []
     description: 'The database has had its processors more than nine tenths in use for a quarter of an hour.'
     metric: 'cpu_percent'
     aggregation: 'Average'
@@ -27,10 +36,29 @@ var metricAlerts = [
   }
   {
     name: 'database-storage'
+    of: database
+    window: 'PT5M'
+    dimensions: []
     description: 'The database\'s storage is more than 85 % full; a full one refuses to write.'
     metric: 'storage_percent'
     aggregation: 'Maximum'
     threshold: 85
+  }
+  {
+    name: 'storage-failing'
+    of: storage
+    window: 'PT15M'
+    description: 'The storage account has failed more than ten calls of the app within a quarter of an hour, or refused it for want of a role.'
+    metric: 'Transactions'
+    aggregation: 'Total'
+    threshold: 10
+    dimensions: [
+      {
+        name: 'ResponseType'
+        operator: 'Include'
+        values: ['AuthorizationError', 'ServerBusyError', 'ServerOtherError', 'ServerTimeoutError']
+      }
+    ]
   }
 ]
 
@@ -99,9 +127,9 @@ resource metricAlert 'Microsoft.Insights/metricAlerts@2026-01-01' = [
       description: alert.description
       severity: 2
       enabled: true
-      scopes: [databaseId]
+      scopes: [alert.of.id]
       evaluationFrequency: 'PT5M'
-      windowSize: alert.name == 'database-cpu' ? 'PT15M' : 'PT5M'
+      windowSize: alert.window
       autoMitigate: true
       criteria: {
         'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
@@ -109,11 +137,12 @@ resource metricAlert 'Microsoft.Insights/metricAlerts@2026-01-01' = [
           {
             name: alert.name
             criterionType: 'StaticThresholdCriterion'
-            metricNamespace: 'Microsoft.DBforPostgreSQL/flexibleServers'
+            metricNamespace: alert.of.type
             metricName: alert.metric
             timeAggregation: alert.aggregation
             operator: 'GreaterThan'
             threshold: alert.threshold
+            dimensions: alert.dimensions
           }
         ]
       }

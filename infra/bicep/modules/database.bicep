@@ -1,5 +1,5 @@
 // PostgreSQL with Microsoft Entra identities and no passwords.
-import { texts } from '../types.bicep'
+import { dayAndHour, texts } from '../types.bicep'
 
 param name string
 param location string
@@ -13,6 +13,8 @@ param currentStorageGb int
 param backupRetentionDays int
 param geoRedundantBackup bool
 param highAvailability string
+@description('Null leaves the time to Azure.')
+param maintenance dayAndHour?
 param adminName string
 param adminObjectId string
 param adminType string
@@ -54,6 +56,12 @@ resource server 'Microsoft.DBforPostgreSQL/flexibleServers@2025-08-01' = {
     }
     highAvailability: {
       mode: highAvailability
+    }
+    maintenanceWindow: {
+      customWindow: maintenance == null ? 'Disabled' : 'Enabled'
+      dayOfWeek: maintenance.?day ?? 0
+      startHour: maintenance.?hour ?? 0
+      startMinute: 0
     }
     network: {
       publicNetworkAccess: empty(slots) ? 'Disabled' : 'Enabled'

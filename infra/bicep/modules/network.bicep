@@ -12,12 +12,15 @@ param operationsSubnetPrefix string
 @description('Empty makes none.')
 param runnerSubnetPrefix string
 param operatorPrefixes string[]
+@description('What instances, jobs and runners call then comes from one address.')
+param natGateway bool
 param usesQueue bool
 
 var sources = filter(
   concat([appSubnetPrefix, operationsSubnetPrefix, runnerSubnetPrefix], operatorPrefixes),
   prefix => !empty(prefix)
 )
+var gatewayOfSubnets = natGateway ? { id: gateway.id } : null
 var delegated = filter(
   [{ name: 'app', prefix: appSubnetPrefix }, { name: 'operations', prefix: operationsSubnetPrefix }],
   subnet => !empty(subnet.prefix)
@@ -65,6 +68,34 @@ resource endpointRules 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
+resource outbound 'Microsoft.Network/publicIPAddresses@2025-05-01' = if (natGateway) {
+  name: 'pip-${name}-outbound'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIPAllocationMethod: 'Static'
+  }
+}
+
+resource gateway 'Microsoft.Network/natGateways@2025-05-01' = if (natGateway) {
+  name: 'ng-${name}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIpAddresses: [
+      {
+        id: outbound.id
+      }
+    ]
+  }
+}
+
 resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   name: 'vnet-${name}'
   location: location
@@ -78,6 +109,7 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
         name: subnet.name
         properties: {
           addressPrefix: subnet.prefix
+          natGateway: gatewayOfSubnets
           networkSecurityGroup: {
             id: appRules.id
           }
@@ -110,6 +142,7 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
               name: 'runners'
               properties: {
                 addressPrefix: runnerSubnetPrefix
+                natGateway: gatewayOfSubnets
                 networkSecurityGroup: {
                   id: appRules.id
                 }
@@ -196,6 +229,7 @@ resource vaultZoneLink 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@20
   }
 }
 
+output outboundIpAddress string = natGateway ? outbound!.properties.ipAddress : ''
 output appSubnetId string = '${network.id}/subnets/app'
 output operationsSubnetId string = '${network.id}/subnets/operations'
 output endpointSubnetId string = '${network.id}/subnets/endpoints'

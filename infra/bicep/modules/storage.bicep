@@ -11,6 +11,9 @@ param usesQueue bool
 @description('Names the role assignment, since it is known before the run as the object id is not.')
 param identityName string
 param principalId string
+param workspaceId string
+@description('False logs of blobs what is deleted and of queues nothing: polls and leases are lines all the time.')
+param everyAccess bool
 @description('False leaves the account open to the Internet, to identities only.')
 param private bool
 
@@ -81,6 +84,41 @@ resource contributor 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', storageQueueDataContributor)
     principalId: principalId
     principalType: 'ServicePrincipal'
+  }
+}
+
+resource queues 'Microsoft.Storage/storageAccounts/queueServices@2025-06-01' existing = {
+  parent: account
+  name: 'default'
+}
+
+#disable-next-line use-recent-api-versions // the newer of the two is a preview, too
+resource blobLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'logs'
+  scope: blobs
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      for category in (everyAccess ? ['StorageDelete', 'StorageRead', 'StorageWrite'] : ['StorageDelete']): {
+        category: category
+        enabled: true
+      }
+    ]
+  }
+}
+
+#disable-next-line use-recent-api-versions // the newer of the two is a preview, too
+resource queueLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = if (everyAccess && usesQueue) {
+  name: 'logs'
+  scope: queues
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      for category in ['StorageDelete', 'StorageRead', 'StorageWrite']: {
+        category: category
+        enabled: true
+      }
+    ]
   }
 }
 

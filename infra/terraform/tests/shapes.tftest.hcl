@@ -13,6 +13,7 @@ mock_provider "azurerm" {
   mock_data "azurerm_client_config" {
     defaults = {
       tenant_id = "55555555-5555-5555-5555-555555555555"
+      object_id = "77777777-7777-7777-7777-777777777777"
     }
   }
   mock_resource "azurerm_user_assigned_identity" {
@@ -64,6 +65,16 @@ mock_provider "azurerm" {
   mock_resource "azurerm_postgresql_flexible_server" {
     defaults = {
       fqdn = "example.postgres.database.azure.com"
+    }
+  }
+  mock_resource "azurerm_log_analytics_workspace" {
+    defaults = {
+      id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/jobs/providers/Microsoft.OperationalInsights/workspaces/log-jobs"
+    }
+  }
+  mock_resource "azurerm_public_ip" {
+    defaults = {
+      ip_address = "203.0.113.7"
     }
   }
   mock_resource "azurerm_container_registry" {
@@ -152,7 +163,7 @@ run "flex_by_default" {
     error_message = "No instance is paid for that is not asked for."
   }
   assert {
-    condition     = length(azurerm_monitor_scheduled_query_rules_alert_v2.log) == 5 && length(azurerm_monitor_metric_alert.database) == 3
+    condition     = length(azurerm_monitor_scheduled_query_rules_alert_v2.log) == 6 && length(azurerm_monitor_metric_alert.metric) == 4
     error_message = "Every alert is there."
   }
 }
@@ -290,6 +301,31 @@ run "runners_and_operators_in_the_network" {
   assert {
     condition     = length(azurerm_subnet.runners) == 1 && length(azurerm_postgresql_flexible_server_firewall_rule.opening) == 0
     error_message = "They are in the network, and nothing is opened to the Internet for them."
+  }
+}
+
+run "what_is_asked_for_beside" {
+  command = plan
+
+  variables {
+    nat_gateway          = true
+    runner_subnet_prefix = "10.64.3.0/24"
+    storage_logs         = true
+    developer_access     = true
+    database_lock        = true
+    database_maintenance = { day = 0, hour = 3 }
+  }
+  assert {
+    condition     = output.outbound_ip_address == "203.0.113.7" && length(azurerm_subnet_nat_gateway_association.app) + length(azurerm_subnet_nat_gateway_association.operations) + length(azurerm_subnet_nat_gateway_association.runners) == 3
+    error_message = "What leaves the network comes from one address."
+  }
+  assert {
+    condition     = azurerm_role_assignment.developer_keys[0].principal_id == "77777777-7777-7777-7777-777777777777"
+    error_message = "Whoever deploys reads what a developer reads."
+  }
+  assert {
+    condition     = azurerm_postgresql_flexible_server.server.maintenance_window[0].start_hour == 3
+    error_message = "Azure restarts the database when it may."
   }
 }
 

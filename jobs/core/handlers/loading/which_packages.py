@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 OWN = "handlers"
 SAMPLES = "examples"
-ADDED_HANDLERS = "JOBS_DEV_HANDLERS"
-"""The variable by which ``python -m jobs dev`` adds handlers of its own to those of the app."""
+ADDED_HANDLERS = "JOBS_ADDED_HANDLERS"
+"""The variable by which ``python -m jobs dev`` and ``infra/`` add handlers of the framework's to those of the app."""
 NO_HANDLERS = (
     "the app has no handlers, so no job can be run: `python -m jobs new handler SendInvoice` writes the first one, in "
     f"{OWN}/; or name your package in create_app(handlers=...) or JOBS_HANDLERS"
