@@ -488,7 +488,7 @@ def test_every_instant_is_in_utc_with_z_and_every_duration_iso_8601_whatever_the
     assert described["timeout"] == "PT1M30S"
 
 
-def test_calls_need_a_function_key_but_for_the_probes_and_the_callback():
+def test_calls_need_a_function_key_but_for_the_probes_the_callback_and_the_dashboards_empty_frame():
     app = build_app(lambda: None, Settings())
     levels = {
         function.get_function_name(): str(function.get_trigger().get_dict_repr()["authLevel"])
@@ -496,5 +496,5 @@ def test_calls_need_a_function_key_but_for_the_probes_and_the_callback():
         if function.get_trigger().get_dict_repr()["type"] == "httpTrigger"
     }
     anonymous = {name for name, level in levels.items() if level.endswith("ANONYMOUS")}
-    assert anonymous == {"health_live", "health_ready", "ring_alarm"}
+    assert anonymous == {"health_live", "health_ready", "ring_alarm", "dashboard_page"}
     assert all(level.endswith("FUNCTION") for name, level in levels.items() if name not in anonymous)
