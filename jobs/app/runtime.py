@@ -70,6 +70,7 @@ _logger = logging.getLogger("jobs")
 
 
 _BULK_RETRY = RetryPolicy(max_retries=100, cap=timedelta(minutes=1))
+_BULK_TIMEOUT = timedelta(minutes=2)  # more than the half minute of an attempt and the page that it is at
 
 
 def _nothing() -> None:
@@ -165,7 +166,7 @@ def build(
     )
     work = BulkWork(service, ports.operations)
     injector = Injector(registry, {UnitsOfWork: ports.units, DistributedLock: ports.lock, BulkWork: work})
-    registry.add_own(BULK_HANDLER, run_bulk, retry=_BULK_RETRY)
+    registry.add_own(BULK_HANDLER, run_bulk, retry=_BULK_RETRY, timeout=_BULK_TIMEOUT)
     pool = _build_pool(registry, injector, alarms, service.enqueue, ports, options, offers)
     pipeline, lease = pool.pipeline, options.identity.lease
     reaper = Reaper(ports.housekeeping, ports.runs, pipeline, alarms, ports.clock, lease, options.max_lost)

@@ -15,7 +15,7 @@ from jobs.core.handlers.handler_options import handler_options
 from jobs.core.handlers.marking.marks import place_of_caller
 from jobs.core.handlers.marking.options import explains_unknown_options
 from jobs.core.handlers.registry import HandlerRegistry
-from jobs.core.handlers.specs import HandlerSpec, check_options, handler_spec
+from jobs.core.handlers.specs import HandlerSpec, check_options, handler_spec, refuse_reserved_name
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -48,6 +48,7 @@ def declare(
     check_model(arguments, place)
     options = handler_options(name, retry, timeout, version, limits=limits)
     check_options(options, place)
+    refuse_reserved_name(name, place)
     if type(version) is not int or version < 1:
         refuse(place, f"a handler's version is a whole number from 1, not {version!r}")
     declared = DeclaredHandler(arguments, options)

@@ -19,7 +19,7 @@ from jobs.core.handlers.marking.decorators import (
 )
 from jobs.core.handlers.marking.marks import Mark, attributes_of, marks_of
 from jobs.core.handlers.marking.options import explains_unknown_options
-from jobs.core.handlers.specs import HandlerSpec, ProviderSpec, handler_spec
+from jobs.core.handlers.specs import HandlerSpec, ProviderSpec, handler_spec, refuse_reserved_name
 from jobs.core.lifecycle.limits import Limits
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.transactions.lock import DistributedLock
@@ -83,6 +83,7 @@ class HandlerRegistry:
 
     def _add(self, options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:
         spec = handler_spec(options, target)
+        refuse_reserved_name(spec.name, spec.origin)
         known = self._handlers.get(options.name)
         if known is not None and known.target is not target:
             raise HandlerRegistrationError(
@@ -159,9 +160,9 @@ class HandlerRegistry:
                     'after one attempt; give that one scope="app" as well',
                 )
 
-    def add_own(self, name: str, target: Callable[..., Any], *, retry: RetryPolicy) -> None:
+    def add_own(self, name: str, target: Callable[..., Any], *, retry: RetryPolicy, timeout: timedelta) -> None:
         """Add a handler of the framework's own, which is not listed, and which callers cannot enqueue for."""
-        self._own[name] = handler_spec(handler_options(name, retry, None, 1, None, None), target)
+        self._own[name] = handler_spec(handler_options(name, retry, timeout), target)
 
     def get(self, name: str) -> HandlerSpec | None:
         """Return a handler; None if this app has none of that name."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _PLAUSIBLE_SECONDS = 1_000_000
+_RESERVED = "jobs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,12 @@ def check_options(options: HandlerOptions, origin: str) -> None:
             example = f"timedelta(seconds={seconds})"
         refuse(origin, f"a handler's timeout is a timedelta above zero, not {seconds!r}; write timeout={example}")
     check_limits(options.limits, origin)
+
+
+def refuse_reserved_name(name: str, origin: str) -> None:
+    """Raise ``HandlerRegistrationError`` for a name that only a handler of the framework's own may have."""
+    if name.startswith(_RESERVED):
+        refuse(origin, f"the names of handlers that begin with {_RESERVED!r} are the framework's own; give it another")
 
 
 def handler_spec(options: HandlerOptions, target: Callable[..., Any]) -> HandlerSpec:

@@ -17,7 +17,11 @@ _PACKAGE = "__init__.py"
 
 def registers(file: Path) -> bool:
     """Whether a file marks handlers, providers or middleware, or has a function ``register_handlers``."""
-    return _REGISTERS.search(file.read_text("utf-8", "replace")) is not None
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError:  # a link that leads nowhere, such as an editor's lock; what Python cannot import either
+        return False
+    return _REGISTERS.search(text) is not None
 
 
 def unreached_files(modules: Iterable[ModuleType]) -> Iterator[str]:
@@ -33,9 +37,11 @@ def unreached_files(modules: Iterable[ModuleType]) -> Iterator[str]:
 def _without_a_name(folder: Path) -> Iterator[str]:
     for each in sorted(folder.iterdir()):
         files: Iterable[Path]
+        if each.name.startswith("."):
+            continue  # not a developer's own file: a tool's, an editor's copy
         if each.is_dir():
             plain = not each.name.isidentifier() and not (each / _PACKAGE).exists()
-            files = each.glob("**/*.py") if plain and not each.name.startswith(".") else ()
+            files = each.glob("**/*.py") if plain else ()
         else:
             files = [each] if each.suffix == ".py" and "." in each.stem else ()
         for file in filter(registers, files):

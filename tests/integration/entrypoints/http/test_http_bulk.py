@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 import pytest
@@ -194,6 +195,22 @@ class TestOperations:
             first, second = start(api, body), start(api, body)
             assert run(api, second)["counts"]["changed"] == 1
             assert api.get(first)["status"] == "Scheduled"
+
+    def test_the_default_timeout_of_handlers_does_not_cut_it_short(self, server, group, monkeypatch):
+        with serving_a_new_database(server, default_timeout_seconds=0.2) as api:
+            job = api.later(metadata={"g": group})
+            operation = start(api, request(group, "cancel"))
+            cancel = _work(api)._actions["cancel"]
+
+            def slow(job_id, **options):
+                time.sleep(1)
+                return cancel(job_id, **options)
+
+            monkeypatch.setitem(_work(api)._actions, "cancel", slow)
+            ring(api, operation)
+            history = api.call("GET", f"/api/jobs/{operation['id']}/attempts").json()["attempts"]
+            assert [attempt["outcome"] for attempt in history] == ["Succeeded"]
+            assert states(api, [job]) == ["Cancelled"]
 
     def test_a_repeated_call_with_an_id_starts_no_second_one(self, api, group):
         jobs_of(api, group)

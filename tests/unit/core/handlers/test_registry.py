@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError, InvalidInput, UnknownHandler
 from jobs.core.handlers.arguments.signatures import origin_of
 from jobs.core.handlers.context import JobContext
+from jobs.core.handlers.declared import declare
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.handlers.marking.decorators import handler, provider
 from jobs.core.handlers.registry import HandlerRegistry
@@ -575,3 +576,13 @@ def test_a_misspelt_package_is_refused_with_the_one_that_is_meant(write):
     package = write(one="")
     with pytest.raises(HandlerRegistrationError, match=r"No module named .*; is 'one' meant\?"):
         load_handlers(f"{package}.on")
+
+
+def test_a_name_that_the_frameworks_own_handlers_may_have_is_refused():
+    with pytest.raises(
+        HandlerRegistrationError, match=r"names of handlers that begin with 'jobs\.' are the framework's"
+    ):
+        registered(plain, "jobs.bulk")
+    with pytest.raises(HandlerRegistrationError, match=r"begin with 'jobs\.' are the framework's own"):
+        declare("jobs.bulk", Args)
+    assert registered(plain, "jobsbulk").name == "jobsbulk"

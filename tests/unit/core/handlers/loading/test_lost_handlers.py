@@ -356,6 +356,24 @@ def test_a_file_that_python_imports_by_no_name_is_a_warning_if_it_marks_handlers
     assert why in warning
 
 
+@pytest.mark.parametrize("file", [".#kept.py", "kept.old.py", "a-folder/kept.py"])
+def test_a_link_that_leads_nowhere_stops_no_start(write, file):
+    package = write()
+    folder = Path(importlib.import_module(package).__file__).parent
+    made(folder, Kept="kept.py")
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).symlink_to("ann@laptop.4711")  # as Emacs locks a file that is being edited
+    loaded = load_handlers(package)
+    assert [spec.name for spec in loaded.all()] == ["Kept"]
+    assert loaded.warnings == []
+
+
+def test_a_hidden_file_is_no_warning(write):
+    package = write()
+    made(Path(importlib.import_module(package).__file__).parent, Kept="kept.py", Lost="._kept.py")
+    assert load_handlers(package).warnings == []
+
+
 def test_a_module_that_a_folder_of_its_name_hides_is_a_warning(write):
     package = write()
     folder = Path(importlib.import_module(package).__file__).parent
