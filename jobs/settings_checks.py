@@ -31,6 +31,8 @@ _LIKENESS = 0.84
 _TICKS = 100
 _QUEUE_HORIZON = timedelta(minutes=10)
 _HOSTS_GRACE_SECONDS = 10
+_KEEP_IT = "keep it in requirements.txt"
+_KEEP = {"dapr": f"{_KEEP_IT}, or name the wheel's extra there: aether-jobs[dapr]"}
 _NEEDS = {
     "scheduler": {"dapr": "dapr"},
     "database_auth": {"entra": "azure.identity"},
@@ -85,7 +87,7 @@ def check_settings(
     for name, needed in _NEEDS.items():
         value = str(getattr(settings, name))
         if value in needed and usable(name) and not _installed(needed[value]):
-            why = f"{value} needs the package {needed[value]}, which is not installed; keep it in requirements.txt"
+            why = f"{value} needs the package {needed[value]}, which is not installed; {_KEEP.get(value, _KEEP_IT)}"
             faults.append((setting_name(name), why))
     for name in ("default_timeout_seconds", "poll_budget_seconds"):
         seconds = getattr(settings, name)

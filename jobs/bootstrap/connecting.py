@@ -148,8 +148,13 @@ def connect_service(
 
 def _scheduler_of(scheduler: Scheduler | Literal["dapr", "queue"] | None, queue: Queue, clock: Clock) -> Scheduler:
     if scheduler == "dapr":
-        from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second of imports, only when chosen
-
+        try:
+            from jobs.adapters.schedulers.dapr import DaprScheduler  # noqa: PLC0415  half a second, only when chosen
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"connect(): the scheduler dapr needs the package dapr ({error}), an extra of the framework's "
+                "wheel: pip install 'aether-jobs[dapr]'"
+            ) from error
         return DaprScheduler()
     if scheduler == "queue":
         from jobs.adapters.schedulers.queue import QueueScheduler  # noqa: PLC0415  a tenth of a second, for urllib3

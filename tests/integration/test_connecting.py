@@ -264,6 +264,13 @@ def test_what_cannot_be_connected_to_is_told_by_the_argument_that_says_so(url, o
     assert "secret" not in str(caught.value)
 
 
+def test_dapr_without_its_package_is_told_with_the_extra_that_brings_it(monkeypatch):
+    monkeypatch.delitem(sys.modules, "jobs.adapters.schedulers.dapr", raising=False)
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    with pytest.raises(ConfigurationError, match=r"needs the package dapr .*pip install 'aether-jobs\[dapr\]'"):
+        connect("postgresql://app@localhost/shop", scheduler="dapr")
+
+
 def test_with_the_apps_queue_a_job_is_armed_as_it_is_enqueued(database_url, azurite, queues, sql):
     queue, _ = queues
     with connect(database_url, scheduler="queue", queue=queue.name, queue_connection=azurite.connection_string) as jobs:

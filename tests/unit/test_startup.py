@@ -231,6 +231,7 @@ def test_a_package_that_a_setting_needs_and_that_is_missing_is_named(environment
     monkeypatch.setattr("jobs.settings_checks.find_spec", lambda _: None)
     fault = started(environment, JOBS_SCHEDULER="dapr", JOBS_CALLBACK_TOKENS="x", JOBS_DATABASE_AUTH="entra").fault
     assert "JOBS_SCHEDULER: dapr needs the package dapr, which is not installed" in str(fault)
+    assert "or name the wheel's extra there: aether-jobs[dapr]" in str(fault)
     assert "JOBS_DATABASE_AUTH: entra needs the package azure.identity" in str(fault)
 
 

@@ -29,6 +29,8 @@ _NEWER = (
     "the database is at revision %s, of a newer release than this one, whose last is %s: it is left as it is. A "
     "release works on the tables of the one after it; from a later one go back release by release"
 )
+_LOCK_SECONDS = 30
+_LOCK_TIMEOUT = "55P03"
 _MEND = "Name another schema in JOBS_DATABASE_SCHEMA, or restore the tables from a backup"
 _logger = logging.getLogger("jobs.store")
 LOCK_KEY = 0x6A6F6273
@@ -47,7 +49,7 @@ def upgrade(engine: Engine, schema: str, revision: str = "head") -> tuple[str | 
     try:
         with engine.begin() as connection:
             connection.execute(sa.text("set local statement_timeout = 0"))
-            connection.execute(sa.text("set local lock_timeout = '30s'"))
+            connection.execute(sa.text(f"set local lock_timeout = '{_LOCK_SECONDS}s'"))
             connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
             _create_schema(connection, schema)
             config = _config(connection, schema)
@@ -66,6 +68,10 @@ def upgrade(engine: Engine, schema: str, revision: str = "head") -> tuple[str | 
                 f"changed them. {_MEND}"
             ) from error
         why = unreachable(error, engine.url) if refused_at_connecting(error) else message_of(error)
+        if sqlstate(error) == _LOCK_TIMEOUT:
+            why += (
+                f"; another migration or a long transaction has held the tables for {_LOCK_SECONDS} s, try again later"
+            )
         raise StoreUnavailable(f"the database could not be migrated: {why}") from error
     _logger.info("database schema %s: revision %s -> %s", schema, before, after)
     return before, after

@@ -22,7 +22,7 @@ from alembic.script import ScriptDirectory
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.schema import migrate
-from jobs.adapters.postgres.schema.migrate import current_revision, upgrade
+from jobs.adapters.postgres.schema.migrate import LOCK_KEY, current_revision, upgrade
 from jobs.adapters.postgres.schema.tables import add_background_jobs
 from jobs.app.runtime import Runtime
 from jobs.bootstrap import build_runtime
@@ -221,6 +221,15 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty):
     with pytest.raises(ConfigurationError, match=r'"jobs" already exists .* not those of its revision, none yet'):
         upgrade(empty.engine, "jobs")
     assert tables_of(empty, "jobs") == {"jobs"}
+
+
+def test_a_migration_that_waits_for_another_in_vain_says_so(empty, monkeypatch):
+    monkeypatch.setattr("jobs.adapters.postgres.schema.migrate._LOCK_SECONDS", 1)
+    with empty.engine.connect() as other:
+        other.execute(sa.text("select pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+        with pytest.raises(StoreUnavailable, match="another migration or a long transaction has held the"):
+            upgrade(empty.engine, "jobs")
+        other.invalidate()
 
 
 def test_tables_of_a_newer_release_are_left_as_they_are_for_one_that_was_rolled_back_to(empty, caplog):
