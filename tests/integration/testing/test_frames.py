@@ -47,9 +47,14 @@ TESTS = """
 
 
     def test_the_framework_is_at_fault(jobs_harness, monkeypatch):
-        monkeypatch.setattr("jobs.app.commands.insertion.NewJobs.insert", lambda *_: 1 / 0)
-        monkeypatch.setattr("jobs.app.commands.service.Enqueued", None)
-        jobs_harness.runtime.service.enqueue_many([None])
+        monkeypatch.setattr("jobs.app.commands.insertion.NewJobs.new_row", None)
+        jobs_harness.enqueue("Letter", {"to": "x"})
+
+
+    def test_no_harness_is_involved():
+        from jobs.core.handlers.registry import HandlerRegistry
+
+        HandlerRegistry().add_handler("Letter", len)
 """
 
 
@@ -82,6 +87,7 @@ def test_a_failure_shows_the_lines_of_the_test_and_of_its_handler_alone(folder, 
     assert "jobs/core/" not in said
 
 
-def test_all_lines_are_shown_on_demand_and_where_the_framework_itself_is_at_fault(folder):
+def test_all_lines_are_shown_on_demand_and_where_the_framework_is_at_fault_or_no_harness_is_involved(folder):
     assert "jobs/testing/ran.py" in shown(folder, "a_handler_raises", "--full-trace")
-    assert "jobs/app/commands/service.py" in shown(folder, "the_framework_is_at_fault")
+    assert "jobs/app/commands/insertion.py" in shown(folder, "the_framework_is_at_fault")
+    assert "jobs/core/handlers/registry.py" in shown(folder, "no_harness_is_involved")
