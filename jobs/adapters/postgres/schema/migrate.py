@@ -90,7 +90,7 @@ def _context(connection: Connection, schema: str) -> MigrationContext:
 def _known_revision(connection: Connection, schema: str, newest: str) -> str | None:
     """Return the schema's revision, of this release or a newer one; raises ``ConfigurationError`` for anything else."""
     found = _context(connection, schema).get_current_heads()
-    if len(found) > 1 or not all(map(_REVISION.fullmatch, found)):
+    if len(found) > 1 or not all(_REVISION.fullmatch(str(each)) for each in found):
         raise ConfigurationError(
             f"{schema}.schema_version has {', '.join(map(repr, found))}, which is not the revision of a release "
             f"(this one's is {newest}): something else wrote it. Nothing was changed. {_MEND}"

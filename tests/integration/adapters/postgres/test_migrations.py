@@ -223,6 +223,12 @@ def test_a_migration_that_fails_leaves_nothing_half_done(empty):
     assert tables_of(empty, "jobs") == {"jobs"}
 
 
+NO_NUMBER = (
+    "alter table jobs.schema_version drop constraint schema_version_pkc, alter version_num drop not null; "
+    "update jobs.schema_version set version_num = null"
+)
+
+
 def test_a_migration_that_waits_for_another_in_vain_says_so(empty, monkeypatch):
     monkeypatch.setattr("jobs.adapters.postgres.schema.migrate._LOCK_SECONDS", 1)
     with empty.engine.connect() as other:
@@ -247,6 +253,7 @@ def test_tables_of_a_newer_release_are_left_as_they_are_for_one_that_was_rolled_
             "schema_version has 'ae1027a6acf', which is not",
         ),
         ("insert into jobs.schema_version values ('0001')", r"schema_version has '\d{4}', '\d{4}', which is not"),
+        (NO_NUMBER, "schema_version has None, which is not"),
         ("delete from jobs.schema_version", "already exists .* not those of its revision, none yet"),
         ("update jobs.schema_version set version_num = '0002'", "already exists .* not those of its revision, 0002"),
         ("alter table jobs.schema_version rename version_num to v", "version_num does not exist .* revision, none yet"),
