@@ -91,6 +91,11 @@ class Settings(BaseSettings):
     scale_out_instances: Annotated[int, Field(ge=2, le=1000)] = Field(
         default=10, description="The most instances that `JOBS_SCALE_OUT` asks for."
     )
+    app_version: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None,
+        description="The version of your app, such as a commit, that `/api/workers` shows and that marks deployments "
+        "in `/api/series`; left out, what changes with the code of the handlers' packages.",
+    )
     opentelemetry: bool = Field(
         default=False,
         description="Make an OpenTelemetry span and metrics of every attempt; exporters are yours or the host's.",

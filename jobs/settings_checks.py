@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from jobs.core.errors import ConfigurationError, HandlerRegistrationError
 from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS
 from jobs.core.schedules.dialects.ncrontab import read_time_span, read_timer_schedule
+from jobs.core.schedules.timing import MAX_DURATION
 from jobs.host_json import host_setting
 from jobs.settings import Settings, setting_name
 
@@ -175,21 +176,32 @@ def function_timeout(environment: Mapping[str, str] = os.environ) -> timedelta |
     return limit
 
 
+def reconcile_gap(settings: Settings) -> timedelta:
+    """Return how far apart the ticks of the reconciliation are at most."""
+    if settings.reconcile_schedule == Settings.model_fields["reconcile_schedule"].default:
+        return timedelta(minutes=1)
+    schedule = read_timer_schedule(settings.reconcile_schedule, os.environ)
+    if isinstance(schedule, timedelta):
+        return schedule
+    from croniter import CroniterBadDateError, croniter  # noqa: PLC0415  few apps need it to start
+
+    ticks = croniter(schedule, second_at_beginning=True, day_or=False)
+    try:
+        instants = [ticks.get_next(float) for _ in range(_TICKS)]
+    except CroniterBadDateError:  # years pass between two ticks
+        return MAX_DURATION
+    return timedelta(seconds=max(later - earlier for earlier, later in pairwise(instants)))
+
+
 def _late_alarms(settings: Settings) -> list[str]:
     """Return a warning if the reconciliation, which sets the alarms of a queue, ticks too seldom for that."""
     if settings.scheduler != "queue":
         return []
-    schedule = read_timer_schedule(settings.reconcile_schedule, os.environ)
-    if isinstance(schedule, str):
-        from croniter import croniter  # noqa: PLC0415  few apps need it to start
-
-        ticks = croniter(schedule, second_at_beginning=True, day_or=False)
-        instants = [ticks.get_next(float) for _ in range(_TICKS)]
-        schedule = timedelta(seconds=max(later - earlier for earlier, later in pairwise(instants)))
-    if schedule < _QUEUE_HORIZON:
+    gap = reconcile_gap(settings)
+    if gap < _QUEUE_HORIZON:
         return []
     late = (
-        f"JOBS_RECONCILE_SCHEDULE ticks up to {schedule} apart, and under JOBS_SCHEDULER=queue it sets the alarms of "
+        f"JOBS_RECONCILE_SCHEDULE ticks up to {gap} apart, and under JOBS_SCHEDULER=queue it sets the alarms of "
         f"jobs that are due later than in {_QUEUE_HORIZON}: they would start late; have it tick each minute"
     )
     return [late]

@@ -182,7 +182,8 @@ def emptied(module_database: Database) -> Database:
         connection.execute(
             sa.text(
                 "truncate jobs.jobs, jobs.job_attempts, jobs.job_audit, jobs.idempotency_keys, jobs.locks, "
-                "jobs.limit_starts, jobs.job_series, jobs.job_operations restart identity"
+                "jobs.limit_starts, jobs.job_series, jobs.job_operations, jobs.job_workers, jobs.app_versions "
+                "restart identity"
             )
         )
     return module_database

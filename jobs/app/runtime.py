@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,14 +29,14 @@ from jobs.app.execution.pipeline import RunPipeline
 from jobs.app.execution.services.injection import Injector
 from jobs.app.execution.slots import ConcurrencySlots
 from jobs.app.execution.worker.in_hand import WorkInHand
-from jobs.app.execution.worker.limits import WorkerLimits
 from jobs.app.execution.worker.pending_results import PendingResults
 from jobs.app.execution.worker.pool import WorkerPool
 from jobs.app.execution.worker.wakes import Wakes
 from jobs.app.execution.worker.worker import Worker
 from jobs.app.upkeep.clock_setback import ClockSetback
+from jobs.app.upkeep.condition import Inspection
 from jobs.app.upkeep.limit_flags import LimitFlags
-from jobs.app.upkeep.limits import ReconcileLimits
+from jobs.app.upkeep.presence import Presence
 from jobs.app.upkeep.reaper import Reaper
 from jobs.app.upkeep.reconciler import Reconciler
 from jobs.app.upkeep.scale_out import ScaleOut
@@ -48,67 +48,23 @@ from jobs.core.transactions.unit_of_work import UnitsOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from random import Random
 
     from jobs.app.commands.follow_ups import Enqueue
-    from jobs.app.execution.identity import WorkerIdentity
     from jobs.app.execution.slots import SlotOffers
+    from jobs.app.parts import Ports, RuntimeOptions
     from jobs.core.handlers.registry import HandlerRegistry
     from jobs.core.ports.audit import AuditLog
     from jobs.core.ports.clock import Clock
+    from jobs.core.ports.failures import FailureLog
     from jobs.core.ports.housekeeping import Housekeeping
-    from jobs.core.ports.jobs import JobStore
-    from jobs.core.ports.looks import Looks
-    from jobs.core.ports.operations import OperationStore
     from jobs.core.ports.runs import RunStore
     from jobs.core.ports.scheduler import Scheduler
     from jobs.core.ports.series import SeriesStore
-    from jobs.core.ports.setbacks import Setbacks
-
+    from jobs.core.ports.workers import WorkerLog
 
 _logger = logging.getLogger("jobs")
-
-
 _BULK_RETRY = RetryPolicy(max_retries=100, cap=timedelta(minutes=1))
 _BULK_TIMEOUT = timedelta(minutes=2)  # more than the half minute of an attempt and the page that it is at
-
-
-def _nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """One implementation of each port. ``release`` closes their connections."""
-
-    store: JobStore
-    runs: RunStore
-    housekeeping: Housekeeping
-    audit: AuditLog
-    series: SeriesStore
-    operations: OperationStore
-    setbacks: Setbacks
-    scheduler: Scheduler
-    units: UnitsOfWork
-    lock: DistributedLock
-    clock: Clock
-    random: Random
-    looks: Looks | None = None
-    """Where other instances are asked for help; None where each instance is woken up by itself."""
-    release: Callable[[], None] = _nothing
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeOptions:
-    """How the app behaves. ``longest_run`` is how long the host allows an attempt to run; None means without end."""
-
-    identity: WorkerIdentity
-    limits: WorkerLimits = field(default_factory=WorkerLimits)
-    reconcile: ReconcileLimits = field(default_factory=ReconcileLimits)
-    max_lost: int = 3
-    longest_run: timedelta | None = None
-    shutdown_grace_seconds: float = 0.0
-    scale_out_instances: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +82,8 @@ class Runtime:
     reaper: Reaper
     reconciler: Reconciler
     scale_out: ScaleOut
+    presence: Presence
+    inspection: Inspection
     registry: HandlerRegistry
     injector: Injector
     alarms: Alarms
@@ -133,6 +91,8 @@ class Runtime:
     housekeeping: Housekeeping
     audit: AuditLog
     series: SeriesStore
+    failures: FailureLog
+    workers: WorkerLog
     scheduler: Scheduler
     units: UnitsOfWork
     lock: DistributedLock
@@ -140,14 +100,31 @@ class Runtime:
     shutdown_grace_seconds: float
     release: Callable[[], None]
 
+    def watch(self) -> None:
+        """Report this worker, and take back runs of lost ones, on threads of their own until ``close``."""
+        self.worker.watch()
+        self.presence.start()
+
+    def start_nothing_more(self) -> None:
+        """Claim nothing from now on, and give back what has not started; what runs goes on until ``close``."""
+        self._announce_drain()
+        self.pool.start_nothing_more()
+
+    def _announce_drain(self) -> None:
+        if not self.pool.stopping.is_set():
+            self.pool.stopping.set()
+            self.presence.report_soon()
+
     def close(self) -> None:
         """Give back what runs, clean up the app's services, write what is pending, and close the connections."""
         self.ends.close()
+        self._announce_drain()
         try:
             self.pool.stop(self.shutdown_grace_seconds)
         except StoreUnavailable as error:
             _logger.warning("runs under way were not given back, their leases run out instead: %s", error)
         finally:
+            self.presence.close()
             self.injector.close()
             self.alarms.close()
             self.release()
@@ -191,9 +168,31 @@ def build(
         worker=worker,
         reaper=reaper,
         reconciler=Reconciler(
-            ports.housekeeping, alarms, worker, flags, options.reconcile, reaper, setback, ports.series
+            ports.housekeeping,
+            alarms,
+            worker,
+            flags,
+            options.reconcile,
+            reaper,
+            setback,
+            ports.series,
+            ports.workers,
         ),
         scale_out=ScaleOut(ports.housekeeping, ports.looks, options.limits.concurrency, options.scale_out_instances),
+        presence=Presence(
+            ports.workers, registry, pool, alarms, options.identity, options.limits.concurrency, options.app_version
+        ),
+        inspection=Inspection(
+            ports.housekeeping,
+            ports.series,
+            ports.workers,
+            alarms,
+            ports.clock,
+            registry=registry,
+            abandoned=lambda: len(pool.abandoned),
+            overdue_grace=options.reconcile.overdue_grace,
+            reconcile_gap=options.reconcile_gap,
+        ),
         registry=registry,
         injector=injector,
         alarms=alarms,
@@ -201,6 +200,8 @@ def build(
         housekeeping=ports.housekeeping,
         audit=ports.audit,
         series=ports.series,
+        failures=ports.failures,
+        workers=ports.workers,
         scheduler=ports.scheduler,
         units=ports.units,
         lock=ports.lock,

@@ -16,6 +16,7 @@ from jobs.adapters.postgres.connection.clock import DatabaseClock
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.pools import Pools
 from jobs.adapters.postgres.stores.audit import PostgresAuditLog
+from jobs.adapters.postgres.stores.failures import PostgresFailureLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.operations import PostgresOperations
@@ -24,10 +25,12 @@ from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.upkeep.series import PostgresSeries
 from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
+from jobs.adapters.postgres.stores.workers import PostgresWorkerLog
 from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.limits import WorkerLimits
-from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
+from jobs.app.parts import Ports, RuntimeOptions
+from jobs.app.runtime import Runtime, build
 from jobs.app.upkeep.limits import ReconcileLimits
 from jobs.app.upkeep.missing_handlers import log_missing_handlers
 from jobs.bootstrap.database import database_options
@@ -35,13 +38,14 @@ from jobs.bootstrap.lazy_runtime import LazyRuntime
 from jobs.bootstrap.schedulers import build_looks, build_scheduler, open_queues
 from jobs.core.errors import Unavailable
 from jobs.core.handlers.enqueuing.open_jobs import open_jobs
+from jobs.core.handlers.loading.app_version import version_of_code
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.handlers.loading.which_packages import app_folder
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
 from jobs.entrypoints.triggers.termination import ClosableApp, on_termination
 from jobs.settings import Settings
-from jobs.settings_checks import function_timeout, read_settings
+from jobs.settings_checks import function_timeout, read_settings, reconcile_gap
 from jobs.startup import log_startup, log_warnings, packages_of_app, print_startup, read_startup
 
 if TYPE_CHECKING:
@@ -137,7 +141,7 @@ def build_runtime(
     pools = Pools.of(database.options if database else database_options(settings), database)
     clock = DatabaseClock(pools.outcomes)
     ports = _ports(settings, pools, scheduler or build_scheduler(settings, clock), clock)
-    options = _options(settings, longest_run)
+    options = _options(settings, registry, longest_run)
     if not settings.opentelemetry:
         return build(registry, ports, options)
     from jobs.adapters.telemetry import Telemetry  # noqa: PLC0415  only when chosen
@@ -159,6 +163,8 @@ def _ports(settings: Settings, pools: Pools, scheduler: Scheduler, clock: Databa
         audit=PostgresAuditLog(database, schema),
         series=PostgresSeries(database, schema),
         operations=PostgresOperations(database, schema),
+        failures=PostgresFailureLog(database, schema),
+        workers=PostgresWorkerLog(database, schema, reports=pools.heartbeats),
         setbacks=PostgresSetbacks(database, schema, clock),
         scheduler=scheduler,
         units=UnitsOfWork(PostgresTransactions(pools.units)),
@@ -170,7 +176,7 @@ def _ports(settings: Settings, pools: Pools, scheduler: Scheduler, clock: Databa
     )
 
 
-def _options(settings: Settings, longest_run: timedelta | None) -> RuntimeOptions:
+def _options(settings: Settings, registry: HandlerRegistry, longest_run: timedelta | None) -> RuntimeOptions:
     return RuntimeOptions(
         identity=WorkerIdentity(
             name=_worker_name(),
@@ -187,6 +193,8 @@ def _options(settings: Settings, longest_run: timedelta | None) -> RuntimeOption
         longest_run=longest_run,
         shutdown_grace_seconds=settings.shutdown_grace_seconds,
         scale_out_instances=settings.scale_out_instances,
+        reconcile_gap=lambda: reconcile_gap(settings),
+        app_version=lambda: settings.app_version or version_of_code(registry),
     )
 
 

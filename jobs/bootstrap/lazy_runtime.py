@@ -37,7 +37,7 @@ class LazyRuntime:
                     if self._closed:
                         raise going_down()
                     self._runtime = self._made()
-                    self._runtime.worker.watch()
+                    self._runtime.watch()
         return self._runtime
 
     def _made(self) -> Runtime:
@@ -52,7 +52,7 @@ class LazyRuntime:
         """Claim no more work, if the runtime was ever made; what runs goes on until ``close``."""
         with self._lock:
             if self._runtime is not None:
-                self._runtime.pool.start_nothing_more()
+                self._runtime.start_nothing_more()
 
     def close(self) -> None:
         """Close the runtime if it was ever made, and make none from now on."""

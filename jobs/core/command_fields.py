@@ -144,6 +144,7 @@ class QueryFields(TypedDict, total=False):
     job_name_prefix: str | Collection[str]
     parent_id: UUID | str | Collection[UUID | str]
     metadata: Mapping[str, object]
+    failure: str | Collection[str]
     paused: bool | None
     recurring: bool | None
     overdue: bool | None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -13,7 +14,7 @@ from jobs.core.lifecycle.figures import Step
 from jobs.core.lifecycle.job import Json
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.pydantic_problems import problems_of
-from jobs.core.schedules.timing import Instant
+from jobs.core.schedules.timing import Duration, Instant
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from jobs.core.command_fields import QueryFields
 
 MAX_PAGE = 500
+MAX_GROUPS = 200
 
 
 AnyOf = Annotated[tuple[str, ...], OneOrMany]
@@ -48,6 +50,10 @@ class JobFilter(BaseModel):
     )
     metadata: dict[str, Annotated[tuple[Json, ...], OneOrMany]] = Field(
         default_factory=dict, description="By key: any of these values in the metadata; an object matches a part."
+    )
+    failure: AnyOf = Field(
+        default=(),
+        description="The last error is of any of these causes, by the fingerprint that `GET /api/failures` has.",
     )
     paused: bool | None = Field(default=None, description="Whether the job is paused.")
     recurring: bool | None = Field(default=None, description="Whether its schedule recurs.")
@@ -115,6 +121,28 @@ class AuditQuery(BaseModel):
     before: Instant | None = Field(default=None, description="Made before an instant.")
     limit: Limit = 50
     cursor: Cursor = None
+
+
+class HandlerQuery(BaseModel):
+    """What to return of handlers beside what they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    include: Literal["figures"] | None = Field(
+        default=None, description="`figures`: also how they fared within a day, which the database is asked for."
+    )
+
+
+class FailureQuery(BaseModel):
+    """Which groups of failures to list: those of the last ``window``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window: Duration = Field(default=timedelta(days=1), description="How far back to look.")
+    handler_name: AnyOf = Field(default=(), description="Failures of any of these handlers.")
+    limit: Annotated[int, Field(ge=1, le=MAX_GROUPS)] = Field(
+        default=50, description="How many groups to return: those that failed last."
+    )
 
 
 class SeriesQuery(BaseModel):

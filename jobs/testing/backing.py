@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from jobs.core.lifecycle.job import ClaimedRun, Job
     from jobs.core.ports.audit import AuditLog
+    from jobs.core.ports.failures import FailureLog
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.jobs import JobStore
     from jobs.core.ports.locks import LockStore
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.series import SeriesStore
     from jobs.core.ports.setbacks import Setbacks
     from jobs.core.ports.transactions import Transactions
+    from jobs.core.ports.workers import WorkerLog
     from jobs.core.transactions.sql import Connection
     from jobs.testing.clock import FrozenClock
 
@@ -35,6 +37,8 @@ class Stores(NamedTuple):
     audit: AuditLog
     series: SeriesStore
     operations: OperationStore
+    failures: FailureLog
+    workers: WorkerLog
 
 
 class EndedAttempt(NamedTuple):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.adapters.schedulers.timer import TimerScheduler
 from jobs.app.execution.identity import WorkerIdentity
 from jobs.app.execution.worker.limits import WorkerLimits
-from jobs.app.runtime import Ports, Runtime, RuntimeOptions, build
+from jobs.app.parts import Ports, RuntimeOptions
+from jobs.app.runtime import Runtime, build
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.handlers.loading.which_packages import NO_HANDLERS, app_folder, packages_of, which_packages
@@ -112,7 +113,9 @@ def _wanted(registry: HandlerRegistry) -> set[type]:
 
 def join_parts(registry: HandlerRegistry, backing: Backing, random: Random, offers: SlotOffers) -> Runtime:
     """Join the parts for ``registry`` on ``backing``. Due jobs are polled for, as under the timer; no alarm is set."""
-    store, runs, housekeeping, setbacks, locks, transactions, audit, series, operations = backing.stores
+    store, runs, housekeeping, setbacks, locks, transactions, audit, series, operations, failures, workers = (
+        backing.stores
+    )
     clock = backing.clock
 
     def seconds_passed() -> float:
@@ -132,6 +135,8 @@ def join_parts(registry: HandlerRegistry, backing: Backing, random: Random, offe
         audit=audit,
         series=series,
         operations=operations,
+        failures=failures,
+        workers=workers,
         setbacks=setbacks,
         scheduler=TimerScheduler(),
         units=UnitsOfWork(transactions),

@@ -19,7 +19,9 @@ class Maintenance:
     """Statements beside the timed ones, each committed at once, on a connection of its own."""
 
     def __init__(self, url: str) -> None:
-        settings = Settings(database_url=url, database_statement_timeout_seconds=300)
+        settings = Settings(
+            database_url=url, database_statement_timeout_seconds=1_800, database_socket_timeout_seconds=1_900
+        )
         self.engine = Database(database_options(settings)).engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def run(self, *statements: str) -> None:

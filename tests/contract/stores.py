@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.stores.audit import PostgresAuditLog
+from jobs.adapters.postgres.stores.failures import PostgresFailureLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.operations import PostgresOperations
@@ -23,11 +24,13 @@ from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.upkeep.series import PostgresSeries
 from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
+from jobs.adapters.postgres.stores.workers import PostgresWorkerLog
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, Recorded, RecordedOutcome, RunResult, Tally
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.ports.audit import AuditLog
 from jobs.core.ports.clock import Clock
+from jobs.core.ports.failures import FailureLog
 from jobs.core.ports.housekeeping import Housekeeping
 from jobs.core.ports.jobs import JobStore
 from jobs.core.ports.locks import LockStore
@@ -36,10 +39,12 @@ from jobs.core.ports.runs import RunStore
 from jobs.core.ports.series import SeriesStore
 from jobs.core.ports.setbacks import Setbacks
 from jobs.core.ports.transactions import Transactions
+from jobs.core.ports.workers import WorkerLog
 from jobs.core.queries import JobQuery
 from jobs.testing import FrozenClock
 from jobs.testing.memory.audit import MemoryAuditLog
 from jobs.testing.memory.database import MemoryDatabase
+from jobs.testing.memory.failures import MemoryFailureLog
 from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.locks import MemoryLockStore
 from jobs.testing.memory.operations import MemoryOperations
@@ -48,6 +53,7 @@ from jobs.testing.memory.transactions import MemoryTransactions
 from jobs.testing.memory.upkeep.housekeeping import MemoryHousekeeping
 from jobs.testing.memory.upkeep.series import MemorySeries
 from jobs.testing.memory.upkeep.setbacks import MemorySetbacks
+from jobs.testing.memory.workers import MemoryWorkerLog
 from tests.support import new_job
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -73,6 +79,8 @@ class Stores:
     audit_log: AuditLog
     series: SeriesStore
     operations: OperationStore
+    failures: FailureLog
+    workers: WorkerLog
     impatient: Stores | None = None  # the same store, by a client that does not wait for locks
 
     def pass_time(self, by: timedelta) -> datetime:
@@ -143,6 +151,8 @@ def memory_stores() -> Stores:
         MemoryAuditLog(database),
         MemorySeries(database),
         MemoryOperations(database),
+        MemoryFailureLog(database),
+        MemoryWorkerLog(database),
     )
 
 
@@ -214,4 +224,6 @@ def postgres_stores(database: Database, lent: Database) -> Stores:
         PostgresAuditLog(database, "jobs"),
         PostgresSeries(database, "jobs"),
         PostgresOperations(database, "jobs"),
+        PostgresFailureLog(database, "jobs"),
+        PostgresWorkerLog(database, "jobs"),
     )

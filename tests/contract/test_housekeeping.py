@@ -390,7 +390,7 @@ def test_an_empty_store_has_nothing_to_count(stores: Stores):
         "jobs": {},
         "paused": 0,
         "handlers": {},
-        "due": {"count": 0, "unarmed": 0, "throttled": 0, "latest_by_seconds": 0.0},
+        "due": {"count": 0, "unarmed": 0, "throttled": 0, "latest_by_seconds": 0.0, "late_by_seconds": 0.0},
         "recent": {"window": "PT5M", "attempts": {}},
         "count_to": 10_000,
         "at_least": [],
@@ -425,7 +425,7 @@ def test_jobs_are_counted_by_status_and_handler_with_what_is_late_and_how_attemp
             "Mail": {"Failed": 1, "Running": 1, "Scheduled": 1},
             "Noop": {"Cancelled": 1, "Completed": 4, "Scheduled": 3},
         },
-        "due": {"count": 2, "unarmed": 1, "throttled": 0, "latest_by_seconds": 690.5},
+        "due": {"count": 2, "unarmed": 1, "throttled": 0, "latest_by_seconds": 690.5, "late_by_seconds": 690.5},
         "recent": {
             "window": "PT5M",
             "attempts": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from jobs.core.lifecycle.durations import bucket_of
 from jobs.core.lifecycle.figures import Step
 from jobs.core.lifecycle.job import RunResult
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
@@ -24,7 +25,7 @@ def count(stores: Stores) -> None:
 def minutes(stores: Stores, *names: str, step: Step = Step.MINUTE):
     """The buckets in which something happened: minutes since noon, and the figures."""
     found = stores.series.find(step, names or [ALL_HANDLERS])
-    return [(round((b.at - NOON) / MINUTE), b.handler_name, *b[2:]) for b in found if any(b[2:])]
+    return [(round((b.at - NOON) / MINUTE), b.handler_name, *b[2:6]) for b in found if any(b[2:6])]
 
 
 def finish(stores: Stores, name: str, handler: str = "Noop", outcome: str = "Succeeded", after=SECOND, **fields):
@@ -75,6 +76,51 @@ def test_a_retry_is_not_late(stores):
     stores.pass_time(SECOND)
     count(stores)
     assert minutes(stores) == [(0, "", 1, 0, 1, 0), (2, "", 1, 1, 0, 0)]
+
+
+def test_how_long_attempts_took_is_counted_by_handler_and_minute_and_hour(stores):
+    for name, after in (("a", SECOND), ("b", SECOND), ("c", MINUTE)):
+        finish(stores, name, "Mail", after=after)
+    finish(stores, "failed", "Bill", outcome="Failed", after=2 * SECOND)
+    finish(stores, "not timed", "Bill", outcome="InvalidPayload", after=SECOND)
+    count(stores)
+    one, two, sixty = (bucket_of(seconds) for seconds in (1.0, 2.0, 60.0))
+
+    def spread(step: Step, name: str):
+        return [{**bucket.durations} for bucket in stores.series.find(step, [name]) if bucket.durations]
+
+    assert spread(Step.MINUTE, "Mail") == [{one: 2}, {sixty: 1}]
+    assert spread(Step.MINUTE, "Bill") == [{two: 1}]
+    assert spread(Step.HOUR, "Mail") == [{one: 2, sixty: 1}]
+    assert spread(Step.HOUR, ALL_HANDLERS) == [{one: 2, two: 1, sixty: 1}]
+    for _ in range(5):
+        stores.pass_time(HOUR)
+        count(stores)
+    assert spread(Step.MINUTE, "Mail") == []
+    assert spread(Step.HOUR, "Mail") == [{one: 2, sixty: 1}]
+
+
+def test_the_hours_of_a_window_are_added_up_by_handler(stores):
+    for name, handler in (("a", "Mail"), ("b", "Bill")):
+        finish(stores, name, handler)
+    count(stores)
+    stores.pass_time(HOUR)
+    finish(stores, "c", "Mail", outcome="Failed")
+    count(stores)
+    one = bucket_of(1.0)
+    assert stores.series.totals(["Mail", "Bill", "Idle"], DAY) == [
+        ("Bill", 1, 1, 0, 0, {one: 1}),
+        ("Mail", 2, 1, 1, 0, {one: 2}),
+    ]
+    assert stores.series.totals(["Mail", "Bill"], HOUR) == [("Mail", 1, 0, 1, 0, {one: 1})]
+    assert stores.series.totals([], DAY) == []
+
+
+def test_what_was_counted_last_is_the_minute_that_is_not_over(stores):
+    assert stores.series.last_counted() is None
+    stores.pass_time(90 * SECOND)
+    count(stores)
+    assert stores.series.last_counted() == NOON + MINUTE
 
 
 def test_a_lost_worker_is_a_failure(stores):

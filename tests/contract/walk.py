@@ -22,7 +22,7 @@ from jobs.core.lifecycle.limits import LimitFlag, Limits, Rate
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.ports.housekeeping import HistoryLimit, PrunedHistory
 from jobs.core.ports.jobs import Change, NewJob
-from jobs.core.queries import JobQuery
+from jobs.core.queries import FailureQuery, JobQuery
 from tests.contract.stores import LEASE, Stores
 from tests.support import new_job
 
@@ -94,6 +94,7 @@ class Walk:
             if history:
                 assert job.last_run_at <= max(attempt.started_at for attempt in history), (job, history)
         self.both("stats", lambda stores, _: stores.housekeeping.stats())
+        self.both("failures", lambda stores, _: stores.failures.find(FailureQuery()))
         self.both("audit", lambda stores, _: stores.audit())
 
     # --- what can be drawn

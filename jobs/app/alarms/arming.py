@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from jobs.app.alarms.acknowledgements import Acknowledgements
+from jobs.app.alarms.recent_backlog import RecentBacklog
 from jobs.app.alarms.withdrawals import Withdrawals
 from jobs.core.diagnostics.outage import log_failure
 from jobs.core.errors import Unavailable
@@ -32,6 +33,7 @@ class Alarms:
         self._scheduler = scheduler
         self._store = store
         self._acknowledgements = Acknowledgements(store)
+        self._recent = RecentBacklog(scheduler.backlog)
         self._withdrawals = Withdrawals(scheduler)
         self._closing = threading.Event()
         self._committed = ThreadPoolExecutor(_COMMITTED_THREADS, thread_name_prefix="jobs-committed")
@@ -40,6 +42,11 @@ class Alarms:
     def needed(self) -> bool:
         """Whether the scheduler holds alarms; one that polls for due rows does not."""
         return self._scheduler.holds_alarms
+
+    @property
+    def scheduler_name(self) -> str:
+        """The value of ``JOBS_SCHEDULER`` that selects the scheduler."""
+        return self._scheduler.name
 
     @property
     def horizon(self) -> timedelta | None:
@@ -63,6 +70,10 @@ class Alarms:
         except Unavailable as error:
             _logger.debug("the scheduler's messages were not counted: %s", error)
             return None
+
+    def recent_backlog(self) -> Backlog | None:
+        """Return the scheduler's messages as of the last ten seconds, without waiting for it; None as above."""
+        return self._recent.get() if self.needed else None
 
     def when_it_returns(self, call: Callable[[], object]) -> None:
         """Call ``call`` whenever a scheduler that was away takes alarms again, on a thread of the scheduler's own."""

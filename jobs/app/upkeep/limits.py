@@ -27,3 +27,4 @@ class ReconcileLimits:
     history_rest_seconds: float = 3_600.0
     count_to: int = 10_000
     failure_window: timedelta = timedelta(minutes=5)
+    lost_workers_for: timedelta = timedelta(hours=1)

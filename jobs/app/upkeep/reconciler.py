@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jobs.core.ports.housekeeping import Housekeeping
     from jobs.core.ports.scheduler import Alarm
     from jobs.core.ports.series import SeriesStore
+    from jobs.core.ports.workers import WorkerLog
 
 _logger = logging.getLogger("jobs.reconciler")
 _POLL_SECONDS = 1.0
@@ -71,6 +72,7 @@ class Reconciler:
         reaper: Reaper,
         setback: ClockSetback,
         series: SeriesStore,
+        workers: WorkerLog,
     ) -> None:
         self._housekeeping = housekeeping
         self._reaper = reaper
@@ -80,6 +82,7 @@ class Reconciler:
         self._worker = worker
         self._limits = limits
         self._series = series
+        self._workers = workers
         self._set_again: frozenset[AlarmName] = frozenset()
         self._pruning = Pruning(housekeeping, limits)
         alarms.when_it_returns(self.arm_missed)
@@ -103,6 +106,7 @@ class Reconciler:
         # Last, and with a share of their own: however much there is to delete, nothing that runs jobs waits for it.
         self._step("keys", report, lambda: self._pruning.prune_keys(self._share(until)))
         self._step("locks", report, lambda: self._pruning.prune_locks(self._share(until)))
+        self._step("workers", report, self._forget_workers)
         self._step("prune", report, lambda: self._prune(report, self._share(until)))
         self._step("history", report, lambda: self._prune_history(report, self._share(until)))
         level = logging.WARNING if len(report.failures) > report.away or report.reaped else logging.INFO
@@ -129,6 +133,9 @@ class Reconciler:
     def _count(self, until: float) -> None:
         while self._series.count(self._limits.overdue_grace).more and time.monotonic() < until:
             pass
+
+    def _forget_workers(self) -> None:
+        self._workers.prune(self._limits.lost_workers_for)
 
     def _set_back(self, report: Report, until: float) -> None:
         report.set_back = self._setback.run(until)

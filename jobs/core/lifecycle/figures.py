@@ -65,14 +65,15 @@ class Figures:
             for name, counts in sorted(handlers.items())
         }
 
-    def due(self, count: int, unarmed: int, throttled: int, late_seconds: float) -> None:
-        """Add the figures of jobs that are due."""
+    def due(self, count: int, unarmed: int, throttled: int, latest_by: float, late_by: float) -> None:
+        """Add the figures of jobs that are due. ``latest_by`` is of all, ``late_by`` of those without limits."""
         cut = count > self._count_to
         self._groups["due"] = {
             "count": self._bounded(count, "/due/count"),
             "unarmed": self._bounded(unarmed, "/due/unarmed", cut=cut),
             "throttled": self._bounded(throttled, "/due/throttled", cut=cut),
-            "latest_by_seconds": round(max(late_seconds, 0.0), 3),
+            "latest_by_seconds": round(max(latest_by, 0.0), 3),
+            "late_by_seconds": round(max(late_by, 0.0), 3),
         }
 
     def recent(self, rows: Iterable[tuple[str, int, float, float | None]]) -> None:

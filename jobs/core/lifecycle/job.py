@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.core.lifecycle.failures import fingerprint_of
 from jobs.core.lifecycle.retry import RetryOptions
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.lifecycle.waiting import WaitingFor
@@ -99,6 +100,9 @@ class Job(Timing, JobHead):
     lost_count: int = Field(default=0, description="Workers lost in a row; from the second on it runs alone.")
     last_run_at: Instant | None = Field(description="When the last attempt that has ended was claimed.")
     last_error: str | None = Field(description="One line; the history has the traceback.")
+    failure: str | None = Field(
+        default=None, description="The cause of that error, the same for all of one cause: see `GET /api/failures`."
+    )
     handled_at: Instant | None = Field(description="When the job ended; null while it is active.")
     cancel_requested_at: Instant | None = Field(description="When somebody cancelled it while it ran.")
     started_at: Instant | None = Field(description="When the current attempt was claimed.")
@@ -220,6 +224,11 @@ class RecordedOutcome(NamedTuple):
     last_error: str | None = None
     lost_count: int = 0
     rescheduled: bool = False
+
+    @property
+    def failure(self) -> str | None:
+        """The fingerprint of the attempt's cause; None if it did not fail."""
+        return fingerprint_of(self.result.outcome, self.result.error)
 
 
 class Recorded(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -27,6 +27,19 @@ class Bucket(NamedTuple):
     succeeded: int
     failed: int
     late: int
+    durations: Mapping[int, int]
+    """How many attempts took how long, by bucket (``jobs.core.lifecycle.durations``)."""
+
+
+class Totals(NamedTuple):
+    """What happened to one handler's jobs within several steps."""
+
+    handler_name: str
+    started: int
+    succeeded: int
+    failed: int
+    late: int
+    durations: Mapping[int, int]
 
 
 class Counted(NamedTuple):
@@ -45,5 +58,11 @@ class SeriesStore(Protocol):
         Begins a minute before where the last call ended, for outcomes that were recorded late.
         """
 
+    def last_counted(self) -> datetime | None:
+        """Return when the latest minute that was counted began; None if none ever was, or that was hours ago."""
+
     def find(self, step: Step, handler_names: Collection[str]) -> list[Bucket]:
         """Return the buckets of these handlers within the step's span, the earliest first."""
+
+    def totals(self, handler_names: Collection[str], window: timedelta) -> list[Totals]:
+        """Return the sums of the hours of these handlers that began within ``window``, by name; none of an idle one."""

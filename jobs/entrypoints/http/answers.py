@@ -136,6 +136,48 @@ class LimitsAnswer(Answer):
     rate: RateAnswer | None = Field(description="How many start within a period; null is any number.")
 
 
+class DurationsAnswer(Answer):
+    """How long attempts took whose handler ran to its end, right to a tenth or so."""
+
+    p50_seconds: float = Field(description="Half of them took no longer.")
+    p95_seconds: float = Field(description="95 of 100 took no longer.")
+    p99_seconds: float = Field(description="99 of 100 took no longer.")
+
+
+class HandlerUse(Answer):
+    """How much of a handler's limits is in use."""
+
+    running: int = Field(description="Attempts that run now.")
+    most_of_one_key: int = Field(description="Of these, those of the key that has most.")
+    started: int | None = Field(description="Attempts that started within the period of its rate; null without one.")
+
+
+class HandlerVersion(Answer):
+    """A version of a handler's arguments that workers ran."""
+
+    version: int = Field(description="The version.")
+    first_seen_at: Instant = Field(description="When a worker first had it.")
+    workers: int = Field(description="How many have it now.")
+
+
+class HandlerFigures(Answer):
+    """How a handler fared of late."""
+
+    window: Duration = Field(description="How far back it goes, in whole hours.")
+    started: int = Field(description="Attempts that began.")
+    succeeded: int = Field(description="Attempts that succeeded.")
+    failed: int = Field(description="Attempts that failed, those that are retried or lost their worker included.")
+    late: int = Field(
+        description="Runs whose first attempt began later than `JOBS_OVERDUE_GRACE_SECONDS` after they were due."
+    )
+    success_rate: float | None = Field(
+        description="What share of the attempts that succeeded or failed succeeded; null where there is none."
+    )
+    durations: DurationsAnswer | None = Field(description="How long they took; null where none was timed.")
+    use: HandlerUse | None = Field(description="How much of its limits is in use; null without any.")
+    versions: list[HandlerVersion] = Field(description="The versions of its arguments that workers ran, newest first.")
+
+
 class HandlerAnswer(Answer):
     """A handler of the release that answers."""
 
@@ -148,6 +190,9 @@ class HandlerAnswer(Answer):
     )
     limits: LimitsAnswer | None = Field(description="Its limits; null without any.")
     arguments: dict[str, Any] = Field(description="The JSON Schema of its payload.")
+    figures: HandlerFigures | None = Field(
+        default=None, description="How it fared; only with `include=figures`.", json_schema_extra=ABSENT
+    )
 
 
 class HandlersAnswer(Answer):

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
 MAX_METADATA_FILTERS = 8
 MAX_ALTERNATIVES = 50
-_TEXTS = ("status", "handler_name", "parent_id")
+_TEXTS = ("status", "handler_name", "parent_id", "failure")
 _STATUSES = [status.value for status in JobStatus]
 _YES_OR_NO = ("paused", "recurring", "overdue")
 _INSTANTS = tuple(f"{name}_{bound}" for name in INSTANT_FILTERS for bound in ("after", "before"))
 _OTHERS = ("include", "limit", "cursor")
-_KNOWN = ", ".join(["status, handler_name, job_name, parent_id, metadata.KEY", *_YES_OR_NO, *_INSTANTS, *_OTHERS])
+_KNOWN = ", ".join(
+    ["status, handler_name, job_name, parent_id, failure, metadata.KEY", *_YES_OR_NO, *_INSTANTS, *_OTHERS]
+)
 _PLUS_READ_AS_SPACE = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:\d\d)$")  # an unescaped + in a query string
 _PREFIX = re.compile(r"(?:[^\\]|\\.)*?\*", re.DOTALL)
 _ESCAPED = re.compile(r"\\([\\,*])")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from jobs.app.upkeep.missing_handlers import missing_handlers
 from jobs.core.commands import PreviewSchedule
 from jobs.core.diagnostics.message_throttle import MessageThrottle
 from jobs.core.errors import (
@@ -19,21 +18,20 @@ from jobs.core.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from jobs.core.schedules.durations import format_duration
 from jobs.entrypoints.http.exchange import Call, add_function, json_response
-from jobs.entrypoints.http.openapi.handler_bodies import arguments_schema
+from jobs.entrypoints.http.failures import failures
+from jobs.entrypoints.http.handlers import handlers
 from jobs.entrypoints.http.preview import preview
 from jobs.entrypoints.http.problems import RETRY_AFTER_SECONDS
 from jobs.entrypoints.http.routes import ROUTES
 from jobs.entrypoints.http.series import series
+from jobs.entrypoints.http.stats import stats as stats  # noqa: PLC0414  others take it from here
+from jobs.entrypoints.http.workers import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
     from jobs.app.runtime import Runtime
-    from jobs.core.handlers.specs import HandlerSpec
-    from jobs.core.ports.scheduler import Backlog
     from jobs.entrypoints.http.access import Access
     from jobs.entrypoints.http.callback_tokens import CallbackTokens
 
@@ -52,8 +50,10 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens:
     def add(name: str, answer: Callable[[Call], func.HttpResponse]) -> None:
         add_function(blueprint, access, name, answer)
 
-    add("list_handlers", lambda _: handlers(runtime()))
+    add("list_handlers", lambda call: handlers(runtime(), call))
     add("get_stats", lambda _: json_response(stats(runtime(), tokens)))
+    add("list_failures", lambda call: failures(runtime(), call))
+    add("list_workers", lambda _: workers(runtime()))
     add("get_series", lambda call: series(runtime(), call))
     add("preview_schedule", lambda call: preview_response(runtime(), call))
     live, ready_route = ROUTES["health_live"], ROUTES["health_ready"]
@@ -70,67 +70,6 @@ def operations_blueprint(runtime: Callable[[], Runtime], access: Access, tokens:
         return ready(runtime, tokens, throttle)
 
     return blueprint
-
-
-def handlers(runtime: Runtime) -> func.HttpResponse:
-    """Return the handlers of this version of the app, with the JSON Schema of their arguments."""
-    return json_response(
-        {"handlers": [_described(spec, runtime.views.timeout_of(spec)) for spec in runtime.registry.all()]}
-    )
-
-
-def _described(spec: HandlerSpec, timeout: timedelta | None) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "description": (spec.target.__doc__ or "").strip().partition("\n")[0] or None,
-        "version": spec.version,
-        "max_retries": spec.retry.max_retries,
-        "timeout": format_duration(timeout) if timeout is not None else None,
-        "limits": _limits(spec),
-        "arguments": arguments_schema(spec),
-    }
-
-
-def _limits(spec: HandlerSpec) -> dict[str, Any] | None:
-    limits = spec.limits
-    if limits is None:
-        return None
-    return {
-        "concurrency": limits.concurrency,
-        "per_key": limits.per_key if limits.concurrency_key is not None else None,
-        "rate": limits.rate and {"count": limits.rate.count, "per": format_duration(limits.rate.per)},
-    }
-
-
-def stats(runtime: Runtime, tokens: CallbackTokens) -> dict[str, Any]:
-    """Return counts of jobs by state and handler, of due jobs with their lateness, and of recent attempts' outcomes.
-
-    ``alarms`` is about this instance only: whether its scheduler accepts alarms, and how many callbacks it refused. Its
-    ``messages`` are those of the queue, the same for every instance; null under another scheduler.
-    ``missing_handlers`` has the active jobs by handler for which this instance has none, so that they do not run.
-    """
-    counts = runtime.housekeeping.stats()
-    unavailable_reason = runtime.alarms.unavailable_reason
-    alarms = {
-        "available": unavailable_reason is None,
-        "why_not": unavailable_reason,
-        "callbacks_refused": tokens.refused,
-        "messages": _messages(runtime.alarms.backlog()),
-    }
-    return {
-        "scheduler": runtime.scheduler.name,
-        "alarms": alarms,
-        "abandoned_threads": len(runtime.pool.abandoned),  # of this instance
-        **counts,
-        "missing_handlers": missing_handlers(counts, runtime.registry),
-    }
-
-
-def _messages(backlog: Backlog | None) -> dict[str, Any] | None:
-    if backlog is None:
-        return None
-    oldest = backlog.oldest.isoformat().replace("+00:00", "Z") if backlog.oldest is not None else None
-    return backlog._asdict() | {"oldest": oldest}
 
 
 def preview_response(runtime: Runtime, call: Call) -> func.HttpResponse:

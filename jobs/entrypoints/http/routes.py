@@ -63,6 +63,8 @@ ROUTES: Mapping[str, Route] = {
     "cancel_bulk": Route("DELETE", "api/bulk/{id:guid}", Role.MANAGE),
     "preview_schedule": Route("POST", "api/schedules/preview", Role.READ),
     "list_handlers": Route("GET", "api/handlers", Role.READ),
+    "list_failures": Route("GET", "api/failures", Role.READ),
+    "list_workers": Route("GET", "api/workers", Role.READ),
     "get_stats": Route("GET", "api/stats", Role.READ),
     "get_series": Route("GET", "api/series", Role.READ),
     "get_openapi": Route("GET", "api/openapi.json", Role.READ),

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from jobs.app.upkeep.condition import TroubleKind
 from jobs.core.lifecycle.figures import Step
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.schedules.timing import Duration, Instant
-from jobs.entrypoints.http.answers import ABSENT, Answer
+from jobs.entrypoints.http.answers import ABSENT, Answer, DurationsAnswer
 
 
 class QueueMessages(Answer):
@@ -27,7 +28,8 @@ class AlarmsState(Answer):
     why_not: str | None = Field(description="What it last failed with.")
     callbacks_refused: int = Field(description="Callbacks with a wrong token that were refused since the start.")
     messages: QueueMessages | None = Field(
-        description="Of the storage queue; null under another scheduler, and while it does not answer."
+        description="Of the storage queue, as of the last ten seconds; null under another scheduler, and while it does "
+        "not answer."
     )
 
 
@@ -38,6 +40,9 @@ class DueJobs(Answer):
     unarmed: int = Field(description="Of these, how many have no alarm yet.")
     throttled: int = Field(description="Of these, how many wait for a slot of their handler's limits.")
     latest_by_seconds: float = Field(description="How late the latest of them is.")
+    late_by_seconds: float = Field(
+        description="The same of those whose handler has no limits, which nothing throttles."
+    )
 
 
 class RecentOutcome(Answer):
@@ -56,13 +61,35 @@ class RecentAttempts(Answer):
     attempts: dict[AttemptOutcome, RecentOutcome] = Field(description="By outcome.")
 
 
+class TroubleAnswer(Answer):
+    """Something that is wrong now."""
+
+    kind: TroubleKind = Field(description="What it is. Rely on this, not on `detail`.")
+    detail: str = Field(description="The same in a sentence.")
+    count: int | None = Field(description="How many jobs, attempts, workers or the like; null where it is no number.")
+
+
+class WorkerCounts(Answer):
+    """The workers of the whole app, up to 500."""
+
+    live: int = Field(description="Those that report, the draining ones included.")
+    draining: int = Field(description="Of these, those that start nothing more.")
+    lost: int = Field(description="Those that went silent within the last hour.")
+    abandoned_threads: int = Field(description="Threads of the live ones that handlers keep past their timeout.")
+
+
 class StatsAnswer(Answer):
     """Counts of the whole database, and of the last five minutes, which cost the same however many jobs there are."""
 
-    scheduler: str = Field(description="`dapr` or `timer`.")
+    wrong: list[TroubleAnswer] = Field(description="What is wrong now, the most urgent first.")
+    scheduler: str = Field(description="`dapr`, `timer` or `queue`.")
     alarms: AlarmsState = Field(description="The scheduler as the answering instance finds it.")
     abandoned_threads: int = Field(
         description="Threads of the answering instance that handlers keep past their timeout."
+    )
+    workers: WorkerCounts = Field(description="The workers of the whole app.")
+    reconciled_at: Instant | None = Field(
+        description="The minute of the last reconciliation by any worker; null before the first."
     )
     jobs: dict[JobStatus, int] | None = Field(description="Jobs by status.")
     paused: int | None = Field(description="Jobs that are paused.")
@@ -91,6 +118,23 @@ class SeriesFigures(Answer):
     late: list[int] = Field(
         description="Runs whose first attempt began later than `JOBS_OVERDUE_GRACE_SECONDS` after they were due."
     )
+    totals: SeriesTotals = Field(description="The whole of it together.")
+
+
+class SeriesTotals(Answer):
+    """The whole of a series together."""
+
+    success_rate: float | None = Field(
+        description="What share of the attempts that succeeded or failed succeeded; null where there is none."
+    )
+    durations: DurationsAnswer | None = Field(description="How long they took; null where none was timed.")
+
+
+class DeploymentAnswer(Answer):
+    """A deployment, by the version of the app that came with it."""
+
+    at: Instant = Field(description="When a worker first ran it.")
+    app_version: str = Field(description="The version.")
 
 
 class SeriesAnswer(Answer):
@@ -100,6 +144,9 @@ class SeriesAnswer(Answer):
     at: list[Instant] = Field(description="When each step begins, without gaps.")
     all: SeriesFigures = Field(description="Of all handlers together.")
     handlers: dict[str, SeriesFigures] = Field(description="Of those that were asked for.")
+    deployments: list[DeploymentAnswer] = Field(
+        description="The versions of the app that were first run since the first step, the earliest first."
+    )
 
 
 class LiveAnswer(Answer):

@@ -8,6 +8,7 @@ from jobs.core.errors import ConfigurationError
 from jobs.testing.backing import EndedAttempt, Stores
 from jobs.testing.memory.audit import MemoryAuditLog
 from jobs.testing.memory.database import MemoryDatabase
+from jobs.testing.memory.failures import MemoryFailureLog
 from jobs.testing.memory.jobs import MemoryJobStore
 from jobs.testing.memory.locks import MemoryLockStore
 from jobs.testing.memory.operations import MemoryOperations
@@ -17,6 +18,7 @@ from jobs.testing.memory.transactions import MemoryTransactions
 from jobs.testing.memory.upkeep.housekeeping import MemoryHousekeeping
 from jobs.testing.memory.upkeep.series import MemorySeries
 from jobs.testing.memory.upkeep.setbacks import MemorySetbacks
+from jobs.testing.memory.workers import MemoryWorkerLog
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -44,6 +46,8 @@ class MemoryBacking:
             MemoryAuditLog(self.database),
             MemorySeries(self.database),
             MemoryOperations(self.database),
+            MemoryFailureLog(self.database),
+            MemoryWorkerLog(self.database),
         )
 
     def jobs(self) -> list[Job]:

@@ -14,7 +14,7 @@ from threading import Condition, RLock
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from jobs.core.errors import StoreUnavailable, UnitOfWorkError
-from jobs.testing.memory.rows import AttemptRow, AuditRow, JobRow, KeyRow, LockRow, SeriesRow, StartRow, require_whole
+from jobs.testing.memory import rows, worker_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -53,14 +53,16 @@ class MemoryDatabase:
     def __init__(self, clock: Clock, *, lock_timeout_seconds: float = _LOCK_TIMEOUT_SECONDS) -> None:
         self.clock = clock
         self.available = True
-        self.jobs: Table[UUID, JobRow] = Table("job")
-        self.attempts: Table[tuple[UUID, str], AttemptRow] = Table("attempt")
-        self.audit: Table[tuple[UUID, int], AuditRow] = Table("audit")
-        self.keys: Table[str, KeyRow] = Table("key")
-        self.locks: Table[str, LockRow] = Table("lock")
-        self.starts: Table[int, StartRow] = Table("start")
+        self.jobs: Table[UUID, rows.JobRow] = Table("job")
+        self.attempts: Table[tuple[UUID, str], rows.AttemptRow] = Table("attempt")
+        self.audit: Table[tuple[UUID, int], rows.AuditRow] = Table("audit")
+        self.keys: Table[str, rows.KeyRow] = Table("key")
+        self.locks: Table[str, rows.LockRow] = Table("lock")
+        self.starts: Table[int, rows.StartRow] = Table("start")
         self.operations: Table[UUID, Progress] = Table("operation")
-        self.series: Table[tuple[str, str, datetime], SeriesRow] = Table("series")
+        self.series: Table[tuple[str, str, datetime], rows.SeriesRow] = Table("series")
+        self.workers: Table[str, worker_rows.WorkerRow] = Table("worker")
+        self.app_versions: Table[str, worker_rows.VersionRow] = Table("version of the app")
         self.active: dict[str, UUID] = {}
         self._lock_timeout = lock_timeout_seconds
         self._changed = Condition(RLock())
@@ -129,8 +131,8 @@ class MemoryDatabase:
     def apply(self, transaction: MemoryTransaction) -> None:
         """Commit a transaction's rows to the tables."""
         with self._changed:
-            for table, rows in transaction.written.items():
-                for key, row in rows.items():
+            for table, written in transaction.written.items():
+                for key, row in written.items():
                     if table is self.jobs:
                         self._index(self.jobs.rows.get(key), row)
                     if row is None:
@@ -138,7 +140,7 @@ class MemoryDatabase:
                     else:
                         table.rows[key] = row
 
-    def _index(self, before: JobRow | None, after: JobRow | None) -> None:
+    def _index(self, before: rows.JobRow | None, after: rows.JobRow | None) -> None:
         if before is not None and before.status.active and self.active.get(before.job_name) == before.id:
             del self.active[before.job_name]
         if after is not None and after.status.active:
@@ -223,22 +225,22 @@ class MemoryTransaction:
         """Lock rows and unique values, waiting for other holders."""
         self.database.lock(self, wanted)
 
-    def job(self, job_id: UUID, *, lock: bool = False) -> JobRow | None:
+    def job(self, job_id: UUID, *, lock: bool = False) -> rows.JobRow | None:
         """Return one job; with ``lock`` it is locked first, so that its state is current."""
         if lock:
             self.lock(RowLock("job", job_id))
         return self.get(self.database.jobs, job_id)
 
-    def put_job(self, row: JobRow) -> JobRow:
+    def put_job(self, row: rows.JobRow) -> rows.JobRow:
         """Write a job that is locked."""
-        self.put(self.database.jobs, row.id, require_whole(row))
+        self.put(self.database.jobs, row.id, rows.require_whole(row))
         return row
 
-    def holder_of(self, job_name: str) -> JobRow | None:
+    def holder_of(self, job_name: str) -> rows.JobRow | None:
         """Return the active job of that name; None if there is none."""
         for row in self.written.get(self.database.jobs, {}).values():
             if row is not None and row.status.active and row.job_name == job_name:
-                found: JobRow = row
+                found: rows.JobRow = row
                 return found
         holder = self.database.active.get(job_name)
         row = None if holder is None else self.get(self.database.jobs, holder)

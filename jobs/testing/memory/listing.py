@@ -92,6 +92,8 @@ def _matches(row: JobRow, query: JobFilter, now: datetime, without_handler: Coll
     wanted = {"status": query.status, "handler_name": query.handler_name, "parent_id": query.parent_id}
     if any(any_of and getattr(row, name) not in any_of for name, any_of in wanted.items()):
         return False
+    if query.failure and (row.last_error is None or row.failure not in query.failure):
+        return False
     if (query.job_name or query.job_name_prefix) and not (
         row.job_name in query.job_name or row.job_name.startswith(query.job_name_prefix or ("\0",))
     ):

@@ -40,6 +40,7 @@ def ended(row: JobRow, outcome: RecordedOutcome, now: datetime) -> JobRow:
         consecutive_failures=failures[outcome.tally],
         last_run_at=row.started_at,
         last_error=storable(outcome.last_error),
+        failure=None if outcome.last_error is None else outcome.failure,
         result=result if outcome.result.outcome is AttemptOutcome.SUCCEEDED else row.result,
         revision=row.revision + 1,
         updated_at=now,
@@ -65,6 +66,8 @@ def attempt_row(after: JobRow, outcome: RecordedOutcome) -> AttemptRow:
         trace_id=result.trace_id,
         result=None if result.result is None else as_stored(result.result),
         traceback=storable(result.traceback, MAX_TRACEBACK),
+        failure=outcome.failure,
+        handler_name=None if outcome.failure is None else after.handler_name,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -63,6 +63,7 @@ class JobRow(NamedTuple):
     concurrency_key: str | None = None
     parent_id: UUID | None = None
     alone: bool = False
+    failure: str | None = None
 
     @property
     def waiting(self) -> bool:
@@ -110,6 +111,8 @@ class AttemptRow(NamedTuple):
     trace_id: str | None = None
     result: str | None = None
     traceback: str | None = None
+    failure: str | None = None
+    handler_name: str | None = None
 
 
 class AuditRow(NamedTuple):
@@ -132,6 +135,7 @@ class SeriesRow(NamedTuple):
     succeeded: int
     failed: int
     late: int
+    durations: Mapping[int, int]
 
 
 class KeyRow(NamedTuple):

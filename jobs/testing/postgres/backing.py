@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.pools import Pools
 from jobs.adapters.postgres.stores.audit import PostgresAuditLog
+from jobs.adapters.postgres.stores.failures import PostgresFailureLog
 from jobs.adapters.postgres.stores.jobs import PostgresJobStore
 from jobs.adapters.postgres.stores.locks import PostgresLockStore
 from jobs.adapters.postgres.stores.operations import PostgresOperations
@@ -19,6 +20,7 @@ from jobs.adapters.postgres.stores.transactions import PostgresTransactions
 from jobs.adapters.postgres.stores.upkeep.housekeeping import PostgresHousekeeping
 from jobs.adapters.postgres.stores.upkeep.series import PostgresSeries
 from jobs.adapters.postgres.stores.upkeep.setbacks import PostgresSetbacks
+from jobs.adapters.postgres.stores.workers import PostgresWorkerLog
 from jobs.core.errors import ConfigurationError
 from jobs.core.queries import MAX_PAGE, JobQuery
 from jobs.testing.backing import EndedAttempt, Stores
@@ -70,6 +72,8 @@ class PostgresBacking:
             PostgresAuditLog(database, _SCHEMA),
             PostgresSeries(database, _SCHEMA),
             PostgresOperations(database, _SCHEMA),
+            PostgresFailureLog(database, _SCHEMA),
+            PostgresWorkerLog(database, _SCHEMA),
         )
 
     @property

@@ -59,6 +59,7 @@ def jobs_table(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("progress_message", sa.Text),
         sa.Column("result", JSONB, comment="What the last run that succeeded gave"),
         sa.Column("parent_id", UUID(), comment="The job whose handler has enqueued this one"),
+        sa.Column("failure", sa.Text, comment="The cause of the last error, see jobs.core.lifecycle.failures"),
         sa.Column(
             "alone",
             sa.Boolean,
@@ -115,6 +116,14 @@ def _index_jobs(table: sa.Table) -> None:
     sa.Index("jobs_newest_failed", *newest, postgresql_where=sa.text("status = 'Failed'"))
     sa.Index("jobs_newest_cancelled", *newest, postgresql_where=sa.text("status = 'Cancelled'"))
     sa.Index("jobs_by_parent", column.parent_id, *newest, postgresql_where=column.parent_id.is_not(None))
+    # Jobs that have not failed are not in it, so that only failures pay for it. The status is there for counting.
+    sa.Index(
+        "jobs_by_failure",
+        column.failure,
+        *newest,
+        postgresql_where=column.failure.is_not(None),
+        postgresql_include=["status"],
+    )
     sa.Index(
         "jobs_metadata",
         column.metadata,

@@ -33,6 +33,8 @@ RIGHTS = {
     "limit_starts": _ALL,
     "job_series": _ALL,
     "job_operations": _ALL,
+    "job_workers": _ALL,
+    "app_versions": _ALL,
     "schema_version": "select",
 }
 """The runtime role's privileges on each table. Identity columns need no privilege on their sequences."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import INTERVAL, JSONB, UUID
 
 from jobs.adapters.postgres.schema.constraints import ATTEMPT_INSTANTS, KNOWN_OUTCOME
 from jobs.adapters.postgres.schema.jobs_table import MOMENT, NOW, jobs_table
@@ -25,6 +25,8 @@ class JobTables:
     starts: sa.Table
     series: sa.Table
     operations: sa.Table
+    workers: sa.Table
+    app_versions: sa.Table
 
 
 def add_background_jobs(metadata: sa.MetaData, schema: str = DEFAULT_SCHEMA) -> JobTables:
@@ -42,6 +44,8 @@ def add_background_jobs(metadata: sa.MetaData, schema: str = DEFAULT_SCHEMA) -> 
         starts=_starts(metadata, schema),
         series=_series(metadata, schema),
         operations=_operations(metadata, schema),
+        workers=_workers(metadata, schema),
+        app_versions=_app_versions(metadata, schema),
     )
 
 
@@ -63,12 +67,25 @@ def _attempts(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("trace_id", sa.Text),
         sa.Column("result", JSONB),
         sa.Column("traceback", sa.Text, comment="Of a failed attempt"),
+        sa.Column("failure", sa.Text, comment="Of a failed attempt: its cause, see jobs.core.lifecycle.failures"),
+        sa.Column("handler_name", sa.Text, comment="Of a failed attempt"),
         # By time, so that a job's newest and oldest attempts are found at once, however many there are between them.
         sa.PrimaryKeyConstraint("job_id", "started_at", "token", name="job_attempts_pkey"),
         # Rows arrive in the order in which they finish, so a block range index finds the recent ones at no cost.
         sa.CheckConstraint(ATTEMPT_INSTANTS, name="job_attempts_instants_can_be_read"),
         sa.CheckConstraint(KNOWN_OUTCOME, name="job_attempts_outcome_is_known"),
-        sa.Index("job_attempts_finished", "finished_at", postgresql_using="brin"),
+        # Where it is not summarized, up to the last vacuum otherwise, every attempt is read.
+        sa.Index(
+            "job_attempts_finished", "finished_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}
+        ),
+        # Only failures are in it, so that nothing else pays for it.
+        sa.Index(
+            "job_attempts_by_failure",
+            "failure",
+            "handler_name",
+            "finished_at",
+            postgresql_where=sa.text("failure IS NOT NULL"),
+        ),
         schema=schema,
     )
 
@@ -148,6 +165,7 @@ def _series(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("succeeded", sa.BigInteger, nullable=False),
         sa.Column("failed", sa.BigInteger, nullable=False),
         sa.Column("late", sa.BigInteger, nullable=False),
+        sa.Column("durations", JSONB, comment="By bucket, see jobs.core.lifecycle.durations: how many attempts"),
         sa.PrimaryKeyConstraint("step", "handler_name", "at", name="job_series_pkey"),
         schema=schema,
     )
@@ -162,5 +180,35 @@ def _operations(metadata: sa.MetaData, schema: str) -> sa.Table:
         sa.Column("refused", sa.BigInteger, nullable=False),
         sa.Column("cursor", sa.Text, comment="After the last whole page"),
         sa.Column("finished", sa.Boolean, nullable=False),
+        schema=schema,
+    )
+
+
+def _workers(metadata: sa.MetaData, schema: str) -> sa.Table:
+    return sa.Table(
+        "job_workers",
+        metadata,
+        sa.Column("name", sa.Text, primary_key=True, comment="Instance and process"),
+        sa.Column("app_version", sa.Text, nullable=False),
+        sa.Column("started_at", MOMENT, nullable=False),
+        sa.Column("seen_at", MOMENT, nullable=False),
+        sa.Column("lease", INTERVAL, nullable=False, comment="It is seen once in that time"),
+        sa.Column("concurrency", sa.Integer, nullable=False),
+        sa.Column("running", sa.Integer, nullable=False, comment="Handlers under way"),
+        sa.Column("abandoned", sa.Integer, nullable=False, comment="Threads that handlers keep past their timeout"),
+        sa.Column("draining", sa.Boolean, nullable=False),
+        sa.Column("scheduler", sa.Text, nullable=False),
+        sa.Column("scheduler_fault", sa.Text, comment="Why it takes no alarms"),
+        schema=schema,
+    )
+
+
+def _app_versions(metadata: sa.MetaData, schema: str) -> sa.Table:
+    return sa.Table(
+        "app_versions",
+        metadata,
+        sa.Column("version", sa.Text, primary_key=True),
+        sa.Column("first_seen_at", MOMENT, nullable=False),
+        sa.Column("handlers", JSONB, nullable=False, comment="By name: the version of the arguments"),
         schema=schema,
     )

@@ -40,7 +40,8 @@ select null, null, count(*), 0 from newest
 
 _LATENESS = """
 select count(*), coalesce(extract(epoch from now() - min(next_run_at)), 0)::float8,
-  count(*) filter (where armed_at is null), count(*) filter (where limited)
+  count(*) filter (where armed_at is null), count(*) filter (where limited),
+  coalesce(extract(epoch from now() - min(next_run_at) filter (where not limited)), 0)::float8
 from (
   (select next_run_at, armed_at, limited from {schema}.jobs
   where status = 'Scheduled' and not paused and not limited and next_run_at <= (select now())

@@ -12,6 +12,7 @@ from functools import lru_cache
 from jobs.adapters.postgres.connection.driver.encoding import Statement
 from jobs.adapters.postgres.statements.jobs import prepare
 from jobs.adapters.postgres.statements.suspects import CONVICTED, CONVICTION, LOSS
+from jobs.core.lifecycle.failures import LOST_WORKER
 from jobs.core.lifecycle.status import FAULTS
 from jobs.core.lifecycle.suspects import LONGEST_WAIT_SECONDS, SPREAD_MILLISECONDS, SUSPECT_AFTER
 
@@ -19,7 +20,7 @@ from jobs.core.lifecycle.suspects import LONGEST_WAIT_SECONDS, SPREAD_MILLISECON
 # worker spread over time. A one-time job that is the cause is failed; recurring ones have a statement of their own.
 _REAP = f"""
 with lost as materialized (
-  select id, lease_token, run_count + 1 as run, attempt, scheduled_for, started_at, worker, lost_count,
+  select id, handler_name, lease_token, run_count + 1 as run, attempt, scheduled_for, started_at, worker, lost_count,
     lease_expires_at, case when cancel_requested_at is not null then 'Cancelled'
       when {CONVICTED} then 'Failed' else 'Scheduled' end as next_status,
     {LOSS} || case when cancel_requested_at is null and {CONVICTED} then {CONVICTION} else '' end as error
@@ -44,13 +45,16 @@ with lost as materialized (
     run_count = j.run_count + (l.next_status = 'Failed')::int,
     consecutive_failures = j.consecutive_failures + (l.next_status = 'Failed')::int,
     lease_token = null, lease_expires_at = null,
-    last_error = l.error, last_run_at = l.started_at, revision = j.revision + 1, updated_at = now()
+    last_error = l.error, failure = '{LOST_WORKER.fingerprint}', last_run_at = l.started_at,
+    revision = j.revision + 1, updated_at = now()
   from placed l where j.id = l.id
   returning j.id, j.status, j.generation, j.next_run_at
 ), kept as (
   insert into {{schema}}.job_attempts (
-    job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker)
-  select id, lease_token, run, attempt, scheduled_for, started_at, greatest(now(), started_at), 'Lost', error, worker
+    job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker,
+    failure, handler_name)
+  select id, lease_token, run, attempt, scheduled_for, started_at, greatest(now(), started_at), 'Lost', error, worker,
+    '{LOST_WORKER.fingerprint}', handler_name
   from lost
 )
 select id, generation, next_run_at from taken

@@ -23,7 +23,7 @@ JOB_FIELDS = (
     "scheduled_for", "anchor", "generation", "armed_at", "attempt", "max_retries", "started_at", "lease_expires_at",
     "worker", "run_count", "consecutive_failures", "last_run_at", "last_error", "handled_at", "cancel_requested_at",
     "revision", "created_by", "trace_parent", "created_at", "updated_at", "retry", "payload_version", "progress",
-    "progress_message", "result", "limited", "concurrency_key", "parent_id", "lost_count",
+    "progress_message", "result", "limited", "concurrency_key", "parent_id", "lost_count", "failure",
 )  # fmt: skip
 
 JOB_COLUMNS = (

@@ -111,7 +111,7 @@ with o as materialized (
     id uuid, token uuid, generation bigint, status text, due_at timestamptz, next_for timestamptz, next_attempt integer,
     tally text, run_ended boolean, last_error text, attempt integer, scheduled_for timestamptz,
     started_at timestamptz, finished_at timestamptz, outcome text, error text, trace_id text, result jsonb,
-    traceback text, lost_count integer)
+    traceback text, lost_count integer, failure text)
 ), written as (
   update {schema}.jobs j set
     status = case when o.status = 'Scheduled' and j.cancel_requested_at is not null then 'Cancelled' else o.status end,
@@ -125,18 +125,20 @@ with o as materialized (
     consecutive_failures = case o.tally
       when 'reset' then 0 when 'increment' then j.consecutive_failures + 1 else j.consecutive_failures end,
     last_run_at = j.started_at, last_error = o.last_error,
+    failure = case when o.last_error is not null then o.failure end,
     result = case o.outcome when 'Succeeded' then o.result else j.result end,
     revision = j.revision + 1, updated_at = now()
   from o
   where j.id = o.id and j.lease_token = o.token and j.generation = o.generation and j.status = 'Running'
-  returning o.token, j.status, j.generation, j.next_run_at, j.worker, j.run_count, j.scheduled_for,
+  returning o.token, j.status, j.generation, j.next_run_at, j.worker, j.run_count, j.scheduled_for, j.handler_name,
     greatest(o.started_at, j.started_at) as began
 ), kept as (
   insert into {schema}.job_attempts (
     job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error, worker, trace_id,
-    result, traceback)
+    result, traceback, failure, handler_name)
   select o.id, o.token, w.run_count + (not o.run_ended)::int, o.attempt, coalesce(o.scheduled_for, w.scheduled_for),
-    w.began, greatest(o.finished_at, w.began), o.outcome, o.error, w.worker, o.trace_id, o.result, o.traceback
+    w.began, greatest(o.finished_at, w.began), o.outcome, o.error, w.worker, o.trace_id, o.result, o.traceback,
+    o.failure, case when o.failure is not null then w.handler_name end
   from o join written w using (token)
 )
 select token, status, generation, next_run_at from written

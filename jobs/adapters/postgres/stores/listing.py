@@ -73,6 +73,9 @@ def _conditions(query: JobFilter) -> tuple[list[str], dict[str, Any]]:
         conditions.append(_any_of("handler_name", "text", query.handler_name, values))
     if query.parent_id:
         conditions.append(_any_of("parent_id", "uuid", query.parent_id, values))
+    if query.failure:
+        # A release that does not know the column leaves it when it clears the error.
+        conditions += [_any_of("failure", "text", query.failure, values), "j.last_error is not null"]
     if names := _name_conditions(query, values):
         conditions.append("(" + " or ".join(names) + ")")
     conditions += [

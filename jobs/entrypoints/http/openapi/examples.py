@@ -61,6 +61,7 @@ _JOB = {
     "lost_count": 0,
     "last_run_at": "2026-11-30T08:00:00Z",
     "last_error": None,
+    "failure": None,
     "handled_at": None,
     "cancel_requested_at": None,
     "started_at": "2026-11-30T08:00:00Z",
@@ -127,11 +128,70 @@ _BATCH_COUNTS = {"created": 1, "existing": 0, "refused": 1}
 _RESULT = {"status": 201, "job": _JOB, "problem": _PROBLEM}
 _MESSAGES = {"waiting": 3, "poisoned": 0, "oldest": "2026-12-01T08:59:58Z"}
 _ALARMS = {"available": True, "why_not": None, "callbacks_refused": 0, "messages": None}
-_DUE = {"count": 12, "unarmed": 0, "throttled": 10, "latest_by_seconds": 4.2}
+_DUE = {"count": 12, "unarmed": 0, "throttled": 10, "latest_by_seconds": 4.2, "late_by_seconds": 0.3}
 _OUTCOME = {"count": 600, "per_second": 2.0, "mean_duration_seconds": 0.25, "mean_wait_seconds": 0.1}
 _RECENT = {"window": "PT5M", "attempts": {"Succeeded": _OUTCOME}}
 
-_FIGURES = {"started": [120, 90], "succeeded": [118, 90], "failed": [2, 0], "late": [0, 1]}
+_TROUBLE = {"kind": "failing", "detail": "2 of 602 attempts failed within the last five minutes", "count": 2}
+_WORKER_COUNTS = {"live": 2, "draining": 0, "lost": 0, "abandoned_threads": 0}
+_SAMPLE = {
+    "job_id": _ID,
+    "handler_name": EXAMPLE_HANDLER,
+    "outcome": "Failed",
+    "error": "ValueError: order 7 is unknown (in send, mail.py:7)",
+    "finished_at": "2026-12-01T08:00:01.5Z",
+}
+_FAILURE = {
+    "failure": "1203f8e55ed776db",
+    "kind": "ValueError",
+    "message": "order * is unknown",
+    "place": "send, mail.py",
+    "count": 240,
+    "first_at": "2026-12-01T02:00:01Z",
+    "last_at": "2026-12-01T08:00:01.5Z",
+    "handlers": [EXAMPLE_HANDLER],
+    "jobs_failed": 12,
+    "sample": _SAMPLE,
+}
+_WORKER = {
+    "name": "instance-1/4711",
+    "status": "live",
+    "app_version": "2026.12.1",
+    "started_at": "2026-12-01T07:00:00Z",
+    "seen_at": "2026-12-01T08:00:00Z",
+    "concurrency": 16,
+    "running": 2,
+    "leases": 3,
+    "handlers": {EXAMPLE_HANDLER: 3},
+    "oldest_run_at": "2026-12-01T07:59:58Z",
+    "abandoned_threads": 0,
+    "scheduler": "dapr",
+    "scheduler_fault": None,
+}
+_VERSION = {
+    "app_version": "2026.12.1",
+    "first_seen_at": "2026-12-01T07:00:00Z",
+    "workers": 2,
+    "handlers": {EXAMPLE_HANDLER: 1},
+}
+
+_DURATIONS = {"p50_seconds": 0.21, "p95_seconds": 1.4, "p99_seconds": 4.1}
+_TOTALS = {"success_rate": 0.9905, "durations": _DURATIONS}
+_DEPLOYMENT = {"at": "2026-12-01T08:00:30Z", "app_version": "2026.12.1"}
+_HANDLER_VERSION = {"version": 1, "first_seen_at": "2026-12-01T08:00:30Z", "workers": 2}
+_USE = {"running": 2, "most_of_one_key": 1, "started": 14}
+_HANDLER_FIGURES = {
+    "window": "P1D",
+    "started": 1204,
+    "succeeded": 1190,
+    "failed": 12,
+    "late": 1,
+    "success_rate": 0.99,
+    "durations": _DURATIONS,
+    "use": _USE,
+    "versions": [_HANDLER_VERSION],
+}
+_FIGURES = {"totals": _TOTALS, "started": [120, 90], "succeeded": [118, 90], "failed": [2, 0], "late": [0, 1]}
 
 _COUNTS = {"changed": 120, "unchanged": 3, "refused": 0}
 _FILTER = {
@@ -141,6 +201,7 @@ _FILTER = {
     "job_name_prefix": ["order-"],
     "parent_id": [_ID],
     "metadata": {"OrderId": [1, 2], "Customer": [{"country": "DE"}]},
+    "failure": ["1203f8e55ed776db"],
     "paused": False,
     "recurring": True,
     "overdue": False,
@@ -211,7 +272,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "BatchAnswer": {"counts": _BATCH_COUNTS, "results": [_RESULT]},
     "RateAnswer": _RATE,
     "LimitsAnswer": _LIMITS,
-    "HandlerAnswer": _HANDLER,
+    "HandlerVersion": _HANDLER_VERSION,
+    "HandlerUse": _USE,
+    "HandlerFigures": _HANDLER_FIGURES,
+    "HandlerAnswer": _HANDLER | {"figures": _HANDLER_FIGURES},
     "HandlersAnswer": {"handlers": [_HANDLER]},
     "PreviewSchedule": {
         **{name: value for name, value in _TIMING.items() if name not in {"misfire", "jitter"}},
@@ -231,10 +295,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "DueJobs": _DUE,
     "RecentOutcome": _OUTCOME,
     "RecentAttempts": _RECENT,
+    "TroubleAnswer": _TROUBLE,
+    "WorkerCounts": _WORKER_COUNTS,
+    "FailureSampleAnswer": _SAMPLE,
+    "FailureAnswer": _FAILURE,
+    "FailuresAnswer": {"window": "P1D", "failures": [_FAILURE], "more": False, "count_to": 10_000, "at_least": []},
+    "WorkerAnswer": _WORKER,
+    "VersionAnswer": _VERSION,
+    "WorkersAnswer": {"workers": [_WORKER], "more": False, "versions": [_VERSION]},
     "StatsAnswer": {
+        "wrong": [_TROUBLE],
         "scheduler": "dapr",
         "alarms": _ALARMS,
         "abandoned_threads": 0,
+        "workers": _WORKER_COUNTS,
+        "reconciled_at": "2026-12-01T08:00:00Z",
         "jobs": {"Scheduled": 12, "Completed": 1200},
         "paused": 1,
         "handlers": {"SendEmail": {"Scheduled": 12, "Completed": 1200}},
@@ -245,12 +320,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "incomplete": [],
         "missing_handlers": {"SendMail": 2},
     },
+    "DurationsAnswer": _DURATIONS,
+    "SeriesTotals": _TOTALS,
+    "DeploymentAnswer": _DEPLOYMENT,
     "SeriesFigures": _FIGURES,
     "SeriesAnswer": {
         "step": "minute",
         "at": ["2026-12-01T08:00:00Z", "2026-12-01T08:01:00Z"],
         "all": _FIGURES,
         "handlers": {EXAMPLE_HANDLER: _FIGURES},
+        "deployments": [_DEPLOYMENT],
     },
     "LiveAnswer": {"status": "live"},
     "ReadyAnswer": {

@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 from jobs.core.commands import PreviewSchedule
 from jobs.entrypoints.http.answers import AlarmAnswer, AuditPage, HandlersAnswer, PreviewAnswer
+from jobs.entrypoints.http.failure_answers import FailuresAnswer
 from jobs.entrypoints.http.openapi.described import NOT_MODIFIED, TAGGED, CallText, Described
 from jobs.entrypoints.http.openapi.parameters import (
     ALARM,
     AUDIT_FILTERS,
     CALLBACK_TOKEN,
+    FAILURE_FILTERS,
+    HANDLER_FIGURES,
     IF_NONE_MATCH,
     JOB_ID,
     SERIES_FILTERS,
 )
 from jobs.entrypoints.http.problems import BAD_TOKEN, INVALID, NOT_FOUND
 from jobs.entrypoints.http.state_answers import LiveAnswer, ReadyAnswer, SeriesAnswer, StatsAnswer
+from jobs.entrypoints.http.worker_answers import WorkersAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,23 +54,44 @@ OPERATOR_CALLS: Mapping[str, CallText] = {
     "list_handlers": CallText(
         "Operations",
         "List handlers",
-        "Returns the handlers of the release that answers, with the JSON Schema of their arguments.",
+        "Returns the handlers of the release that answers, with the JSON Schema of their arguments; with "
+        "`include=figures` also how they fared within a day, how much of their limits is in use, and the versions that "
+        "workers ran.",
         {200: Described("The handlers.", HandlersAnswer, headers=TAGGED), 304: NOT_MODIFIED},
-        touches_database=False,
+        (HANDLER_FIGURES, IF_NONE_MATCH),
+        kinds=(INVALID,),
+    ),
+    "list_failures": CallText(
+        "Operations",
+        "List failures by cause",
+        "Groups the attempts that failed within a window by their cause: the kind of error, the shape of its message, "
+        "and the place in the handler's code. `failure` of a group is a filter of lists, searches and bulk operations, "
+        "such as a retry of what is still Failed. It takes as long however often each cause was met.",
+        {200: Described("The groups.", FailuresAnswer, headers=TAGGED), 304: NOT_MODIFIED},
+        (*FAILURE_FILTERS, IF_NONE_MATCH),
+        kinds=(INVALID,),
+    ),
+    "list_workers": CallText(
+        "Operations",
+        "List workers",
+        "Returns the processes that run jobs, with the leases that they hold, those that were lost within the last "
+        "hour, and the versions of the app that they run or ran.",
+        {200: Described("The workers.", WorkersAnswer, headers=TAGGED), 304: NOT_MODIFIED},
         parameters=(IF_NONE_MATCH,),
     ),
     "get_stats": CallText(
         "Operations",
         "Read statistics",
-        "Returns counts of the whole database, exact up to 10,000, and of the last five minutes. It takes as long "
-        "however many jobs there are.",
+        "Returns what is wrong now, counts of the whole database, exact up to 10,000, and of the last five minutes. It "
+        "takes as long however many jobs there are.",
         {200: Described("The statistics.", StatsAnswer, headers=TAGGED), 304: NOT_MODIFIED},
         parameters=(IF_NONE_MATCH,),
     ),
     "get_series": CallText(
         "Operations",
         "Read time series",
-        "How many attempts began, succeeded, failed and began late: by minute for three hours, by hour for seven days.",
+        "How many attempts began, succeeded, failed and began late: by minute for three hours, by hour for seven days. "
+        "With the share that succeeded, percentiles of their durations, and the deployments since.",
         {200: Described("The series.", SeriesAnswer, headers=TAGGED), 304: NOT_MODIFIED},
         (*SERIES_FILTERS, IF_NONE_MATCH),
         kinds=(INVALID,),

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobs.core.lifecycle.audit import MAX_REASON
-from jobs.core.queries import INSTANT_FILTERS, MAX_PAGE, AuditQuery, HistoryQuery, JobFilter, SeriesQuery
+from jobs.core.queries import (
+    INSTANT_FILTERS,
+    MAX_GROUPS,
+    MAX_PAGE,
+    AuditQuery,
+    FailureQuery,
+    HandlerQuery,
+    HistoryQuery,
+    JobFilter,
+    SeriesQuery,
+)
 from jobs.entrypoints.http.openapi.described import Header, Parameter
 
 if TYPE_CHECKING:
@@ -101,6 +111,7 @@ FILTERS = (
         {"type": "object", "additionalProperties": _STRING, "propertyNames": {"pattern": r"^metadata\..+"}},
         {"metadata.OrderId": "7"}, style={"style": "form", "explode": True},
     ),
+    _many("failure", _STRING, ["1203f8e55ed776db"]),
     *(_one(name, {"type": "boolean"}, True) for name in ("paused", "recurring", "overdue")),
     *(
         _one(f"{name}_{bound}", _MOMENT, "2026-12-01T09:00:00Z")
@@ -126,6 +137,24 @@ AUDIT_FILTERS = (
     ),
     *PAGING,
 )
+
+HANDLER_FIGURES = _one(
+    "include", {"type": "string", "enum": ["figures"]}, "figures", str(HandlerQuery.model_fields["include"].description)
+)
+FAILURE_FILTERS = (
+    _one(
+        "window", {"type": "string", "format": "duration", "default": "P1D"}, "PT1H",
+        str(FailureQuery.model_fields["window"].description),
+    ),
+    Parameter(
+        "handler_name", "query", str(FailureQuery.model_fields["handler_name"].description),
+        {"type": "array", "items": _STRING, "maxItems": 50}, ["SendEmail"], style=_LIST,
+    ),
+    _one(
+        "limit", {"type": "integer", "minimum": 1, "maximum": MAX_GROUPS, "default": 50}, 50,
+        str(FailureQuery.model_fields["limit"].description),
+    ),
+)  # fmt: skip
 
 SERIES_FILTERS = (
     _one("step", {"$ref": "#/components/schemas/Step"}, "hour", str(SeriesQuery.model_fields["step"].description)),

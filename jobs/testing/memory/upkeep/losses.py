@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
+from jobs.core.lifecycle.failures import LOST_WORKER
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.lifecycle.suspects import convicted, wait_milliseconds
 from jobs.testing.memory.rows import AttemptRow
@@ -65,7 +66,7 @@ def _reschedule(transaction: MemoryTransaction, row: JobRow, max_lost: int, plac
     attempt = AttemptRow(
         row.id, row.lease_token, row.run_count + 1, row.attempt, row.scheduled_for, row.started_at,
         max(now, row.started_at),
-        AttemptOutcome.LOST, error, row.worker,
+        AttemptOutcome.LOST, error, row.worker, failure=LOST_WORKER.fingerprint, handler_name=row.handler_name,
     )  # fmt: skip
     transaction.put(transaction.database.attempts, (row.id, row.lease_token), attempt)
     return transaction.put_job(
@@ -83,6 +84,7 @@ def _reschedule(transaction: MemoryTransaction, row: JobRow, max_lost: int, plac
             lease_token=None,
             lease_expires_at=None,
             last_error=error,
+            failure=LOST_WORKER.fingerprint,
             last_run_at=row.started_at,
             revision=row.revision + 1,
             updated_at=now,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from jobs.core.lifecycle.durations import TIMED, added_up, bucket_of
 from jobs.core.lifecycle.figures import Step
 from jobs.core.lifecycle.status import FAULTS, AttemptOutcome, JobStatus
-from jobs.core.ports.series import ALL_HANDLERS, KEPT_MINUTES, Bucket, Counted
+from jobs.core.ports.series import ALL_HANDLERS, KEPT_MINUTES, Bucket, Counted, Totals
 from jobs.testing.memory.rows import SeriesRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from jobs.testing.memory.database import MemoryDatabase, MemoryTransaction
+    from jobs.testing.memory.rows import AttemptRow
 
 _ORIGIN = datetime(2000, 1, 1, tzinfo=UTC)
 _AT_ONCE = timedelta(minutes=5)
@@ -42,6 +44,7 @@ class MemorySeries:
             low = max([low, *([max(known) - Step.MINUTE.length] if known else [])])
             high = min(low + _AT_ONCE, now)
             counts: dict[tuple[str, datetime], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+            spreads: dict[tuple[str, datetime], Counter[int]] = defaultdict(Counter)
             minute = low
             while minute < high:
                 counts[ALL_HANDLERS, minute] = [0, 0, 0, 0]
@@ -49,8 +52,12 @@ class MemorySeries:
             for handler_name, moment, place in self._events(transaction, low, high, late_after):
                 for name in (handler_name, ALL_HANDLERS):
                     counts[name, _begin_of(Step.MINUTE, moment)][place] += 1
+            for handler_name, line in self._timed(transaction, low, high):
+                for name in (handler_name, ALL_HANDLERS):
+                    took = (line.finished_at - line.started_at).total_seconds()
+                    spreads[name, _begin_of(Step.MINUTE, line.finished_at)][bucket_of(took)] += 1
             for (name, at), values in counts.items():
-                transaction.put(table, (Step.MINUTE, name, at), SeriesRow(*values))
+                transaction.put(table, (Step.MINUTE, name, at), SeriesRow._make((*values, spreads[name, at])))
         self._add_up(low)
         return Counted(high, high < now)
 
@@ -78,21 +85,40 @@ class MemorySeries:
                 if each.attempt == 1 and each.scheduled_for and each.started_at - each.scheduled_for > late_after:
                     yield handler_name, each.started_at, _LATE
 
+    def _timed(self, transaction: MemoryTransaction, low: datetime, high: datetime) -> Iterator[tuple[str, AttemptRow]]:
+        for line in transaction.all(self._database.attempts):
+            job = transaction.job(line.job_id)
+            if job is not None and low <= line.finished_at < high and line.outcome in TIMED:
+                yield job.handler_name, line
+
     def _add_up(self, low: datetime) -> None:
         table = self._database.series
         with self._database.statement() as transaction:
-            hours: dict[tuple[str, datetime], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+            hours: dict[tuple[str, datetime], list[SeriesRow]] = defaultdict(list)
             for (step, name, at), row in list(table.rows.items()):
                 if step == Step.MINUTE and at >= _begin_of(Step.HOUR, low):
-                    place = hours[name, _begin_of(Step.HOUR, at)]
-                    hours[name, _begin_of(Step.HOUR, at)] = [a + b for a, b in zip(place, row, strict=True)]
-            for (name, at), values in hours.items():
-                before = transaction.get(table, (Step.HOUR, name, at)) or SeriesRow(0, 0, 0, 0)
-                after = SeriesRow(*(max(pair) for pair in zip(before, values, strict=True)))
+                    hours[name, _begin_of(Step.HOUR, at)].append(row)
+            for (name, at), rows in hours.items():
+                now, before = _sum(rows), transaction.get(table, (Step.HOUR, name, at)) or _sum([])
+                fewer = now.succeeded + now.failed < before.succeeded + before.failed
+                after = SeriesRow(
+                    started=max(before.started, now.started),
+                    succeeded=max(before.succeeded, now.succeeded),
+                    failed=max(before.failed, now.failed),
+                    late=max(before.late, now.late),
+                    durations=before.durations if fewer else now.durations,
+                )
                 transaction.put(table, (Step.HOUR, name, at), after)
             kept = {Step.MINUTE: KEPT_MINUTES, Step.HOUR: Step.HOUR.span + Step.HOUR.length}
             for key in [key for key in table.rows if key[2] < transaction.now - kept[Step(key[0])]]:
                 transaction.put(table, key, None)
+
+    def last_counted(self) -> datetime | None:
+        """Return when the latest minute that was counted began."""
+        with self._database.statement():
+            table = self._database.series
+            known = [at for step, name, at in table.rows if (step, name) == (Step.MINUTE, ALL_HANDLERS)]
+        return max(known, default=None)
 
     def find(self, step: Step, handler_names: Collection[str]) -> list[Bucket]:
         """Return the buckets of these handlers."""
@@ -104,3 +130,22 @@ class MemorySeries:
                 if kind == step and name in handler_names and at > since
             ]
         return sorted(found)
+
+    def totals(self, handler_names: Collection[str], window: timedelta) -> list[Totals]:
+        """Return the sums of the hours of these handlers that began within ``window``."""
+        with self._database.statement() as transaction:
+            found: dict[str, list[SeriesRow]] = defaultdict(list)
+            for (kind, name, at), row in self._database.series.rows.items():
+                if kind == Step.HOUR and name in handler_names and at > transaction.now - window:
+                    found[name].append(row)
+        return [Totals(name, *_sum(found[name])) for name in sorted(found)]
+
+
+def _sum(rows: Sequence[SeriesRow]) -> SeriesRow:
+    return SeriesRow(
+        started=sum(row.started for row in rows),
+        succeeded=sum(row.succeeded for row in rows),
+        failed=sum(row.failed for row in rows),
+        late=sum(row.late for row in rows),
+        durations={**added_up(row.durations for row in rows)},
+    )

@@ -34,9 +34,10 @@ def statistics_of(
     due = [job for job in jobs if job.waiting and job.due_at <= now]
     found = sorted((job for job in due if not job.limited), key=attrgetter("due_at", "id"))[:limit]
     found += sorted((job for job in due if job.limited), key=attrgetter("handler_name", "due_at", "id"))[:limit]
-    late = max((now - job.due_at for job in found), default=timedelta())
+    latest = max((now - job.due_at for job in found), default=timedelta())
+    late = max((now - job.due_at for job in found if not job.limited), default=timedelta())
     unarmed = sum(job.armed_at is None for job in found)
-    figures.due(len(found), unarmed, sum(job.limited for job in found), late.total_seconds())
+    figures.due(len(found), unarmed, sum(job.limited for job in found), latest.total_seconds(), late.total_seconds())
     figures.recent(_rates([line for line in attempts if line.finished_at > now - RATE_WINDOW][:limit]))
     return figures.answer()
 

@@ -35,6 +35,7 @@ from tests.warm import WarmProcess
 
 TABLES = {
     "jobs", "job_attempts", "job_audit", "idempotency_keys", "locks", "limit_starts", "job_series", "job_operations",
+    "job_workers", "app_versions",
 }  # fmt: skip
 _numbers = itertools.count(1)
 

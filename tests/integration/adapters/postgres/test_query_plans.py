@@ -14,6 +14,7 @@ from jobs.adapters.postgres.connection.address import DatabaseOptions
 from jobs.adapters.postgres.connection.database import Database
 from jobs.adapters.postgres.connection.driver.encoding import Statement, to_text
 from jobs.adapters.postgres.schema.migrate import upgrade
+from jobs.adapters.postgres.statements.failures import failure_statements
 from jobs.adapters.postgres.statements.figures import figure_statements
 from jobs.adapters.postgres.statements.housekeeping import housekeeping_statements
 from jobs.adapters.postgres.statements.jobs import job_statements
@@ -21,6 +22,7 @@ from jobs.adapters.postgres.statements.limits import limit_statements
 from jobs.adapters.postgres.statements.runs import run_statements
 from jobs.adapters.postgres.statements.setbacks import setback_statements
 from jobs.adapters.postgres.statements.suspects import suspect_statements
+from jobs.adapters.postgres.statements.workers import worker_statements
 from jobs.adapters.postgres.stores.listing import find_jobs
 from jobs.core.lifecycle.ids import new_id
 from jobs.core.lifecycle.status import JobStatus
@@ -197,6 +199,7 @@ STATEMENTS = {
     "set_back": (SETBACKS.set_back, {"moves": json.dumps([MOVE] * 20)}, {"jobs_pkey"}),
     "shorten_leases": (SETBACKS.shorten_leases, {"lease": timedelta(seconds=15)}, {"jobs_running"}),
     "latest_record": (SETBACKS.latest_record, {}, {"jobs_newest"}),
+    "workers": (worker_statements("jobs").find, {"limit": 500}, {"jobs_running"}),
     "lateness": (FIGURES.lateness, {"limit": 101}, {"jobs_due", "jobs_due_limited"}),
     "active": (JOBS.active, {"ids": SOME_IDS}, {"jobs_pkey"}),
     "counts": (
@@ -303,6 +306,50 @@ def test_overdue_jobs_are_found_among_those_that_wait(filled, more):
 def test_other_conditions_do_not_read_the_whole_table_either(filled, query):
     plan = plan_of(filled, **query)
     assert not plan.scanned, plan
+
+
+_FAILURES = """
+with failed as (
+  select id, handler_name, row_number() over (order by id) as place from jobs.jobs where status = 'Failed'
+), marked as (
+  update jobs.jobs j set failure = 'cause ' || failed.place % 3, last_error = 'it failed'
+  from failed where j.id = failed.id
+)
+insert into jobs.job_attempts (
+  job_id, token, run, attempt, started_at, finished_at, outcome, failure, handler_name, error)
+select failed.id, gen_random_uuid(), 1, n, now() - interval '1 second' * n, now() - interval '1 second' * n, 'Failed',
+  'cause ' || failed.place % 3, failed.handler_name, 'it failed'
+from failed, generate_series(1, cast(:each as integer)) as n
+"""
+
+
+@pytest.fixture(scope="module")
+def with_failures(filled: Database) -> Database:
+    """The same with 30,000 failures of three causes, the causes of all jobs that are Failed."""
+    filled.run(Statement.of(sa.text(_FAILURES)), {"each": 30})
+    with filled.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("vacuum analyze jobs.job_attempts, jobs.jobs"))
+    return filled
+
+
+@pytest.mark.parametrize("filled", ["mostly ended"], indirect=True)
+def test_failures_are_grouped_without_reading_them_all(with_failures, times):
+    values = {
+        "window": timedelta(days=1), "handler_names": None, "limit": 50, "bound": 10_001, "causes": 2_000,
+    }  # fmt: skip
+    plan = Plan(with_failures, failure_statements("jobs").find, values, times)
+    read = [node for node in plan.nodes if node.get("Relation Name") in {"jobs", "job_attempts"}]
+    assert {node["Node Type"] for node in read} <= {"Index Scan", "Index Only Scan"}, plan
+    assert used(plan, {"job_attempts_by_failure", "jobs_by_failure"}), plan
+
+
+@pytest.mark.parametrize("filled", ["mostly ended"], indirect=True)
+@pytest.mark.parametrize("more", [{}, {"status": [JobStatus.FAILED]}], ids=named)
+def test_the_jobs_of_a_cause_are_read_off_its_index_in_order(with_failures, more):
+    plan = plan_of(with_failures, failure="cause 1", **more)
+    assert plan.indexes & {"jobs_by_failure", "jobs_newest_failed"}, plan
+    rare = plan_of(with_failures, failure="cause 9", **more)
+    assert rare.indexes == {"jobs_by_failure"}, rare
 
 
 _HISTORY = """

@@ -1,6 +1,5 @@
 """Handlers with limits: due jobs wait for their turn, get it as soon as there is one, and hold up nobody else."""
 
-import json
 import threading
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.limits import Limits, Rate
 from jobs.core.lifecycle.status import JobStatus
-from jobs.entrypoints.http.operations import handlers
+from jobs.entrypoints.http.handlers import listed
 from jobs.testing import MemoryScheduler
 from tests.support import Anything, job, most_at_once, note, until
 
@@ -241,9 +240,11 @@ def test_the_statistics_and_the_list_of_handlers_tell_of_limits_and_turns(make_r
     runtime.pool.offer_slots()
     until(lambda: importing.began)
     assert runtime.housekeeping.stats()["due"]["throttled"] == 2
-    listed = {each["name"]: each["limits"] for each in json.loads(handlers(runtime).get_body())["handlers"]}
+    handlers = {each["name"]: each for each in listed(runtime, figures=True)}
     limits = {"concurrency": 1, "per_key": 1, "rate": {"count": 10, "per": "PT1M"}}
-    assert listed == {"Noop": None, "Import": limits}
+    assert {name: each["limits"] for name, each in handlers.items()} == {"Noop": None, "Import": limits}
+    assert handlers["Import"]["figures"]["use"] == {"running": 1, "most_of_one_key": 0, "started": 1}
+    assert handlers["Noop"]["figures"]["use"] is None
     importing.hold.set()
 
 

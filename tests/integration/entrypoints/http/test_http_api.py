@@ -222,6 +222,8 @@ CALLS = [
     ("GET", f"/api/jobs/{ID}/attempts", None, "Jobs.Read"),
     ("GET", f"/api/jobs/{ID}/audit", None, "Jobs.Read"),
     ("GET", "/api/audit", None, "Jobs.Read"),
+    ("GET", "/api/failures", None, "Jobs.Read"),
+    ("GET", "/api/workers", None, "Jobs.Read"),
     ("GET", "/api/stats", None, "Jobs.Read"),
     ("GET", "/api/series", None, "Jobs.Read"),
     ("PATCH", f"/api/jobs/{ID}", {"schedule": "P1D"}, "Jobs.Manage"),

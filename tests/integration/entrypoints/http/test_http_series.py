@@ -29,8 +29,11 @@ class TestSeries:
     def test_before_anything_is_counted_there_is_nothing(self, server):
         with serving_a_new_database(server) as api:
             assert series(api) == {
-                "step": "minute", "at": [], "all": {"started": [], "succeeded": [], "failed": [], "late": []},
-                "handlers": {},
+                "step": "minute", "at": [], "handlers": {}, "deployments": [],
+                "all": {
+                    "started": [], "succeeded": [], "failed": [], "late": [],
+                    "totals": {"success_rate": None, "durations": None},
+                },
             }  # fmt: skip
 
     def test_a_reconciliation_counts_and_a_read_shows_it_without_gaps(self, api):
@@ -40,13 +43,25 @@ class TestSeries:
         found = series(api, handler_name="Send,Fail,None")
         moments = [instant(each) for each in found["at"]]
         assert len({later - earlier for earlier, later in itertools.pairwise(moments)}) == 1
-        assert {len(figures) for figures in found["all"].values()} == {len(moments)}
+        assert {len(figures) for name, figures in found["all"].items() if name != "totals"} == {len(moments)}
+        assert found["all"]["totals"]["success_rate"] == 0.6667
+        assert 0 <= found["all"]["totals"]["durations"]["p50_seconds"] < 60
+        assert found["handlers"]["None"]["totals"] == {"success_rate": None, "durations": None}
         assert (sum(found["all"]["started"]), sum(found["all"]["failed"])) == (3, 1)
         assert {name: sum(each["succeeded"]) for name, each in found["handlers"].items()} == {
             "Fail": 0, "None": 0, "Send": 1,
         }  # fmt: skip
         assert set(series(api, handler_name="*")["handlers"]) == {"Fail", "Noop", "Send", "Wait"}
         assert sum(series(api, step="hour")["all"]["started"]) == 3
+
+    def test_a_version_of_the_app_that_is_first_run_marks_a_deployment(self, api):
+        api.runtime.reconciler.run()
+        before = series(api)
+        assert before["deployments"] == []
+        api.runtime.presence.report()
+        [deployment] = series(api)["deployments"]
+        assert instant(deployment["at"]) >= instant(before["at"][-1])
+        assert deployment["app_version"] == api.call("GET", "/api/workers").json()["versions"][0]["app_version"]
 
     @pytest.mark.parametrize(
         ("params", "pointer"),

@@ -42,8 +42,8 @@ def statistics(database: Database, statements: FigureStatements, count_to: int) 
     if due is None:
         figures.out_of_time("due")
     else:
-        [(count, late, unarmed, throttled)] = due
-        figures.due(count, unarmed, throttled, late)
+        [(count, latest, unarmed, throttled, late)] = due
+        figures.due(count, unarmed, throttled, latest, late)
     recent: list[Any] | None = rows(statements.rates, window=RATE_WINDOW)
     if recent is None:
         figures.out_of_time("recent")
