@@ -83,10 +83,10 @@ azurite: .local/npm/installed  ## install Azurite under .local/; needs Node.js
 	@touch $@
 
 infra-test: $(VENV)/installed  ## the infrastructure, by its tests, with those of bicep, terraform and linters that are there
-	$(PYTEST) $(MANY) tests/infra
+	$(PYTEST) --brief --numprocesses 2 tests/infra  # of which each has a compiler of 500 MB
 
 infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by its tests, by Bicep's compiler and by Checkov's rules
-	JOBS_INFRA_CHECK=all $(PYTEST) $(MANY) tests/infra  # a tool that is missing fails
+	JOBS_INFRA_CHECK=all $(PYTEST) --brief --numprocesses 2 tests/infra  # a tool that is missing fails
 	$(BIN)/python -m tests.infra.snapshots .local/templates  # Checkov reads no Bicep of today
 	$(INFRA)/bin/checkov -d .local/templates --framework arm --config-file infra/bicep/.checkov.yaml --compact --quiet \
 	  --skip-download

@@ -23,6 +23,11 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RUNNING = {"Running", "Processing", "Unknown"}
+# Some commands are of an extension, which the CLI would ask about and nobody may be there to answer.
+EXTENSIONS = {
+    "AZURE_EXTENSION_USE_DYNAMIC_INSTALL": "yes_without_prompt",
+    "AZURE_EXTENSION_DYNAMIC_INSTALL_ALLOW_PREVIEW": "true",
+}
 POLL_SECONDS = float(os.environ.get("OPERATIONS_POLL_SECONDS", "5"))
 
 
@@ -38,7 +43,7 @@ def az(*arguments: str) -> Any:
     subscription = os.environ.get("AZURE_SUBSCRIPTION_ID")  # azd's need not be the one that the CLI is set to
     options = ["--subscription", subscription] if subscription else []
     command = [program, *arguments, *options, "--output", "json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=EXTENSIONS | os.environ)
     if done.returncode:
         raise Failed(f"az {' '.join(arguments[:3])} failed; what it said is above")
     return json.loads(done.stdout) if done.stdout.strip() else None
@@ -46,7 +51,12 @@ def az(*arguments: str) -> Any:
 
 def git(*arguments: str) -> list[str]:
     """Run git in the repository; gives the lines that it answers."""
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = getattr(error, "stderr", None) or error
+        raise Failed(f"what is deployed is what git knows of in {ROOT}, and git says: {why}") from None
+    return done.stdout.splitlines()
 
 
 def built(registry: str) -> str:

@@ -110,6 +110,18 @@ def credentials(given: argparse.Namespace) -> dict[str, str]:
     return headers
 
 
+def once_up(seconds: float, given: argparse.Namespace) -> dict[str, str]:
+    """Give the headers once Azure tells a key, which it asks the app's host for: that may not be up yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return credentials(given)
+        except Failed:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
+
+
 def completed(api: Api, commit: str, seconds: float) -> str:
     """Enqueue a job and wait for its end; gives its id. Raises ``Failed`` unless it completes in time."""
     deadline = time.monotonic() + seconds
@@ -118,7 +130,7 @@ def completed(api: Api, commit: str, seconds: float) -> str:
     answer = api.ask("POST", "/api/jobs", job, idempotency_key=name)
     while answer.status not in {200, 201, 202}:  # it may take a while for an instance to have started
         if time.monotonic() > deadline:
-            raise Failed(f"no job could be enqueued within {seconds:g} s; the API last answered {answer}")
+            raise Failed(f"no job could be enqueued within {seconds:.0f} s; the API last answered {answer}")
         time.sleep(POLL_SECONDS)
         answer = api.ask("POST", "/api/jobs", job, idempotency_key=name)
     found = answer.body
@@ -126,7 +138,7 @@ def completed(api: Api, commit: str, seconds: float) -> str:
     while found["status"] not in ENDED:
         if time.monotonic() > deadline:
             why = found.get("waiting_for_detail") or found.get("waiting_for") or ""
-            raise Failed(f"{path} is still {found['status']} after {seconds:g} s {why}".rstrip())
+            raise Failed(f"{path} is still {found['status']} after {seconds:.0f} s {why}".rstrip())
         time.sleep(POLL_SECONDS)
         answer = api.ask("GET", path)
         found = answer.body if answer.status == 200 else found
@@ -157,8 +169,9 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     try:
-        api = Api(given.url, credentials(given), max(1, min(WAIT_SECONDS, int(given.seconds))))
-        job = completed(api, release(), given.seconds)
+        headers = once_up(given.seconds, given)
+        api = Api(given.url, headers, max(1, min(WAIT_SECONDS, int(given.seconds))))
+        job = completed(api, release(), given.seconds - (time.monotonic() - began))
     except Failed as failed:
         print(f"error: {failed}", file=sys.stderr)
         return 1

@@ -38,16 +38,19 @@ class Deployed:
         assert done.returncode == 1, done.stdout
         return " ".join(done.stderr.split())
 
-    def changes(self, **given: Any) -> dict[str, list[str]]:
+    def changes(self, **given: Any) -> dict[str, str]:
         """Plan: what is to be done to which resource. Nothing where everything is as it is written."""
-        done = self._terraform("plan", "-out=plan", given=given)
-        assert done.returncode == 0, done.stderr
-        shown = json.loads(self._run("show", "-json", "plan", folder=self._folder).stdout)
-        return {
-            one["address"]: one["change"]["actions"]
-            for one in shown["resource_changes"]
-            if one["change"]["actions"] not in (["no-op"], ["read"])
+        done = self._terraform("plan", "-json", given=given)
+        assert done.returncode == 0, done.stdout
+        said = [json.loads(line) for line in done.stdout.splitlines()]
+        [summary] = [one["changes"] for one in said if one["type"] == "change_summary"]
+        planned = {
+            one["change"]["resource"]["addr"]: one["change"]["action"]
+            for one in said
+            if one["type"] == "planned_change" and one["change"]["action"] != "read"
         }
+        assert sum(summary[kind] for kind in ("add", "change", "remove")) >= len(planned)
+        return planned
 
     def azure_changes(self, kind: str, change: Callable[[dict[str, Any]], None], name: str = "") -> None:
         """Have a resource changed without Terraform, by Azure or by a person."""

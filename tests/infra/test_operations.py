@@ -126,6 +126,23 @@ def test_nothing_is_migrated_where_no_image_could_be_built(azure: Path) -> None:
     assert len(calls(azure)) == 1
 
 
+def test_an_extension_of_the_cli_is_installed_where_nobody_is_there_to_be_asked(azure: Path) -> None:
+    program = azure / "az"
+    program.write_text(
+        program.read_text() + 'import os; (here / "environment").write_text(json.dumps(dict(os.environ)))\n'
+    )
+    assert operate(azure, "migrate", *WHERE, "--image", "x").returncode == 0
+    environment = json.loads((azure / "environment").read_text())
+    assert environment["AZURE_EXTENSION_USE_DYNAMIC_INSTALL"] == "yes_without_prompt"
+
+
+def test_a_folder_that_git_does_not_know_is_told_of(azure: Path) -> None:
+    done = operate(azure, "image", *WHERE, GIT_DIR=str(azure / "nothing"))
+    assert done.returncode == 1
+    assert "what is deployed is what git knows of" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_where_there_is_no_azure_cli_it_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "infra/operations.py", "migrate", *WHERE, "--image", "x"], cwd=ROOT,
                           capture_output=True, text=True, env={"PATH": str(tmp_path)}, check=False)  # fmt: skip

@@ -68,6 +68,9 @@ def test_terraform_itself_finds_a_reference_that_leads_nowhere(changed, run_terr
 
 def test_the_shipped_tests_find_an_app_that_is_called_on_another_port(changed, run_terraform) -> None:
     copy = changed("terraform/dapr.tf", "targetPort    = 80", "targetPort    = 8080")
+    tests = copy / "terraform/tests/shapes.tftest.hcl"
+    beginning, *runs = re.split(r"^(?=run )", tests.read_text(), flags=re.MULTILINE)
+    tests.write_text(beginning + "".join(run for run in runs if run.startswith('run "dapr" ')))
     answer = run_terraform("test", "-json", folder=copy / "terraform")
     assert answer.returncode != 0
     assert "The sidecar calls the port that the app listens on." in answer.stdout

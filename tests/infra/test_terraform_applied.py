@@ -62,6 +62,6 @@ def test_the_image_that_a_release_migrated_with_is_left_as_it_is(infrastructure:
 def test_an_operator_who_is_let_in_no_more_has_no_rule_left(infrastructure: Deployed) -> None:
     infrastructure.apply(operator_ip_addresses=["192.0.2.7", "192.0.2.8"])
     changes = infrastructure.changes(operator_ip_addresses=["192.0.2.8"])
-    assert changes == {'azurerm_postgresql_flexible_server_firewall_rule.opening["operator-192-0-2-7"]': ["delete"]}
-    gone = {address for address, actions in infrastructure.changes().items() if actions == ["delete"]}
+    assert changes == {'azurerm_postgresql_flexible_server_firewall_rule.opening["operator-192-0-2-7"]': "delete"}
+    gone = {address for address, action in infrastructure.changes().items() if action == "delete"}
     assert len(gone) == 2

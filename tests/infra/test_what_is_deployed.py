@@ -113,7 +113,8 @@ def test_the_zip_of_the_infrastructures_readme_holds_what_core_tools_would_pack(
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     (tmp_path / ".funcignore").write_text(FUNCIGNORE)
-    [script] = re.findall(r"^rm -f app\.zip\n.*app\.zip -@$", (ROOT / "infra/README.md").read_text(), re.MULTILINE)
+    readme = "\n".join(line.strip() for line in (ROOT / "infra/README.md").read_text().splitlines())
+    [script] = set(re.findall(r"^rm -f app\.zip\n.*app\.zip -@$", readme, re.MULTILINE))  # each path has it
     committed = "git init -q . && git add --all --force && "
     subprocess.run(["sh", "-c", committed + script], cwd=tmp_path, check=True, capture_output=True)
     assert set(ZipFile(tmp_path / "app.zip").namelist()) == DEPLOYED
