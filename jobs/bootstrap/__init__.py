@@ -43,6 +43,7 @@ from jobs.core.handlers.loading.package import load_handlers
 from jobs.core.handlers.loading.which_packages import app_folder
 from jobs.core.transactions.lock import DistributedLock
 from jobs.core.transactions.unit_of_work import UnitsOfWork
+from jobs.entrypoints.triggers.draining import when_drained
 from jobs.entrypoints.triggers.termination import ClosableApp, on_termination
 from jobs.settings import Settings
 from jobs.settings_checks import function_timeout, read_settings, reconcile_gap
@@ -77,6 +78,7 @@ def create_app(handlers: str | Iterable[str] = ()) -> func.FunctionApp:
     print_startup(startup)
     joined = _join(startup)
     close_at_the_end(joined.close)
+    when_drained(joined.start_nothing_more)
     app: func.FunctionApp = joined.app
     return app
 

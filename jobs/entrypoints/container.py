@@ -4,8 +4,9 @@
 
 This is the container's first process. The script that Microsoft's image starts passes no signal on, so that the host
 would take new work until it is killed; a host that does get SIGTERM cuts its runs after ten seconds. Here SIGTERM
-drains the host by its own API: it takes no new work, and is ended once its runs have, or after STOP_GRACE_SECONDS. A
-second SIGTERM ends it at once. It is run as a file, with no package beside it: it stays in memory as long as the host.
+drains the host by its own API: it takes no new work, and is ended once its runs have, or after STOP_GRACE_SECONDS. The
+app is told by a file, HOST_DRAINED_FILE, since a poll that is under way would go on. A second SIGTERM ends the host at
+once. This is run as a file, with no package beside it: it stays in memory as long as the host.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -32,8 +35,10 @@ _END_SECONDS = 10.0  # what the host itself takes at most to end, once it has no
 def main() -> int:
     """Run the command of the arguments as the host, until it has ended; gives its exit code."""
     key = os.environ.setdefault("CONTAINER_ENCRYPTION_KEY", base64.b64encode(secrets.token_bytes(32)).decode())
+    drained = Path(os.environ.setdefault("HOST_DRAINED_FILE", f"{tempfile.gettempdir()}/host-drained-{os.getpid()}"))
+    drained.unlink(missing_ok=True)  # of a start before this one
     host = subprocess.Popen(sys.argv[1:], start_new_session=True)  # noqa: S603  the image's own
-    stop = _Stop(host.pid, _Host(base64.b64decode(key)), float(os.environ.get("STOP_GRACE_SECONDS", "60")))
+    stop = _Stop(host.pid, _Host(base64.b64decode(key)), drained, float(os.environ.get("STOP_GRACE_SECONDS", "60")))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.ask())
     code = _wait_for(host.pid)
@@ -53,9 +58,10 @@ def _wait_for(process: int) -> int:
 class _Stop:
     """What SIGTERM sets going. The main thread goes on waiting for the host."""
 
-    def __init__(self, group: int, host: _Host, grace: float) -> None:
+    def __init__(self, group: int, host: _Host, drained: Path, grace: float) -> None:
         self._group = group
         self._host = host
+        self._drained = drained
         self._grace = grace
         self._thread: threading.Thread | None = None
         self._at_once = threading.Event()
@@ -75,6 +81,10 @@ class _Stop:
 
     def _run(self) -> None:
         deadline = time.monotonic() + self._grace
+        try:
+            self._drained.touch()  # jobs/entrypoints/triggers/draining.py looks for it
+        except OSError as error:
+            _say(f"the app cannot be told, and may go on with what it has begun to poll: {error}")
         if self._host.drain():
             while self._host.busy() and time.monotonic() < deadline and not self._at_once.wait(_POLL_SECONDS):
                 pass

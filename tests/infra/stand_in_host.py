@@ -43,6 +43,8 @@ def allowed(token: str) -> bool:
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.answer("/admin/host/drain", 202, None)
+        if Path(os.environ["HOST_DRAINED_FILE"]).exists():
+            (FOLDER / "told").touch()
         (FOLDER / "drained").touch()
 
     def do_GET(self) -> None:

@@ -61,6 +61,16 @@ def test_a_run_ends_that_takes_longer_than_the_host_itself_would_wait(start: Sta
     assert happened(tmp_path) == {"drained", "ended"}
 
 
+def test_the_app_is_told_that_its_host_is_drained_and_not_of_a_drain_before(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "host-drained"
+    file.touch()
+    process = start(600, STOP_GRACE_SECONDS="0.2", HOST_DRAINED_FILE=str(file))
+    assert not file.exists()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (tmp_path / "told").exists()
+
+
 def test_a_run_that_outlasts_the_grace_period_is_cut(start: Start, tmp_path: Path) -> None:
     process = start(600, STOP_GRACE_SECONDS="0.2", WEBSITE_SITE_NAME="func-jobs")
     process.send_signal(signal.SIGTERM)
