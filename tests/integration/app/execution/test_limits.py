@@ -225,11 +225,11 @@ def test_a_job_that_its_handler_completes_frees_its_turn_at_the_commit(scheduler
     registry.add_handler("Import", complete, limits=Limits(concurrency=1))
     runtime = make_runtime()
     ids = enqueue(runtime, None, None)
-    first, second = [runtime.pool.handle_alarm(AlarmName(one, 1)) for one in ids]
+    alarms = [runtime.pool.handle_alarm(AlarmName(one, 1)) for one in ids]
     until(lambda: len(notes()) == 2)
     held.set()
-    assert first.result(60).outcome is AlarmOutcome.RAN
-    second.result(60)  # whichever comes first by its turn, the alarm or the commit
+    # Either alarm may be the first; the other's job runs by its own alarm or after the commit.
+    assert AlarmOutcome.RAN in {alarm.result(60).outcome for alarm in alarms}
 
 
 def test_the_statistics_and_the_list_of_handlers_tell_of_limits_and_turns(make_runtime, importing):
