@@ -27,6 +27,9 @@ function go(address, { replace = false, stay = false } = {}) {
   return load({ fresh: true });
 }
 
+// The address of the page changes without the page being loaded again, and relative links would lead elsewhere then.
+for (const link of document.querySelectorAll("a[href], link[href]")) link.setAttribute("href", link.href);
+
 // --- loading
 
 async function load({ fresh = false } = {}) {

@@ -1,0 +1,1 @@
+"""The handlers of the app that the dashboard's tests look at."""
