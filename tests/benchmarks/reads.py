@@ -25,6 +25,8 @@ warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
 from jobs.adapters.postgres.schema.migrate import upgrade  # noqa: E402  the filter must come first
 from jobs.bootstrap import build_runtime  # noqa: E402
 from jobs.core.handlers.registry import HandlerRegistry  # noqa: E402
+from jobs.core.lifecycle.failures import fingerprint_of  # noqa: E402
+from jobs.core.lifecycle.status import AttemptOutcome  # noqa: E402
 from jobs.entrypoints.devhost.host.host import DevHost  # noqa: E402
 from jobs.entrypoints.functions import build_app  # noqa: E402
 from jobs.settings import Settings  # noqa: E402
@@ -41,7 +43,7 @@ _HANDLERS = 12
 _JOBS = """
 insert into jobs.jobs (id, handler_name, job_name, schedule, timezone, recurring, payload, metadata, status, paused,
   next_run_at, scheduled_for, anchor, max_retries, attempt, lease_token, lease_expires_at, started_at, worker,
-  handled_at, last_run_at, last_error, created_at, updated_at, armed_at, run_count)
+  handled_at, last_run_at, last_error, failure, created_at, updated_at, armed_at, run_count)
 select cast(lpad(to_hex(n), 8, '0') || '-0000-7000-8000-' || lpad(to_hex(n), 12, '0') as uuid),
   'Handler' || n % {handlers}, 'order-' || n,
   case when recurs then '*/5 * * * *' else '@once' end, 'UTC', recurs,
@@ -54,8 +56,8 @@ select cast(lpad(to_hex(n), 8, '0') || '-0000-7000-8000-' || lpad(to_hex(n), 12,
   case when status = 'Running' then now() + interval '1 day' end,
   case when status = 'Scheduled' then null else at end, case when status = 'Scheduled' then null else 'bench/1' end,
   case when status in ('Completed', 'Failed', 'Cancelled') then at + interval '1 second' end,
-  at, case when status = 'Failed' then 'ValueError: order ' || n || ' is unknown (in send, mail.py:7)' end,
-  at, at, at, 1
+  at, case when status = 'Failed' then (cast(array[{errors}] as text[]))[1 + n % 3] end,
+  case when status = 'Failed' then (cast(array[{failures}] as text[]))[1 + n % 3] end, at, at, at, 1
 from (
   select n, now() - ({jobs} - n) * (interval '30 days' / {jobs}) as at, n % 1000 as place,
     case when n % 10000 = 5 then 'Running' when n % 1000 < 970 then 'Completed' when n % 1000 < 980 then 'Failed'
@@ -67,12 +69,30 @@ from (
 
 _ATTEMPTS = """
 insert into jobs.job_attempts (job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error,
-  worker, traceback)
+  worker, traceback, failure, handler_name)
 select id, gen_random_uuid(), 1, 1, scheduled_for, last_run_at, last_run_at + interval '1 second',
   case status when 'Completed' then 'Succeeded' else status end, last_error, worker,
-  case when status = 'Failed' then repeat('  File "mail.py", line 7, in send' || chr(10), 12) end
+  case when status = 'Failed' then repeat('  File "mail.py", line 7, in send' || chr(10), 12) end,
+  failure, case when failure is not null then handler_name end
 from jobs.jobs where status in ('Completed', 'Failed', 'Cancelled') order by created_at
 """
+
+# Each job that is Failed has failed once more within the last day.
+_FAILED_AGAIN = """
+insert into jobs.job_attempts (job_id, token, run, attempt, scheduled_for, started_at, finished_at, outcome, error,
+  worker, failure, handler_name)
+select id, gen_random_uuid(), 1, 2, scheduled_for, at, at, 'Failed', last_error, worker, failure, handler_name
+from (
+  select *, now() - interval '23 hours' * (1 - row_number() over (order by created_at) / {failed}.0) as at
+  from jobs.jobs where status = 'Failed') as failed
+order by at
+"""
+
+_ERRORS = (
+    "ValueError: order 7 is unknown (in send, mail.py:7)",
+    "ConnectionError: 10.0.0.1 refused the connection (in call, client.py:20)",
+    "TimeoutError: no answer within 30 s (in call, client.py:31)",
+)
 
 
 class _Anything(BaseModel):
@@ -96,9 +116,18 @@ def fill(maintenance: Maintenance, jobs: int, tell: Callable[[str], None]) -> No
     """Put ``jobs`` jobs with their history into the migrated database, and analyse it."""
     for first in range(1, jobs + 1, _PART):
         last = min(first + _PART - 1, jobs)
-        maintenance.run(_JOBS.format(handlers=_HANDLERS, jobs=jobs, first=first, last=last))
+        maintenance.run(
+            _JOBS.format(
+                handlers=_HANDLERS,
+                jobs=jobs,
+                first=first,
+                last=last,
+                errors=", ".join(f"'{error}'" for error in _ERRORS),
+                failures=", ".join(f"'{fingerprint_of(AttemptOutcome.FAILED, error)}'" for error in _ERRORS),
+            )
+        )
         tell(f"{last:,} jobs")
-    maintenance.run(_ATTEMPTS)
+    maintenance.run(_ATTEMPTS, _FAILED_AGAIN.format(failed=jobs // 100))
     maintenance.analyze("jobs.jobs", "jobs.job_attempts")
     tell("analysed")
 
@@ -109,8 +138,12 @@ def reads(jobs: int) -> Iterator[Read]:
     yield Read("probe, no database", "GET", "/api/health/live")
     yield Read("overview: stats", "GET", "/api/stats")
     yield Read("overview: series", "GET", "/api/series?handler_name=*")
+    yield Read("overview: failures", "GET", "/api/failures")
+    yield Read("overview: workers", "GET", "/api/workers")
+    yield Read("handlers with figures", "GET", "/api/handlers?include=figures")
     yield Read("list: all", "GET", "/api/jobs?limit=50")
     yield Read("list: failed", "GET", "/api/jobs?status=Failed&limit=50")
+    yield Read("list: of a cause", "GET", f"/api/jobs?failure={fingerprint_of(AttemptOutcome.FAILED, _ERRORS[1])}")
     yield Read("list: waiting of a handler", "GET", "/api/jobs?status=Scheduled&handler_name=Handler3&limit=50")
     yield Read("list: overdue", "GET", "/api/jobs?overdue=true&limit=50")
     yield Read("recurring", "GET", "/api/jobs?recurring=true&status=Scheduled,Running&limit=50")
@@ -141,6 +174,7 @@ def serving(url: str) -> Iterator[httpx.Client]:
         ):
             for _ in range(5):
                 runtime.reconciler.run()
+            runtime.presence.report()
             yield client
     finally:
         runtime.close()

@@ -227,8 +227,9 @@ class RecordedOutcome(NamedTuple):
 
     @property
     def failure(self) -> str | None:
-        """The fingerprint of the attempt's cause; None if it did not fail."""
-        return fingerprint_of(self.result.outcome, self.result.error)
+        """The fingerprint of the attempt's cause; None if it did not fail, or there is no word of why."""
+        result = self.result
+        return None if result.error is None else fingerprint_of(result.outcome, result.error)
 
 
 class Recorded(NamedTuple):

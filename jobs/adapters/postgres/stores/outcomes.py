@@ -35,14 +35,13 @@ def outcome_text(outcome: RecordedOutcome) -> str:
             "scheduled_for": _iso(run.scheduled_for),
         }
         text += "," + _ENCODER.encode(times)[1:-1]
-    if (failure := outcome.failure) is not None:
-        text += f',"failure":"{failure}"'
     if result.error is not None or outcome.last_error is not None or result.trace_id is not None:
         texts = {
             "error": storable(result.error),
             "last_error": storable(outcome.last_error),
             "trace_id": result.trace_id,
             "traceback": storable(result.traceback, MAX_TRACEBACK),
+            "failure": outcome.failure,
         }
         text += "," + _ENCODER.encode(texts)[1:-1]
     if outcome.lost_count:
