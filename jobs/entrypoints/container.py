@@ -23,8 +23,9 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -33,7 +34,7 @@ _END_SECONDS = 10.0  # what the host itself takes at most to end, once it has no
 
 
 def main() -> int:
-    """Run the command of the arguments as the host, until it has ended; gives its exit code."""
+    """Run the command of the arguments as the host, until it has ended; returns its exit code."""
     key = os.environ.setdefault("CONTAINER_ENCRYPTION_KEY", base64.b64encode(secrets.token_bytes(32)).decode())
     drained = Path(os.environ.setdefault("HOST_DRAINED_FILE", f"{tempfile.gettempdir()}/host-drained-{os.getpid()}"))
     drained.unlink(missing_ok=True)  # of a start before this one
@@ -75,9 +76,14 @@ class _Stop:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until the host's own processes have ended too, where it was asked to stop."""
-        if self._thread is not None:
-            self._thread.join()
+        """Wait until the host's own processes have ended too, where it was asked to stop.
+
+        Those whose parent has ended are this process's children now. Until it waits for one, its group is there.
+        """
+        while self._thread is not None and self._thread.is_alive():
+            with suppress(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+            self._thread.join(_POLL_SECONDS / 10)
 
     def _run(self) -> None:
         deadline = time.monotonic() + self._grace
@@ -93,7 +99,8 @@ class _Stop:
         deadline = time.monotonic() + _END_SECONDS
         while self._signal(0) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS / 10)
-        self._signal(signal.SIGKILL)
+        if self._signal(signal.SIGKILL):
+            _say(f"killed what had not ended after {_END_SECONDS:g} s")
 
     def _signal(self, number: int) -> bool:
         """Signal all processes of the host, since its script passes none on. False: there are none."""
@@ -119,16 +126,16 @@ class _Host:
         return answer is not None
 
     def busy(self) -> bool:
-        """Tell whether runs are under way. A host that does not answer may still have some."""
+        """Whether runs are under way. A host that does not answer, or not in its own way, may still have some."""
         answer = self._ask("GET", f"{self._url}/status")
-        return answer is None or json.loads(answer).get("state") != "Completed"
+        return answer is None or _state_in(answer) != "Completed"
 
     def _ask(self, method: str, url: str) -> bytes | None:
         request = Request(url, method=method, headers={"x-ms-site-token": self._token()})  # noqa: S310  http alone
         try:
             with urlopen(request, timeout=5) as answer:  # noqa: S310
                 return bytes(answer.read())
-        except (URLError, OSError) as error:
+        except (OSError, HTTPException) as error:  # whatever is wrong with it, it is ended in time
             _say(f"{method} {url}: {error}")
             return None
 
@@ -139,6 +146,14 @@ class _Host:
         parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
         signed = b".".join(map(_base64url, parts))
         return b".".join([signed, _base64url(hmac.digest(self._key, signed, hashlib.sha256))]).decode()
+
+
+def _state_in(answer: bytes) -> object:
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        return None
+    return found.get("state") if isinstance(found, dict) else None
 
 
 def _base64url(value: bytes) -> bytes:

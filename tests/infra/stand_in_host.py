@@ -48,6 +48,9 @@ class Handler(BaseHTTPRequestHandler):
         (FOLDER / "drained").touch()
 
     def do_GET(self) -> None:
+        if broken := os.environ.get("STAND_IN_STATUS"):  # what a host never answers
+            self.wfile.write(broken.encode())
+            return
         state = "Completed" if ended.is_set() else "InProgress"
         self.answer(
             "/admin/host/drain/status", 200, {"state": state, "outstandingInvocations": int(not ended.is_set())}

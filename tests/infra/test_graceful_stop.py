@@ -17,6 +17,9 @@ from tests.sizes import sized
 from tests.support import until
 
 STAND_IN = Path(__file__).parent / "stand_in_host.py"
+# Orphans below it become its children, as those of a container's first process do: PR_SET_CHILD_SUBREAPER.
+ADOPT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(36, 1); os.execv(sys.argv[1], sys.argv[1:])"
+AS_FIRST_PROCESS = [sys.executable, "-c", ADOPT]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -33,9 +36,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
         script.write_text(f"#!/usr/bin/env bash\n{sys.executable} {STAND_IN} {port} {tmp_path} {run_seconds}\n")
         script.chmod(0o755)
         urls = {"ASPNETCORE_URLS": f"http://+:{port}"}
-        entry = [sys.executable, "-I", "jobs/entrypoints/container.py", str(script)]
+        entry = [*AS_FIRST_PROCESS, sys.executable, "-I", "jobs/entrypoints/container.py", str(script)]
         process = subprocess.Popen(
-            entry, cwd=ROOT, env=os.environ | urls | environment, stderr=subprocess.PIPE, text=True
+            entry,
+            cwd=ROOT,
+            env=os.environ | urls | environment,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         started.append(process)
         until((tmp_path / "up").exists)
@@ -73,6 +80,15 @@ def test_the_app_is_told_that_its_host_is_drained_and_not_of_a_drain_before(star
 
 def test_a_run_that_outlasts_the_grace_period_is_cut(start: Start, tmp_path: Path) -> None:
     process = start(600, STOP_GRACE_SECONDS="0.2", WEBSITE_SITE_NAME="func-jobs")
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert happened(tmp_path) == {"drained", "cut"}
+    assert "had not ended" not in told, "it waited for processes that had ended"
+
+
+@pytest.mark.parametrize("answer", ["no answer of HTTP", "HTTP/1.0 200 OK\r\n\r\nno JSON", "HTTP/1.0 200 OK\r\n\r\n[]"])
+def test_a_host_whose_answer_cannot_be_read_is_ended_all_the_same(start: Start, tmp_path: Path, answer: str) -> None:
+    process = start(600, STOP_GRACE_SECONDS="0.2", STAND_IN_STATUS=answer)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert happened(tmp_path) == {"drained", "cut"}
