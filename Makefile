@@ -96,10 +96,9 @@ infra-test: $(VENV)/installed  ## the infrastructure, by its tests, with those o
 infra-check: $(VENV)/installed $(INFRA)/$(CHECKOV)  ## the infrastructure, by its tests, by Bicep's compiler and by Checkov's rules
 	JOBS_INFRA_CHECK=all $(PYTEST) --brief --numprocesses 2 tests/infra  # a tool that is missing fails
 	$(BIN)/python -m tests.infra.snapshots .local/templates  # Checkov reads no Bicep of today
-	$(INFRA)/bin/checkov -d .local/templates --framework arm --config-file infra/bicep/.checkov.yaml --compact --quiet \
-	  --skip-download
-	$(INFRA)/bin/checkov -d infra/terraform --framework terraform --compact --quiet --skip-download
-	$(INFRA)/bin/checkov -d infra/docker --framework dockerfile --compact --quiet --skip-download
+	printf '%s\n' '-d .local/templates --framework arm --config-file infra/bicep/.checkov.yaml' \
+	  '-d infra/terraform --framework terraform' '-d infra/docker --framework dockerfile' | \
+	  xargs -P 3 -L 1 $(INFRA)/bin/checkov --compact --quiet --skip-download
 
 # In an environment of its own, since its pins are at odds with the app's.
 $(INFRA)/$(CHECKOV): $(VENV)/installed

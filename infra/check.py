@@ -3,7 +3,7 @@
     python infra/check.py --location westeurope
     python infra/check.py --location westeurope --resource-group jobs --app mine   # an app that was made elsewhere, too
 
-azd and the workflow call it too. It asks Azure by `az`, and changes nothing.
+azd and the workflow call it too. It asks Azure by `az`, and changes nothing. azd's environment says what is left out.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ def plain(region: str) -> str:
     return region.replace(" ", "").lower()
 
 
-def lacking(region: str, shape: str, storage_sku: str) -> Iterator[str]:
+def lacking(region: str | None, shape: str, storage_sku: str) -> Iterator[str]:
     """Tell each thing that is missing."""
     states = {one["namespace"]: one["registrationState"] for one in az("provider", "list")}
     for namespace in sorted(NAMESPACES):
         if states.get(namespace) != "Registered":
             yield f"{namespace} is not registered: az provider register --namespace {namespace} --wait"
+    if region is None:
+        return
     if shape == "flex":
         regions = {plain(one["name"]) for one in az("functionapp", "list-flexconsumption-locations")}
         if plain(region) not in regions:
@@ -81,24 +83,32 @@ def too_long(group: str, app: str) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = os.environ.get("AZURE_LOCATION")
-    parser.add_argument("--location", default=default, required=not default, help="the region")
+    parser.add_argument(
+        "--location", default=os.environ.get("AZURE_LOCATION"), help="the region; the group's, if left out"
+    )
     parser.add_argument("--shape", choices=["flex", "dapr"], default="flex")
     parser.add_argument("--storage-sku", default="Standard_ZRS")
-    parser.add_argument("--resource-group", help="of --app")
+    parser.add_argument("--resource-group", default=os.environ.get("AZURE_RESOURCE_GROUP"), help="the resource group")
     parser.add_argument("--app", help="a function app that is not of infra/: its plan is held to functionTimeout")
     given = parser.parse_args()
     if given.app and not given.resource_group:
         parser.error("--app needs --resource-group")
+    region = given.location
     try:
-        found = list(lacking(given.location, given.shape, given.storage_sku))
+        if not region and given.resource_group:
+            region = az("group", "show", "--name", given.resource_group)["location"]
+        if not region:  # azd asks for a group only after its hooks, where it provisions without having been `up` before
+            print(
+                "warning: neither --location nor --resource-group says where, so no region is checked", file=sys.stderr
+            )
+        found = list(lacking(region or None, given.shape, given.storage_sku))
         found += too_long(given.resource_group, given.app) if given.app else []
     except Failed as failed:
         found = [str(failed)]
     for line in found:
         print(f"error: {line}", file=sys.stderr)
     if not found:
-        print(f"{given.location} and the subscription have what the shape {given.shape} needs")
+        print(f"{region + ' and the' if region else 'the'} subscription can have the shape {given.shape}")
     return 1 if found else 0
 
 

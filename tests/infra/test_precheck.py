@@ -36,11 +36,16 @@ def check(tmp_path: Path):
     (tmp_path / "az").write_text(AZ.format(python=sys.executable))
     (tmp_path / "az").chmod(0o755)
 
-    def run(*arguments: str, location: str = "westeurope", **answers: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, location: str | None = "westeurope", group_of_azd: str = "", **answers: Any
+    ) -> subprocess.CompletedProcess[str]:
         (tmp_path / "answers").write_text(json.dumps(ANSWERS | answers))
+        where = ["--location", location] if location else []
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment |= {"AZURE_RESOURCE_GROUP": group_of_azd, "AZURE_LOCATION": ""}  # azd sets what it knows
         return subprocess.run(
-            [sys.executable, "infra/check.py", "--location", location, *arguments], cwd=ROOT, capture_output=True,
-            text=True, check=False, env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"},
+            [sys.executable, "infra/check.py", *where, *arguments], cwd=ROOT, capture_output=True, text=True,
+            check=False, env=environment,
         )  # fmt: skip
 
     return run
@@ -91,3 +96,17 @@ def test_a_function_timeout_that_a_consumption_plan_does_not_allow_is_told_of(ch
 def test_one_that_the_plan_allows_is_not(check, tier: str, timeout: str | None) -> None:
     done = check("--resource-group", "jobs", "--app", "mine", **app_on(tier, timeout))
     assert done.returncode == 0, done.stderr
+
+
+def test_where_azd_names_a_group_and_no_region_that_of_the_group_is_checked(check) -> None:
+    """What is deployed into a group has the group's region by default, so that azd asks for none."""
+    done = check(location=None, group_of_azd="jobs", group={"location": "mars"})
+    assert done.returncode == 1
+    assert "mars has no Flex Consumption" in done.stderr
+
+
+def test_where_azd_knows_no_group_yet_the_subscription_is_checked_and_no_region(check) -> None:
+    done = check(location=None)
+    assert done.returncode == 0, done.stderr
+    assert "no region is checked" in done.stderr
+    assert check(location=None, provider=[]).returncode == 1
