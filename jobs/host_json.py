@@ -17,7 +17,7 @@ _OVERRIDE = "AzureFunctionsJobHost__"
 
 
 class HostSetting(NamedTuple):
-    """A value of the host's, and in words where it stands; None where it is not set."""
+    """A value of the host's, and in words where it stands, or would; None where it is not set."""
 
     value: Any
     place: str
@@ -28,9 +28,10 @@ def host_setting(*path: str, environment: Mapping[str, str] = os.environ) -> Hos
 
     Raises ``ConfigurationError`` for a host.json that cannot be read.
     """
-    name = _OVERRIDE + "__".join(path)
-    if (text := environment.get(name)) is not None:
-        return HostSetting(text, name)
+    wanted = (_OVERRIDE + "__".join(path)).casefold()
+    for name, text in environment.items():
+        if name.casefold() == wanted:  # as the host compares them
+            return HostSetting(text, name)
     folder = app_folder(environment)
     file = folder / "host.json" if folder else None
     found: Any = _read(file) if file else {}

@@ -30,7 +30,6 @@ _CONSUMPTION_MOST = timedelta(minutes=10)
 _TIMEOUT_SETTING = "AzureFunctionsJobHost__functionTimeout"
 _LIKENESS = 0.84
 _TICKS = 100
-_QUEUE_HORIZON = timedelta(minutes=10)
 _HOSTS_GRACE_SECONDS = 10
 _KEEP_IT = "keep it in requirements.txt"
 _KEEP = {"dapr": f"{_KEEP_IT}, or name the wheel's extra there: aether-jobs[dapr]"}
@@ -191,39 +190,3 @@ def reconcile_gap(settings: Settings) -> timedelta:
     except CroniterBadDateError:  # years pass between two ticks
         return MAX_DURATION
     return timedelta(seconds=max(later - earlier for earlier, later in pairwise(instants)))
-
-
-def _late_alarms(settings: Settings) -> list[str]:
-    """Return a warning if the reconciliation, which sets the alarms of a queue, ticks too seldom for that."""
-    if settings.scheduler != "queue":
-        return []
-    gap = reconcile_gap(settings)
-    if gap < _QUEUE_HORIZON:
-        return []
-    late = (
-        f"JOBS_RECONCILE_SCHEDULE ticks up to {gap} apart, and under JOBS_SCHEDULER=queue it sets the alarms of "
-        f"jobs that are due later than in {_QUEUE_HORIZON}: they would start late; have it tick each minute"
-    )
-    return [late]
-
-
-def queue_warnings(settings: Settings) -> list[str]:
-    """Return a warning for each setting of the host's queues that is at odds with what messages are for.
-
-    Raises ``ConfigurationError`` for a host.json that cannot be read.
-    """
-    if settings.scheduler == "queue":
-        why = "JOBS_SCHEDULER=queue takes a message for each of the JOBS_CONCURRENCY slots of an instance"
-        wanted = {"batchSize": 1, "newBatchThreshold": settings.concurrency - 1}
-    elif settings.asks_for_help:
-        why = "JOBS_SCALE_OUT takes one message for all slots of an instance, and the next is for another instance"
-        wanted = {"batchSize": 1, "newBatchThreshold": 0}
-    else:
-        return []
-    found = {name: host_setting("extensions", "queues", name) for name in wanted}
-    return _late_alarms(settings) + [
-        f"{found[name].place} is {found[name].value}, and should be {value}: {why}; set "
-        f"AzureFunctionsJobHost__extensions__queues__{name} to {value}"
-        for name, value in wanted.items()
-        if str(found[name].value) != str(value)
-    ]

@@ -28,8 +28,9 @@ from jobs.core.handlers.loading.which_packages import (
     which_packages,
 )
 from jobs.core.handlers.registry import HandlerRegistry
+from jobs.queue_checks import queue_warnings
 from jobs.settings import Settings
-from jobs.settings_checks import check_settings, check_timeouts, function_timeout, queue_warnings, warnings_for
+from jobs.settings_checks import check_settings, check_timeouts, function_timeout, warnings_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -61,6 +61,7 @@ _ARGUMENTS = {
     "JOBS_DATABASE_SCHEMA": "schema",
     "JOBS_DATABASE_URL": "database_url",
     "JOBS_HANDLERS": "handlers=",
+    "set queue_connection__queueServiceUri in its place": "pass https://ACCOUNT.queue.core.windows.net",
     "queue_connection__queueServiceUri": "queue_connection",
 }
 """What ``connect`` takes in place of settings. Longer texts come before those that they contain."""
@@ -100,9 +101,11 @@ def _check_types(address: Address, scheduler: object, handlers: object, queue: Q
         ),
         "queue_connection is the connection string of the app's storage account, or "
         'https://ACCOUNT.queue.core.windows.net, and goes with scheduler="queue"': (
-            queue.connection is None if scheduler != "queue" else isinstance(queue.connection, str)
+            queue.connection is None
+            if scheduler != "queue"
+            else isinstance(queue.connection, str) and queue.connection != ""
         ),
-        "queue is the name of the app's storage queue, such as jobs-wake": (
+        "queue is the name of the app's storage queue: lowercase letters, digits and single hyphens, as in jobs-wake": (
             isinstance(queue.name, str) and re.fullmatch(QUEUE_NAME, queue.name) is not None
         ),
         "handlers is the name of a package or a HandlerRegistry": (

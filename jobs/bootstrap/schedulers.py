@@ -58,5 +58,5 @@ def open_queues(
     account = StorageAccount.of(environment, connection)
     return (
         StorageQueue(account, name, connections=CONNECTIONS, timeout_seconds=_CALL_SECONDS),
-        StorageQueue(account, f"{name}-poison", timeout_seconds=_CALL_SECONDS),
+        StorageQueue(account, f"{name}-poison", connections=CONNECTIONS, timeout_seconds=_CALL_SECONDS),
     )

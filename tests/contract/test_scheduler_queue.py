@@ -12,6 +12,7 @@ import pytest
 from jobs.adapters.schedulers.queue import HORIZON, QueueScheduler
 from jobs.adapters.storage_queue.account import StorageAccount
 from jobs.adapters.storage_queue.queue import StorageQueue
+from jobs.adapters.storage_queue.refusals import QueueRefused
 from jobs.core.errors import SchedulerUnavailable
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.ports.scheduler import Alarm
@@ -186,6 +187,34 @@ def test_a_wrong_key_is_told_of_with_the_mend(azurite, queues):
         scheduler.arm_many([alarm()])
     assert not scheduler.available
     scheduler.close()
+
+
+def test_while_the_queue_is_being_deleted_this_is_the_reason_and_it_is_created_anew_then(scheduler, queue, monkeypatch):
+    deleted = threading.Event()
+    create = queue.create
+
+    def refuse_until_it_is_deleted() -> bool:
+        if deleted.is_set():
+            return create()
+        raise QueueRefused.of("jobs", "shop", 409, "QueueBeingDeleted")
+
+    monkeypatch.setattr(queue, "create", refuse_until_it_is_deleted)
+    with pytest.raises(SchedulerUnavailable, match="is being deleted, which takes half a minute"):
+        scheduler.arm_many([alarm()])
+    until(lambda: "is being deleted" in (scheduler.unavailable_reason or ""))
+    deleted.set()
+    until(lambda: scheduler.available)
+    scheduler.arm_many([alarm()])
+    assert queue.count() == 1
+
+
+def test_an_identity_that_may_not_create_the_queue_says_that_it_is_missing(scheduler, queue, monkeypatch):
+    def refuse() -> bool:
+        raise QueueRefused.of("jobs", "shop", 403, "AuthorizationPermissionMismatch")
+
+    monkeypatch.setattr(queue, "create", refuse)
+    with pytest.raises(SchedulerUnavailable, match="create the queue test-"):
+        scheduler.arm_many([alarm()])
 
 
 def test_a_message_is_hidden_while_it_is_taken_and_may_be_hidden_for_longer(queue):

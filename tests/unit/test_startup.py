@@ -451,6 +451,7 @@ QUEUE = {"JOBS_SCHEDULER": "queue", "AzureWebJobsStorage": "UseDevelopmentStorag
 SCALE_OUT = QUEUE | {"JOBS_SCHEDULER": "timer", "JOBS_SCALE_OUT": "true"}
 THRESHOLD = "AzureFunctionsJobHost__extensions__queues__newBatchThreshold"
 BATCH = "AzureFunctionsJobHost__extensions__queues__batchSize"
+QUEUES = "AzureFunctionsJobHost__extensions__queues__"
 
 
 @pytest.mark.parametrize(
@@ -459,6 +460,7 @@ BATCH = "AzureFunctionsJobHost__extensions__queues__batchSize"
         QUEUE,
         QUEUE | {"JOBS_CONCURRENCY": "32", THRESHOLD: "31"},
         SCALE_OUT | {THRESHOLD: "0"},
+        SCALE_OUT | {THRESHOLD.upper(): "0"},
         {"JOBS_SCHEDULER": "timer", BATCH: "32"},
     ],
 )
@@ -478,12 +480,43 @@ def test_settings_of_the_hosts_queues_that_fit_are_not_mentioned(environment, se
         ),
         (QUEUE | {"JOBS_RECONCILE_SCHEDULE": "00:15:00"}, "ticks up to 0:15:00 apart"),
         (SCALE_OUT, f"is 15, and should be 0: JOBS_SCALE_OUT .*; set {THRESHOLD} to 0"),
+        (QUEUE | {f"{QUEUES}messageEncoding": "None"}, "messageEncoding is None, and should be base64: .*undecoded"),
+        (QUEUE | {f"{QUEUES}maxPollingInterval": "00:01:00"}, "is 00:01:00, and should be 00:00:02: .*late"),
+        (QUEUE | {f"{QUEUES}visibilityTimeout": "00:00:00"}, "is 00:00:00, and should be 00:00:30: .*at once"),
+        (QUEUE | {f"{QUEUES}maxDequeueCount": "5"}, "is 5, and should be 2880: .*outage"),
     ],
 )
 def test_settings_of_the_hosts_queues_that_do_not_fit_the_mode_are_told_of_with_the_mend(
     environment, settings, warning
 ):
     [said] = started(environment, **settings).warnings
+    assert re.search(warning, said), said
+
+
+@pytest.mark.parametrize(
+    ("queues", "warning"),
+    [
+        (
+            {},
+            r'extensions\.queues in .*host\.json is not set, and should be {"batchSize": 1, "newBatchThreshold": 15, ',
+        ),
+        (
+            {
+                "batchSize": 1,
+                "newBatchThreshold": 15,
+                "maxPollingInterval": "00:00:02",
+                "visibilityTimeout": "00:00:30",
+            },
+            r"extensions\.queues\.maxDequeueCount in .*host\.json is not set, and should be 2880",
+        ),
+    ],
+)
+def test_a_host_json_without_settings_of_queues_is_told_of_in_one_line(
+    environment, tmp_path, monkeypatch, queues, warning
+):
+    (tmp_path / "host.json").write_text(json.dumps({"version": "2.0", "extensions": {"queues": queues}}))
+    monkeypatch.setattr("jobs.host_json.app_folder", lambda *_: tmp_path)
+    [said] = started(environment, **QUEUE).warnings
     assert re.search(warning, said), said
 
 

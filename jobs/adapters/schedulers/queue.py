@@ -128,7 +128,9 @@ class QueueScheduler:
         try:
             created = self._queue.create()
         except QueueRefused as error:
-            raise missing from error
+            if error.forbidden:
+                raise missing from error  # which says that somebody else is to create it
+            raise
         if created:
             _logger.info("the storage queue %s did not exist and was created", self._queue.name)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from jobs.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_OTHER_SERVICES = ("blob", "table", "file", "dfs")
 _EMULATED = "UseDevelopmentStorage=true"
 _EMULATOR_ACCOUNT = "devstoreaccount1"
 # Not a secret: every emulator has this account and this key, and no other service accepts them.
@@ -53,8 +55,23 @@ class StorageAccount(NamedTuple):
         uri = (uri or f"https://{name}.queue.core.windows.net").rstrip("/")
         if not uri.lower().startswith("https://"):
             raise ConfigurationError(f"{connection}__queueServiceUri does not begin with https://, as a token needs it")
+        _check_address(uri, f"{connection}__queueServiceUri")
         managed = (setting("__credential") or "").casefold() == "managedidentity"
         return cls(uri, name or "", None, setting("__clientId"), managed)
+
+
+def _check_address(uri: str, setting: str) -> None:
+    """Raise ``ConfigurationError`` for what a portal shows beside the address of the account's queues."""
+    parts = urlsplit(uri)
+    host = parts.hostname or ""
+    if parts.query:
+        raise ConfigurationError(f"{setting} has a query, such as a shared access signature, which is not used; cut it")
+    for service in _OTHER_SERVICES:
+        if f".{service}." in host:
+            queues = host.replace(f".{service}.", ".queue.", 1)
+            raise ConfigurationError(f"{setting} is not the address of the account's queues; write https://{queues}")
+    if ".queue." in host and parts.path.strip("/"):
+        raise ConfigurationError(f"{setting} names a queue; write the address of the account's queues, https://{host}")
 
 
 def _from_connection_string(text: str, setting: str) -> StorageAccount:
@@ -69,6 +86,7 @@ def _from_connection_string(text: str, setting: str) -> StorageAccount:
         )
     suffix = parts.get("EndpointSuffix", "core.windows.net")
     uri = parts.get("QueueEndpoint") or f"{parts.get('DefaultEndpointsProtocol', 'https')}://{name}.queue.{suffix}"
+    _check_address(uri, setting)
     try:
         return StorageAccount(uri.rstrip("/"), name, base64.b64decode(key, validate=True))
     except binascii.Error:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import base64
 import binascii
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import ClosedPoolError, HTTPError, ProtocolError
 
+from jobs.adapters.storage_queue.connections import connections_to
 from jobs.adapters.storage_queue.refusals import QueueRefused
 from jobs.adapters.storage_queue.signing import signing_for
 from jobs.core.errors import SchedulerUnavailable
@@ -23,6 +24,8 @@ from jobs.core.errors import SchedulerUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    from urllib3 import BaseHTTPResponse
 
     from jobs.adapters.storage_queue.account import StorageAccount
     from jobs.adapters.storage_queue.signing import Signs
@@ -50,8 +53,8 @@ class Message(NamedTuple):
 class StorageQueue:
     """A queue, by its REST API. Lives as long as the process; safe between threads; connects on first use.
 
-    Connections stay open, up to ``connections`` of them. Every method raises ``SchedulerUnavailable`` where the service
-    is not reached in time, and its kind ``QueueRefused`` where it refuses.
+    Connections stay open, up to ``connections`` of them, unless they are idle for long. Every method raises
+    ``SchedulerUnavailable`` where the service is not reached in time, and its kind ``QueueRefused`` where it refuses.
     """
 
     def __init__(
@@ -61,16 +64,13 @@ class StorageQueue:
         self.place = urlsplit(account.queues).netloc
         self._path = urlsplit(account.queues).path.rstrip("/")
         self._signing: Signs = signing_for(account)
-        self._http = urllib3.connection_from_url(
-            account.queues,
-            maxsize=connections,
-            timeout=urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds),
-            retries=False,
-        )
+        self._connect = partial(connections_to, account.queues, connections, timeout_seconds)
+        self._http = self._connect()
 
     def close(self) -> None:
         """Close the connections; a later call connects again."""
-        self._http.close()
+        closed, self._http = self._http, self._connect()
+        closed.close()
 
     # --- the queue
 
@@ -126,18 +126,19 @@ class StorageQueue:
 
     def _call(
         self, method: str, below: str, query: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> urllib3.BaseHTTPResponse:
+    ) -> BaseHTTPResponse:
         path, query = f"{self._path}/{self.name}{below}", query or {}
         target = f"{path}?{urlencode(query)}" if query else path
         try:
             headers = self._signing.headers(method, path, query, len(body))
             try:
                 response = self._http.request(method, target, body=body or None, headers=headers)
-            except ProtocolError:
-                # The service has closed the idle connection just now. A message that was put twice rings twice, which
-                # is harmless.
+            except (ProtocolError, ClosedPoolError):
+                # The service has closed the idle connection just now, or another thread all of them. A message that was
+                # put twice rings twice, which is harmless.
                 response = self._http.request(method, target, body=body or None, headers=headers)
         except HTTPError as error:
+            self.close()  # what cut off this connection has cut off the idle ones as well
             raise SchedulerUnavailable(f"the storage queue at {self.place} cannot be reached: {error}") from error
         if response.status >= _SUCCESS:
             raise QueueRefused.of(self.name, self.place, response.status, response.headers.get("x-ms-error-code"))

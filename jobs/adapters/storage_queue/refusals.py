@@ -17,17 +17,22 @@ _MENDS = {
     "InsufficientAccountPermissions": "grant the app's identity Storage Queue Data Contributor on the account",
     "KeyBasedAuthenticationNotPermitted": "the account refuses keys: set …__queueServiceUri, for an identity",
     "QueueBeingDeleted": "the queue {name} is being deleted, which takes half a minute; it is created anew then",
+    "InvalidAuthenticationInfo": "it refuses the token: see that this machine's clock is right",
     "InvalidResourceName": "{name} is no name of a queue: 3 to 63 lowercase letters, digits and single hyphens",
 }
 
 
 class QueueRefused(SchedulerUnavailable):
-    """The service answers, and refuses. ``missing``: there is no such queue. ``busy``: another call may succeed."""
+    """The service answers, and refuses.
+
+    ``missing``: there is no such queue. ``busy``: another call may succeed. ``forbidden``: the caller may not do this.
+    """
 
     def __init__(self, message: str, status: int, code: str | None) -> None:
         super().__init__(message)
         self.missing = code == MISSING
         self.busy = status in _BUSY
+        self.forbidden = status == HTTPStatus.FORBIDDEN
         self.gone = code in {GONE, "PopReceiptMismatch"}
         """Whether the message was taken by somebody else meanwhile, or deleted."""
 

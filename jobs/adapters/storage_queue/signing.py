@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import logging
+import math
 import threading
 import time
 from email.utils import formatdate
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _VERSION = "2021-12-02"  # of the REST API: new enough for all that is used here, and known to emulators of some years
 _SCOPE = "https://storage.azure.com/.default"
 _RENEW_BEFORE_SECONDS = 300.0
+_AFTER_A_FAILURE_SECONDS = 30.0
 
 
 class Signs(Protocol):
@@ -62,7 +64,12 @@ class KeySigning:
 
 
 class TokenSigning:
-    """A bearer token of the app's identity, kept until it nearly expires. Safe to share between threads."""
+    """A bearer token of the app's identity, kept until it nearly expires. Safe to share between threads.
+
+    While the one at hand still holds, a single caller waits for the next, and after a failure none for half a minute:
+    the libraries ask for minutes where the identity service is away. Without one, whoever waits for the answer to the
+    same question shares it.
+    """
 
     def __init__(self, account: StorageAccount) -> None:
         self._host = urlsplit(account.queues).hostname
@@ -70,25 +77,39 @@ class TokenSigning:
         self._lock = threading.Lock()
         self._credential: Any = None
         self._token, self._expires = "", 0.0
+        self._failed_at, self._why = -math.inf, ""
 
     def headers(self, method: str, path: str, query: Mapping[str, str], length: int) -> dict[str, str]:  # noqa: ARG002
         """Return the headers, the same for every request."""
-        if time.time() > self._expires - _RENEW_BEFORE_SECONDS:
-            with self._lock:
-                if time.time() > self._expires - _RENEW_BEFORE_SECONDS:
-                    self._renew()
+        asked_at = time.monotonic()
+        if self._is_old() and self._lock.acquire(blocking=not self._holds()):
+            try:
+                self._renew(asked_at)
+            finally:
+                self._lock.release()
         return {"x-ms-version": _VERSION, "Authorization": f"Bearer {self._token}"}
 
-    def _renew(self) -> None:
-        try:
-            if self._credential is None:
-                self._credential = _credential(self._client_id, managed=self._managed)
-            token = self._credential.get_token(_SCOPE)
-        except Exception as error:
-            if time.time() < self._expires:
-                return  # the one at hand still holds
-            raise SchedulerUnavailable(f"no token for the storage queue at {self._host}: {error}") from error
-        self._token, self._expires = str(token.token), float(token.expires_on)
+    def _is_old(self) -> bool:
+        return time.time() > self._expires - _RENEW_BEFORE_SECONDS
+
+    def _holds(self) -> bool:
+        return time.time() < self._expires
+
+    def _renew(self, asked_at: float) -> None:
+        """Ask for a token, unless another thread has had an answer since ``asked_at``."""
+        if not self._is_old():
+            return
+        if self._failed_at < asked_at - (_AFTER_A_FAILURE_SECONDS if self._holds() else 0.0):
+            try:
+                if self._credential is None:
+                    self._credential = _credential(self._client_id, managed=self._managed)
+                token = self._credential.get_token(_SCOPE)
+            except Exception as error:  # noqa: BLE001  whatever it is, there is no token
+                self._failed_at, self._why = time.monotonic(), str(error)
+            else:
+                self._token, self._expires = str(token.token), float(token.expires_on)
+        if not self._holds():
+            raise SchedulerUnavailable(f"no token for the storage queue at {self._host}: {self._why}")
 
 
 def _credential(client_id: str | None, *, managed: bool) -> Any:

@@ -68,8 +68,14 @@ def queue_blueprint(runtime: Callable[[], Runtime], options: WakeOptions) -> fun
         try:
             if name is None:
                 await asyncio.to_thread(_look, runtime, scope, options)
-            else:
-                await _handle(runtime, name, scope, options.longest_seconds)
+                return
+            outcome = await _handle(runtime, name, scope, options.longest_seconds)
+            if outcome is AlarmOutcome.UNKNOWN and throttle.is_due("alarm", "unknown"):
+                _logger.warning(
+                    "the alarm %s in %s is of no job in this database, and is dropped: if another app uses this queue, "
+                    "each takes the other's alarms, and jobs start late; give each app a JOBS_QUEUE of its own",
+                    name, options.queue,
+                )  # fmt: skip
         except ConfigurationError as error:
             setup_faults.log(error)
             raise
@@ -85,21 +91,26 @@ def queue_blueprint(runtime: Callable[[], Runtime], options: WakeOptions) -> fun
     return blueprint
 
 
-async def _handle(runtime: Callable[[], Runtime], name: AlarmName, scope: InvocationScope, longest: float) -> None:
+async def _handle(
+    runtime: Callable[[], Runtime], name: AlarmName, scope: InvocationScope, longest: float
+) -> AlarmOutcome | None:
     """Handle an alarm, and wait until its wake ends, up to ``longest`` seconds. Only this coroutine waits, no thread.
 
-    If the alarm is early, since the queue's clock is not the database's, wait for a moment, or put it back.
+    If the alarm is early, since the clocks differ, wait for a moment, or put it back. Returns what it came to,
+    None if its wake goes on.
     """
     while True:
         wake = asyncio.wrap_future(await asyncio.to_thread(_begin, runtime, name, scope))
         # What still runs then is left to the pool: at functionTimeout the host would end the worker, and all it runs.
         done, _ = await asyncio.wait([wake], timeout=longest)
-        if not done or wake.result().outcome is not AlarmOutcome.NOT_DUE:
-            return
+        if not done:
+            return None
+        if (outcome := wake.result().outcome) is not AlarmOutcome.NOT_DUE:
+            return outcome
         early = wake.result().due_in_seconds
         if early > _WAIT_SECONDS:
             await asyncio.to_thread(runtime().scheduler.put_back, name, early)
-            return
+            return outcome
         await asyncio.sleep(early + _CLOCK_TOLERANCE_SECONDS)
 
 

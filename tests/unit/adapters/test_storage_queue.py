@@ -10,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs.adapters.storage_queue import signing
+from jobs.adapters.storage_queue import connections, signing
 from jobs.adapters.storage_queue.account import StorageAccount
 from jobs.adapters.storage_queue.queue import StorageQueue
 from jobs.core.errors import ConfigurationError, SchedulerUnavailable
+from tests.support import until
 
 KEY = base64.b64encode(b"secret").decode()
 CONNECTION = f"DefaultEndpointsProtocol=https;AccountName=shop;AccountKey={KEY};EndpointSuffix=core.windows.net"
@@ -64,6 +65,19 @@ class TestSettings:
             ({"AzureWebJobsStorage": "AccountName=shop;SharedAccessSignature=sv"}, "AccountName and AccountKey"),
             ({"AzureWebJobsStorage": "AccountName=shop;AccountKey=not base64"}, "not base64"),
             ({"AzureWebJobsStorage__queueServiceUri": "http://shop.queue.core.windows.net"}, "https://"),
+            (
+                {"AzureWebJobsStorage__queueServiceUri": "https://shop.blob.core.windows.net/"},
+                "__queueServiceUri is not the address of the account's queues; write https://shop.queue.core.windows",
+            ),
+            (
+                {"AzureWebJobsStorage__queueServiceUri": "https://shop.queue.core.windows.net/jobs-wake"},
+                "names a queue; write the address of the account's queues, https://shop.queue.core.windows.net",
+            ),
+            (
+                {"AzureWebJobsStorage__queueServiceUri": "https://shop.queue.core.windows.net/?sv=1"},
+                "a shared access signature, which is not used",
+            ),
+            ({"AzureWebJobsStorage": f"{CONNECTION};QueueEndpoint=https://shop.file.core.windows.net"}, "shop.queue"),
         ],
     )
     def test_what_is_missing_or_wrong_is_named_with_the_mend_and_no_secret(self, settings, mend):
@@ -77,11 +91,15 @@ class Credential:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.given = 0
+        self.asked = self.given = 0
         self.fails = False
+        self.answers = threading.Event()
+        self.answers.set()
 
     def get_token(self, scope: str) -> SimpleNamespace:
         assert scope == "https://storage.azure.com/.default"
+        self.asked += 1
+        self.answers.wait(60)
         if self.fails:
             raise RuntimeError("no identity is assigned")
         self.given += 1
@@ -120,6 +138,53 @@ class TestTokens:
         credential.fails = True
         assert authorization(signs) == "Bearer token-1"
 
+    def test_while_the_next_token_is_waited_for_others_use_the_one_at_hand(self, credential):
+        credential.seconds = 60
+        signs = bearer()
+        authorization(signs)
+        credential.answers.clear()
+        waits = threading.Thread(target=authorization, args=[signs])
+        waits.start()
+        until(lambda: credential.asked == 2)
+        assert authorization(signs) == "Bearer token-1"
+        assert waits.is_alive()
+        credential.answers.set()
+        waits.join()
+        assert credential.asked == 2
+
+    def test_after_a_renewal_that_failed_none_waits_for_another_one_for_a_while(self, credential):
+        credential.seconds = 60
+        signs = bearer()
+        authorization(signs)
+        credential.fails = True
+        assert {authorization(signs) for _ in range(5)} == {"Bearer token-1"}
+        assert credential.asked == 2
+
+    def test_those_who_wait_for_the_first_token_share_the_answer(self, credential):
+        signs = bearer()
+        credential.fails = True
+        credential.answers.clear()
+        failed = []
+
+        def ask() -> None:
+            try:
+                authorization(signs)
+            except SchedulerUnavailable as error:
+                failed.append(error)
+
+        callers = [threading.Thread(target=ask) for _ in range(5)]
+        for caller in callers:
+            caller.start()
+        until(lambda: credential.asked == 1)
+        time.sleep(0.2)  # by then the others wait
+        credential.answers.set()
+        for caller in callers:
+            caller.join()
+        assert (credential.asked, len(failed)) == (1, 5)
+        with pytest.raises(SchedulerUnavailable):
+            authorization(signs)
+        assert credential.asked == 2, "who asks later is a new question"
+
     def test_without_any_token_the_scheduler_is_unavailable_and_says_why(self, credential):
         credential.fails = True
         with pytest.raises(SchedulerUnavailable, match=r"shop\.queue\.core\.windows\.net: no identity is assigned"):
@@ -129,7 +194,8 @@ class TestTokens:
 @pytest.fixture
 def service():
     """A service that answers each request alike, and takes down its headers."""
-    told = SimpleNamespace(status=201, code=None, requests=[])
+    told = SimpleNamespace(status=201, code=None, requests=[], connections=[], answers=threading.Event())
+    told.answers.set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -137,6 +203,9 @@ def service():
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             told.requests.append(self.headers)
+            told.connections.append(self.client_address)
+            if not told.answers.wait(60):
+                return
             self.send_response(told.status)
             if told.code:
                 self.send_header("x-ms-error-code", told.code)
@@ -150,8 +219,10 @@ def service():
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
     thread.start()
-    told.queue = StorageQueue(StorageAccount(f"http://127.0.0.1:{server.server_port}", ""), "jobs")
+    told.address = f"http://127.0.0.1:{server.server_port}"
+    told.queue = StorageQueue(StorageAccount(told.address, ""), "jobs", connections=4)
     yield told
+    told.answers.set()
     told.queue.close()
     server.shutdown()
     server.server_close()
@@ -179,3 +250,51 @@ def test_a_refusal_says_what_to_do(credential, service, status, code, mend):
     with pytest.raises(SchedulerUnavailable, match=mend) as error:
         service.queue.put("text")
     assert error.value.busy == (status == 503)
+
+
+class TestConnections:
+    @pytest.fixture(autouse=True)
+    def signed_in(self, credential):
+        pass
+
+    def put_at_once(self, service, queue: StorageQueue, count: int) -> None:
+        """Put so many messages, each on a connection of its own."""
+        before = len(service.requests)
+        service.answers.clear()
+        puts = [threading.Thread(target=queue.put, args=["text"]) for _ in range(count)]
+        for put in puts:
+            put.start()
+        until(lambda: len(service.requests) == before + count)
+        service.answers.set()
+        for put in puts:
+            put.join()
+
+    def test_a_connection_is_kept_while_it_is_in_use(self, service):
+        for _ in range(5):
+            service.queue.put("text")
+        assert len(set(service.connections)) == 1
+
+    def test_a_connection_that_was_idle_for_long_is_not_used_again(self, service, monkeypatch):
+        self.put_at_once(service, service.queue, 2)
+        monkeypatch.setattr(connections, "_IDLE_SECONDS", 0.0)
+        self.put_at_once(service, service.queue, 2)
+        assert len(set(service.connections)) == 4
+
+    def test_after_a_call_without_an_answer_no_idle_connection_is_used(self, service):
+        queue = StorageQueue(StorageAccount(service.address, ""), "jobs", connections=4, timeout_seconds=2)
+        self.put_at_once(service, queue, 3)
+        before = set(service.connections)
+        service.answers.clear()
+        with pytest.raises(SchedulerUnavailable, match="cannot be reached"):
+            queue.put("text")
+        service.answers.set()
+        asked = len(service.connections)
+        self.put_at_once(service, queue, 3)
+        assert before.isdisjoint(service.connections[asked:])
+        queue.close()
+
+    def test_once_they_are_closed_a_later_call_connects_again(self, service):
+        service.queue.put("text")
+        service.queue.close()
+        service.queue.put("text")
+        assert len(set(service.connections)) == 2

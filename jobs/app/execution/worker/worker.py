@@ -71,13 +71,15 @@ class Worker:
 
         If a handler runs by then, and ``stay_seconds`` have not passed yet, it goes on: see ``DrainBudget``.
         A second call meanwhile returns at once, since the first sees everything that it would; with ``after_others`` it
-        first waits for the end of that one.
+        first waits for the end of that one, in its own time: both together last no longer than one.
         Raises ``StoreUnavailable`` when the database is away.
         """
-        waits = max(budget_seconds, stay_seconds) if after_others else 0.0
-        if not self._draining.acquire(timeout=waits):
+        most, asked = max(budget_seconds, stay_seconds), time.monotonic()
+        if not self._draining.acquire(timeout=most if after_others else 0.0):
             return Drained(0, 0.0, self._in_hand.count)
         began = time.monotonic()
+        stay_seconds = most - (began - asked)
+        budget_seconds = min(budget_seconds, stay_seconds)
         try:
             executed = self._drain(began, DrainBudget(began, budget_seconds, stay_seconds))
         finally:

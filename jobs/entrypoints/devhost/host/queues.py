@@ -82,7 +82,7 @@ class QueueListener:
         self._function, self._settings, self._log = function, settings, log
         self._queue, self._poison = queues
         self._changed = threading.Condition()
-        self._running: dict[str, tuple[Any, float]] = {}
+        self._running: dict[str, tuple[Any, float]] = {}  # by the receipt: one id may be taken twice
         self._stopped = False
         self._away = False
         # A daemon, so that a function that does not end cannot keep the process from ending.
@@ -140,33 +140,34 @@ class QueueListener:
 
     def _begin(self, message: Any) -> None:
         with self._changed:
-            self._running[message.id] = (message, time.monotonic() + _HIDDEN_SECONDS / 2)
+            self._running[message.receipt] = (message, time.monotonic() + _HIDDEN_SECONDS / 2)
         name = f"devhost-{self.name}-{message.id[:8]}"
         threading.Thread(target=self._process, args=[message], name=name, daemon=True).start()
 
     def _keep_hidden(self) -> None:
         """Hide messages for longer whose functions still run."""
         now = time.monotonic()
-        for message, at in [each for each in self._running.values() if each[1] <= now]:
+        for taken, (message, at) in [each for each in self._running.items() if each[1][1] <= now]:
             try:
                 hidden = self._queue.hide(message, _HIDDEN_SECONDS)
             except Exception as error:  # noqa: BLE001  the call goes on, and the message may be taken a second time
                 self._log.warning("a message of %s may be taken again: %s", self.name, error)
                 hidden = message
-            if self._running.get(message.id, (None, at))[0] is message:
-                self._running[message.id] = (hidden, now + _HIDDEN_SECONDS / 2)
+            if self._running.get(taken, (None, at))[0] is message:
+                self._running[taken] = (hidden, now + _HIDDEN_SECONDS / 2)
 
     # --- process one
 
     def _process(self, message: Any) -> None:
         try:
             done = self._runs_well(message)
-            self._complete(self._running[message.id][0], done=done)
+            self._complete(self._running[message.receipt][0], done=done)
         except Exception as error:  # noqa: BLE001  the message becomes visible again
-            self._log.warning("a message of %s was not completed: %s", self.name, error)
+            if not getattr(error, "gone", False):  # it has expired meanwhile, or others have taken it
+                self._log.warning("a message of %s was not completed: %s", self.name, error)
         finally:
             with self._changed:
-                self._running.pop(message.id, None)
+                self._running.pop(message.receipt, None)
                 self._changed.notify_all()
 
     def _runs_well(self, message: Any) -> bool:

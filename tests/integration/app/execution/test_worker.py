@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from jobs.app.execution.worker.drain_budget import DrainBudget
 from jobs.app.execution.worker.worker import Drained
 from jobs.app.runtime import Runtime
 from jobs.core.errors import StoreUnavailable, Unavailable
@@ -235,6 +236,27 @@ def test_a_second_drain_at_the_same_time_returns_at_once(make_runtime, gate):
     first.join(60)
     assert not first.is_alive()
     assert runtime.worker.drain(60).left_running == 0
+
+
+def test_a_drain_that_waits_for_another_one_waits_in_its_own_time(make_runtime, gate, monkeypatch):
+    """Both together must end before the host's limit on one call."""
+    budgets = []
+
+    def budget(began: float, budget_seconds: float, stay_seconds: float) -> DrainBudget:
+        budgets.append((budget_seconds, stay_seconds))
+        return DrainBudget(began, budget_seconds, stay_seconds)
+
+    monkeypatch.setattr("jobs.app.execution.worker.worker.DrainBudget", budget)
+    runtime = make_runtime()
+    enqueue(runtime, "Slow", 1)
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(runtime.worker.drain, 2)
+        until(lambda: gate.contexts)
+        waiting = pool.submit(runtime.worker.drain, 60, 60, after_others=True)
+        until(lambda: len(budgets) == 2)
+        gate.open.set()
+        waiting.result()
+    assert max(budgets[1]) < 60
 
 
 # --- things that break

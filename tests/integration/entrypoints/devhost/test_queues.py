@@ -122,6 +122,32 @@ def test_a_message_whose_function_runs_on_is_kept_hidden(queues, queue, calls, m
     assert calls.texts == ["long"]
 
 
+def test_a_message_that_expires_while_its_function_runs_is_done_with_all_the_same(queues, queue, calls, caplog):
+    calls.hold.clear()
+    queue.put("look", expires_in=2)
+    with listening(queues, calls):
+        until(lambda: calls.texts)
+        until(lambda: queue.count() == 0)
+        calls.hold.set()
+        until(lambda: not any(thread.name.startswith("devhost-listen") for thread in threading.enumerate()))
+    assert "was not completed" not in caplog.text
+
+
+def test_a_message_that_is_taken_a_second_time_while_its_function_runs_is_done_with(
+    queues, queue, calls, caplog, monkeypatch
+):
+    monkeypatch.setattr(module, "_HIDDEN_SECONDS", 1)
+    monkeypatch.setattr(module.QueueListener, "_keep_hidden", lambda _: None)
+    calls.hold.clear()
+    queue.put("long")
+    with listening(queues, calls):
+        until(lambda: len(calls.texts) == 2)
+        calls.hold.set()
+        until(lambda: queue.count() == 0)
+        until(lambda: not any(thread.name.startswith("devhost-listen") for thread in threading.enumerate()))
+    assert "was not completed" not in caplog.text
+
+
 def test_a_function_that_fails_is_tried_five_times_within_a_moment_and_its_message_is_given_up(
     queues, queue, poison, calls
 ):

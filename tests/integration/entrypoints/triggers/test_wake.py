@@ -92,6 +92,15 @@ def test_a_message_that_is_no_alarm_is_dropped_and_told_of_once(wake, caplog):
     assert len(warning) < 200
 
 
+def test_an_alarm_of_no_job_here_is_told_of_once_since_another_app_may_use_the_queue(wake, runtime, caplog):
+    wake(enqueued(runtime))
+    for _ in range(5):
+        wake(AlarmName(new_id(), 1))
+    [warning] = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "of no job in this database" in warning
+    assert "JOBS_QUEUE" in warning
+
+
 def test_a_message_that_is_a_little_early_waits(wake, runtime, scheduler):
     name = enqueued(runtime, schedule="PT1S")
     until(lambda: (runtime.runs.due_in(name) or 0) < 0.9)
