@@ -19,7 +19,7 @@ MAX_PAGE_BYTES = 1024 * 1024
 ROWS_AT_ONCE = 50
 """Rows are read in steps of this size, so that few rows that do not fit the page are in memory."""
 
-_LONGEST_REVISION = 18  # digits of any bigint
+_LONGEST_REVISION = 18  # so many digits fit a bigint, whatever they are
 
 Row = TypeVar("Row")
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from jobs.app.commands import job_changes
 from jobs.core.errors import JobsError
+from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.clock_setback import SetBack, WaitingJob
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.lifecycle.job import ClaimedRun, Job, Lease, RecordedOutcome, RunResult, Tally
@@ -143,7 +144,7 @@ class Walk:
             lambda: job_changes.pause(job),
             lambda: job_changes.resume(job, clock, Random(1)),
             lambda: job_changes.run_now(job),
-            lambda: job_changes.retry(job, clock, Random(1)),
+            lambda: job_changes.retry(job, clock, Random(1), HandlerRegistry()),
             lambda: Change("update", {"metadata": draw.choice(METADATA), "max_retries": draw.randrange(3)}),
             lambda: Change("update", retimed if job.status is JobStatus.SCHEDULED else {}, new_generation=True),
         ]

@@ -204,7 +204,7 @@ def run_now(job: Job) -> Change | None:
 
 
 def retry(
-    job: Job, clock: Clock, random: Random, *, edit: UpdateJob | None = None, registry: HandlerRegistry | None = None
+    job: Job, clock: Clock, random: Random, registry: HandlerRegistry, *, edit: UpdateJob | None = None
 ) -> Change | None:
     """Start an ended job again: a one-time one now, a recurring one at its next occurrence.
 
@@ -224,7 +224,7 @@ def retry(
         "scheduled_for": NOW,
     }
     edited = edit.changes if edit is not None else {}
-    if edited and registry is not None:
+    if edited:
         columns |= _columns_of(job, edited, registry, may_set_reserved=False)
     elif job.status is JobStatus.FAILED and not job.recurring and job.consecutive_failures:
         # Repeat the same run: its idempotency key stays, so effects of its first attempts elsewhere are not repeated.

@@ -209,7 +209,7 @@ class JobService:
         """
 
         def decide(job: Job) -> Change | None:
-            return retry(job, self._clock, self._random, edit=edit, registry=self._registry)
+            return retry(job, self._clock, self._random, self._registry, edit=edit)
 
         return self._revise(job_id, decide, caller, revision, None)
 

@@ -56,7 +56,7 @@ class JobHead(BaseModel):
 
     @field_validator("paused")
     @classmethod
-    def _of_no_ended_job(cls, paused: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  as pydantic calls it
+    def _until_it_ends(cls, paused: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  as pydantic calls it
         """Return whether the job is paused; the row of a job that ended while it was paused still says so."""
         status = info.data.get("status")
         return paused and not (isinstance(status, JobStatus) and status.ended)

@@ -62,7 +62,7 @@ def update(runtime: Runtime, call: Call) -> func.HttpResponse:
     fields = {name: getattr(request, name) for name in UpdateJob.model_fields}
     command = UpdateJob.model_construct(_fields_set=given, **fields)
     caller = call.caller_for(request.reason)
-    with own_words(runtime, call.job_id):
+    with _own_words(runtime, call.job_id):
         job = runtime.service.update(call.job_id, command, revision=call.revision(), caller=caller)
     warned = given & {"schedule", "day_match"}
     return job_response(runtime.views.show_one(job), warnings=job.warnings_at(runtime.clock.now()) if warned else ())
@@ -73,7 +73,7 @@ def retry(runtime: Runtime, call: Call) -> func.HttpResponse:
     request = _body_of(call, RetryRequest)
     edit = UpdateJob(payload=request.payload) if "payload" in request.model_fields_set else None
     caller = call.caller_for(request.reason)
-    with own_words(runtime, call.job_id):
+    with _own_words(runtime, call.job_id):
         job = runtime.service.retry(call.job_id, edit, revision=call.revision(), caller=caller)
     return job_response(runtime.views.show_one(job))
 
@@ -86,7 +86,7 @@ def delete(runtime: Runtime, call: Call) -> func.HttpResponse:
 
 
 @contextmanager
-def own_words(runtime: Runtime, job_id: UUID) -> Iterator[None]:
+def _own_words(runtime: Runtime, job_id: UUID) -> Iterator[None]:
     """Raise an ``InvalidInput`` about a payload with the names of the fields that its handler knows."""
     try:
         yield

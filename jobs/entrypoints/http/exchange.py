@@ -15,7 +15,7 @@ import azure.functions as func
 from jobs.app.commands.callers import Caller
 from jobs.core.commands import Command, read_command
 from jobs.core.errors import InvalidInput
-from jobs.core.strict_json import MalformedJson, parse_json
+from jobs.core.strict_json import MalformedJson, parse_json, refuse_unstorable_text
 from jobs.entrypoints.http.access import refuse_cross_site
 from jobs.entrypoints.http.problems import (
     LENGTH_REQUIRED,
@@ -69,9 +69,14 @@ class Call:
         return replace(self.caller, reason=reason)
 
     def parameters(self) -> dict[str, str]:
-        """Return the parameters of the query, without those of the Functions host."""
-        given = self.request.params.items()
-        return {name: value for name, value in given if name.lower() not in HOST_PARAMETERS}
+        """Return the parameters of the query, without those of the Functions host.
+
+        Raises ``InvalidInput`` for text that the database cannot store, and so cannot compare either.
+        """
+        given = {name: each for name, each in self.request.params.items() if name.lower() not in HOST_PARAMETERS}
+        for name, value in given.items():
+            refuse_unstorable_text(name + value, f"/{name}")
+        return given
 
     def json(self, limit: int = MAX_BODY) -> Any:
         """Parse the body strictly.

@@ -8,7 +8,6 @@ from jobs.core.lifecycle.durations import added_up, percentiles_of
 from jobs.core.lifecycle.figures import Step
 from jobs.core.ports.series import ALL_HANDLERS, Bucket
 from jobs.core.queries import SeriesQuery
-from jobs.core.strict_json import refuse_unstorable_text
 from jobs.entrypoints.http.answers import DurationsAnswer
 from jobs.entrypoints.http.exchange import Call, json_response, read
 from jobs.entrypoints.http.filters import alternatives_of
@@ -57,7 +56,6 @@ def series(runtime: Runtime, call: Call) -> func.HttpResponse:
 def _query_of(parameters: dict[str, str]) -> SeriesQuery:
     given: dict[str, Any] = dict(parameters)
     if "handler_name" in given:
-        refuse_unstorable_text(given["handler_name"], "/handler_name")
         given["handler_name"] = alternatives_of("handler_name", given["handler_name"])
     return read(SeriesQuery, given)
 

@@ -178,6 +178,19 @@ class TestEditAndRetry:
         problem(api.command(job, "retry", json={"payload": {"card": "1"}}), 409, "conflict")
 
 
+def test_text_of_a_query_that_cannot_be_stored_is_refused_at_its_place(api):
+    job = pay(api, schedule="P1D")
+    path = f"/api/jobs/{job['id']}"
+    for method, asked, pointer in (
+        ("DELETE", f"{path}?reason=%00", "/reason"),
+        ("GET", f"{path}/audit?actor=%00", "/actor"),
+        ("GET", f"{path}/attempts?cursor=%00", "/cursor"),
+        ("GET", "/api/series?handler_name=%00", "/handler_name"),
+    ):
+        problem(api.call(method, asked), 422, "invalid-request", pointer)
+    assert api.get(job)["status"] == "Scheduled"
+
+
 class TestSensitiveValues:
     def test_no_answer_has_them(self, api):
         answer = api.post_job(handler_name="Pay", payload={"card": SECRET}, headers={"idempotency-key": "pay"})
