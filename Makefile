@@ -33,7 +33,7 @@ SAME_PYTHON = $(if $(filter command%,$(origin PYTHON)),[ "$$("$(PYTHON)" $(BASE)
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes $(foreach file,$(1),-r $(file)) || \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$(1),-r $(file))
 
-.PHONY: run test coverage soak lint docs azurite accessibility infra-test infra-check bench lock lock-app clean
+.PHONY: run test coverage soak lint docs azurite typescript accessibility infra-test infra-check bench lock lock-app clean
 
 # HOST is read from the command line only, since some shells have a variable of that name.
 run: $(VENV)/running  ## set up, start Postgres and the app, run two jobs, stay up until Ctrl-C
@@ -80,6 +80,15 @@ azurite: .local/npm/installed  ## install Azurite under .local/; needs Node.js
 	@command -v npm >/dev/null || { echo "npm is not on PATH; install Node.js first" >&2; exit 1; }
 	@mkdir -p .local/npm && cp $^ .local/npm/
 	npm ci --prefix .local/npm --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# What makes a TypeScript client of the API's document, for the test that compiles and runs one.
+typescript: .local/typescript/installed  ## install the generator of TypeScript clients under .local/; needs Node.js
+
+.local/typescript/installed: tests/typescript/package.json tests/typescript/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is not on PATH; install Node.js first" >&2; exit 1; }
+	@mkdir -p .local/typescript && cp $^ .local/typescript/
+	npm ci --prefix .local/typescript --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 accessibility: .local/accessibility/installed  ## install the rules that tests hold the dashboard's pages to; needs Node.js
