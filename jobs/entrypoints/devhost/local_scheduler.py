@@ -21,6 +21,7 @@ _logger = logging.getLogger("jobs.dev")
 _EMULATED = "UseDevelopmentStorage=true"
 _EMULATED_QUEUES = ("127.0.0.1", 10001)
 _STORAGE = "AzureWebJobsStorage"
+_QUEUE = "jobs-wake"
 
 
 def name_own_queues() -> None:
@@ -36,23 +37,33 @@ def name_own_queues() -> None:
 
 
 @contextmanager
-def local_scheduler(options: DevOptions) -> Iterator[None]:
+def local_scheduler(options: DevOptions) -> Iterator[str]:
     """Start what the chosen scheduler needs beside the app, and stop it at the end; use one that runs already.
 
-    Raises ``ConfigurationError`` where it is not installed, or does not come up.
+    Yields lines for the terminal, on how other programs reach it; empty where it is not ours. Raises
+    ``ConfigurationError`` where it is not installed, or does not come up.
     """
     data = Path(options.data)
     if os.environ["JOBS_SCHEDULER"] == "dapr" and not os.environ.get("DAPR_GRPC_PORT"):
         with LocalDapr(data / "dapr", options.port) as dapr:
             os.environ.update(dapr.environment)
-            yield
+            yield ""
     elif _uses_queues() and _emulated() and not _answers(_EMULATED_QUEUES):
         with LocalAzurite(data / "azurite", free_ports(1)[0]) as azurite:
             os.environ.update({os.environ.get("JOBS_QUEUE_CONNECTION", _STORAGE): azurite.connection_string})
-            yield
+            yield _reached_by(azurite.connection_string) if os.environ["JOBS_SCHEDULER"] == "queue" else ""
     else:
         _logger.info("jobs are woken up by %s", _there_already())
-        yield
+        yield ""
+
+
+def _reached_by(connection_string: str) -> str:
+    # No line to export: a later start in that terminal would take it for a storage account of the user's.
+    queue = "" if os.environ.get("JOBS_QUEUE", _QUEUE) == _QUEUE else f", queue={os.environ['JOBS_QUEUE']!r}"
+    return (
+        "  Another program, until this one ends, has its jobs start at once with\n"
+        f'    connect(..., scheduler="queue", queue_connection={connection_string!r}{queue})\n'
+    )
 
 
 def _uses_queues() -> bool:

@@ -60,10 +60,10 @@ def run_dev(
         with local_database(Path(options.data), options.database_from) as database:
             _migrate(upgrade_database, database)
             data = Path(options.data)
-            with local_scheduler(options), _host(options, create_app, stop) as url, noted_port(data, url):
+            with local_scheduler(options) as woken, _host(options, create_app, stop) as url, noted_port(data, url):
                 demo = Demo(url)
                 (demo.start if options.demo else demo.cancel_recurring)(stop)
-                print(_addresses(url) + database.shared, flush=True)
+                print(_addresses(url) + database.shared + woken, flush=True)
                 stop.wait()
                 with suppress(OSError):  # of a terminal that is closed
                     print("\nstopping ...", flush=True)

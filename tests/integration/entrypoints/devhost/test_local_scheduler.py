@@ -60,6 +60,19 @@ def test_a_start_without_a_storage_account_runs_azurite_and_ends_it(tmp_path, en
     until(lambda: not command_of(process_id))
 
 
+@pytest.mark.usefixtures("no_emulator", "installed")
+@pytest.mark.parametrize(("queue", "named"), [(None, ""), ("jobs-wake", ""), ("jobs-mine", ", queue='jobs-mine'")])
+def test_a_start_with_azurite_shows_how_another_program_sets_its_alarms(tmp_path, environment, queue, named):
+    if queue:
+        environment.setenv("JOBS_QUEUE", queue)
+    environment.setenv(STORAGE, EMULATED)
+    with started(tmp_path) as shown:
+        assert f'scheduler="queue", queue_connection={os.environ[STORAGE]!r}{named})' in shown
+    environment.setenv(STORAGE, "AccountName=shop;AccountKey=a2V5")
+    with started(tmp_path) as shown:
+        assert shown == "", "what the reader has set is no secret to show"
+
+
 @pytest.mark.usefixtures("no_emulator")
 def test_a_storage_account_that_is_set_is_used_as_it_is(tmp_path, environment):
     environment.setenv(STORAGE, "AccountName=shop;AccountKey=a2V5")
