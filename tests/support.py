@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from jobs.adapters.postgres.connection.address import DatabaseOptions
+from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.runtime import Runtime
 from jobs.core.commands import EnqueueJob
-from jobs.core.lifecycle.ids import new_id
+from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.ports.jobs import NewJob
 from jobs.core.transactions.unit_of_work import UnitOfWork
 from jobs.settings import Settings
@@ -59,6 +60,18 @@ def new_job(job_name: str = "job", **fields: Any) -> NewJob:
         "trace_parent": None,
     }
     return NewJob(**(given | fields))
+
+
+def handle_alarm(runtime: Runtime, name: AlarmName) -> AlarmOutcome:
+    """Take a run along its whole path on this thread: what the worker pool does on several, and in batches."""
+    pipeline = runtime.pipeline
+    run = pipeline.claims.by_alarm(name) or pipeline.claims.by_alarm(name, alone=True)
+    if run is None:
+        return pipeline.claims.explain(name).outcome
+    outcome = pipeline.execute(run)
+    if outcome is not None:
+        pipeline.record([outcome])
+    return AlarmOutcome.RAN
 
 
 PATIENCE_SECONDS = 240.0

@@ -16,6 +16,7 @@ from jobs.core.bulk import BulkAction
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.settings import Settings
+from tests.support import handle_alarm
 
 
 def main(url: str, operation: str, changes: int, when: str) -> None:
@@ -37,7 +38,7 @@ def main(url: str, operation: str, changes: int, when: str) -> None:
 
     work._actions[BulkAction.RETRY] = retry_and_die
     job = runtime.service.get(uuid.UUID(operation))
-    runtime.pipeline.handle_alarm(AlarmName(job.id, job.generation))
+    handle_alarm(runtime, AlarmName(job.id, job.generation))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from jobs.core.handlers.context import JobContext
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.settings import Settings
-from tests.support import Anything, note
+from tests.support import Anything, handle_alarm, note
 
 _HOST_SETTINGS = {"concurrency": 1, "scheduler": "timer", "environment": "Development"}
 
@@ -94,7 +94,7 @@ def run_one(database_url: str, job_id: UUID, deadly: int | None) -> int:
         boundaries = Boundaries(deadly)
         runtime.clock.now()  # so that the connection stands before they are counted
         boundaries.watch()
-        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+        handle_alarm(runtime, AlarmName(job_id, 1))
         boundaries()
         os.write(writing, str(boundaries.passed).encode())
         os._exit(0)

@@ -7,6 +7,7 @@ import pytest
 
 from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import MemoryScheduler
+from tests.support import handle_alarm
 from tests.warm import warm_run
 
 pytestmark = pytest.mark.slow
@@ -47,5 +48,5 @@ def test_a_job_whose_application_dies_between_its_commit_and_the_alarm_still_run
     assert runtime.reconciler.run().armed == 1
     [alarm] = scheduler.alarms
     assert alarm.job_id == job_id
-    runtime.pipeline.handle_alarm(alarm)
+    handle_alarm(runtime, alarm)
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from jobs.app.execution.alarm_result import AlarmOutcome
 from jobs.app.execution.attempt.executor import too_early
 from jobs.app.execution.attempt.log import log_end, log_given_back
 from jobs.app.execution.outcomes import unreadable
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from jobs.app.execution.leases.keeper import LeaseKeeper
     from jobs.app.execution.outcomes import Outcomes
     from jobs.app.execution.slots import ConcurrencySlots
-    from jobs.core.lifecycle.ids import AlarmName
     from jobs.core.lifecycle.job import ClaimedRun, RecordedOutcome
     from jobs.core.ports.clock import Clock
 
@@ -46,8 +44,7 @@ _HAND_OVER_SECONDS = 1.0
 class RunPipeline:
     """Takes runs from their claim to their recorded outcome, on the calling thread. Safe between threads.
 
-    Lives as long as the process. The worker pool calls its steps on several threads, and records in batches;
-    ``handle_alarm`` does all of them, one after the other.
+    Lives as long as the process. The worker pool calls its steps on several threads, and records in batches.
     """
 
     def __init__(
@@ -69,19 +66,6 @@ class RunPipeline:
         self._leases = leases
         self._alarms = alarms
         self._clock = clock
-
-    def handle_alarm(self, name: AlarmName) -> AlarmOutcome:
-        """Run the job of an alarm if it is due, unpaused and of that generation. Returns what the alarm came to.
-
-        Raises ``StoreUnavailable`` when the database is away; the alarm should then ring again.
-        """
-        run = self.claims.by_alarm(name) or self.claims.by_alarm(name, alone=True)
-        if run is None:
-            return self.claims.explain(name).outcome
-        outcome = self.execute(run)
-        if outcome is not None:
-            self.record([outcome])
-        return AlarmOutcome.RAN
 
     # --- execute
 

@@ -21,7 +21,7 @@ from jobs.core.lifecycle.status import JobStatus
 from jobs.entrypoints.http import operations
 from jobs.entrypoints.http.callback_tokens import CallbackTokens
 from jobs.settings import Settings
-from tests.support import Anything, job, until
+from tests.support import Anything, handle_alarm, job, until
 from tests.way import Way
 
 pytestmark = pytest.mark.direct
@@ -85,7 +85,7 @@ def test_an_outage_logs_its_beginning_each_minute_and_its_end_whoever_runs_into_
         tries: list[Callable[[], Any]] = [
             lambda: runtime.worker.drain(5),
             runtime.reconciler.run,
-            lambda: runtime.pipeline.handle_alarm(AlarmName(jobs[0].id, 2)),
+            lambda: handle_alarm(runtime, AlarmName(jobs[0].id, 2)),
             lambda: operations.ready(lambda: runtime, TOKENS),
         ]
         for each in tries:

@@ -18,7 +18,7 @@ from jobs.core.lifecycle.job import RunResult
 from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.queries import JobQuery
-from tests.support import Anything, job, until
+from tests.support import Anything, handle_alarm, job, until
 
 HALF_AN_HOUR, HOUR, DAY = timedelta(minutes=30), timedelta(hours=1), timedelta(days=1)
 AHEAD = 3 * DAY
@@ -81,7 +81,7 @@ def run_all_that_is_due(runtime: Runtime) -> None:
 def run_all_that_rings(runtime: Runtime, job_id: Any) -> None:
     """Ring the job's alarms, one after the other, for as long as they find something due."""
     while (after := runtime.service.get(job_id)).next_run_at and after.next_run_at <= runtime.clock.now():
-        assert runtime.pipeline.handle_alarm(AlarmName(job_id, after.generation)) is AlarmOutcome.RAN
+        assert handle_alarm(runtime, AlarmName(job_id, after.generation)) is AlarmOutcome.RAN
 
 
 # --- the clock is moved three days ahead
@@ -222,7 +222,7 @@ def test_a_new_schedule_during_the_wait_for_a_retry_takes_the_place_of_the_retry
     assert (changed.attempt, changed.generation) == (0, alarm.generation + 1)
     assert changed.next_run_at == changed.anchor + 2 * HOUR
     advance(timedelta(minutes=10))
-    assert runtime.pipeline.handle_alarm(alarm) is AlarmOutcome.STALE, "the retry's alarm does nothing when it rings"
+    assert handle_alarm(runtime, alarm) is AlarmOutcome.STALE, "the retry's alarm does nothing when it rings"
     run_all_that_is_due(runtime)
     assert len(recorder.attempts) == 1
     advance(2 * HOUR)
@@ -236,7 +236,7 @@ def test_a_new_payload_alone_during_the_wait_for_a_retry_is_for_that_retry(runti
     changed = runtime.service.update(job_id, UpdateJob(payload={"n": 2}))
     assert (changed.attempt, changed.generation) == (1, alarm.generation)
     advance(timedelta(minutes=10))
-    assert runtime.pipeline.handle_alarm(alarm) is AlarmOutcome.RAN
+    assert handle_alarm(runtime, alarm) is AlarmOutcome.RAN
     assert recorder.attempts == [(1, 1), (1, 2)]
     assert recorder.payloads == [{"n": 1}, {"n": 2}]
 

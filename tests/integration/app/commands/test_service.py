@@ -50,7 +50,7 @@ from jobs.core.lifecycle.status import JobStatus
 from jobs.core.queries import JobQuery
 from jobs.testing import FrozenClock, MemoryScheduler
 from tests.sizes import examples
-from tests.support import Anything, job, until
+from tests.support import Anything, handle_alarm, job, until
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -1005,7 +1005,7 @@ def during(registry: HandlerRegistry, make_runtime, database) -> Callable[..., J
         enqueued = runtime.service.enqueue(command)
         stands = runtime.service.run_now(enqueued.id)
         steps.append(lambda running: step(running, runtime.service))
-        assert runtime.pipeline.handle_alarm(AlarmName(stands.id, stands.generation)) is AlarmOutcome.RAN
+        assert handle_alarm(runtime, AlarmName(stands.id, stands.generation)) is AlarmOutcome.RAN
         return runtime.service.get(enqueued.id)
 
     return run
@@ -1267,7 +1267,7 @@ class Lifecycle(RuleBasedStateMachine):
                 if known.paused
                 else AlarmOutcome.NOT_DUE
             )
-            assert self.runtime.pipeline.handle_alarm(name) is why
+            assert handle_alarm(self.runtime, name) is why
             return
 
         faults: list[BaseException] = []
@@ -1288,7 +1288,7 @@ class Lifecycle(RuleBasedStateMachine):
 
         self.script.append(within)
         until(
-            lambda: self.runtime.pipeline.handle_alarm(name) is AlarmOutcome.RAN
+            lambda: handle_alarm(self.runtime, name) is AlarmOutcome.RAN
         )  # our clock may be a moment ahead of the database's
         assert not self.script, "the handler was not called"
         if faults:
@@ -1325,7 +1325,7 @@ class Lifecycle(RuleBasedStateMachine):
     def ring_a_past_alarm(self, data: st.DataObject, ago: int) -> None:
         job_id = data.draw(st.sampled_from(list(self.jobs)))
         name = AlarmName(job_id, self.jobs[job_id].generation - ago)
-        assert self.runtime.pipeline.handle_alarm(name) in {AlarmOutcome.STALE, AlarmOutcome.UNKNOWN}
+        assert handle_alarm(self.runtime, name) in {AlarmOutcome.STALE, AlarmOutcome.UNKNOWN}
 
     # What must hold.
 

@@ -23,7 +23,7 @@ from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.job import Job
 from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import MemoryScheduler
-from tests.support import Anything, job, note, until
+from tests.support import Anything, handle_alarm, job, note, until
 
 HOUR = timedelta(hours=1)
 
@@ -56,7 +56,7 @@ def let_pass(sql) -> Callable[[], None]:
 
 
 def ring(runtime: Runtime, job_id) -> Job:
-    assert runtime.pipeline.handle_alarm(AlarmName(job_id, runtime.service.get(job_id).generation)) is AlarmOutcome.RAN
+    assert handle_alarm(runtime, AlarmName(job_id, runtime.service.get(job_id).generation)) is AlarmOutcome.RAN
     return runtime.service.get(job_id)
 
 
@@ -267,7 +267,7 @@ def test_a_time_out_that_comes_before_the_commit_rolls_back_and_stands(runtime, 
             raised.append(error)
 
     job_id = enqueue(handle, timeout=timedelta(seconds=0.2), max_retries=0)
-    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+    handle_alarm(runtime, AlarmName(job_id, 1))
     until(lambda: runtime.service.get(job_id).status.ended)
     assert runtime.service.get(job_id).status is JobStatus.FAILED
     assert (len(raised), notes(), outcomes(runtime, job_id)) == (1, [], ["TimedOut"])
@@ -523,7 +523,7 @@ def test_two_hundred_races_of_cancel_against_completion_in_a_unit_of_work_each_g
     def run(number: int, job_id) -> None:
         barrier.wait()
         time.sleep((number % 7) / 1000)
-        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+        handle_alarm(runtime, AlarmName(job_id, 1))
 
     def cancel(number: int, job_id) -> None:
         barrier.wait()

@@ -6,7 +6,7 @@ from jobs.core.commands import EnqueueJob
 from jobs.core.handlers.context import JobContext
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.status import JobStatus
-from tests.support import Anything, job
+from tests.support import Anything, handle_alarm, job
 
 
 def test_a_completed_jobs_result_progress_and_follow_ups_are_kept_and_a_rolled_back_ones_are_not(
@@ -30,7 +30,7 @@ def test_a_completed_jobs_result_progress_and_follow_ups_are_kept_and_a_rolled_b
     registry.add_handler("Work", handle)
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("rolled back", "Work", retry={"base": "PT2S"})).id
-    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+    handle_alarm(runtime, AlarmName(job_id, 1))
     after = runtime.service.get(job_id)
     assert (after.status, after.result) == (JobStatus.COMPLETED, {"answer": 42})
     assert runtime.service.attempts(job_id)[0].result == {"answer": 42}

@@ -21,7 +21,7 @@ from jobs.core.lifecycle.handler_outcomes import Discard
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.runs import Heartbeat
-from tests.support import Anything, job, until
+from tests.support import Anything, handle_alarm, job, until
 
 LEASE = timedelta(seconds=3)  # so long that a busy machine keeps it: heartbeats come every second
 
@@ -32,7 +32,7 @@ def outcomes(runtime: Runtime, job_id) -> list[str]:
 
 
 def ring(runtime: Runtime, job_id) -> AlarmOutcome:
-    return runtime.pipeline.handle_alarm(AlarmName(job_id, runtime.service.get(job_id).generation))
+    return handle_alarm(runtime, AlarmName(job_id, runtime.service.get(job_id).generation))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from jobs.core.lifecycle.retry import RetryPolicy
 from jobs.core.lifecycle.status import AttemptOutcome, JobStatus
 from jobs.core.queries import JobQuery
 from jobs.testing import MemoryScheduler
-from tests.support import Anything, job, until
+from tests.support import Anything, handle_alarm, job, until
 
 HOUR = timedelta(hours=1)
 TEN_THEN_THIRTY = RetryPolicy(max_retries=2, base=timedelta(seconds=10), factor=3, jitter=False)
@@ -65,7 +66,7 @@ def alarm_of(runtime: Runtime, job_id) -> AlarmName:
 
 def ring(runtime: Runtime, job_id) -> Job:
     """Ring the job's current alarm, which must run it, and give the job as it then stands."""
-    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.RAN
+    assert handle_alarm(runtime, alarm_of(runtime, job_id)) is AlarmOutcome.RAN
     return runtime.service.get(job_id)
 
 
@@ -159,7 +160,7 @@ def test_the_alarm_of_a_due_job_runs_it(runtime, enqueue):
 
 def test_an_alarm_that_rings_too_early_runs_nothing(runtime):
     job_id = runtime.service.enqueue(job(schedule="PT5S")).id
-    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.NOT_DUE
+    assert handle_alarm(runtime, alarm_of(runtime, job_id)) is AlarmOutcome.NOT_DUE
     assert runtime.service.get(job_id).status is JobStatus.SCHEDULED
 
 
@@ -167,26 +168,26 @@ def test_an_alarm_of_a_past_generation_runs_nothing(runtime):
     job_id = runtime.service.enqueue(job()).id
     stale = alarm_of(runtime, job_id)
     runtime.service.update(job_id, UpdateJob(schedule="2020-01-01T00:00:00Z"))
-    assert runtime.pipeline.handle_alarm(stale) is AlarmOutcome.STALE
+    assert handle_alarm(runtime, stale) is AlarmOutcome.STALE
     assert ring(runtime, job_id).status is JobStatus.COMPLETED
 
 
 def test_an_alarm_of_a_paused_job_runs_nothing_until_it_is_resumed(runtime):
     job_id = runtime.service.enqueue(job()).id
     runtime.service.pause(job_id)
-    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.PAUSED
+    assert handle_alarm(runtime, alarm_of(runtime, job_id)) is AlarmOutcome.PAUSED
     runtime.service.resume(job_id)
     assert ring(runtime, job_id).status is JobStatus.COMPLETED
 
 
 def test_an_alarm_of_an_unknown_job_runs_nothing(runtime):
-    assert runtime.pipeline.handle_alarm(AlarmName(new_id(), 1)) is AlarmOutcome.UNKNOWN
+    assert handle_alarm(runtime, AlarmName(new_id(), 1)) is AlarmOutcome.UNKNOWN
 
 
 def test_an_alarm_of_a_job_that_has_ended_runs_nothing(runtime):
     job_id = runtime.service.enqueue(job()).id
     runtime.service.cancel(job_id)
-    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.STALE
+    assert handle_alarm(runtime, alarm_of(runtime, job_id)) is AlarmOutcome.STALE
     assert outcomes(runtime, job_id) == []
 
 
@@ -194,7 +195,7 @@ def test_an_alarm_that_rings_again_while_its_job_runs_does_nothing(runtime, enqu
     again = []
 
     def handle(args: Anything, ctx: JobContext) -> None:
-        again.append(runtime.pipeline.handle_alarm(alarm_of(runtime, ctx.job_id)))
+        again.append(handle_alarm(runtime, alarm_of(runtime, ctx.job_id)))
 
     assert ring(runtime, enqueue(handle)).status is JobStatus.COMPLETED
     assert again == [AlarmOutcome.ALREADY_RUNNING]
@@ -214,7 +215,7 @@ def test_fifty_deliveries_of_one_alarm_at_once_run_it_once(make_runtime, registr
 
     def deliver(number: int) -> AlarmOutcome:
         barrier.wait()
-        return runtimes[number % 2].pipeline.handle_alarm(alarm)
+        return handle_alarm(runtimes[number % 2], alarm)
 
     with ThreadPoolExecutor(50) as pool:
         rings = list(pool.map(deliver, range(50)))
@@ -228,7 +229,7 @@ def test_an_alarm_that_finds_the_database_away_says_so_that_it_may_ring_again(ru
     job_id = runtime.service.enqueue(job()).id
     falter(runtime, "claim", 1)
     with pytest.raises(StoreUnavailable):
-        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+        handle_alarm(runtime, AlarmName(job_id, 1))
     assert ring(runtime, job_id).status is JobStatus.COMPLETED
 
 
@@ -593,7 +594,7 @@ def stuck(enqueue) -> Iterator[dict]:
 
 
 def test_a_sync_handler_past_its_time_out_is_recorded_while_it_still_runs(runtime, stuck):
-    ringing = threading.Thread(target=runtime.pipeline.handle_alarm, args=[alarm_of(runtime, stuck["id"])])
+    ringing = threading.Thread(target=handle_alarm, args=[runtime, alarm_of(runtime, stuck["id"])])
     ringing.start()
     waiting = until(lambda: (found := runtime.service.get(stuck["id"])).attempt and found.worker and found)
     timed_out = until(lambda: outcomes(runtime, stuck["id"]) and runtime.service.get(stuck["id"]))
@@ -610,7 +611,7 @@ def test_a_sync_handler_past_its_time_out_is_recorded_while_it_still_runs(runtim
 
 
 def test_the_attempt_after_a_time_out_is_not_disturbed_by_the_one_before(runtime, stuck, make_due):
-    ringing = threading.Thread(target=runtime.pipeline.handle_alarm, args=[alarm_of(runtime, stuck["id"])])
+    ringing = threading.Thread(target=handle_alarm, args=[runtime, alarm_of(runtime, stuck["id"])])
     ringing.start()
     until(lambda: outcomes(runtime, stuck["id"]))
     make_due(stuck["id"])
@@ -628,7 +629,7 @@ def test_a_time_out_with_no_retries_left_fails_the_job(runtime, enqueue):
         ctx.raise_if_cancelled()
 
     job_id = enqueue(handle, timeout=timedelta(seconds=0.1), max_retries=0)
-    runtime.pipeline.handle_alarm(alarm_of(runtime, job_id))
+    handle_alarm(runtime, alarm_of(runtime, job_id))
     until(lambda: runtime.service.get(job_id).status is JobStatus.FAILED)
     assert outcomes(runtime, job_id) == ["TimedOut"]
 
@@ -701,7 +702,7 @@ def test_services_are_cleaned_up_however_the_attempt_ends(make_runtime, registry
     registry.add_handler("Work", handle if kind == "sync" else handle_async)
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("job", "Work")).id
-    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+    handle_alarm(runtime, AlarmName(job_id, 1))
     assert services == ["made", "handled", "cleaned up"]
 
 
@@ -927,7 +928,7 @@ def test_a_job_paused_during_a_run_stays_paused_after_it(runtime, enqueue, let_p
     after = ring(runtime, job_id)
     assert (after.status, after.paused, after.run_count) == (JobStatus.SCHEDULED, True, 1)
     let_pass(HOUR)
-    assert runtime.pipeline.handle_alarm(alarm_of(runtime, job_id)) is AlarmOutcome.PAUSED
+    assert handle_alarm(runtime, alarm_of(runtime, job_id)) is AlarmOutcome.PAUSED
     assert runtime.worker.drain(1).executed == 0
 
 
@@ -991,7 +992,7 @@ def test_a_job_deleted_while_it_times_out_is_cancelled(runtime, enqueue):
         until(lambda: ctx.lease_lost)
 
     job_id = enqueue(handle, timeout=timedelta(seconds=0.1))
-    runtime.pipeline.handle_alarm(alarm_of(runtime, job_id))
+    handle_alarm(runtime, alarm_of(runtime, job_id))
     until(lambda: runtime.service.get(job_id).status.ended)
     assert runtime.service.get(job_id).status is JobStatus.CANCELLED
     assert outcomes(runtime, job_id) == ["TimedOut"]
@@ -1024,7 +1025,7 @@ def test_five_hundred_races_of_cancel_against_completion_each_give_one_end(make_
 
     def run(job_id) -> None:
         barrier.wait()
-        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+        handle_alarm(runtime, AlarmName(job_id, 1))
 
     def cancel(number: int, job_id) -> None:
         barrier.wait()
@@ -1068,7 +1069,7 @@ def test_an_outcome_that_cannot_be_written_within_the_lease_leaves_the_run_to_be
     job_id = runtime.service.enqueue(job()).id
     falter(runtime, "record", 1_000)
     with pytest.raises(StoreUnavailable):
-        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+        handle_alarm(runtime, AlarmName(job_id, 1))
     assert runtime.service.get(job_id).status is JobStatus.RUNNING
     healthy = make_runtime()
     until(lambda: healthy.reconciler.run().reaped)
@@ -1120,7 +1121,7 @@ def test_a_run_that_is_claimed_and_cannot_begin_is_not_kept_from_the_reconciler(
 
     runtime.pipeline._clock = Clock()
     try:
-        runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+        handle_alarm(runtime, AlarmName(job_id, 1))
     except StoreUnavailable:
         until(lambda: runtime.reconciler.run().reaped)
         ring(runtime, job_id)
@@ -1170,7 +1171,7 @@ def test_the_next_alarm_is_set_under_the_new_generation(make_runtime, registry, 
     job_id = runtime.service.enqueue(job("job", "Work", schedule=schedule)).id
     assert list(scheduler.alarms) == [AlarmName(job_id, 1)]
     let_pass(HOUR)
-    scheduler.ring_due(datetime.max.replace(tzinfo=UTC), runtime.pipeline.handle_alarm)
+    scheduler.ring_due(datetime.max.replace(tzinfo=UTC), partial(handle_alarm, runtime))
     after = runtime.service.get(job_id)
     assert after.generation == 2
     assert scheduler.alarms == {AlarmName(job_id, 2): after.next_run_at}
@@ -1184,7 +1185,7 @@ def test_a_timed_out_runs_next_alarm_is_set_too(make_runtime, registry, schedule
     registry.add_handler("Work", handle, timeout=timedelta(seconds=0.1))
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("job", "Work")).id
-    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+    handle_alarm(runtime, AlarmName(job_id, 1))
     until(lambda: AlarmName(job_id, 2) in scheduler.alarms and runtime.service.get(job_id).armed_at)
     assert scheduler.alarms[AlarmName(job_id, 2)] == runtime.service.get(job_id).next_run_at
 
@@ -1194,7 +1195,7 @@ def test_a_job_that_has_ended_sets_no_alarm(make_runtime, registry, scheduler):
     runtime = make_runtime()
     for handler_name in ("Noop", "Fail"):
         runtime.service.enqueue(job(handler_name, handler_name))
-    scheduler.ring_due(datetime.now(UTC) + HOUR, runtime.pipeline.handle_alarm)
+    scheduler.ring_due(datetime.now(UTC) + HOUR, partial(handle_alarm, runtime))
     assert scheduler.alarms == {}
 
 
@@ -1205,7 +1206,7 @@ def test_an_alarm_that_rings_before_it_was_noted_runs_its_job(make_runtime, sche
 
     def ring_within(alarms):
         accepted = arm_many(alarms)
-        rung.extend(runtime.pipeline.handle_alarm(alarm.name) for alarm in alarms)
+        rung.extend(handle_alarm(runtime, alarm.name) for alarm in alarms)
         return accepted
 
     scheduler.arm_many = ring_within
@@ -1219,7 +1220,7 @@ def test_an_alarm_that_rang_long_before_its_time_is_set_again_by_the_reconciler(
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job(schedule="PT1H")).id
     due_at = until(lambda: (stands := runtime.service.get(job_id)).armed_at and stands.next_run_at)
-    [name] = scheduler.ring_due(due_at, runtime.pipeline.handle_alarm)
+    [name] = scheduler.ring_due(due_at, partial(handle_alarm, runtime))
     assert scheduler.alarms == {}
     assert runtime.reconciler.run().armed == 1
     assert scheduler.alarms == {name: due_at}
@@ -1262,7 +1263,7 @@ def test_a_job_lives_its_whole_life_on_alarms(make_runtime, registry, scheduler,
     a_little = timedelta(seconds=0.05)  # by which our reckoning of the database's clock may be ahead
     until(
         lambda: (
-            scheduler.ring_due(runtime.clock.now() - a_little, runtime.pipeline.handle_alarm) and not scheduler.alarms
+            scheduler.ring_due(runtime.clock.now() - a_little, partial(handle_alarm, runtime)) and not scheduler.alarms
         )
     )
     assert calls == [(1, 1), (1, 2), (2, 1), (2, 2)]

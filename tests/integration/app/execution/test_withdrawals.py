@@ -1,6 +1,7 @@
 """Alarms of no use any more are withdrawn: where callbacks are refused, Dapr would ring them for ever."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -9,7 +10,7 @@ from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.limits import Limits
 from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import MemoryScheduler
-from tests.support import Anything, job, until
+from tests.support import Anything, handle_alarm, job, until
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -79,7 +80,7 @@ def test_an_alarm_that_rang_before_its_job_got_a_slot_costs_no_call(make_runtime
     ids = enqueue(runtime, 8)
     holder = runtime.pipeline.claims.throttled("Import")  # uses up the limit, so that the others are throttled
     until(lambda: scheduler.withdrawn == [AlarmName(holder.job_id, holder.generation)])
-    scheduler.ring_due(LATER, runtime.pipeline.handle_alarm)
+    scheduler.ring_due(LATER, partial(handle_alarm, runtime))
     runtime.pipeline.give_back([holder], "the test goes on")
     until(lambda: completed(runtime, ids))
     last = enqueue(runtime, 1, schedule="PT4H", handler_name="Noop")[0]

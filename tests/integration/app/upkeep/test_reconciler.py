@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.housekeeping import HistoryLimit
 from jobs.core.ports.scheduler import Backlog
 from jobs.testing import MemoryScheduler
-from tests.support import Anything, job, until
+from tests.support import Anything, handle_alarm, job, until
 
 HOUR = timedelta(hours=1)
 LONG_AGO = timedelta(days=31)
@@ -90,7 +91,7 @@ def come_back_unnoticed(scheduler: MemoryScheduler) -> None:
 
 def ring(runtime: Runtime, scheduler: MemoryScheduler) -> list[AlarmName]:
     """Let the scheduler ring all that is due, as it would by itself."""
-    return scheduler.ring_due(runtime.clock.now() + timedelta(seconds=1), runtime.pipeline.handle_alarm)
+    return scheduler.ring_due(runtime.clock.now() + timedelta(seconds=1), partial(handle_alarm, runtime))
 
 
 def acknowledged(sql: Any) -> None:
@@ -323,8 +324,8 @@ def test_every_overdue_job_is_rung_again_in_one_sweep_and_each_instance_takes_it
     assert len(scheduler.alarms) == 400
     now = runtimes[0].clock.now() + timedelta(seconds=1)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda runtime: scheduler.ring_due(now, runtime.pipeline.handle_alarm), runtimes))
-    until(lambda: scheduler.ring_due(now, runtimes[0].pipeline.handle_alarm) == [])
+        list(pool.map(lambda runtime: scheduler.ring_due(now, partial(handle_alarm, runtime)), runtimes))
+    until(lambda: scheduler.ring_due(now, partial(handle_alarm, runtimes[0])) == [])
     assert sql("select status, count(*) from jobs.jobs group by 1") == [("Completed", 400)]
 
 

@@ -18,7 +18,7 @@ from jobs.core.handlers.context import JobContext
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.transactions.unit_of_work import UnitOfWork
-from tests.support import Anything, job, note
+from tests.support import Anything, handle_alarm, job, note
 
 pytestmark = pytest.mark.direct  # to PgBouncer, too, but to one of its own
 
@@ -134,7 +134,7 @@ def test_the_api_goes_on_as_ever_while_and_after_a_handler_does_that(runtime: Ru
             uow.commit()
         enqueued = runtime.service.enqueue(job(f"after-{number}"))
         runtime.housekeeping.ping()
-        assert runtime.pipeline.handle_alarm(AlarmName(enqueued.id, 1)) is not None
+        assert handle_alarm(runtime, AlarmName(enqueued.id, 1)) is not None
         assert runtime.service.get(enqueued.id).status is JobStatus.COMPLETED, statement
 
 

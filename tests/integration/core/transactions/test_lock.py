@@ -15,7 +15,7 @@ from jobs.core.lifecycle.handler_outcomes import Cancel
 from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.transactions.lock import DistributedLock
-from tests.support import Anything, job, until
+from tests.support import Anything, handle_alarm, job, until
 
 LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=50)
 NOT_AT_ALL = timedelta()
@@ -246,7 +246,7 @@ def test_a_handler_may_be_given_the_lock_or_take_it_of_its_context(make_runtime,
     registry.check_services()
     runtime = make_runtime()
     job_id = runtime.service.enqueue(job("job", "Work")).id
-    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+    handle_alarm(runtime, AlarmName(job_id, 1))
     assert runtime.service.get(job_id).status is JobStatus.COMPLETED
     assert held == [(True, None)]
 
@@ -266,7 +266,7 @@ def test_a_handler_that_waits_for_a_lock_hears_that_it_is_cancelled(make_runtime
     runtime = make_runtime()
     assert runtime.lock.try_acquire("stock", LONG)
     job_id = runtime.service.enqueue(job("job", "Work")).id
-    runtime.pipeline.handle_alarm(AlarmName(job_id, 1))
+    handle_alarm(runtime, AlarmName(job_id, 1))
     assert len(raised) == 1
     assert runtime.service.get(job_id).status is JobStatus.CANCELLED
 

@@ -32,7 +32,7 @@ from jobs.entrypoints.devhost.host.host import DevHost
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
 from tests.conformance import Conformance
-from tests.support import PATIENCE_SECONDS, Anything
+from tests.support import PATIENCE_SECONDS, Anything, handle_alarm
 
 NEVER = "0 0 0 29 2 1"  # a leap day that is a Monday
 TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -90,7 +90,7 @@ class Api:
 
     def run(self, job):
         """Ring the job's present alarm, and read what became of it."""
-        self.runtime.pipeline.handle_alarm(AlarmName(uuid.UUID(job["id"]), self.get(job)["generation"]))
+        handle_alarm(self.runtime, AlarmName(uuid.UUID(job["id"]), self.get(job)["generation"]))
         return self.get(job)
 
     @contextmanager

@@ -11,6 +11,7 @@ from jobs.app.bulk import run as bulk_run
 from jobs.core.bulk import BULK_HANDLER
 from jobs.core.lifecycle.ids import AlarmName
 from tests.integration.entrypoints.http.test_http_api import ID, principal, problem, serving_a_new_database
+from tests.support import handle_alarm
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def start(api, body, **options):
 def ring(api, operation):
     """Run the operation's job once."""
     job = api.get(operation)
-    api.runtime.pipeline.handle_alarm(AlarmName(uuid.UUID(job["id"]), job["generation"]))
+    handle_alarm(api.runtime, AlarmName(uuid.UUID(job["id"]), job["generation"]))
     return api.call("GET", f"/api/bulk/{operation['id']}").json()
 
 
@@ -134,7 +135,7 @@ class TestOperations:
             job = api.call("POST", "/api/jobs", json=body, headers=headers).json()
             body = {"action": "pause", "filter": {"handler_name": ["Noop"]}}
             operation = api.call("POST", "/api/bulk", json=body, headers=headers).json()
-            api.runtime.pipeline.handle_alarm(AlarmName(uuid.UUID(operation["id"]), 1))
+            handle_alarm(api.runtime, AlarmName(uuid.UUID(operation["id"]), 1))
             path = f"/api/jobs/{job['id']}/audit"
             [entry] = api.call("GET", path, headers=headers).json()["audit"]
             assert (entry["actor"], entry["action"]) == ("ann@example.com", "pause")

@@ -13,6 +13,7 @@ from jobs.core.lifecycle.ids import AlarmName
 from jobs.core.lifecycle.status import JobStatus
 from jobs.testing import JobsHarness
 from tests.sizes import examples
+from tests.support import handle_alarm
 
 ENDS: dict[str, Exception | None] = {
     "succeed": None,
@@ -51,7 +52,7 @@ class World:
         if step in ENDS:
             self.end = ENDS[step]
             job = service.get(self.job_id)
-            parts.pipeline.handle_alarm(AlarmName(job.id, job.generation))
+            handle_alarm(parts, AlarmName(job.id, job.generation))
         elif step == "lose":
             job = service.get(self.job_id)
             run = parts.pipeline.claims.by_alarm(AlarmName(job.id, job.generation), alone=True)
