@@ -17,6 +17,7 @@ from jobs.core.errors import SchedulerUnavailable
 from jobs.core.lifecycle.ids import AlarmName, new_id
 from jobs.core.ports.scheduler import Alarm
 from tests.contract.scheduler_contract import Harness, SchedulerContract
+from tests.emulator import queues_of
 from tests.support import until
 
 SECOND = timedelta(seconds=1)
@@ -68,9 +69,10 @@ def scheduler(queues):
 
 
 @pytest.fixture
-def harness(scheduler, queue):
+def harness(scheduler, queue, azurite):
     queue.create()
-    listener = Listener(queue)
+    listened, _ = queues_of(azurite, queue.name)  # with connections of its own, since the scheduler closes those it has
+    listener = Listener(listened)
 
     def cut_off():
         nowhere = StorageAccount("http://127.0.0.1:1", "jobs", b"key")
@@ -90,6 +92,7 @@ def harness(scheduler, queue):
         far=HORIZON.total_seconds() - 60,
     )
     listener.close()
+    listened.close()
 
 
 class TestQueue(SchedulerContract):

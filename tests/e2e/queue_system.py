@@ -11,6 +11,7 @@ from jobs.adapters.storage_queue.queue import StorageQueue
 from jobs.bootstrap.schedulers import open_queues
 from jobs.entrypoints.devhost.azurite import LocalAzurite
 from tests.e2e.system import System
+from tests.support import PATIENCE_SECONDS
 from tests.warm import WarmProcess
 
 QUEUE = "jobs-wake"
@@ -71,5 +72,5 @@ class QueueSystem(System):
         for process in self._more:
             process.terminate()
         for process in self._more:
-            process.wait(60)
+            process.wait(PATIENCE_SECONDS)
         self._more.clear()

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from jobs.app.runtime import Runtime
 from jobs.core.lifecycle.status import JobStatus
 from tests.e2e.worker_process import CONCURRENCY, LEASE_SECONDS, Work
-from tests.support import job, until
+from tests.support import PATIENCE_SECONDS, job, until
 from tests.warm import WarmProcess
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ class WorkerProcess:
         self.wait()
 
     def wait(self) -> int:
-        return self._process.wait(60)
+        return self._process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Anything, job, until
+from tests.support import PATIENCE_SECONDS, Anything, job, until
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def test_a_process_that_is_told_to_end_gives_its_runs_back_and_ends_as_it_would_
     process = start(way)
     until(lambda: list(tmp_path.glob("*.began")))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == status
+    assert process.wait(PATIENCE_SECONDS) == status
     assert given_back(runtime, job_id)
     after = runtime.service.get(job_id)
     assert (after.status, after.attempt, after.lost_count) == ("Scheduled", 0, 0)
