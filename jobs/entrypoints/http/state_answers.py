@@ -161,7 +161,7 @@ class ReadyAnswer(Answer):
     status: Literal["ready", "degraded", "unavailable"] = Field(
         description="`degraded` works, and jobs may run late; `unavailable` takes no work."
     )
-    scheduler: str | None = Field(default=None, description="`dapr` or `timer`.", json_schema_extra=ABSENT)
+    scheduler: str | None = Field(default=None, description="`dapr`, `queue` or `timer`.", json_schema_extra=ABSENT)
     reasons: list[str] = Field(default=[], description="Why it is degraded.", json_schema_extra=ABSENT)
     reason: str | None = Field(default=None, description="Why it is unavailable.", json_schema_extra=ABSENT)
     services: list[str] = Field(

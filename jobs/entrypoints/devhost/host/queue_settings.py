@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SETTING = re.compile(r"%([^%]+)%")
 _DEFAULT_CONNECTION = "AzureWebJobsStorage"
+_LARGEST_BATCH = 32  # https://learn.microsoft.com/azure/azure-functions/functions-bindings-storage-queue#host-json
 _OVERRIDE = "AzureFunctionsJobHost__extensions__queues__"
 
 
@@ -64,7 +65,7 @@ def read_queue_settings(host_json: Path, environment: Mapping[str, str] = os.env
         given |= {
             name.removeprefix(_OVERRIDE): value for name, value in environment.items() if name.startswith(_OVERRIDE)
         }
-        batch_size = int(given.get("batchSize", 16))
+        batch_size = _batch_size(given.get("batchSize", 16))
         return QueueSettings(
             batch_size,
             int(given.get("newBatchThreshold", batch_size // 2)),
@@ -75,6 +76,13 @@ def read_queue_settings(host_json: Path, environment: Mapping[str, str] = os.env
         )
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ConfigurationError(f"{host_json} has no usable extensions.queues: {error}") from error
+
+
+def _batch_size(given: Any) -> int:
+    size = int(given)
+    if not 1 <= size <= _LARGEST_BATCH:
+        raise ValueError(f"batchSize is {size}; it is from 1 to {_LARGEST_BATCH}")
+    return size
 
 
 def _seconds(text: object) -> float:

@@ -232,7 +232,10 @@ class TestSettings:
         path.write_text('{"extensions": {"queues": {"batchSize": 32}}}')
         assert read_queue_settings(path, {}).new_batch_threshold == 16
 
-    @pytest.mark.parametrize("value", ['{"batchSize": "many"}', '{"maxPollingInterval": "soon"}', "[]"])
+    @pytest.mark.parametrize(
+        "value",
+        ['{"batchSize": "many"}', '{"batchSize": 33}', '{"batchSize": 0}', '{"maxPollingInterval": "soon"}', "[]"],
+    )
     def test_a_value_that_cannot_be_used_is_named_with_its_file(self, tmp_path, value):
         path = tmp_path / "host.json"
         path.write_text(f'{{"extensions": {{"queues": {value}}}}}')
