@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-from jobs.core.errors import JobsError
-from jobs.core.schedules.timing import Timing
 from jobs.entrypoints.http.access import Access
 from jobs.entrypoints.http.api import api_blueprint
 from jobs.entrypoints.http.audit import audit_blueprint
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 _KEY_ROLES = {"none": None, "read": Role.READ, "enqueue": Role.ENQUEUE, "manage": Role.MANAGE}
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _FUNCTION_TIMEOUT = timedelta(minutes=5)  # the shortest that a plan has by default
 
 
@@ -84,14 +81,4 @@ def _dashboard(settings: Settings) -> DashboardOptions:
         read_only=settings.dashboard == "read-only",
         trace_url=settings.dashboard_trace_url,
         overdue_grace=timedelta(seconds=settings.overdue_grace_seconds),
-        reconcile_every=_period_of(settings.reconcile_schedule),
     )
-
-
-def _period_of(timer_schedule: str) -> timedelta:
-    """Return how long it is from one tick of a timer to the next; a minute where that cannot be read."""
-    try:
-        first, second = Timing(schedule=timer_schedule).recurrence(anchor=_EPOCH).preview(_EPOCH, 2)
-    except (JobsError, ValueError):
-        return timedelta(minutes=1)
-    return second.at - first.at

@@ -181,3 +181,21 @@ def test_a_recurring_job_is_paused_with_a_reason_that_its_list_then_shows(app, o
     page.click(f"#job-{job['id']} >> text=Resume")
     confirm(page)
     page.wait_for_selector(f"#job-{job['id']} >> text=Scheduled")
+
+
+def test_a_group_of_failures_is_retried_at_once(app, open_page):
+    jobs = [app.enqueue("Work", payload={"fail": f"no route to shop {number}"}) for number in range(3)]
+    other = app.enqueue("Work", payload={"fail": "something else"})
+    for job in (*jobs, other):
+        app.until_status(job, "Failed")
+    page = open_page("failures")
+    row = page.locator(".card:has-text('no route to shop')")
+    assert "3 times" in row.inner_text()
+    row.locator("button").click()
+    page.wait_for_selector("#ask-title:has-text('Retry: 3 jobs?')")
+    confirm(page, "the route is back")
+    page.wait_for_selector("h1:has-text('Retry 3 jobs')")
+    page.wait_for_selector(".head .badge:has-text('Completed')")
+    until(lambda: all(app.get(job)["run_count"] == 2 for job in jobs))
+    assert app.get(other)["run_count"] == 1
+    assert app.audit(jobs[0])[0]["reason"] == "the route is back"

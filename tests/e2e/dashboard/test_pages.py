@@ -7,7 +7,19 @@ import pytest
 from tests.e2e.dashboard.conftest import violations
 
 pytestmark = pytest.mark.slow
-VIEWS = ["", "?step=hour", "jobs", "recurring", "handlers", "schedules", "audit", "enqueue", "enqueue?handler=Pay"]
+VIEWS = [
+    "",
+    "?step=hour",
+    "jobs",
+    "recurring",
+    "handlers",
+    "failures",
+    "workers",
+    "schedules",
+    "audit",
+    "enqueue",
+    "enqueue?handler=Pay",
+]
 VIEWS += ["schedules?schedule=30+2+*+*+*&timezone=Europe/Berlin&after=2027-03-27T00:00:00Z", "schedules?schedule=never"]
 MARKUP = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script></textarea><svg onload='window.pwned=1'>"
 SIZES = {"desktop": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}

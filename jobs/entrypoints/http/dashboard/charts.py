@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
+
+    from jobs.core.ports.workers import AppVersion
 
 WIDTH, HEIGHT = 720, 150
 _LABELS = 5
@@ -28,6 +30,14 @@ class Column(NamedTuple):
     x: float
     figures: Mapping[str, int]
     bars: Sequence[Bar]
+
+
+class Mark(NamedTuple):
+    """A deployment: where it stands, the version of the app, and since when a worker runs it."""
+
+    x: float
+    version: str
+    at: datetime
 
 
 class Chart(NamedTuple):
@@ -62,6 +72,15 @@ def _bars(figures: Mapping[str, int], top: int) -> list[Bar]:
             base -= height
             bars.append(Bar(name, round(base, 2), round(height, 2)))
     return bars
+
+
+def marks_of(at: Sequence[datetime], step: timedelta, versions: Sequence[AppVersion]) -> list[Mark]:
+    """Return where deployments stand on a chart of these steps; one that is later than they are is at its end."""
+    length = step * max(len(at), 1)
+    found = [(each, (each.first_seen_at - at[0]) / length) for each in versions if at]
+    return [
+        Mark(round(min(place, 1.0) * WIDTH, 1), each.version, each.first_seen_at) for each, place in found if place >= 0
+    ]
 
 
 def nice_top(highest: int) -> int:

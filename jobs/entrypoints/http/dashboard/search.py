@@ -19,6 +19,7 @@ _WORDS = {
     "handler": "handler_name",
     "name": "job_name",
     "parent": "parent_id",
+    "failure": "failure",
     **{
         word: word
         for word in (
@@ -121,6 +122,6 @@ def suggestions(handlers: Iterable[str], metadata_keys: Iterable[str]) -> list[s
         *(f"status:{status}" for status in JobStatus),
         *(f"{name}:{value}" for name in ("overdue", "paused", "recurring") for value in ("true", "false")),
         *(f"metadata.{quoted(key)}:" for key in metadata_keys),
-        *(f"{name}:" for name in ("name", "parent")),
+        *(f"{name}:" for name in ("name", "parent", "failure")),
         *(f"{name}_{bound}:" for name in ("created", "due", "ended") for bound in ("after", "before")),
     ]

@@ -20,8 +20,7 @@ _RANKS = list(Role)
 class DashboardOptions:
     """How the dashboard looks and what it offers.
 
-    ``trace_url`` has ``{trace_id}`` in it. ``overdue_grace`` is how late a job may be before that is trouble, and
-    ``reconcile_every`` about how long it is from one reconciliation to the next.
+    ``trace_url`` has ``{trace_id}`` in it. ``overdue_grace`` is how late a run may begin before it counts as late.
     """
 
     environment: str = "Production"
@@ -29,7 +28,6 @@ class DashboardOptions:
     read_only: bool = False
     trace_url: str | None = None
     overdue_grace: timedelta = timedelta(seconds=60)
-    reconcile_every: timedelta = timedelta(minutes=1)
 
 
 class View(NamedTuple):

@@ -251,6 +251,9 @@ document.addEventListener("click", async (event) => {
   if (button.dataset.write) {
     await write(button);
     load({ fresh: true });
+  } else if (button.dataset.every) {
+    const id = await changeAll(button.dataset.every, button.dataset.filter, false);
+    if (id) go(`operations/${id}`);
   } else if (button.dataset.bulkAction) act(button.dataset.bulkAction);
   else if ("bulkAll" in button.dataset) { everyMatch = true; countChosen(); }
   else if ("bulkNone" in button.dataset) choose(false);

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobs.entrypoints.http.dashboard.views.audit import audit
 from jobs.entrypoints.http.dashboard.views.enqueue import edit, enqueue
+from jobs.entrypoints.http.dashboard.views.failures import failures
 from jobs.entrypoints.http.dashboard.views.handlers import handlers
 from jobs.entrypoints.http.dashboard.views.job import job
 from jobs.entrypoints.http.dashboard.views.jobs import jobs
@@ -13,6 +14,7 @@ from jobs.entrypoints.http.dashboard.views.operations import operation
 from jobs.entrypoints.http.dashboard.views.overview import overview
 from jobs.entrypoints.http.dashboard.views.recurring import recurring
 from jobs.entrypoints.http.dashboard.views.schedules import schedules
+from jobs.entrypoints.http.dashboard.views.workers import workers
 from jobs.entrypoints.http.problems import NO_ROUTE, Refusal
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ VIEWS: Mapping[str, Callable[[Visit], View]] = {
     "jobs": jobs,
     "recurring": recurring,
     "handlers": handlers,
+    "failures": failures,
+    "workers": workers,
     "schedules": schedules,
     "audit": audit,
     "enqueue": enqueue,

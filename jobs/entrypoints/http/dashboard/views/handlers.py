@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.schedules.durations import describe_duration
 from jobs.entrypoints.http.dashboard.visit import View, Visit
+from jobs.entrypoints.http.handlers import figures_of
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from jobs.core.handlers.specs import HandlerSpec
+    from jobs.entrypoints.http.answers import HandlerFigures, HandlerUse
 
 _LINK = re.compile(r"https://[^\s<>\"'`)\]]+")
 
 
 class Limit(NamedTuple):
-    """A limit in words, and how much of it is used; None where that is not counted."""
+    """A limit in words, and how much of it is used."""
 
     words: str
-    used: int | None
-    of: int | None
+    used: int
+    of: int
 
 
 class Row(NamedTuple):
-    """A handler."""
+    """A handler. ``docs`` is the first link in its docstring; ``figures`` are None of one that this release lacks."""
 
     name: str
     description: str | None
@@ -34,30 +37,32 @@ class Row(NamedTuple):
     retries: int
     timeout: timedelta | None
     limits: list[Limit]
-    counts: dict[str, int]
-    more: set[str]
-    known: bool
+    figures: HandlerFigures | None
+    jobs: int = 0
 
 
 def handlers(visit: Visit) -> View:
     """Return the handlers of this release, and after them those that jobs name and that this release lacks."""
     runtime = visit.runtime
     specs = runtime.registry.all()
-    stats = runtime.housekeeping.stats()
-    counts: dict[str, dict[str, int]] = stats["handlers"] or {}
-    known = [_row(visit, spec, counts, stats) for spec in specs]
+    figures = figures_of(runtime, specs)
+    known = [_row(visit, spec, figures[spec.name]) for spec in specs]
+    counts: dict[str, dict[str, int]] = runtime.housekeeping.stats()["handlers"] or {}
     missing = [
-        Row(name, None, None, 0, 0, None, [], by_status, set(), known=False)
+        Row(name, None, None, 0, 0, None, [], None, _active(by_status))
         for name, by_status in counts.items()
-        if runtime.registry.get(name) is None and any(JobStatus(status).active for status in by_status)
+        if runtime.registry.get(name) is None and _active(by_status)
     ]
     return View("handlers.html", "Handlers", "handlers", {"rows": [*known, *missing]})
 
 
-def _row(visit: Visit, spec: HandlerSpec, counts: dict[str, dict[str, int]], stats: dict[str, Any]) -> Row:
+def _active(by_status: dict[str, int]) -> int:
+    return sum(count for status, count in by_status.items() if JobStatus(status).active)
+
+
+def _row(visit: Visit, spec: HandlerSpec, figures: HandlerFigures) -> Row:
     text = (spec.target.__doc__ or "").strip()
     link = _LINK.search(text)
-    pointer = f"/handlers/{spec.name.replace('~', '~0').replace('/', '~1')}/"
     return Row(
         spec.name,
         text.partition("\n")[0] or None,
@@ -65,26 +70,20 @@ def _row(visit: Visit, spec: HandlerSpec, counts: dict[str, dict[str, int]], sta
         spec.version,
         spec.retry.max_retries,
         visit.runtime.views.timeout_of(spec),
-        limits_of(visit, spec),
-        counts.get(spec.name, {}),
-        {each.removeprefix(pointer) for each in stats["at_least"] if each.startswith(pointer)},
-        known=True,
+        _limits(spec, figures.use),
+        figures,
     )
 
 
-def limits_of(visit: Visit, spec: HandlerSpec) -> list[Limit]:
-    """Return a handler's limits over all instances, with their use now."""
+def _limits(spec: HandlerSpec, use: HandlerUse | None) -> list[Limit]:
     limits = spec.limits
-    if limits is None:
+    if limits is None or use is None:
         return []
-    rate = limits.rate
-    usage = visit.runtime.runs.limit_usage({spec.name: rate.per if rate is not None else timedelta()})
     found = []
     if limits.concurrency is not None:
-        found.append(Limit("at once", usage.running.get(spec.name, 0), limits.concurrency))
+        found.append(Limit("At once", use.running, limits.concurrency))
     if limits.concurrency_key is not None:
-        fullest = max((count for (name, _), count in usage.running_by_key.items() if name == spec.name), default=0)
-        found.append(Limit("at once of the fullest key", fullest, limits.per_key))
-    if rate is not None:
-        found.append(Limit(f"starts in {describe_duration(rate.per)}", usage.started.get(spec.name, 0), rate.count))
+        found.append(Limit("At once of the fullest key", use.most_of_one_key, limits.per_key or 1))
+    if limits.rate is not None:
+        found.append(Limit(f"Starts in {describe_duration(limits.rate.per)}", use.started or 0, limits.rate.count))
     return found

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from jobs.core.lifecycle.figures import Step
 from jobs.core.lifecycle.status import JobStatus
 from jobs.core.ports.series import ALL_HANDLERS
-from jobs.entrypoints.http.dashboard.charts import chart_of
+from jobs.entrypoints.http.dashboard.charts import chart_of, marks_of
 from jobs.entrypoints.http.dashboard.troubles import troubles
 from jobs.entrypoints.http.dashboard.visit import View, Visit
-from jobs.entrypoints.http.operations import stats
+from jobs.entrypoints.http.stats import stats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,6 @@ def overview(visit: Visit) -> View:
     found = stats(visit.runtime, visit.tokens)
     step = Step.HOUR if visit.wants("step") == Step.HOUR else Step.MINUTE
     buckets = visit.runtime.series.find(step, [ALL_HANDLERS])
-    counted = buckets if step is Step.MINUTE else visit.runtime.series.find(Step.MINUTE, [ALL_HANDLERS])
     at = steps_of(step, buckets)
     by_moment = {bucket.at: bucket for bucket in buckets}
 
@@ -38,13 +37,14 @@ def overview(visit: Visit) -> View:
         "Overview",
         "",
         {
-            "troubles": troubles(visit, found, max((bucket.at for bucket in counted), default=None)),
+            "troubles": troubles(found),
             "stats": found,
             "tiles": _tiles(found),
             "handlers": _handlers(found),
             "step": step.value,
             "attempts": chart_of(at, {"succeeded": figures("succeeded"), "failed": figures("failed")}),
             "late": chart_of(at, {"late": figures("late")}),
+            "marks": marks_of(at, step.length, visit.runtime.workers.versions()),
         },
     )
 
