@@ -94,6 +94,7 @@ def test_a_new_job_is_read_as_it_was_inserted(stores: Stores):
         "lost_count": 0,
         "last_run_at": None,
         "last_error": None,
+        "failure": None,
         "handled_at": None,
         "cancel_requested_at": None,
         "started_at": None,

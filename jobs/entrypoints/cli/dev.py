@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from jobs.entrypoints.cli.parts import DEFAULT_PORT
-from jobs.entrypoints.devhost.port import DATA
+from jobs.entrypoints.cli.parts import DATA, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from jobs.entrypoints.cli.parts import Parts

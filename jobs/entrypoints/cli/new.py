@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from jobs.core.errors import ConfigurationError
 from jobs.core.handlers.loading.which_packages import OWN, SAMPLES, app_folder, packages_of, which_packages
-from jobs.entrypoints.cli.parts import DEFAULT_PORT
-from jobs.entrypoints.devhost.port import DATA, served_port
+from jobs.entrypoints.cli.parts import DATA, DEFAULT_PORT
 
 if TYPE_CHECKING:
     import argparse
@@ -158,6 +157,8 @@ def _refuse_to_hide_a_module(folder: Path, parts: list[str]) -> None:
 
 
 def _next(name: str, folder: Path, test: Path, packages: tuple[str, ...]) -> list[str]:
+    from jobs.entrypoints.devhost.port import served_port  # noqa: PLC0415  it is not deployed, and this module is
+
     python = Path(sys.executable)
     command = python.relative_to(folder).as_posix() if python.is_relative_to(folder) else "python"
     body = json.dumps({"handler_name": name, "job_name": "first", "payload": {"greeting": "Hello"}})

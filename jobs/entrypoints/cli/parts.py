@@ -11,6 +11,8 @@ from jobs.app.runtime import Runtime
 from jobs.core.handlers.registry import HandlerRegistry
 from jobs.entrypoints.triggers.termination import CreateApp
 
+DATA = ".local"
+"""The folder for the data of a local start, seen from the app's folder, unless another one is chosen."""
 DEFAULT_PORT = 7071
 """Where ``python -m jobs dev`` serves the app, as Core Tools do."""
 

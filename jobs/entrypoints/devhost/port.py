@@ -13,8 +13,6 @@ from jobs.core.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DATA = ".local"
-"""The folder for the data of a local start, seen from the app's folder, unless another one is chosen."""
 _NOTE = "served-port"
 
 
