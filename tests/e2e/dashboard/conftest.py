@@ -115,7 +115,9 @@ def _is_ready(app: App, process: subprocess.Popen[bytes], log: Path) -> bool:
     return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # as long as it runs, this thread has an event loop, and no other module's test gets one
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; `make test` installs it")
     if CHROMIUM is None:

@@ -154,6 +154,9 @@ select (select count(*) from attempts_gone), (select count(*) from audit_gone), 
   (select id from page order by created_at desc, id desc limit 1)
 """
 
+# Most jobs have a short history, so the planner would read the whole of a long one and sort it, for each page anew.
+_IN_INDEX_ORDER = "select set_config('enable_bitmapscan', 'off', true)"
+
 _PRUNE_KEYS = """
 delete from {schema}.idempotency_keys where key in (
   select key from {schema}.idempotency_keys where created_at < now() - cast(:retention as interval)
@@ -203,6 +206,7 @@ class HousekeepingStatements:
     overdue: Statement
     prune: Statement
     prune_history: Statement
+    in_index_order: Statement
     prune_keys: Statement
     prune_locks: Statement
     longest_wait: Statement
@@ -219,6 +223,7 @@ def housekeeping_statements(schema: str) -> HousekeepingStatements:
         overdue=prepare(_OVERDUE.replace("{after}", _AFTER), schema),
         prune=prepare(_PRUNE, schema),
         prune_history=prepare(_PRUNE_HISTORY, schema),
+        in_index_order=prepare(_IN_INDEX_ORDER, schema),
         prune_keys=prepare(_PRUNE_KEYS, schema),
         prune_locks=prepare(_PRUNE_LOCKS, schema),
         longest_wait=prepare(_LONGEST_WAIT, schema),

@@ -652,6 +652,7 @@ def test_a_database_that_is_away_fails_every_step_and_raises_nothing(make_runtim
         raise StoreUnavailable("the database cannot be reached")
 
     monkeypatch.setattr(runtime.housekeeping, "_run", away)
+    monkeypatch.setattr(runtime.housekeeping, "_run_after", away)
     expected = {"measure", "reap", "limit_flags", "arm", "sweep", "keys", "locks", "prune", "history"}
     assert set(runtime.reconciler.run().failures) == expected
 

@@ -31,6 +31,7 @@ class PostgresHousekeeping:
     def __init__(self, database: Database, schema: str) -> None:
         self._database = database
         self._run = database.run
+        self._run_after = database.run_locked
         self._statements = housekeeping_statements(schema)
         self._figures = figure_statements(schema)
         self._limits = limit_statements(schema)
@@ -61,8 +62,8 @@ class PostgresHousekeeping:
         """Delete old attempts and audit rows of one page of jobs, the oldest first if there are more than the limit."""
         created_at, job_id = after or (None, None)
         values = {"retention": retention, "keep": keep, "created_at": created_at, "id": job_id}
-        [(attempts, audit, seen, last_created_at, last_id)] = self._run(
-            self._statements.prune_history, values | limit._asdict()
+        [(attempts, audit, seen, last_created_at, last_id)] = self._run_after(
+            self._statements.in_index_order, self._statements.prune_history, values | limit._asdict()
         )
         if limit.rows in (attempts, audit):
             return PrunedHistory(attempts, audit, after, more=True)  # these jobs may have more
