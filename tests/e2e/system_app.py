@@ -22,6 +22,7 @@ from jobs.core.handlers.registry import HandlerRegistry
 from jobs.core.lifecycle.limits import Limits
 from jobs.entrypoints.devhost.host.host import DevHost
 from jobs.entrypoints.devhost.host.queue_settings import read_queue_settings
+from jobs.entrypoints.devhost.signals import wait_for
 from jobs.entrypoints.functions import build_app
 from jobs.settings import Settings
 from tests.support import ROOT
@@ -72,7 +73,7 @@ def main(port: int) -> None:
         queue_settings=read_queue_settings(ROOT / "host.json"),
     )
     with host:
-        stop.wait()
+        wait_for(stop)
         host.stop(2)
         runtime.close()
 

@@ -20,6 +20,7 @@ from jobs.entrypoints.devhost.local_database import local_database
 from jobs.entrypoints.devhost.local_scheduler import local_scheduler, name_own_queues
 from jobs.entrypoints.devhost.port import noted_port, take_port
 from jobs.entrypoints.devhost.reload.reloader import AppNotLoaded, reloading_host
+from jobs.entrypoints.devhost.signals import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ def run_dev(
                 demo = Demo(url)
                 (demo.start if options.demo else demo.cancel_recurring)(stop)
                 print(_addresses(url) + database.shared + woken, flush=True)
-                stop.wait()
+                wait_for(stop)
                 with suppress(OSError):  # of a terminal that is closed
                     print("\nstopping ...", flush=True)
     except AppNotLoaded:  # its process has said why, unless it was ended by Ctrl-C

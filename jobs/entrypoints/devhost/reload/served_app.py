@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from jobs.entrypoints.devhost.built_in import built_in_host
 from jobs.entrypoints.devhost.job_names import name_job
 from jobs.entrypoints.devhost.reload.app_process import LOADED, SERVE, SERVING
+from jobs.entrypoints.devhost.signals import wait_for
 
 if TYPE_CHECKING:
     from jobs.entrypoints.triggers.termination import CreateApp
@@ -45,5 +46,5 @@ def serve_for_parent(inherited: str, port: int, create_app: CreateApp) -> int:
     with built_in_host(app, port, _PATIENCE_SECONDS, socket.socket(fileno=listening)):
         with suppress(OSError):
             os.write(reports, SERVING)
-        stop.wait()
+        wait_for(stop)
     return 0
