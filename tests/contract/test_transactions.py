@@ -271,6 +271,16 @@ def test_a_statement_that_failed_leaves_a_transaction_that_cannot_commit(stores:
     assert stores.names() == ["name", "name"]
 
 
+def test_a_name_that_the_transaction_itself_has_taken_is_told_with_its_holder(stores: Stores):
+    ended = stores.jobs.change(stores.add("name"), CANCEL)
+    replay = Change("retry", {"status": JobStatus.SCHEDULED, "handled_at": None, "next_run_at": NOW})
+    holder = new_job("name")
+    with transaction(stores, commit=False) as connection:
+        stores.jobs.insert(holder, connection=connection)
+        with pytest.raises(JobNameTaken, match=str(holder.id)):
+            stores.jobs.change(ended, replay, connection=connection)
+
+
 def test_closing_twice_or_after_the_commit_is_harmless(stores: Stores):
     opened = stores.transactions.begin()
     stores.jobs.insert(new_job("new"), connection=opened.connection)

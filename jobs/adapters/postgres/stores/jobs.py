@@ -179,10 +179,17 @@ class PostgresJobStore:
         values = plain | {"id": job.id, "revision": job.revision, "actor": actor}
         values |= {"action": change.action, "reason": change.reason, "before": change.before}
         values["operation"] = change.operation
+        # Only a job that has ended may find its name taken. A holder of the caller's own transaction is looked up
+        # before, since afterwards that transaction answers nothing more, and nobody else sees it.
+        own = (
+            self.active_holder(job.job_name, connection=connection)
+            if connection is not None and job.status.ended
+            else None
+        )
         try:
             rows = self._database.run(statement, values, connection)
         except UniqueViolation:
-            holder = self.active_holder(job.job_name)
+            holder = own or self.active_holder(job.job_name)
             if holder is None:
                 return None  # it has ended in the meantime, so the caller reads the job again
             raise JobNameTaken(job.job_name, holder.id) from None
