@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from jobs.core.handlers.loading.which_packages import ADDED_HANDLERS
+from jobs.queue_checks import queue_warnings
 from jobs.settings import Settings
-from jobs.settings_checks import queue_warnings
 from tests.infra.bicep_compiler import BICEP, description, parameters, template
 from tests.infra.sides import ROLES, SAME, TYPES, WITHIN, WITHIN_ARM, Sides, app_of
 from tests.infra.snapshots import KNOWN, kept, names

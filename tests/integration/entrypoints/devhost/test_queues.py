@@ -100,9 +100,10 @@ def test_at_most_a_batch_and_its_threshold_run_at_once(queues, queue, calls, bat
     for number in range(12):
         queue.put(str(number))
     with listening(queues, calls, replace(QUICK, batch_size=batch, new_batch_threshold=threshold)):
-        until(lambda: len(calls.texts) == most)
+        # A service may give less than a batch, and with more than the threshold at work no further one is asked for.
+        until(lambda: len(calls.texts) > threshold)
         time.sleep(0.5)  # in which more would begin
-        assert len(calls.texts) == most
+        assert threshold < len(calls.texts) <= most
         calls.hold.set()
         until(lambda: len(calls.spells) == 12)
     assert most_at_once(calls.spells) <= most
