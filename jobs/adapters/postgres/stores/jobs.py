@@ -179,13 +179,8 @@ class PostgresJobStore:
         values = plain | {"id": job.id, "revision": job.revision, "actor": actor}
         values |= {"action": change.action, "reason": change.reason, "before": change.before}
         values["operation"] = change.operation
-        # Only a job that has ended may find its name taken. A holder of the caller's own transaction is looked up
-        # before, since afterwards that transaction answers nothing more, and nobody else sees it.
-        own = (
-            self.active_holder(job.job_name, connection=connection)
-            if connection is not None and job.status.ended
-            else None
-        )
+        # Looked up before for the caller's own transaction, which answers nothing more after a failed statement.
+        own = self.active_holder(job.job_name, connection=connection) if connection and job.status.ended else None
         try:
             rows = self._database.run(statement, values, connection)
         except UniqueViolation:

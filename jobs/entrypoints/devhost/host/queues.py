@@ -82,7 +82,8 @@ class QueueListener:
         self._function, self._settings, self._log = function, settings, log
         self._queue, self._poison = queues
         self._changed = threading.Condition()
-        self._running: dict[str, tuple[Any, float]] = {}  # by the receipt: one id may be taken twice
+        # By the id and the receipt: one message may be taken twice, and those of one batch may share a receipt.
+        self._running: dict[tuple[str, str], tuple[Any, float]] = {}
         self._stopped = False
         self._away = False
         # A daemon, so that a function that does not end cannot keep the process from ending.
@@ -140,7 +141,7 @@ class QueueListener:
 
     def _begin(self, message: Any) -> None:
         with self._changed:
-            self._running[message.receipt] = (message, time.monotonic() + _HIDDEN_SECONDS / 2)
+            self._running[message.id, message.receipt] = (message, time.monotonic() + _HIDDEN_SECONDS / 2)
         name = f"devhost-{self.name}-{message.id[:8]}"
         threading.Thread(target=self._process, args=[message], name=name, daemon=True).start()
 
@@ -161,13 +162,13 @@ class QueueListener:
     def _process(self, message: Any) -> None:
         try:
             done = self._runs_well(message)
-            self._complete(self._running[message.receipt][0], done=done)
+            self._complete(self._running[message.id, message.receipt][0], done=done)
         except Exception as error:  # noqa: BLE001  the message becomes visible again
             if not getattr(error, "gone", False):  # it has expired meanwhile, or others have taken it
                 self._log.warning("a message of %s was not completed: %s", self.name, error)
         finally:
             with self._changed:
-                self._running.pop(message.receipt, None)
+                self._running.pop((message.id, message.receipt), None)
                 self._changed.notify_all()
 
     def _runs_well(self, message: Any) -> bool:
