@@ -27,7 +27,7 @@ def drained(api, folder: Path) -> None:
     until(api.runtime.pool.stopping.is_set)
 
 
-def test_a_poll_that_is_under_way_ends_with_what_it_runs_and_claims_no_more(api, tmp_path):
+def test_a_poll_that_is_under_way_claims_no_more_and_what_it_runs_goes_on(api, tmp_path):
     running = api.enqueue(handler_name="Wait")
     poll = threading.Thread(target=api.runtime.worker.drain, args=(600, 600))
     poll.start()
@@ -37,7 +37,7 @@ def test_a_poll_that_is_under_way_ends_with_what_it_runs_and_claims_no_more(api,
     api.gate.opened.set()
     poll.join(60)
     assert not poll.is_alive()
-    assert api.get(running)["status"] == "Completed"
+    until(lambda: api.get(running)["status"] == "Completed")  # the poll may end before what it runs
     assert api.get(late)["status"] == "Scheduled"
 
 
